@@ -1,0 +1,1 @@
+"""Benchmarks against the limit of the machine and against peers."""

@@ -1,0 +1,1 @@
+"""The media engine: C core binding, legs, prompts, SIP."""

@@ -1,0 +1,5 @@
+# cython: language_level=3
+"""Cython binding of the C core: checks arguments, calls, converts errors; holds no logic."""
+
+include "binding/extern.pxi"
+include "binding/timers.pxi"
