@@ -1,0 +1,42 @@
+"""What the sans-I/O SIP layers ask of the world: a way to send, and timers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Where a datagram came from, or goes to: a remote address by way of one of our listeners.
+
+    ``remote_host`` is a numeric IPv4 or IPv6 address without brackets; ``listener`` is the index of
+    the local transport in the order in which the listeners were configured.
+    """
+
+    remote_host: str
+    remote_port: int
+    listener: int = 0
+    transport: str = "UDP"
+
+
+class Sender(Protocol):
+    """The transport edge: puts one message on the wire, or counts why it could not. Never raises."""
+
+    def __call__(self, data: bytes, flow: Flow) -> None: ...
+
+
+class TimerHandle(Protocol):
+    """An armed timer."""
+
+    def cancel(self) -> bool: ...
+
+
+class Timers(Protocol):
+    """The C timer wheel (`ringwheel.media._core.TimerWheel`), or any stand-in of the same shape."""
+
+    @property
+    def now_ms(self) -> int: ...
+
+    def arm(self, delay_ms: int, callback: Callable[[], object]) -> TimerHandle: ...
