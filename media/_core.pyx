@@ -2,4 +2,5 @@
 """Cython binding of the C core: checks arguments, calls, converts errors; holds no logic."""
 
 include "binding/extern.pxi"
+include "binding/g711.pxi"
 include "binding/timers.pxi"
