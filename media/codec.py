@@ -18,9 +18,9 @@ Samples = npt.NDArray[np.int16]
 """Mono 16-bit linear sound."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Codec:
-    """One way to carry mono sound in RTP.
+    """One way to carry mono sound in RTP. There is one object of each, so identity is equality.
 
     ``payload_type`` is the static one, or None if SDP has to give it a number. ``clock_rate_hz``
     counts RTP timestamps; ``sample_rate_hz`` is that of the samples (they differ for G.722, RFC
@@ -33,8 +33,8 @@ class Codec:
     clock_rate_hz: int
     sample_rate_hz: int
     silence: int
-    encode: Callable[[Samples], bytes] = field(repr=False, compare=False)
-    decode: Callable[[bytes], Samples] = field(repr=False, compare=False)
+    encode: Callable[[Samples], bytes] = field(repr=False)
+    decode: Callable[[bytes], Samples] = field(repr=False)
 
     @property
     def rtpmap(self) -> str:
