@@ -3,5 +3,6 @@
 
 include "binding/extern.pxi"
 include "binding/extern_shard.pxi"
+include "binding/g711.pxi"
 include "binding/timers.pxi"
 include "binding/shard.pxi"
