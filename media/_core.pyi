@@ -14,3 +14,36 @@ class TimerWheel:
     def next_ms(self) -> int | None: ...
     def advance(self, now_ms: int) -> int: ...
     def clear(self) -> None: ...
+
+SIP_HEADER_NAMES: frozenset[str]
+SIP_REJECT_NAMES: tuple[str, ...]
+
+# reject, answer status, method, uri, status, reason, lines, body, call_id, cseq, cseq_method,
+# from_tag, to_tag, branch, sent_by
+ScannedMessage = tuple[
+    int,
+    int,
+    str | None,
+    str,
+    int,
+    str,
+    list[tuple[str, str]],
+    bytes,
+    str,
+    int,
+    str,
+    str | None,
+    str | None,
+    str,
+    str,
+]
+
+def scan_message(data: bytes) -> ScannedMessage: ...
+def canonical_header_name(name: str) -> str: ...
+def stamp_via_value(value: str, host: str, port: int) -> tuple[str, int]: ...
+
+class DatagramReader:
+    def __init__(self, capacity: int = 64) -> None: ...
+    @property
+    def counts(self) -> dict[str, int]: ...
+    def receive_batch(self, fd: int, limit: int) -> list[tuple[bytes, str, int]]: ...

@@ -2,4 +2,6 @@
 """Cython binding of the C core: checks arguments, calls, converts errors; holds no logic."""
 
 include "binding/extern.pxi"
+include "binding/extern_sip.pxi"
 include "binding/timers.pxi"
+include "binding/sip.pxi"
