@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from .edge import Flow
 from .fields import split_commas
-from .message import Headers, Message, Request, Response
+from .message import Headers, Message, Request, Response, SipParseError
 from .uri import NameAddr, SipUri
 
 
@@ -43,7 +42,10 @@ class Dialog:
 
     def refresh_target(self, message: Message) -> None:
         """Take the remote target from a re-INVITE or its 2xx (RFC 3261 12.2.1.2, 12.2.2)."""
-        target = contact_uri(message.headers)
+        try:
+            target = contact_uri(message.headers)
+        except SipParseError:
+            return  # an unreadable target leaves the one that works
         if target is not None:
             self.remote_target = target
 

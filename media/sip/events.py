@@ -34,7 +34,7 @@ class EndCause:
     text: str = ""
 
 
-class Refuse(Exception):  # noqa: N818 - named for what raising it does
+class Refuse(Exception):
     """Raised by a handler, or by ``dial``: the offer or call is refused with this status."""
 
     def __init__(self, status: int, reason: str = "", text: str = "") -> None:

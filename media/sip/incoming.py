@@ -9,7 +9,8 @@ from .dialog import Dialog, uas_dialog
 from .edge import Flow
 from .events import CallStateError, EndCause, EndedBy, HeaderLines
 from .message import REASON_PHRASES, Request
-from .session import SDP, CallState, SipCall, reason_of
+from .screening import ALLOW, SDP
+from .session import CallState, SipCall, reason_of
 from .transaction import ServerTransaction
 
 if TYPE_CHECKING:
@@ -47,14 +48,12 @@ class IncomingCall(SipCall):
         if not 100 < status < 200:
             raise ValueError(f"{status} is no provisional response")
         agent = self.agent
-        lines = [("Contact", agent.contact(self.flow)), ("Allow", agent.allow)]
+        lines = [("Contact", agent.contact(self.flow)), ("Allow", ALLOW)]
         if sdp is not None:
             lines.append(("Content-Type", SDP))
         agent.remember_dialog(self.dialog, self)
         self.state = CallState.RINGING
-        data = agent.respond(
-            transaction, self.invite, status, None, lines, sdp or b"", tag=self.id
-        )
+        data = agent.respond(transaction, self.invite, status, lines, sdp or b"", tag=self.id)
         self._provisional = (status, data)
         self._wait_for_user()
         return True
@@ -113,7 +112,7 @@ class IncomingCall(SipCall):
         transaction = self._open_transaction()
         self._close_invite()
         self.agent.respond(
-            transaction, self.invite, status, cause.reason, headers, tag=self.id
+            transaction, self.invite, status, headers, reason=cause.reason, tag=self.id
         )
         self.agent.forget_dialog(self.dialog)
         self._end(cause)

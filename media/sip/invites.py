@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .counters import Count
 from .dialog import Dialog, fork_of
 from .edge import Flow, TimerHandle
-from .message import Request, Response
+from .message import Request, Response, SipParseError
 
 if TYPE_CHECKING:
     from .session import SipCall
@@ -86,8 +86,12 @@ class AckKeeper:
 
     def _release_fork(self, tag: str, response: Response) -> None:
         agent = self._agent
+        try:
+            fork = fork_of(self._dialog, response)
+        except SipParseError:
+            agent.counters.add(Count.REJECTED_BAD_REQUEST)
+            return
         agent.counters.add(Count.FORKS_RELEASED)
-        fork = fork_of(self._dialog, response)
         self._acks[tag] = agent.ack(fork, self._flow, response.cseq, None)
         agent.send(*self._acks[tag])
         agent.send_bye(fork, self._flow, ())

@@ -81,30 +81,27 @@ class OutgoingCall(SipCall):
             # No dialog can come of it, and without one neither ACK nor BYE.
             self._over(EndCause(EndedBy.ERROR, 502, "Bad Gateway", "unreadable 200"))
             return
-        self.dialog = dialog
-        agent.remember_dialog(dialog, self)
-        late_offer = not self.invite.body
         cancelled = self.state is CallState.CANCELLING
-        answer = self.answer_to(response.body) if late_offer and not cancelled else b""
+        self._close_invite()
+        self.dialog = dialog
+        self.state = CallState.CONFIRMED
+        agent.remember_dialog(dialog, self)
+        agent.counters.add(Count.CALLS_ANSWERED)
+        asked = not self.invite.body and not cancelled
+        answer = self.answer_to(response.body) if asked else b""
         ack = agent.ack(dialog, self.flow, response.cseq, answer or None)
         agent.send(*ack)
         if transaction is not None:
             transaction.user = AckKeeper(agent, dialog, self.flow, ack)
-        self._close_invite()
-        self._enter(response, answer, cancelled)
-
-    def _enter(self, response: Response, answer: bytes | None, cancelled: bool) -> None:
-        self.state = CallState.CONFIRMED
-        self.agent.counters.add(Count.CALLS_ANSWERED)
         if cancelled:
             # The 200 crossed our CANCEL (RFC 3261 9.1).
             cause = self._cause or EndCause(EndedBy.LOCAL, 487, "Request Terminated")
             self._leave(self._cancel_headers, cause)
         elif answer is None:
             self.offer_unanswered()
-        else:
+        elif not self.ended:
             self.remote_sdp = response.body or None
-            self.agent.tell(self.agent.handler.on_answered, self, self.remote_sdp)
+            agent.tell(agent.handler.on_answered, self, self.remote_sdp)
 
     # Giving up
 

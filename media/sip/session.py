@@ -11,13 +11,12 @@ from .edge import Flow, TimerHandle
 from .events import CallStateError, EndCause, EndedBy, HeaderLines, Refuse
 from .invites import PendingAck, Reinvite
 from .message import Request
+from .screening import ALLOW, GLARE, METHOD, NO_DIALOG, OUT_OF_ORDER, SDP, Rejection
 from .transaction import ServerTransaction
 
 if TYPE_CHECKING:
     from .ua import UserAgent
 
-SDP = "application/sdp"
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS"
 NO_HEADERS: tuple[tuple[str, str], ...] = ()
 
 
@@ -149,9 +148,9 @@ class SipCall:
         """A request within the dialog, other than ACK and CANCEL."""
         method = request.method
         if self.state is CallState.ENDED and method != "BYE":
-            self.agent.reject_no_dialog(transaction, request)
+            self.agent.reject(transaction, request, NO_DIALOG)
         elif not self._dialog_of(request).accepts(request):
-            self.agent.reject(transaction, request, 500, Count.REJECTED_CSEQ)
+            self.agent.reject(transaction, request, OUT_OF_ORDER)
         elif method == "BYE":
             self._on_bye(transaction, request)
         elif method == "INVITE":
@@ -159,7 +158,7 @@ class SipCall:
         elif method == "OPTIONS":
             self.agent.answer_options(transaction, request)
         else:
-            self.agent.reject_method(transaction, request)
+            self.agent.reject(transaction, request, METHOD)
 
     def on_ack(self, request: Request) -> None:
         """An ACK within the dialog."""
@@ -192,6 +191,8 @@ class SipCall:
 
     def shut_down(self) -> None:
         """End now, whatever the peer has still to say."""
+        if self.state is CallState.ANSWERED:
+            self.state = CallState.CONFIRMED  # nobody will wait for the ACK
         self.hangup(status=503)
         self._end(EndCause(EndedBy.LOCAL, 503, "Service Unavailable", "shutting down"))
 
@@ -212,15 +213,16 @@ class SipCall:
 
     def _on_reinvite(self, transaction: ServerTransaction, request: Request) -> None:
         agent = self.agent
-        if self._reinvite is not None and self._reinvite.in_progress:
-            agent.reject(transaction, request, 491, Count.REJECTED_GLARE)  # RFC 3261 14.2
+        ours = self._reinvite is not None and self._reinvite.in_progress
+        if ours or self.state in (CallState.CALLING, CallState.CANCELLING):
+            agent.reject(transaction, request, GLARE)  # RFC 3261 14.2
         elif self.state not in (CallState.ANSWERED, CallState.CONFIRMED):
             # The first INVITE has no final response yet (RFC 3261 14.2).
-            retry = [("Retry-After", str(agent.random.randint(0, 10)))]
-            agent.reject(transaction, request, 500, Count.REJECTED_GLARE, retry)
+            retry = (("Retry-After", str(agent.random.randint(0, 10))),)
+            agent.reject(transaction, request, Rejection(500, Count.REJECTED_GLARE, retry))
         elif self._pending is not None and self._pending.late_offer:
             # Our offer is still unanswered (RFC 5407 3.1.4).
-            agent.reject(transaction, request, 491, Count.REJECTED_GLARE)
+            agent.reject(transaction, request, GLARE)
         elif agent.acceptable(transaction, request):
             self._answer_reinvite(transaction, request)
 
@@ -230,7 +232,7 @@ class SipCall:
             self._acknowledged(self._pending, None)
         body = None if self.ended else self._ask_offer(transaction, request)
         if self.ended:
-            self.agent.reject_no_dialog(transaction, request)
+            self.agent.reject(transaction, request, NO_DIALOG)
         elif body is not None and self.dialog is not None:
             self.dialog.refresh_target(request)
             self.remote_sdp = request.body or self.remote_sdp
@@ -241,7 +243,7 @@ class SipCall:
         try:
             return self.agent.handler.on_offer(self, request.body or None)
         except Refuse as refuse:
-            self.agent.respond(transaction, request, refuse.status, refuse.reason or None)
+            self.agent.respond(transaction, request, refuse.status, reason=refuse.reason or None)
         except Exception:  # noqa: BLE001 - whatever the user's code raises
             self.agent.handler_failed("on_offer")
             self.agent.respond(transaction, request, 500)
@@ -270,7 +272,7 @@ class SipCall:
             ("Content-Type", SDP),
             *headers,
         ]
-        data = self.agent.respond(transaction, request, 200, None, lines, sdp, self.id)
+        data = self.agent.respond(transaction, request, 200, lines, sdp, tag=self.id)
         self._pending = PendingAck(self, data, transaction.flow, request)
 
     def _drop_pending(self) -> None:

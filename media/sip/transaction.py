@@ -8,18 +8,16 @@ the RFC asks for it, the bytes of its last answer stay behind for the 32 s in wh
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
 from .counters import Count, Counters
 from .edge import Flow, Sender, TimerHandle, Timers
-from .message import Headers, Request, Response
+from .message import Headers, Request, Response, stamp_via
 
 MAGIC_COOKIE = "z9hG4bK"
 UNRELIABLE = "UDP"
-_RPORT = re.compile(r";\s*rport", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +357,7 @@ class TransactionLayer:
         send: Sender,
         timers: Timers,
         user: TransactionUser,
+        *,
         counters: Counters,
         timing: Timing,
         limit: int,
@@ -487,15 +486,9 @@ def merge_key_of(request: Request) -> int:
 
 
 def reply_flow(request: Request, flow: Flow) -> Flow:
-    """Where the responses go: RFC 3261 18.2.2, RFC 3581 section 4.
-
-    Always the address that the request came from. ``maddr`` is not obeyed: a response must not be
-    steered to a third party.
-    """
-    if flow.transport != UNRELIABLE:
-        return flow
-    port = int(request.sent_by.rpartition(":")[2] or 5060)
-    if port == flow.remote_port or _RPORT.search(request.headers.get("Via") or ""):
+    """Stamp the request with its source, and say where its responses go (RFC 3261 18.2)."""
+    port = stamp_via(request, flow.remote_host, flow.remote_port)
+    if port == flow.remote_port or flow.transport != UNRELIABLE:
         return flow
     return Flow(flow.remote_host, port, flow.listener, flow.transport)
 
