@@ -27,7 +27,6 @@
     X(TOO_LONG, "too_long")             /* longer than any datagram */                             \
     X(START_LINE, "start_line")         /* neither a request line nor a status line */             \
     X(VERSION, "version")               /* SIP, but not 2.0 */                                     \
-    X(METHOD, "method")                 /* not a token */                                          \
     X(URI, "uri")                       /* Request-URI: white space, brackets, headers */          \
     X(STATUS, "status")                 /* not three digits from 100 to 699 */                     \
     X(LINE_END, "line_end")             /* CR without LF, or LF without CR */                      \

@@ -92,12 +92,14 @@ def stamp_via_value(str value not None, str host not None, int port):
 
     ``received`` is added as RFC 3261 section 18.2.1 and RFC 3581 section 4 want it, in the place of
     one that was there; ``rport``, where asked for, gets ``port``. Returns ``(new value, port that
-    responses go to)``. ValueError if the value is no Via.
+    responses go to)``. A Via with a fault behind its host is stamped as well: an error response
+    carries it back. ValueError if there is no host.
     """
     cdef bytes raw = value.encode("utf-8", "surrogateescape")
     cdef rw_sip_via via
     cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(raw)
-    if rw_sip_scan_via(data, PyBytes_GET_SIZE(raw), &via) < 0:
+    rw_sip_scan_via(data, PyBytes_GET_SIZE(raw), &via)
+    if not via.host.length:
         raise ValueError("not a Via header value")
     cdef unsigned reply_port = via.port
     if not reply_port:
@@ -162,7 +164,7 @@ cdef class DatagramReader:
         cdef char host[64]
         cdef unsigned i
         cdef int port
-        for i in range(ADDRESS_KEY_BYTES):
+        for i in range(<unsigned>ADDRESS_KEY_BYTES):
             mixed = (mixed ^ raw[i]) * 16777619
         i = (mixed ^ (mixed >> 15)) % ADDRESS_SLOTS
         if self.hosts[i] is None or memcmp(self.keys[i], raw, ADDRESS_KEY_BYTES) != 0:

@@ -58,11 +58,17 @@ def _unescape(text: str) -> str:
 
 
 def _parse_uri_params(text: str) -> Params:
-    return tuple((name, _unescape(value)) for name, value in parse_params(text))
+    # Names may be escaped too: RFC 4475 section 3.1.1.3.
+    return tuple(
+        (_unescape(name).lower(), _unescape(value)) for name, value in parse_params(text)
+    )
 
 
 def _format_uri_params(params: Params) -> str:
-    escaped = ((name, _escape(value, _ESCAPE_IN_PARAM)) for name, value in params)
+    escaped = (
+        (_escape(name, _ESCAPE_IN_PARAM), _escape(value, _ESCAPE_IN_PARAM))
+        for name, value in params
+    )
     return format_params(tuple(escaped))
 
 
