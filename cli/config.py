@@ -224,14 +224,8 @@ def _checked(key: str, value: object, where: str) -> Any:
 
 
 def _consistent(config: ServeConfig) -> ServeConfig:
-    """What no key can say alone: ports that collide, or are too few."""
+    """What no key can say alone: whether the ports are enough for the calls."""
     low, high = config.rtp_ports
-    for text in config.sip:
-        if low <= Listener.parse(text).port <= high:
-            raise CommandError(
-                f"the SIP listener {text} lies within the RTP ports {low}-{high}",
-                "Move one of them with --sip or --rtp-ports",
-            )
     calls = rtp_call_capacity(config.rtp_ports)
     if config.rtp_sockets == "per-leg" and (config.max_calls or 0) > calls:
         raise CommandError(

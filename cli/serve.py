@@ -133,6 +133,8 @@ async def _serve(config: ServeConfig, log_options: LogOptions) -> None:
         async with make_engine(config) as engine:
             await engine.load(*config.prompts)
             async with _status(engine, log_options), _drain_on_signal(engine, config.drain_s):
+                # Calls that came while prompts were read got 503: now they are welcome.
+                log.info("serving", prompts=[str(path) for path in config.prompts])
                 await engine.serve(make_greeter(engine, config))
     except PromptError as error:
         raise CommandError(str(error)) from error
