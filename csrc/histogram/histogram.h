@@ -1,0 +1,38 @@
+/*
+ * Histogram of unsigned values (microseconds, batch sizes), log-linear: exact below 32, then 32
+ * buckets to each power of two, so a reported value is at most 3.2 % off.
+ *
+ * One thread adds; any thread may read at any time and sees a recent state.
+ */
+#ifndef RW_HISTOGRAM_H
+#define RW_HISTOGRAM_H
+
+#include <stdint.h>
+
+#define RW_HISTOGRAM_SUB_BITS 5
+#define RW_HISTOGRAM_MAX_BITS 36 /* values above 2^36 (19 hours in us) count as 2^36 */
+#define RW_HISTOGRAM_BUCKETS                                                                       \
+    ((RW_HISTOGRAM_MAX_BITS - RW_HISTOGRAM_SUB_BITS + 1) << RW_HISTOGRAM_SUB_BITS)
+
+typedef struct rw_histogram {
+    _Atomic uint64_t max;
+    _Atomic uint64_t counts[RW_HISTOGRAM_BUCKETS];
+} rw_histogram;
+
+/* Counts `value` `times` times. */
+void rw_histogram_add(rw_histogram *histogram, uint64_t value, uint64_t times);
+
+/* The number of values added. */
+uint64_t rw_histogram_total(const rw_histogram *histogram);
+
+/* The smallest value that at least `fraction` (0 to 1) of the values do not exceed, to bucket
+ * precision and never above the maximum; 0 when empty. */
+uint64_t rw_histogram_quantile(const rw_histogram *histogram, double fraction);
+
+/* The largest value added. */
+uint64_t rw_histogram_max(const rw_histogram *histogram);
+
+/* Forgets everything; only for the adding thread, or while it rests. */
+void rw_histogram_clear(rw_histogram *histogram);
+
+#endif

@@ -1,0 +1,49 @@
+#include "histogram/histogram.h"
+
+#include "test/check.h"
+
+static rw_histogram histogram;
+
+static void test_small_values_are_exact(void) {
+    rw_histogram_clear(&histogram);
+    for (unsigned value = 0; value < 32; value++)
+        rw_histogram_add(&histogram, value, 1);
+    CHECK_EQUAL(rw_histogram_total(&histogram), 32);
+    CHECK_EQUAL(rw_histogram_quantile(&histogram, 0.5), 15);
+    CHECK_EQUAL(rw_histogram_quantile(&histogram, 1.0), 31);
+    CHECK_EQUAL(rw_histogram_quantile(&histogram, 0.0), 0);
+}
+
+static void test_quantiles_are_within_a_bucket(void) {
+    rw_histogram_clear(&histogram);
+    for (unsigned value = 1; value <= 100000; value++)
+        rw_histogram_add(&histogram, value, 1);
+    for (int percent = 1; percent < 100; percent++) {
+        double got = (double)rw_histogram_quantile(&histogram, percent / 100.0);
+        CHECK(got >= percent * 1000.0 && got <= percent * 1000.0 * 1.032 + 1);
+    }
+    CHECK_EQUAL(rw_histogram_max(&histogram), 100000);
+}
+
+static void test_weights_and_the_largest_value(void) {
+    rw_histogram_clear(&histogram);
+    rw_histogram_add(&histogram, 7, 999);
+    rw_histogram_add(&histogram, UINT64_MAX, 1);
+    CHECK_EQUAL(rw_histogram_total(&histogram), 1000);
+    CHECK_EQUAL(rw_histogram_quantile(&histogram, 0.999), 7);
+    CHECK_EQUAL(rw_histogram_max(&histogram), (1ull << 36) - 1);
+    CHECK_EQUAL(rw_histogram_quantile(&histogram, 1.0), (1ull << 36) - 1);
+}
+
+static void test_empty(void) {
+    rw_histogram_clear(&histogram);
+    CHECK_EQUAL(rw_histogram_quantile(&histogram, 0.99), 0);
+}
+
+int main(void) {
+    test_small_values_are_exact();
+    test_quantiles_are_within_a_bucket();
+    test_weights_and_the_largest_value();
+    test_empty();
+    return 0;
+}

@@ -1,0 +1,83 @@
+#include "prompt/prompt.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rw_prompt {
+    _Atomic uint32_t references;
+    size_t bytes;
+    uint8_t payload[];
+};
+
+rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes) {
+    rw_prompt *prompt = malloc(sizeof(rw_prompt) + bytes);
+    if (!prompt) return NULL;
+    atomic_init(&prompt->references, 1);
+    prompt->bytes = bytes;
+    if (bytes) memcpy(prompt->payload, payload, bytes);
+    return prompt;
+}
+
+rw_prompt *rw_prompt_retain(rw_prompt *prompt) {
+    atomic_fetch_add_explicit(&prompt->references, 1, memory_order_relaxed);
+    return prompt;
+}
+
+void rw_prompt_release(rw_prompt *prompt) {
+    if (atomic_fetch_sub_explicit(&prompt->references, 1, memory_order_acq_rel) == 1) free(prompt);
+}
+
+size_t rw_prompt_bytes(const rw_prompt *prompt) {
+    return prompt->bytes;
+}
+
+/* Moves the cursor over prompts that have been read to their end, or are empty. */
+static void settle(rw_playlist *playlist) {
+    while (playlist->index < playlist->count &&
+           playlist->offset_bytes == playlist->prompts[playlist->index]->bytes) {
+        playlist->offset_bytes = 0;
+        playlist->index++;
+        if (playlist->index == playlist->count && playlist->loop) playlist->index = 0;
+    }
+}
+
+static bool has_sound(rw_prompt *const *prompts, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (prompts[i]->bytes) return true;
+    return false;
+}
+
+rw_playlist *rw_playlist_create(uint64_t play_id, rw_prompt *const *prompts, size_t count,
+                                bool loop) {
+    if (count > UINT32_MAX || (loop && !has_sound(prompts, count))) return NULL;
+    rw_playlist *playlist = malloc(sizeof(rw_playlist) + count * sizeof(rw_prompt *));
+    if (!playlist) return NULL;
+    *playlist = (rw_playlist){.play_id = play_id, .loop = loop, .count = (uint32_t)count};
+    for (size_t i = 0; i < count; i++)
+        playlist->prompts[i] = rw_prompt_retain(prompts[i]);
+    settle(playlist);
+    return playlist;
+}
+
+void rw_playlist_destroy(rw_playlist *playlist) {
+    if (!playlist) return;
+    for (uint32_t i = 0; i < playlist->count; i++)
+        rw_prompt_release(playlist->prompts[i]);
+    free(playlist);
+}
+
+size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes) {
+    size_t copied = 0;
+    while (copied < bytes && !rw_playlist_ended(playlist)) {
+        const rw_prompt *prompt = playlist->prompts[playlist->index];
+        size_t left = prompt->bytes - playlist->offset_bytes;
+        size_t take = left < bytes - copied ? left : bytes - copied;
+        memcpy(to + copied, prompt->payload + playlist->offset_bytes, take);
+        copied += take;
+        playlist->offset_bytes += take;
+        settle(playlist);
+    }
+    playlist->played_bytes += copied;
+    return copied;
+}

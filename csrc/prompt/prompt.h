@@ -1,0 +1,89 @@
+/*
+ * Prompts: encoded sound, immutable and shared by every leg that plays it; and playlists, the queue
+ * of prompts of one leg with its place in them.
+ *
+ * A prompt holds the payload bytes of a sample-based codec (G.711, G.722, L16) in one piece, so any
+ * slice of it is a packet payload: playing costs a leg a cursor, and prompts whose lengths are not
+ * multiples of the packet time follow each other without a gap or padding.
+ */
+#ifndef RW_PROMPT_H
+#define RW_PROMPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct rw_prompt rw_prompt;
+
+/* A prompt with a copy of `payload` and one reference, which the caller owns; NULL if out of
+ * memory. */
+rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes);
+rw_prompt *rw_prompt_retain(rw_prompt *prompt);
+void rw_prompt_release(rw_prompt *prompt);
+size_t rw_prompt_bytes(const rw_prompt *prompt);
+
+/* How playing a list came to its end. */
+typedef enum rw_play_outcome {
+    RW_PLAY_FINISHED,
+    RW_PLAY_STOPPED,
+    RW_PLAY_REPLACED,
+    RW_PLAY_LEG_CLOSED,
+} rw_play_outcome;
+
+/* Owned by one thread at a time: the control side makes it, the command ring hands it to the shard,
+ * the event ring hands it back, the control side destroys it. */
+typedef struct rw_playlist {
+    struct rw_playlist *next; /* in an rw_playlist_queue */
+    uint64_t play_id;
+    uint64_t leg_id;
+    uint64_t played_bytes;
+    rw_play_outcome outcome;
+    bool loop;
+    uint32_t index; /* prompt under the cursor; `count` at the end */
+    uint32_t count;
+    size_t offset_bytes; /* cursor inside that prompt */
+    rw_prompt *prompts[];
+} rw_playlist;
+
+/* Playlists in order; whoever holds the queue owns what is in it. */
+typedef struct rw_playlist_queue {
+    rw_playlist *first;
+    rw_playlist **end; /* where the next one is hooked in */
+} rw_playlist_queue;
+
+static inline void rw_playlist_queue_init(rw_playlist_queue *queue) {
+    queue->first = NULL;
+    queue->end = &queue->first;
+}
+
+static inline void rw_playlist_queue_push(rw_playlist_queue *queue, rw_playlist *playlist) {
+    playlist->next = NULL;
+    *queue->end = playlist;
+    queue->end = &playlist->next;
+}
+
+/* The first list, or NULL when there is none. */
+static inline rw_playlist *rw_playlist_queue_pop(rw_playlist_queue *queue) {
+    rw_playlist *playlist = queue->first;
+    if (!playlist) return NULL;
+    queue->first = playlist->next;
+    if (!queue->first) queue->end = &queue->first;
+    return playlist;
+}
+
+/* A list of `count` prompts, with a reference of its own to each. NULL if out of memory, or if a
+ * list to be looped has no sound in it. */
+rw_playlist *rw_playlist_create(uint64_t play_id, rw_prompt *const *prompts, size_t count,
+                                bool loop);
+void rw_playlist_destroy(rw_playlist *playlist);
+
+/* Copies the next `bytes` of sound to `to`, across the borders of prompts; returns how many there
+ * were, fewer only when the list has come to its end. */
+size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes);
+
+/* True once the last byte has been read. */
+static inline bool rw_playlist_ended(const rw_playlist *playlist) {
+    return playlist->index == playlist->count;
+}
+
+#endif

@@ -1,0 +1,77 @@
+#include "ring/ring.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "test/check.h"
+
+#define PRODUCERS 3
+#define CONSUMERS 2
+#define EACH 20000
+
+static void test_full_and_empty(void) {
+    rw_ring *ring = rw_ring_create(4, sizeof(int));
+    int value = 0;
+    CHECK_EQUAL(rw_ring_pop(ring, &value), -EAGAIN);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 4; i++)
+            CHECK_EQUAL(rw_ring_push(ring, &i), 0);
+        CHECK_EQUAL(rw_ring_push(ring, &value), -EAGAIN);
+        for (int i = 0; i < 4; i++) {
+            CHECK_EQUAL(rw_ring_pop(ring, &value), 0);
+            CHECK_EQUAL(value, i);
+        }
+        CHECK_EQUAL(rw_ring_pop(ring, &value), -EAGAIN);
+    }
+    rw_ring_destroy(ring);
+}
+
+typedef struct shared_state {
+    rw_ring *ring;
+    _Atomic uint64_t sum;
+    _Atomic uint64_t taken;
+} shared_state;
+
+static void *produce(void *context) {
+    shared_state *state = context;
+    for (uint64_t value = 1; value <= EACH; value++)
+        while (rw_ring_push(state->ring, &value))
+            sched_yield();
+    return NULL;
+}
+
+static void *consume(void *context) {
+    shared_state *state = context;
+    uint64_t value;
+    while (atomic_load(&state->taken) < PRODUCERS * EACH) {
+        if (rw_ring_pop(state->ring, &value)) {
+            sched_yield();
+            continue;
+        }
+        atomic_fetch_add(&state->sum, value);
+        atomic_fetch_add(&state->taken, 1);
+    }
+    return NULL;
+}
+
+static void test_nothing_is_lost_between_threads(void) {
+    shared_state state = {.ring = rw_ring_create(64, sizeof(uint64_t))};
+    pthread_t threads[PRODUCERS + CONSUMERS];
+    for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
+        CHECK_EQUAL(pthread_create(&threads[i], NULL, i < PRODUCERS ? produce : consume, &state),
+                    0);
+    for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK_EQUAL(state.taken, PRODUCERS * EACH);
+    CHECK_EQUAL(state.sum, (uint64_t)PRODUCERS * EACH * (EACH + 1) / 2);
+    rw_ring_destroy(state.ring);
+}
+
+int main(void) {
+    test_full_and_empty();
+    test_nothing_is_lost_between_threads();
+    return 0;
+}
