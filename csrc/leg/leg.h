@@ -36,6 +36,9 @@ typedef union rw_address {
 /* Size of the address for the socket calls; 0 for a family that is neither IPv4 nor IPv6. */
 socklen_t rw_address_bytes(const rw_address *address);
 
+/* Reads a numeric IPv4 or IPv6 address; -EINVAL if `host` is neither. */
+int rw_address_parse(rw_address *address, const char *host, uint16_t port);
+
 /* What to send while there is nothing to play. */
 typedef enum rw_silence_policy {
     RW_SILENCE_STOP, /* nothing; the next sound carries the marker */
