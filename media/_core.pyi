@@ -1,9 +1,9 @@
 from collections.abc import Callable, Sequence
 
-from .events import LegClosed, LegFigures, LegMedia, PlayEnded, Quantiles
-
 import numpy as np
 import numpy.typing as npt
+
+from .events import LegClosed, LegFigures, LegMedia, PlayEnded, Quantiles
 
 def ulaw_encode(samples: npt.NDArray[np.int16]) -> bytes: ...
 def alaw_encode(samples: npt.NDArray[np.int16]) -> bytes: ...

@@ -3,9 +3,8 @@
 
 include "binding/extern.pxi"
 include "binding/extern_shard.pxi"
-include "binding/g711.pxi"
-include "binding/timers.pxi"
-include "binding/shard.pxi"
 include "binding/extern_sip.pxi"
 include "binding/timers.pxi"
+include "binding/g711.pxi"
+include "binding/shard.pxi"
 include "binding/sip.pxi"
