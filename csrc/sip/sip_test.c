@@ -93,6 +93,8 @@ static const struct refused {
     {RW_SIP_VIA, 0, REQUEST_LINE "Via: SIP/2.0/UDP host:65536\r\n" REST "\r\n"},
     {RW_SIP_VIA, 0, REQUEST_LINE "Via: SIP/2.0/UDP [::1\r\n" REST "\r\n"},
     {RW_SIP_VIA, 0, REQUEST_LINE "Via: SIP/2.0/UDP [host]\r\n" REST "\r\n"},
+    {RW_SIP_PARAMETER, 400, REQUEST_LINE "Via: SIP/2.0/UDP h;rport;rport\r\n" REST "\r\n"},
+    {RW_SIP_PARAMETER, 400, REQUEST_LINE "Via: SIP/2.0/UDP h;branch=a;branch=b\r\n" REST "\r\n"},
     {RW_SIP_CALL_ID, 400, REQUEST_LINE VIA FROM TO "Call-ID: \r\n" CSEQ "\r\n"},
     {RW_SIP_CALL_ID, 400, REQUEST_LINE VIA FROM TO "Call-ID: a b\r\n" CSEQ "\r\n"},
     {RW_SIP_CSEQ, 400, REQUEST_LINE VIA FROM TO CALL_ID "CSeq: 2147483648 OPTIONS\r\n\r\n"},
@@ -165,7 +167,7 @@ static void test_fields_of_a_request(void) {
     CHECK(span_equals(text, via->transport, "TLS") && via->port == 5071 && via->ipv6);
     CHECK(span_equals(text, via->host, "2001:DB8::1") &&
           span_equals(text, via->branch, "z9hG4bK1"));
-    CHECK(via->has_rport && span_equals(text, via->rport_param, "; rport"));
+    CHECK(span_equals(text, via->rport_param, "; rport"));
     CHECK(span_equals(text, via->received, "192.0.2.9"));
     CHECK(span_equals(text, via->received_param, ";received=192.0.2.9"));
     CHECK(span_equals(text, via->maddr, "224.0.1.75"));

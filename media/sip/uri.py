@@ -59,9 +59,7 @@ def _unescape(text: str) -> str:
 
 def _parse_uri_params(text: str) -> Params:
     # Names may be escaped too: RFC 4475 section 3.1.1.3.
-    return tuple(
-        (_unescape(name).lower(), _unescape(value)) for name, value in parse_params(text)
-    )
+    return tuple((_unescape(name).lower(), _unescape(value)) for name, value in parse_params(text))
 
 
 def _format_uri_params(params: Params) -> str:
@@ -188,14 +186,15 @@ class NameAddr:
         value = value.strip()
         start = quoted_end(value, 0) if value.startswith('"') else 0
         opening = value.find("<", start)
-        if opening < 0:
+        # A bracket behind a semicolon is part of a parameter, unless the name before is quoted.
+        if opening < 0 or (not start and ";" in value[:opening]):
             return cls._parse_bare(value)
         closing = value.find(">", opening)
         if closing < 0:
             raise SipParseError(SipReject.BRACKET)
         display = value[:opening].strip()
-        if start and len(display) != start:
-            raise SipParseError(SipReject.ADDRESS)
+        if (start and len(display) != start) or (not start and '"' in display):
+            raise SipParseError(SipReject.QUOTE)
         uri = _checked_uri(value[opening + 1 : closing])
         return cls(uri, unquote(display), parse_params(value[closing + 1 :]))
 

@@ -107,6 +107,7 @@ def test_uri_of_any_content_survives_writing(userinfo, port, params, headers, ho
         ('"x \\"<y>\\"" <sip:a@b>', NameAddr("sip:a@b", 'x "<y>"')),
         ('<sip:a@b>;x="a;b\\"c"', NameAddr("sip:a@b", "", (("x", '"a;b\\"c"'),))),
         ("< sip:a@b >", NameAddr("sip:a@b")),
+        ('sip:a@b;x="<sip:c@d>"', NameAddr("sip:a@b", "", (("x", '"<sip:c@d>"'),))),
     ],
 )
 def test_address(text, address):
@@ -124,7 +125,18 @@ def test_tag_and_target():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "<>", "<sip:a", '"a <sip:b>', '"a" x <sip:b>', "sip:a?b=c", "<sip:a b>", "<sip:a>;;", "a"],
+    [
+        "",
+        "<>",
+        "<sip:a",
+        '"a <sip:b>',
+        '"a" x <sip:b>',
+        "sip:a?b=c",
+        "<sip:a b>",
+        "<sip:a>;;",
+        "a",
+        'x"y" <sip:a>',
+    ],
 )
 def test_bad_address(text):
     with pytest.raises(SipParseError):
@@ -138,7 +150,7 @@ def test_display_name_of_any_content_survives_writing(display):
 
 
 def test_via():
-    via = Via.parse(" SIP / 2.0 / udp  [2001:db8::1]:5062 ; Branch=z9hG4bKx;rport")
+    via = Via.parse(" SIP / 2.0 / udp\t[2001:db8::1]:5062 ; Branch=z9hG4bKx;rport")
     assert via == Via("UDP", "2001:db8::1", 5062, (("branch", "z9hG4bKx"), ("rport", "")))
     assert str(via) == "SIP/2.0/UDP [2001:db8::1]:5062;branch=z9hG4bKx;rport"
     assert (via.param("rport"), via.param("received")) == ("", None)
