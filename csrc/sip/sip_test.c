@@ -195,6 +195,7 @@ static void test_accepts_what_is_odd_but_allowed(void) {
     CHECK_EQUAL(scan("OPTIONS tel:+1-201-555-0123 SIP/2.0\r\n" VIA REST "\r\n"), 0);
     CHECK_EQUAL(scan(REQUEST_LINE "Via: SIP/2.0/UDP a_b:5060;x=[::1]\r\n" REST "\r\n"), 0);
     CHECK_EQUAL(scan(GOOD "X-Empty:\r\n\r\n"), 0);
+    CHECK_EQUAL(scan(REQUEST_LINE VIA "f: Bell, A. <sip:a@b>;tag=1\r\n" TO CALL_ID CSEQ "\r\n"), 0);
 }
 
 static void test_bounds_of_size(void) {
