@@ -1,0 +1,68 @@
+"""How a benchmark's result is shown: JSON on stdout, or a table; progress on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from .limit import WAYS, LimitResult, Progress
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A one-line status on a terminal's stderr, plain lines elsewhere."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield console.print
+        return
+    with console.status("starting") as status:
+        yield status.update
+
+
+def show_json(result: dict[str, object]) -> None:
+    """Print the result as one JSON document."""
+    print(json.dumps(result, indent=2))
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows of figures; the first column holds names."""
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def show_limit(result: LimitResult) -> None:
+    """The table of `bench limit`."""
+    rows = []
+    for way in WAYS:
+        for paced in (False, True):
+            runs = result.runs[way, paced]
+            rows.append(
+                (
+                    f"{way}, {'paced' if paced else 'flat out'}",
+                    f"{result.cost_us(way, paced=paced):.2f}",
+                    max(run.lateness_us["p99"] for run in runs) if paced else "-",
+                    sum(run.reception.lost_by_sender for run in runs),
+                    sum(run.reception.receiver_dropped for run in runs),
+                    max(run.reception.interval_error_us["p99"] for run in runs) if paced else "-",
+                )
+            )
+    show_table(
+        f"Limit: bare loops, {result.legs} legs, {result.seconds:g} s a run",
+        (
+            "loop",
+            "CPU us a packet (median)",
+            "late p99 us (worst run)",
+            "lost",
+            "dropped by receiver",
+            "interval error p99 us (worst run)",
+        ),
+        rows,
+    )
