@@ -49,7 +49,7 @@ class Receiver:
         sockets: int,
         streams_max: int,
         ptime_ms: int = 20,
-        captured_streams: int = 0,
+        capture_every: int = 0,
         capture_bytes: int = 0,
         all_loopback: bool = False,
     ) -> None: ...

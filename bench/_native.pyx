@@ -73,7 +73,7 @@ cdef extern from "bench/receiver.h" nogil:
         uint32_t sockets
         uint32_t streams_max
         uint32_t ptime_us
-        uint32_t captured_streams
+        uint32_t capture_every
         uint32_t capture_bytes
         bint all_loopback
     ctypedef struct rw_receiver_totals:
@@ -168,8 +168,8 @@ cdef class Receiver:
     """RTP receiver on loopback; see csrc/bench/receiver.h. One thread at a time uses it.
 
     ``sockets`` UDP sockets on free ports; at most ``streams_max`` streams are told apart, by
-    receiving socket, source address and SSRC. The payload of the first ``captured_streams`` is kept,
-    ``capture_bytes`` of each at most. With ``all_loopback`` any address of 127.0.0.0/8 reaches the
+    receiving socket, source address and SSRC. The payload of every ``capture_every``-th is
+    kept (0: of none), ``capture_bytes`` of each at most. With ``all_loopback`` any address of 127.0.0.0/8 reaches the
     sockets, else 127.0.0.1 only. Raises OSError if the sockets cannot be had.
     """
 
@@ -182,7 +182,7 @@ cdef class Receiver:
         uint32_t sockets,
         uint32_t streams_max,
         uint32_t ptime_ms=20,
-        uint32_t captured_streams=0,
+        uint32_t capture_every=0,
         uint32_t capture_bytes=0,
         bint all_loopback=False,
     ):
@@ -190,7 +190,7 @@ cdef class Receiver:
         config.sockets = sockets
         config.streams_max = streams_max
         config.ptime_us = ptime_ms * 1000
-        config.captured_streams = captured_streams
+        config.capture_every = capture_every
         config.capture_bytes = capture_bytes
         config.all_loopback = all_loopback
         cdef int error = rw_receiver_open(&self.receiver, &config)

@@ -11,7 +11,7 @@
 static const rw_receiver_config receiver_config = {.sockets = SOCKETS,
                                                    .streams_max = LEGS + 1,
                                                    .ptime_us = 20000,
-                                                   .captured_streams = 1,
+                                                   .capture_every = LEGS,
                                                    .capture_bytes = 4000,
                                                    .all_loopback = true};
 

@@ -86,8 +86,8 @@ static rx_stream *find_stream(rw_receiver *receiver, const rw_receiver_source *s
 }
 
 static void capture(rw_receiver *receiver, rx_stream *stream, const rw_rtp_packet *packet) {
-    uint32_t index = (uint32_t)(stream - receiver->entries);
-    if (index >= receiver->config.captured_streams) return;
+    uint32_t every = receiver->config.capture_every;
+    if (!every || (uint32_t)(stream - receiver->entries) % every) return;
     if (!stream->captured) stream->captured = malloc(receiver->config.capture_bytes);
     size_t room = receiver->config.capture_bytes - stream->captured_bytes;
     size_t bytes = packet->payload_bytes < room ? packet->payload_bytes : room;

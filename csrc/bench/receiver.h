@@ -23,8 +23,8 @@ typedef struct rw_receiver_config {
     uint32_t sockets;
     uint32_t streams_max; /* packets of further streams are counted in `unknown` */
     uint32_t ptime_us;
-    uint32_t captured_streams; /* the payload of the first so many streams is kept */
-    uint32_t capture_bytes;    /* at most, for each of those */
+    uint32_t capture_every; /* the payload of every so-many-th stream is kept; 0 for none */
+    uint32_t capture_bytes; /* at most, for each of those */
     /* Only packets over the loopback interface, but to any address of 127.0.0.0/8: gives thousands
      * of distinct destinations with few sockets. Otherwise 127.0.0.1 alone. */
     bool all_loopback;

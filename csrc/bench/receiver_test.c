@@ -9,7 +9,7 @@
 #include "test/check.h"
 
 static rw_receiver_config config = {
-    .sockets = 2, .streams_max = 3, .ptime_us = 20000, .captured_streams = 1, .capture_bytes = 10};
+    .sockets = 2, .streams_max = 3, .ptime_us = 20000, .capture_every = 2, .capture_bytes = 10};
 
 static int socket_to(uint16_t port) {
     struct sockaddr_in to = {

@@ -23,7 +23,7 @@ def send_to(receiver: Receiver, *packets: bytes) -> int:
 
 
 def test_receiver_reports_gaps_and_who_sent() -> None:
-    receiver = Receiver(sockets=1, streams_max=4, captured_streams=1, capture_bytes=100)
+    receiver = Receiver(sockets=1, streams_max=4, capture_every=1, capture_bytes=100)
     packets = [rtp(n, ssrc=0xABCDEF01, payload=bytes([n])) for n in (1, 2, 5, 4, 4)]
     source_port = send_to(receiver, *packets)
     assert receiver.drain() == 5
