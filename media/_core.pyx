@@ -2,4 +2,9 @@
 """Cython binding of the C core: checks arguments, calls, converts errors; holds no logic."""
 
 include "binding/extern.pxi"
+include "binding/extern_shard.pxi"
+include "binding/extern_sip.pxi"
 include "binding/timers.pxi"
+include "binding/g711.pxi"
+include "binding/shard.pxi"
+include "binding/sip.pxi"

@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 /* The structure of type `type` whose member `member` is at `pointer`. */
-#define RW_CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+#define RW_CONTAINER_OF(pointer, type, member)                                                     \
+    ((type *)((char *)(pointer) - offsetof(type, member)))
 
 #define RW_LENGTH_OF(array) (sizeof(array) / sizeof((array)[0]))
 

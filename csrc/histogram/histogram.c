@@ -7,7 +7,8 @@
 static unsigned bucket_of(uint64_t value) {
     if (value < SUB_BUCKETS) return (unsigned)value;
     unsigned shift = 63u - (unsigned)__builtin_clzll(value) - RW_HISTOGRAM_SUB_BITS;
-    return ((shift + 1) << RW_HISTOGRAM_SUB_BITS) + ((unsigned)(value >> shift) & (SUB_BUCKETS - 1));
+    return ((shift + 1) << RW_HISTOGRAM_SUB_BITS) +
+           ((unsigned)(value >> shift) & (SUB_BUCKETS - 1));
 }
 
 /* The largest value that falls into `bucket`. */
@@ -27,7 +28,8 @@ void rw_histogram_add(rw_histogram *histogram, uint64_t value, uint64_t times) {
 
 uint64_t rw_histogram_total(const rw_histogram *histogram) {
     uint64_t total = 0;
-    for (unsigned i = 0; i < RW_HISTOGRAM_BUCKETS; i++) total += rw_read(&histogram->counts[i]);
+    for (unsigned i = 0; i < RW_HISTOGRAM_BUCKETS; i++)
+        total += rw_read(&histogram->counts[i]);
     return total;
 }
 
@@ -44,9 +46,12 @@ uint64_t rw_histogram_quantile(const rw_histogram *histogram, double fraction) {
     return rw_read(&histogram->max);
 }
 
-uint64_t rw_histogram_max(const rw_histogram *histogram) { return rw_read(&histogram->max); }
+uint64_t rw_histogram_max(const rw_histogram *histogram) {
+    return rw_read(&histogram->max);
+}
 
 void rw_histogram_clear(rw_histogram *histogram) {
     rw_write(&histogram->max, 0);
-    for (unsigned i = 0; i < RW_HISTOGRAM_BUCKETS; i++) rw_write(&histogram->counts[i], 0);
+    for (unsigned i = 0; i < RW_HISTOGRAM_BUCKETS; i++)
+        rw_write(&histogram->counts[i], 0);
 }

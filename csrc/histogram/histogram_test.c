@@ -6,7 +6,8 @@ static rw_histogram histogram;
 
 static void test_small_values_are_exact(void) {
     rw_histogram_clear(&histogram);
-    for (unsigned value = 0; value < 32; value++) rw_histogram_add(&histogram, value, 1);
+    for (unsigned value = 0; value < 32; value++)
+        rw_histogram_add(&histogram, value, 1);
     CHECK_EQUAL(rw_histogram_total(&histogram), 32);
     CHECK_EQUAL(rw_histogram_quantile(&histogram, 0.5), 15);
     CHECK_EQUAL(rw_histogram_quantile(&histogram, 1.0), 31);
@@ -15,7 +16,8 @@ static void test_small_values_are_exact(void) {
 
 static void test_quantiles_are_within_a_bucket(void) {
     rw_histogram_clear(&histogram);
-    for (unsigned value = 1; value <= 100000; value++) rw_histogram_add(&histogram, value, 1);
+    for (unsigned value = 1; value <= 100000; value++)
+        rw_histogram_add(&histogram, value, 1);
     for (int percent = 1; percent < 100; percent++) {
         double got = (double)rw_histogram_quantile(&histogram, percent / 100.0);
         CHECK(got >= percent * 1000.0 && got <= percent * 1000.0 * 1.032 + 1);

@@ -28,7 +28,9 @@ void rw_prompt_release(rw_prompt *prompt) {
     if (atomic_fetch_sub_explicit(&prompt->references, 1, memory_order_acq_rel) == 1) free(prompt);
 }
 
-size_t rw_prompt_bytes(const rw_prompt *prompt) { return prompt->bytes; }
+size_t rw_prompt_bytes(const rw_prompt *prompt) {
+    return prompt->bytes;
+}
 
 /* Moves the cursor over prompts that have been read to their end, or are empty. */
 static void settle(rw_playlist *playlist) {
@@ -52,14 +54,16 @@ rw_playlist *rw_playlist_create(uint64_t play_id, rw_prompt *const *prompts, siz
     rw_playlist *playlist = malloc(sizeof(rw_playlist) + count * sizeof(rw_prompt *));
     if (!playlist) return NULL;
     *playlist = (rw_playlist){.play_id = play_id, .loop = loop, .count = (uint32_t)count};
-    for (size_t i = 0; i < count; i++) playlist->prompts[i] = rw_prompt_retain(prompts[i]);
+    for (size_t i = 0; i < count; i++)
+        playlist->prompts[i] = rw_prompt_retain(prompts[i]);
     settle(playlist);
     return playlist;
 }
 
 void rw_playlist_destroy(rw_playlist *playlist) {
     if (!playlist) return;
-    for (uint32_t i = 0; i < playlist->count; i++) rw_prompt_release(playlist->prompts[i]);
+    for (uint32_t i = 0; i < playlist->count; i++)
+        rw_prompt_release(playlist->prompts[i]);
     free(playlist);
 }
 

@@ -33,8 +33,9 @@ typedef enum rw_play_outcome {
 /* Owned by one thread at a time: the control side makes it, the command ring hands it to the shard,
  * the event ring hands it back, the control side destroys it. */
 typedef struct rw_playlist {
-    struct rw_playlist *next; /* the list to play after this one */
+    struct rw_playlist *next; /* in an rw_playlist_queue */
     uint64_t play_id;
+    uint64_t leg_id;
     uint64_t played_bytes;
     rw_play_outcome outcome;
     bool loop;
@@ -43,6 +44,32 @@ typedef struct rw_playlist {
     size_t offset_bytes; /* cursor inside that prompt */
     rw_prompt *prompts[];
 } rw_playlist;
+
+/* Playlists in order; whoever holds the queue owns what is in it. */
+typedef struct rw_playlist_queue {
+    rw_playlist *first;
+    rw_playlist **end; /* where the next one is hooked in */
+} rw_playlist_queue;
+
+static inline void rw_playlist_queue_init(rw_playlist_queue *queue) {
+    queue->first = NULL;
+    queue->end = &queue->first;
+}
+
+static inline void rw_playlist_queue_push(rw_playlist_queue *queue, rw_playlist *playlist) {
+    playlist->next = NULL;
+    *queue->end = playlist;
+    queue->end = &playlist->next;
+}
+
+/* The first list, or NULL when there is none. */
+static inline rw_playlist *rw_playlist_queue_pop(rw_playlist_queue *queue) {
+    rw_playlist *playlist = queue->first;
+    if (!playlist) return NULL;
+    queue->first = playlist->next;
+    if (!queue->first) queue->end = &queue->first;
+    return playlist;
+}
 
 /* A list of `count` prompts, with a reference of its own to each. NULL if out of memory, or if a
  * list to be looped has no sound in it. */

@@ -17,7 +17,8 @@ static void check_read(rw_playlist *playlist, size_t ask, const char *expected) 
 static void test_borders_leave_no_gap(void) {
     rw_prompt *prompts[] = {prompt_of("abcde"), prompt_of(""), prompt_of("f"), prompt_of("ghij")};
     rw_playlist *playlist = rw_playlist_create(7, prompts, 4, false);
-    for (int i = 0; i < 4; i++) rw_prompt_release(prompts[i]);
+    for (int i = 0; i < 4; i++)
+        rw_prompt_release(prompts[i]);
     check_read(playlist, 4, "abcd");
     CHECK(!rw_playlist_ended(playlist));
     check_read(playlist, 4, "efgh");
@@ -34,7 +35,8 @@ static void test_end_is_known_with_the_last_byte(void) {
     check_read(playlist, 4, "abcd");
     CHECK(rw_playlist_ended(playlist));
     rw_playlist_destroy(playlist);
-    for (int i = 0; i < 2; i++) rw_prompt_release(prompts[i]);
+    for (int i = 0; i < 2; i++)
+        rw_prompt_release(prompts[i]);
 }
 
 static void test_loop_goes_round_within_a_packet(void) {
@@ -44,7 +46,8 @@ static void test_loop_goes_round_within_a_packet(void) {
     check_read(playlist, 2, "ca");
     rw_playlist_destroy(playlist);
     CHECK(!rw_playlist_create(1, prompts + 1, 1, true)); /* silence for ever would never return */
-    for (int i = 0; i < 2; i++) rw_prompt_release(prompts[i]);
+    for (int i = 0; i < 2; i++)
+        rw_prompt_release(prompts[i]);
 }
 
 static void test_empty_list_has_ended(void) {

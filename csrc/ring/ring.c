@@ -29,7 +29,8 @@ static cell *cell_at(const rw_ring *ring, size_t position) {
 
 rw_ring *rw_ring_create(size_t capacity, size_t element_bytes) {
     size_t size = 2;
-    while (size < capacity) size *= 2;
+    while (size < capacity)
+        size *= 2;
     rw_ring *ring = aligned_alloc(CACHE_LINE, sizeof(rw_ring));
     if (!ring) return NULL;
     memset(ring, 0, sizeof(*ring));
@@ -62,9 +63,8 @@ static cell *claim(rw_ring *ring, _Atomic size_t *next, size_t offset, size_t *c
         if (ahead < 0) return NULL;
         if (ahead > 0) {
             position = atomic_load_explicit(next, memory_order_relaxed);
-        } else if (atomic_compare_exchange_weak_explicit(next, &position, position + 1,
-                                                         memory_order_relaxed,
-                                                         memory_order_relaxed)) {
+        } else if (atomic_compare_exchange_weak_explicit(
+                       next, &position, position + 1, memory_order_relaxed, memory_order_relaxed)) {
             *claimed = position;
             return candidate;
         }

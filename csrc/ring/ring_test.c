@@ -17,7 +17,8 @@ static void test_full_and_empty(void) {
     int value = 0;
     CHECK_EQUAL(rw_ring_pop(ring, &value), -EAGAIN);
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < 4; i++) CHECK_EQUAL(rw_ring_push(ring, &i), 0);
+        for (int i = 0; i < 4; i++)
+            CHECK_EQUAL(rw_ring_push(ring, &i), 0);
         CHECK_EQUAL(rw_ring_push(ring, &value), -EAGAIN);
         for (int i = 0; i < 4; i++) {
             CHECK_EQUAL(rw_ring_pop(ring, &value), 0);
@@ -37,7 +38,8 @@ typedef struct shared_state {
 static void *produce(void *context) {
     shared_state *state = context;
     for (uint64_t value = 1; value <= EACH; value++)
-        while (rw_ring_push(state->ring, &value)) sched_yield();
+        while (rw_ring_push(state->ring, &value))
+            sched_yield();
     return NULL;
 }
 
@@ -59,8 +61,10 @@ static void test_nothing_is_lost_between_threads(void) {
     shared_state state = {.ring = rw_ring_create(64, sizeof(uint64_t))};
     pthread_t threads[PRODUCERS + CONSUMERS];
     for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
-        CHECK_EQUAL(pthread_create(&threads[i], NULL, i < PRODUCERS ? produce : consume, &state), 0);
-    for (int i = 0; i < PRODUCERS + CONSUMERS; i++) pthread_join(threads[i], NULL);
+        CHECK_EQUAL(pthread_create(&threads[i], NULL, i < PRODUCERS ? produce : consume, &state),
+                    0);
+    for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
+        pthread_join(threads[i], NULL);
     CHECK_EQUAL(state.taken, PRODUCERS * EACH);
     CHECK_EQUAL(state.sum, (uint64_t)PRODUCERS * EACH * (EACH + 1) / 2);
     rw_ring_destroy(state.ring);

@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (packet.payload < data + RW_RTP_HEADER_BYTES || packet.payload > data + size) abort();
     if (packet.payload_bytes > (size_t)(data + size - packet.payload)) abort();
     unsigned sum = 0;
-    for (size_t i = 0; i < packet.payload_bytes; i++) sum += packet.payload[i];
+    for (size_t i = 0; i < packet.payload_bytes; i++)
+        sum += packet.payload[i];
     return sum == 0xffffffffu ? -1 : 0;
 }

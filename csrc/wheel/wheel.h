@@ -58,7 +58,9 @@ void rw_wheel_arm(rw_wheel *wheel, rw_timer *timer, uint64_t deadline_tick);
 /* Takes `timer` back; true if it was armed, or due and not yet popped. */
 bool rw_wheel_cancel(rw_wheel *wheel, rw_timer *timer);
 
-static inline bool rw_timer_armed(const rw_timer *timer) { return timer->link != NULL; }
+static inline bool rw_timer_armed(const rw_timer *timer) {
+    return timer->link != NULL;
+}
 
 /* Moves time on to `now_tick` (never back); timers reached become due, earliest slot first. */
 void rw_wheel_advance(rw_wheel *wheel, uint64_t now_tick);

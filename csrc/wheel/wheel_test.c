@@ -37,9 +37,11 @@ static void test_cancel_of_a_due_timer(void) {
     rw_wheel wheel;
     rw_timer timers[3] = {0};
     rw_wheel_init(&wheel, 0);
-    for (int i = 0; i < 3; i++) rw_wheel_arm(&wheel, &timers[i], 5);
+    for (int i = 0; i < 3; i++)
+        rw_wheel_arm(&wheel, &timers[i], 5);
     rw_wheel_advance(&wheel, 9);
-    for (int i = 0; i < 3; i++) CHECK(rw_wheel_cancel(&wheel, &timers[i]));
+    for (int i = 0; i < 3; i++)
+        CHECK(rw_wheel_cancel(&wheel, &timers[i]));
     CHECK(!rw_wheel_cancel(&wheel, &timers[0]));
     CHECK(!rw_wheel_pop_due(&wheel));
     CHECK_EQUAL(rw_wheel_next_tick(&wheel), RW_WHEEL_NEVER);

@@ -1,7 +1,13 @@
 # Declarations of the C core. Included text, not a .pxd: Cython looks for a .pxd by package name
 # and does not find it while the repository root is the package.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from "g711/g711.h" nogil:
+    void rw_g711_ulaw_encode(const int16_t *samples, size_t count, uint8_t *codes)
+    void rw_g711_ulaw_decode(const uint8_t *codes, size_t count, int16_t *samples)
+    void rw_g711_alaw_encode(const int16_t *samples, size_t count, uint8_t *codes)
+    void rw_g711_alaw_decode(const uint8_t *codes, size_t count, int16_t *samples)
 
 cdef extern from "wheel/wheel.h" nogil:
     ctypedef struct rw_timer:

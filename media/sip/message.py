@@ -4,19 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .._core import (
+    SIP_HEADER_NAMES,
+    canonical_header_name,
+    scan_message,
+    stamp_via_value,
+)
+from .reject import SipParseError, SipReject
+
+if TYPE_CHECKING:
+    from .._core import ScannedMessage
+
+__all__ = [
+    "REASON_PHRASES",
+    "Headers",
+    "Message",
+    "Request",
+    "Response",
+    "SipParseError",
+    "SipReject",
+    "canonical_header_name",
+    "make_response",
+    "parse",
+    "stamp_via",
+]
+
+
+def _refuse_line_breaks(text: str, expected: int = 0) -> None:
+    """Header injection: ValueError if there are more CR or LF than we write ourselves."""
+    if text.count("\n") != expected or text.count("\r") != expected:
+        raise ValueError("a line break inside a SIP header or start line")
 
 
 class Headers:
     """Header lines in wire order, under their canonical long names (``Via``, ``Call-ID``).
 
     Look-up by canonical name is exact: the parser has already turned compact forms and any case
-    into the canonical name (``v``, ``VIA`` and ``via`` all read as ``Via``).
+    into the canonical name (``v``, ``VIA`` and ``via`` all read as ``Via``). Headers that the
+    parser does not know (``X-Account``) keep their spelling and are found in any case.
+    Line breaks in names and values are refused with ValueError.
     """
 
     __slots__ = ("_lines",)
 
     def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
-        self._lines: list[tuple[str, str]] = list(lines)
+        self._lines: list[tuple[str, str]] = []
+        for name, value in lines:
+            self.add(name, value)
+
+    @classmethod
+    def adopt(cls, lines: list[tuple[str, str]]) -> Headers:
+        """Take over a list of lines that are known to be good: parsed, or copied from parsed."""
+        headers = cls.__new__(cls)
+        headers._lines = lines
+        return headers
+
+    def copy(self) -> Headers:
+        """A copy that changes on its own."""
+        return Headers.adopt(self._lines.copy())
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._lines)
@@ -30,6 +77,8 @@ class Headers:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Headers) and self._lines == other._lines
 
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         return f"Headers({self._lines!r})"
 
@@ -38,24 +87,41 @@ class Headers:
         for line_name, value in self._lines:
             if line_name == name:
                 return value
-        return None
+        if name in SIP_HEADER_NAMES:
+            return None
+        wanted = name.lower()
+        return next((value for other, value in self._lines if other.lower() == wanted), None)
 
     def all(self, name: str) -> list[str]:
         """Values of every line of that name, one entry a line (commas are not split)."""
-        return [value for line_name, value in self._lines if line_name == name]
+        if name in SIP_HEADER_NAMES:
+            return [value for line_name, value in self._lines if line_name == name]
+        wanted = name.lower()
+        return [value for line_name, value in self._lines if line_name.lower() == wanted]
 
     def add(self, name: str, value: str) -> None:
         """Append a line."""
+        _refuse_line_breaks(name + value)
         self._lines.append((name, value))
 
     def set(self, name: str, value: str) -> None:
-        """Put one line in the place of every line of that name."""
+        """Put one line in the place of every line of that name, at the end."""
         self.remove(name)
-        self._lines.append((name, value))
+        self.add(name, value)
+
+    def replace_first(self, name: str, value: str) -> None:
+        """Change the value of the first line of that name where it stands. KeyError: no such."""
+        _refuse_line_breaks(value)
+        for index, line in enumerate(self._lines):
+            if line[0] == name:
+                self._lines[index] = (name, value)
+                return
+        raise KeyError(name)
 
     def remove(self, name: str) -> None:
         """Take every line of that name out."""
-        self._lines = [line for line in self._lines if line[0] != name]
+        wanted = name.lower()
+        self._lines = [line for line in self._lines if line[0].lower() != wanted]
 
 
 @dataclass(slots=True)
@@ -81,11 +147,16 @@ class Message:
         raise AssertionError("a message is a Request or a Response")
 
     def to_bytes(self) -> bytes:
-        """The message as it goes on the wire; Content-Length is always written, once, and right."""
+        """The message as it goes on the wire; Content-Length is always written, once, and right.
+
+        ValueError: a line break in the start line or a header.
+        """
         lines = [self.start_line()]
         lines += [f"{name}: {value}" for name, value in self.headers if name != "Content-Length"]
         lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
-        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+        head = "\r\n".join(lines)
+        _refuse_line_breaks(head, len(lines) + 1)
+        return head.encode("utf-8", "surrogateescape") + self.body
 
 
 @dataclass(slots=True)
@@ -108,3 +179,222 @@ class Response(Message):
 
     def start_line(self) -> str:
         return f"SIP/2.0 {self.status} {self.reason}"
+
+
+# What a response copies from a request (RFC 3261 section 8.2.6.2), in the request's order.
+_COPIED = frozenset({"Via", "From", "To", "Call-ID", "CSeq"})
+# RFC 3261 section 12.1.1: with a response that makes a dialog, the route set as well.
+_COPIED_TO_DIALOG = _COPIED | {"Record-Route"}
+# RFC 3261 section 8.2.6.1: only 100 (Trying) carries it back.
+_COPIED_TO_TRYING = _COPIED | {"Timestamp"}
+_MAKES_DIALOG = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
+
+
+def parse(data: bytes) -> Request | Response:
+    """Read one message from a datagram of up to 65,535 bytes.
+
+    Bytes behind Content-Length are dropped (RFC 3261 section 18.3). SipParseError, and nothing
+    else, for whatever is no SIP message; it says whether and what to answer.
+    """
+    scanned = scan_message(data)
+    if scanned[0]:
+        raise _parse_error(scanned)
+    return _build(scanned, Headers.adopt(scanned[6]))
+
+
+def _build(scanned: ScannedMessage, headers: Headers) -> Request | Response:
+    _, _, method, uri, status, reason, _, body, call_id, cseq, cseq_method = scanned[:11]
+    from_tag, to_tag, branch, sent_by = scanned[11:]
+    if method is None:
+        return Response(
+            headers,
+            status=status,
+            reason=reason,
+            body=body,
+            call_id=call_id,
+            cseq=cseq,
+            cseq_method=cseq_method,
+            from_tag=from_tag,
+            to_tag=to_tag,
+            branch=branch,
+            sent_by=sent_by,
+        )
+    return Request(
+        headers,
+        method=method,
+        uri=uri,
+        body=body,
+        call_id=call_id,
+        cseq=cseq,
+        cseq_method=cseq_method,
+        from_tag=from_tag,
+        to_tag=to_tag,
+        branch=branch,
+        sent_by=sent_by,
+    )
+
+
+def _parse_error(scanned: ScannedMessage) -> SipParseError:
+    reason = SipReject(scanned[0])
+    if not scanned[1]:
+        return SipParseError(reason)
+    partial = _build(scanned, Headers.adopt(list(_answerable_lines(scanned[6]))))
+    assert isinstance(partial, Request)  # the scanner answers requests only
+    return SipParseError(reason, scanned[1], partial)
+
+
+def _answerable_lines(lines: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """What an answer to a refused request copies: every Via, and the first of all others."""
+    seen: set[str] = set()
+    for line in lines:
+        name = line[0]
+        if name in _COPIED and (name == "Via" or name not in seen):
+            seen.add(name)
+            yield line
+
+
+def stamp_via(request: Request, host: str, port: int) -> int:
+    """Note in the topmost Via where a request came from; call it once, on arrival.
+
+    ``host`` is the numeric source address without brackets. Adds ``received`` (RFC 3261 section
+    18.2.1) and fills ``rport`` in (RFC 3581 section 4), in the place of what the peer put there.
+    Returns the port that responses go to (section 18.2.2); their host is ``host``. An ``maddr`` is
+    not followed: it serves multicast, and would let a peer aim our responses at others.
+    """
+    via = request.headers.get("Via")
+    if via is None:
+        raise ValueError("a request without Via")
+    stamped, reply_port = stamp_via_value(via, host, port)
+    if stamped is not via:
+        request.headers.replace_first("Via", stamped)
+    return reply_port
+
+
+def make_response(
+    request: Request,
+    status: int,
+    reason: str | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+    *,
+    to_tag: str | None = None,
+) -> Response:
+    """A response to ``request`` (RFC 3261 section 8.2.6): its Via, From, To, Call-ID and CSeq, then
+    ``headers``.
+
+    ``reason`` defaults to the standard phrase. ``to_tag`` is added to To where the request had none
+    and the response is not 100. Record-Route is copied into responses that may make a dialog.
+    ValueError: a line break in one of the headers.
+    """
+    lines = _copied_lines(request, status)
+    tag = request.to_tag
+    if tag is None and to_tag is not None and status != 100:
+        tag = to_tag
+        lines = [
+            (name, f"{value};tag={to_tag}") if name == "To" else (name, value)
+            for name, value in lines
+        ]
+    made = Headers.adopt(lines)
+    for name, value in headers:
+        made.add(name, value)
+    return Response(
+        made,
+        status=status,
+        reason=REASON_PHRASES.get(status, "") if reason is None else reason,
+        body=body,
+        call_id=request.call_id,
+        cseq=request.cseq,
+        cseq_method=request.cseq_method,
+        from_tag=request.from_tag,
+        to_tag=tag,
+        branch=request.branch,
+        sent_by=request.sent_by,
+    )
+
+
+def _copied_lines(request: Request, status: int) -> list[tuple[str, str]]:
+    wanted = _COPIED
+    if status == 100:
+        wanted = _COPIED_TO_TRYING
+    elif status < 300 and request.to_tag is None and request.method in _MAKES_DIALOG:
+        wanted = _COPIED_TO_DIALOG
+    return [line for line in request.headers if line[0] in wanted]
+
+
+REASON_PHRASES: dict[int, str] = {
+    100: "Trying",
+    180: "Ringing",
+    181: "Call Is Being Forwarded",
+    182: "Queued",
+    183: "Session Progress",
+    199: "Early Dialog Terminated",
+    200: "OK",
+    202: "Accepted",
+    204: "No Notification",
+    300: "Multiple Choices",
+    301: "Moved Permanently",
+    302: "Moved Temporarily",
+    305: "Use Proxy",
+    380: "Alternative Service",
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
+    410: "Gone",
+    412: "Conditional Request Failed",
+    413: "Request Entity Too Large",
+    414: "Request-URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Unsupported URI Scheme",
+    417: "Unknown Resource-Priority",
+    420: "Bad Extension",
+    421: "Extension Required",
+    422: "Session Interval Too Small",
+    423: "Interval Too Brief",
+    424: "Bad Location Information",
+    428: "Use Identity Header",
+    429: "Provide Referrer Identity",
+    430: "Flow Failed",
+    433: "Anonymity Disallowed",
+    436: "Bad Identity Info",
+    437: "Unsupported Credential",
+    438: "Invalid Identity Header",
+    439: "First Hop Lacks Outbound Support",
+    440: "Max-Breadth Exceeded",
+    469: "Bad Info Package",
+    470: "Consent Needed",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    483: "Too Many Hops",
+    484: "Address Incomplete",
+    485: "Ambiguous",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    489: "Bad Event",
+    491: "Request Pending",
+    493: "Undecipherable",
+    494: "Security Agreement Required",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Server Time-out",
+    505: "Version Not Supported",
+    513: "Message Too Large",
+    555: "Push Notification Service Not Supported",
+    580: "Precondition Failure",
+    600: "Busy Everywhere",
+    603: "Decline",
+    604: "Does Not Exist Anywhere",
+    606: "Not Acceptable",
+    607: "Unwanted",
+    608: "Rejected",
+}
+"""Reason phrases of the IANA registry of SIP response codes."""

@@ -1,0 +1,183 @@
+/* Both backends over real sockets on loopback: what is sent, what is read, what is only counted. */
+#include "backend/backend.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "test/check.h"
+
+static rw_counters counters;
+static size_t delivered;
+static rw_leg *delivered_to;
+
+static void deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes) {
+    (void)context;
+    CHECK(bytes == 0 || datagram[0] == 'x');
+    delivered++;
+    delivered_to = leg;
+}
+
+static rw_backend_host host = {.counters = &counters, .deliver = deliver};
+
+static int bound_socket(rw_address *address) {
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    socklen_t size = sizeof(address->v4);
+    *address = (rw_address){.v4 = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}};
+    CHECK_EQUAL(bind(fd, &address->any, size), 0);
+    CHECK_EQUAL(getsockname(fd, &address->any, &size), 0);
+    return fd;
+}
+
+static void send_packet(rw_backend *backend, rw_leg *leg, size_t bytes) {
+    memset(backend->ops->room(backend), 'x', bytes);
+    backend->ops->send(backend, leg, bytes);
+}
+
+static uint64_t counted(rw_counter counter) {
+    return rw_read(&counters[counter]);
+}
+
+static void forget_counts(void) {
+    for (int i = 0; i < RW_COUNTERS; i++)
+        rw_write(&counters[i], 0);
+    delivered = 0;
+}
+
+static void test_packets_reach_the_remote_address_and_answers_the_leg(const rw_backend_ops *ops) {
+    rw_address peer_address, own_address;
+    int peer = bound_socket(&peer_address), own = bound_socket(&own_address);
+    rw_backend *backend;
+    rw_leg leg = {.media.remote = peer_address, .fd = ops->socket_per_leg ? own : -1, .id = 1};
+    uint8_t buffer[2000];
+    forget_counts();
+    CHECK_EQUAL(ops->open(&host, ops->socket_per_leg ? -1 : own, &backend), 0);
+    CHECK_EQUAL(ops->attach(backend, &leg), 0);
+    for (size_t i = 1; i <= 200; i++)
+        send_packet(backend, &leg, 172);
+    ops->flush(backend);
+    for (size_t i = 1; i <= 200; i++)
+        CHECK_EQUAL(recv(peer, buffer, sizeof(buffer), MSG_DONTWAIT), 172);
+    CHECK_EQUAL(recv(peer, buffer, sizeof(buffer), MSG_DONTWAIT), -1);
+    CHECK_EQUAL(counted(RW_PACKETS_SENT), 200);
+    CHECK_EQUAL(counted(RW_BYTES_SENT), 200 * 172);
+    CHECK_EQUAL(rw_read(&leg.stats.packets_sent), 200);
+
+    memset(buffer, 'x', sizeof(buffer));
+    for (int i = 0; i < 50; i++)
+        sendto(peer, buffer, i % 2 ? 172 : 0, 0, &own_address.any, sizeof(own_address.v4));
+    CHECK_EQUAL(ops->receive(backend, &leg), 50);
+    CHECK_EQUAL(delivered, 50);
+    CHECK(delivered_to == &leg);
+    CHECK_EQUAL(ops->receive(backend, &leg), 0);
+    ops->detach(backend, &leg);
+    ops->close(backend);
+    close(peer);
+}
+
+static void test_a_closed_port_costs_a_counter(void) {
+    rw_address gone, own_address;
+    close(bound_socket(&gone));
+    rw_backend *backend;
+    rw_leg leg = {.media.remote = gone, .fd = bound_socket(&own_address), .id = 1};
+    forget_counts();
+    CHECK_EQUAL(rw_backend_per_leg.open(&host, -1, &backend), 0);
+    CHECK_EQUAL(rw_backend_per_leg.attach(backend, &leg), 0);
+    for (int i = 0; i < 5; i++)
+        send_packet(backend, &leg, 172);
+    CHECK_EQUAL(counted(RW_PACKETS_SENT), 5); /* each ICMP answer only delays, never replaces */
+    CHECK_EQUAL(counted(RW_SEND_REFUSED), 4);
+    CHECK_EQUAL(rw_read(&leg.stats.send_errors), 4);
+    CHECK_EQUAL(rw_backend_per_leg.receive(backend, &leg), 0);
+    rw_backend_per_leg.detach(backend, &leg);
+    rw_backend_per_leg.close(backend);
+}
+
+static void test_unreachable_remote(const rw_backend_ops *ops) {
+    rw_address own_address, bad;
+    int own = bound_socket(&own_address);
+    rw_backend *backend;
+    /* A socket bound to 127.0.0.1 has no way to a v4 address off this host. */
+    bad = (rw_address){
+        .v4 = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(0xf0000001)}}};
+    rw_leg leg = {.media.remote = bad, .fd = ops->socket_per_leg ? own : -1, .id = 1};
+    forget_counts();
+    CHECK_EQUAL(ops->open(&host, ops->socket_per_leg ? -1 : own, &backend), 0);
+    int error = ops->attach(backend, &leg);
+    if (ops->socket_per_leg) {
+        CHECK(error < 0);
+    } else {
+        send_packet(backend, &leg, 172);
+        ops->flush(backend);
+        CHECK_EQUAL(rw_read(&leg.stats.send_errors), 1);
+        CHECK_EQUAL(counted(RW_PACKETS_SENT), 0);
+    }
+    ops->detach(backend, &leg);
+    ops->close(backend);
+}
+
+static void test_shared_socket_refuses_two_legs_at_one_address(void) {
+    rw_address own_address, a, b;
+    int own = bound_socket(&own_address), peer_a = bound_socket(&a), peer_b = bound_socket(&b);
+    rw_backend *backend;
+    rw_leg first = {.media.remote = a, .fd = -1, .id = 1};
+    rw_leg second = {.media.remote = a, .fd = -1, .id = 2};
+    const rw_backend_ops *ops = &rw_backend_shared;
+    forget_counts();
+    CHECK_EQUAL(ops->open(&host, own, &backend), 0);
+    CHECK_EQUAL(ops->attach(backend, &first), 0);
+    CHECK_EQUAL(ops->attach(backend, &second), -EADDRINUSE);
+    second.media.remote = b;
+    CHECK_EQUAL(ops->attach(backend, &second), 0);
+    CHECK_EQUAL(ops->retarget(backend, &second, &a), -EADDRINUSE);
+    CHECK_EQUAL(ops->retarget(backend, &second, &b), 0);
+    ops->detach(backend, &first);
+    CHECK_EQUAL(ops->retarget(backend, &second, &a), 0);
+    sendto(peer_a, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
+    sendto(peer_b, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
+    CHECK_EQUAL(ops->receive(backend, NULL), 2);
+    CHECK(delivered == 1 && delivered_to == &second);
+    CHECK_EQUAL(counted(RW_RECEIVED_UNKNOWN), 1);
+    ops->detach(backend, &second);
+    ops->close(backend);
+    close(peer_a);
+    close(peer_b);
+}
+
+static void test_oversized_datagram_is_counted(void) {
+    rw_address own_address, peer_address;
+    int peer = bound_socket(&peer_address);
+    static uint8_t large[RW_RECEIVE_BYTES + 1];
+    rw_backend *backend;
+    rw_leg leg = {.media.remote = peer_address, .fd = bound_socket(&own_address), .id = 1};
+    forget_counts();
+    CHECK_EQUAL(rw_backend_per_leg.open(&host, -1, &backend), 0);
+    CHECK_EQUAL(rw_backend_per_leg.attach(backend, &leg), 0);
+    sendto(peer, large, sizeof(large), 0, &own_address.any, sizeof(own_address.v4));
+    CHECK_EQUAL(rw_backend_per_leg.receive(backend, &leg), 1);
+    CHECK_EQUAL(delivered, 0);
+    CHECK_EQUAL(counted(RW_RECEIVED_TRUNCATED), 1);
+    rw_backend_per_leg.detach(backend, &leg);
+    rw_backend_per_leg.close(backend);
+    close(peer);
+}
+
+int main(void) {
+    host.epoll_fd = epoll_create1(0);
+    CHECK(rw_backend_find("per-leg") == &rw_backend_per_leg);
+    CHECK(rw_backend_find("shared") == &rw_backend_shared);
+    CHECK(!rw_backend_find("carrier-pigeon"));
+    test_packets_reach_the_remote_address_and_answers_the_leg(&rw_backend_per_leg);
+    test_packets_reach_the_remote_address_and_answers_the_leg(&rw_backend_shared);
+    test_a_closed_port_costs_a_counter();
+    test_unreachable_remote(&rw_backend_per_leg);
+    test_unreachable_remote(&rw_backend_shared);
+    test_shared_socket_refuses_two_legs_at_one_address();
+    test_oversized_datagram_is_counted();
+    close(host.epoll_fd);
+    return 0;
+}

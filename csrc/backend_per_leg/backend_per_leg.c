@@ -1,0 +1,118 @@
+/*
+ * One connected socket per leg, plain sends: works everywhere, and lets any number of legs share a
+ * remote address. Connected, because a connected send is the cheapest, and the kernel then keeps
+ * strangers' datagrams out.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "backend/backend.h"
+
+/* Batches read from one leg in one slot: bounds what a flood on one leg can cost the others. */
+#define MAX_BATCHES_PER_SLOT 2
+
+typedef struct per_leg {
+    rw_backend base;
+    rw_receive_batch *batch;
+    uint8_t packet[RW_MAX_PACKET_BYTES];
+} per_leg;
+
+static void per_leg_close(rw_backend *backend) {
+    per_leg *self = (per_leg *)backend;
+    rw_receive_batch_destroy(self->batch);
+    free(self);
+}
+
+static int per_leg_open(const rw_backend_host *host, int fd, rw_backend **backend) {
+    if (fd >= 0) return -EINVAL;
+    per_leg *self = calloc(1, sizeof(*self));
+    if (!self) return -ENOMEM;
+    self->base = (rw_backend){&rw_backend_per_leg, host};
+    self->batch = rw_receive_batch_create();
+    if (!self->batch) {
+        free(self);
+        return -ENOMEM;
+    }
+    *backend = &self->base;
+    return 0;
+}
+
+static int per_leg_retarget(rw_backend *backend, rw_leg *leg, const rw_address *remote) {
+    (void)backend;
+    return connect(leg->fd, &remote->any, rw_address_bytes(remote)) < 0 ? -errno : 0;
+}
+
+static int per_leg_attach(rw_backend *backend, rw_leg *leg) {
+    if (leg->fd < 0) return -EBADF;
+    int error = per_leg_retarget(backend, leg, &leg->media.remote);
+    if (error) return error;
+    rw_backend_listen_once(backend->host, leg->fd, rw_read(&leg->id));
+    return 0;
+}
+
+static void per_leg_detach(rw_backend *backend, rw_leg *leg) {
+    (void)backend;
+    if (leg->fd >= 0) close(leg->fd); /* which takes it out of epoll as well */
+    leg->fd = -1;
+}
+
+static uint8_t *per_leg_room(rw_backend *backend) {
+    return ((per_leg *)backend)->packet;
+}
+
+static void per_leg_send(rw_backend *backend, rw_leg *leg, size_t bytes) {
+    per_leg *self = (per_leg *)backend;
+    /* An ICMP answer to an earlier packet is reported in place of sending this one: send again. */
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (send(leg->fd, self->packet, bytes, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+            rw_count(&(*backend->host->counters)[RW_PACKETS_SENT], 1);
+            rw_count(&(*backend->host->counters)[RW_BYTES_SENT], bytes);
+            rw_count(&leg->stats.packets_sent, 1);
+            return;
+        }
+        rw_count(&(*backend->host->counters)[rw_backend_send_counter(errno)], 1);
+        rw_count(&leg->stats.send_errors, 1);
+        if (errno != ECONNREFUSED) return;
+    }
+}
+
+static void per_leg_flush(rw_backend *backend) {
+    (void)backend;
+}
+
+static size_t per_leg_receive(rw_backend *backend, rw_leg *leg) {
+    per_leg *self = (per_leg *)backend;
+    size_t total = 0, count = RW_RECEIVE_BATCH;
+    for (int i = 0; i < MAX_BATCHES_PER_SLOT && count == RW_RECEIVE_BATCH; i++) {
+        count = rw_receive_batch_read(self->batch, leg->fd, backend->host);
+        total += count;
+        for (size_t index = 0; index < count; index++) {
+            size_t bytes;
+            const uint8_t *datagram =
+                rw_receive_batch_datagram(self->batch, index, &bytes, backend->host);
+            if (datagram) backend->host->deliver(backend->host->context, leg, datagram, bytes);
+        }
+    }
+    return total;
+}
+
+static void per_leg_listen(rw_backend *backend, rw_leg *leg) {
+    rw_backend_listen_once(backend->host, leg->fd, rw_read(&leg->id));
+}
+
+const rw_backend_ops rw_backend_per_leg = {
+    .name = "per-leg",
+    .open = per_leg_open,
+    .close = per_leg_close,
+    .attach = per_leg_attach,
+    .retarget = per_leg_retarget,
+    .detach = per_leg_detach,
+    .room = per_leg_room,
+    .send = per_leg_send,
+    .flush = per_leg_flush,
+    .receive = per_leg_receive,
+    .listen = per_leg_listen,
+    .socket_per_leg = true,
+};

@@ -1,0 +1,37 @@
+/* What a shard counts. Written by the shard's thread, readable by any. */
+#ifndef RW_COUNTERS_H
+#define RW_COUNTERS_H
+
+#include "base/atomic.h"
+#include "rtp/rtp.h"
+
+typedef enum rw_counter {
+    RW_PACKETS_SENT,
+    RW_BYTES_SENT,        /* RTP header and payload */
+    RW_PACKETS_SKIPPED,   /* slots left out because the shard came over 100 ms late */
+    RW_PACKETS_CAUGHT_UP, /* packets sent after their slot's successor was already due */
+    RW_SEND_REFUSED,      /* ICMP said that the peer's port is closed */
+    RW_SEND_BUFFER_FULL,  /* packet dropped: the socket's send buffer had no room */
+    RW_SEND_UNREACHABLE,  /* packet dropped: no route, or the interface is gone */
+    RW_SEND_FAILED,       /* packet dropped for any other reason */
+    RW_PACKETS_RECEIVED,  /* valid RTP */
+    RW_BYTES_RECEIVED,
+    RW_RECEIVED_UNKNOWN,   /* shared sockets: no leg has that remote address */
+    RW_RECEIVED_TRUNCATED, /* longer than any RTP packet that we take */
+    RW_RECEIVE_FAILED,
+    RW_RECEIVED_REJECT_0, /* + rw_rtp_reject: not RTP, by reason */
+    RW_RECEIVED_REJECT_LAST = RW_RECEIVED_REJECT_0 + RW_RTP_REJECTS - 1,
+    RW_STALE_COMMANDS,  /* commands for a leg that was closed meanwhile */
+    RW_EVENTS_DEFERRED, /* events kept for a later tick because the event ring was full */
+    RW_LEGS_OPENED,
+    RW_LEGS_CLOSED,
+    RW_TICKS, /* ticks in which some leg was due */
+    RW_COUNTERS
+} rw_counter;
+
+typedef _Atomic uint64_t rw_counters[RW_COUNTERS];
+
+/* Name of a counter as it appears in metrics ("packets_sent"); NULL for an unused index. */
+const char *rw_counter_name(rw_counter counter);
+
+#endif

@@ -1,0 +1,22 @@
+#include "counters/counters.h"
+
+#include <string.h>
+
+#include "test/check.h"
+
+static void test_every_counter_but_the_valid_packet_has_a_name_of_its_own(void) {
+    for (int i = 0; i < RW_COUNTERS; i++) {
+        const char *name = rw_counter_name((rw_counter)i);
+        CHECK((name == NULL) == (i == RW_RECEIVED_REJECT_0 + RW_RTP_OK));
+        for (int j = 0; name && j < i; j++) {
+            const char *other = rw_counter_name((rw_counter)j);
+            CHECK(!other || strcmp(name, other) != 0);
+        }
+    }
+    CHECK(!rw_counter_name(RW_COUNTERS));
+}
+
+int main(void) {
+    test_every_counter_but_the_valid_packet_has_a_name_of_its_own();
+    return 0;
+}

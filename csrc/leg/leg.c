@@ -1,0 +1,133 @@
+#include "leg/leg.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "rtp/rtp.h"
+
+socklen_t rw_address_bytes(const rw_address *address) {
+    if (address->any.sa_family == AF_INET) return sizeof(address->v4);
+    if (address->any.sa_family == AF_INET6) return sizeof(address->v6);
+    return 0;
+}
+
+int rw_address_parse(rw_address *address, const char *host, uint16_t port) {
+    *address = (rw_address){.v6 = {.sin6_port = htons(port)}};
+    address->any.sa_family = strchr(host, ':') ? AF_INET6 : AF_INET;
+    void *binary = address->any.sa_family == AF_INET6 ? (void *)&address->v6.sin6_addr
+                                                      : (void *)&address->v4.sin_addr;
+    return inet_pton(address->any.sa_family, host, binary) == 1 ? 0 : -EINVAL;
+}
+
+static uint32_t frame_ts_of(const rw_leg_media *media) {
+    return media->clock_rate_hz / 1000 * media->ptime_ms;
+}
+
+int rw_leg_check_media(const rw_leg_media *media) {
+    if (!rw_address_bytes(&media->remote) || media->payload_type > 127) return -EINVAL;
+    if (media->ptime_ms < RW_MIN_PTIME_MS || media->ptime_ms > RW_MAX_PTIME_MS) return -EINVAL;
+    if (media->clock_rate_hz < 8000 || media->clock_rate_hz > 192000) return -EINVAL;
+    if (media->clock_rate_hz % 1000 || media->bytes_per_ts < 1) return -EINVAL;
+    size_t packet_bytes = RW_RTP_HEADER_BYTES + frame_ts_of(media) * media->bytes_per_ts;
+    return packet_bytes > RW_MAX_PACKET_BYTES ? -EMSGSIZE : 0;
+}
+
+void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media) {
+    leg->media = *media;
+    leg->payload_type = media->payload_type;
+    leg->ptime_ms = media->ptime_ms;
+    leg->silence = media->silence;
+    leg->send = media->send;
+    leg->frame_ts = frame_ts_of(media);
+    leg->frame_bytes = (uint16_t)(leg->frame_ts * media->bytes_per_ts);
+}
+
+static void clear_stats(rw_leg_stats *stats) {
+    rw_write(&stats->packets_sent, 0);
+    rw_write(&stats->packets_skipped, 0);
+    rw_write(&stats->send_errors, 0);
+    rw_write(&stats->packets_received, 0);
+    rw_write(&stats->bytes_received, 0);
+    rw_write(&stats->packets_rejected, 0);
+}
+
+void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t due_tick) {
+    memset((void *)leg, 0, offsetof(rw_leg, stats));
+    clear_stats(&leg->stats);
+    rw_leg_set_media(leg, &config->media);
+    leg->send_silence = config->silence_policy == RW_SILENCE_SEND;
+    leg->fd = config->fd;
+    leg->ssrc = config->ssrc;
+    leg->timestamp = config->first_timestamp;
+    leg->sequence = config->first_sequence;
+    leg->due_tick = due_tick;
+    leg->marker = true;
+    leg->next = NULL;
+    leg->close_status = 0;
+    rw_playlist_queue_init(&leg->playing);
+    rw_write(&leg->id, id);
+}
+
+bool rw_leg_has_output(const rw_leg *leg) {
+    return leg->send && (leg->send_silence || (leg->playing.first && !leg->paused));
+}
+
+uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick) {
+    if (tick <= leg->due_tick) return 0;
+    uint64_t slots = (tick - leg->due_tick + leg->ptime_ms - 1) / leg->ptime_ms;
+    leg->due_tick += slots * leg->ptime_ms;
+    leg->timestamp += (uint32_t)slots * leg->frame_ts;
+    leg->marker = true;
+    return slots;
+}
+
+/* Takes the list under the cursor off the queue. */
+static void end_playlist(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended) {
+    rw_playlist *playlist = rw_playlist_queue_pop(&leg->playing);
+    playlist->outcome = outcome;
+    rw_playlist_queue_push(ended, playlist);
+}
+
+/* Fills `payload` from the queue, list after list without a gap; returns how much there was. */
+static size_t read_queue(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended) {
+    size_t filled = 0;
+    while (leg->playing.first && filled < leg->frame_bytes) {
+        filled += rw_playlist_read(leg->playing.first, payload + filled, leg->frame_bytes - filled);
+        if (rw_playlist_ended(leg->playing.first)) end_playlist(leg, RW_PLAY_FINISHED, ended);
+    }
+    return filled;
+}
+
+static void write_header(rw_leg *leg, uint8_t *packet) {
+    rw_rtp_header header = {
+        .marker = leg->marker,
+        .payload_type = leg->payload_type,
+        .sequence = leg->sequence++,
+        .timestamp = leg->timestamp,
+        .ssrc = leg->ssrc,
+    };
+    rw_rtp_write_header(packet, &header);
+    leg->marker = false;
+}
+
+size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
+    uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
+    size_t filled = leg->send && !leg->paused ? read_queue(leg, payload, ended) : 0;
+    size_t packet_bytes = 0;
+    if (filled || (leg->send && leg->send_silence)) {
+        memset(payload + filled, leg->silence, leg->frame_bytes - filled);
+        write_header(leg, packet);
+        packet_bytes = RW_RTP_HEADER_BYTES + leg->frame_bytes;
+    } else {
+        leg->marker = true;
+    }
+    leg->timestamp += leg->frame_ts;
+    leg->due_tick += leg->ptime_ms;
+    return packet_bytes;
+}
+
+void rw_leg_clear_queue(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended) {
+    while (leg->playing.first)
+        end_playlist(leg, outcome, ended);
+}

@@ -1,0 +1,133 @@
+/*
+ * Leg: one RTP stream to one remote address, in the hands of the shard that owns it.
+ *
+ * A leg's life runs on a grid of slots, one packet time apart. `due_tick` and `timestamp` always
+ * belong together: the slot that comes next, and the RTP timestamp that a packet in it carries. In
+ * each slot the leg sends sound, sends silence, or sends nothing; the pair moves on all the same,
+ * so timestamps go on over pauses (RFC 3550 section 5.1) and the grid never drifts.
+ *
+ * No I/O, no clock: the shard passes time in and hands what is composed to its backend.
+ */
+#ifndef RW_LEG_H
+#define RW_LEG_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "prompt/prompt.h"
+#include "wheel/wheel.h"
+
+#define RW_MIN_PTIME_MS 10
+#define RW_MAX_PTIME_MS 60
+#define RW_MAX_PACKET_BYTES 1472 /* what fits an Ethernet frame over IPv4 */
+
+/* A slot is left out when the shard comes later than this. */
+#define RW_MAX_LATE_TICKS 100
+
+typedef union rw_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+} rw_address;
+
+/* Size of the address for the socket calls; 0 for a family that is neither IPv4 nor IPv6. */
+socklen_t rw_address_bytes(const rw_address *address);
+
+/* Reads a numeric IPv4 or IPv6 address; -EINVAL if `host` is neither. */
+int rw_address_parse(rw_address *address, const char *host, uint16_t port);
+
+/* What to send while there is nothing to play. */
+typedef enum rw_silence_policy {
+    RW_SILENCE_STOP, /* nothing; the next sound carries the marker */
+    RW_SILENCE_SEND, /* packets of the codec's silence */
+} rw_silence_policy;
+
+/* What the offer and answer agreed on. */
+typedef struct rw_leg_media {
+    rw_address remote;
+    uint32_t clock_rate_hz; /* of RTP timestamps */
+    uint8_t payload_type;
+    uint8_t ptime_ms;
+    uint8_t bytes_per_ts; /* payload bytes per timestamp unit: 1 for G.711 and G.722, 2 for L16 */
+    uint8_t silence;      /* payload byte that sounds as silence */
+    bool send;            /* false on hold: nothing is sent, what plays stands still */
+} rw_leg_media;
+
+typedef struct rw_leg_config {
+    rw_leg_media media;
+    rw_silence_policy silence_policy;
+    int fd; /* a bound UDP socket for backends with one socket per leg, else -1 */
+    uint32_t ssrc;
+    uint32_t first_timestamp;
+    uint16_t first_sequence;
+} rw_leg_config;
+
+/* Figures of one leg; written by its shard, readable by any thread. */
+typedef struct rw_leg_stats {
+    _Atomic uint64_t packets_sent;
+    _Atomic uint64_t packets_skipped;
+    _Atomic uint64_t send_errors;
+    _Atomic uint64_t packets_received;
+    _Atomic uint64_t bytes_received;
+    _Atomic uint64_t packets_rejected;
+} rw_leg_stats;
+
+typedef struct rw_leg {
+    /* Read and written for each packet. */
+    rw_timer timer;
+    uint64_t due_tick;
+    uint32_t timestamp;
+    uint32_t ssrc;
+    uint32_t frame_ts;
+    uint16_t frame_bytes;
+    uint16_t sequence;
+    uint8_t payload_type;
+    uint8_t ptime_ms;
+    uint8_t silence;
+    bool send;
+    bool paused;
+    bool marker; /* the next packet starts a talkspurt (RFC 3551 section 4.1) */
+    bool send_silence;
+    bool receiving; /* sound came lately: the backend reads this leg in its slots */
+    uint8_t quiet_slots;
+    bool closing; /* closed, its event not posted yet */
+    int fd;
+    rw_playlist_queue playing; /* the first is under the cursor */
+
+    /* Readable by all threads. */
+    rw_leg_stats stats;
+    _Atomic uint64_t id; /* slot index and generation; 0 while the slot is free */
+
+    /* Read when the leg is opened, moved or closed. */
+    int close_status;
+    rw_leg_media media;
+    struct rw_leg *next; /* in the backend's table, later in the shard's list of closed legs */
+} rw_leg;
+
+/* -EINVAL or -EMSGSIZE if no packet can be made from these figures, else 0. */
+int rw_leg_check_media(const rw_leg_media *media);
+
+/* Makes a free place of the slab into a leg whose first slot is `due_tick`. */
+void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t due_tick);
+
+/* Takes over a new agreement; the queue and the timestamp go on. */
+void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media);
+
+/* True if the coming slot has something to send. */
+bool rw_leg_has_output(const rw_leg *leg);
+
+/* Moves on to the first slot at or after `tick`, sending nothing; returns how many were left out.
+ */
+uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick);
+
+/* Writes the packet of the coming slot to `packet` (RW_MAX_PACKET_BYTES of room) and moves on;
+ * returns its length, 0 if the slot stays empty. Lists that came to their end move to `ended`. */
+size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended);
+
+/* Empties the queue: every list gets `outcome` and moves to `ended`. */
+void rw_leg_clear_queue(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended);
+
+#endif

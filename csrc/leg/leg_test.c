@@ -1,0 +1,174 @@
+#include "leg/leg.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "rtp/rtp.h"
+#include "test/check.h"
+
+static rw_leg leg;
+static rw_playlist_queue ended;
+static uint8_t packet[RW_MAX_PACKET_BYTES];
+
+static rw_leg_config config_of(rw_silence_policy policy) {
+    rw_leg_config config = {
+        .media = {.clock_rate_hz = 8000,
+                  .ptime_ms = 20,
+                  .bytes_per_ts = 1,
+                  .silence = 0xff,
+                  .send = true},
+        .silence_policy = policy,
+        .fd = -1,
+        .ssrc = 0x11223344,
+        .first_timestamp = 0xffffff00,
+        .first_sequence = 65534,
+    };
+    config.media.remote.v4.sin_family = AF_INET;
+    return config;
+}
+
+static void start(rw_silence_policy policy) {
+    rw_leg_config config = config_of(policy);
+    CHECK_EQUAL(rw_leg_check_media(&config.media), 0);
+    rw_playlist_queue_init(&ended);
+    rw_leg_init(&leg, &config, 1ull << 32, 1000);
+}
+
+static void enqueue(uint64_t play_id, size_t bytes, uint8_t value) {
+    uint8_t payload[1000];
+    memset(payload, value, bytes);
+    rw_prompt *prompt = rw_prompt_create(payload, bytes);
+    rw_playlist_queue_push(&leg.playing, rw_playlist_create(play_id, &prompt, 1, false));
+    rw_prompt_release(prompt);
+}
+
+static rw_rtp_packet compose(void) {
+    rw_rtp_packet parsed = {0};
+    size_t bytes = rw_leg_compose(&leg, packet, &ended);
+    if (bytes) CHECK_EQUAL(rw_rtp_parse(packet, bytes, &parsed), RW_RTP_OK);
+    return parsed;
+}
+
+static uint64_t pop_ended(rw_play_outcome outcome) {
+    rw_playlist *playlist = rw_playlist_queue_pop(&ended);
+    CHECK(playlist);
+    CHECK_EQUAL(playlist->outcome, outcome);
+    uint64_t play_id = playlist->play_id;
+    rw_playlist_destroy(playlist);
+    return play_id;
+}
+
+static void test_lists_follow_each_other_inside_a_packet(void) {
+    start(RW_SILENCE_STOP);
+    enqueue(1, 170, 1);
+    enqueue(2, 200, 2);
+    rw_rtp_packet first = compose();
+    CHECK(first.header.marker);
+    CHECK_EQUAL(first.header.sequence, 65534);
+    CHECK_EQUAL(first.payload_bytes, 160);
+    CHECK(!ended.first);
+    rw_rtp_packet second = compose();
+    CHECK(!second.header.marker);
+    CHECK_EQUAL(second.header.timestamp, first.header.timestamp + 160);
+    CHECK(second.payload[9] == 1 && second.payload[10] == 2);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+    rw_rtp_packet third = compose(); /* 50 bytes of sound, then silence to a full packet */
+    CHECK_EQUAL(third.header.sequence, 0);
+    CHECK(third.payload[49] == 2 && third.payload[50] == 0xff && third.payload[159] == 0xff);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 2);
+    CHECK_EQUAL(compose().payload_bytes, 0);
+    CHECK(!rw_leg_has_output(&leg));
+}
+
+static void test_timestamp_goes_on_over_a_pause(void) {
+    start(RW_SILENCE_STOP);
+    enqueue(1, 480, 1);
+    rw_rtp_packet before = compose();
+    leg.paused = true;
+    CHECK(!rw_leg_has_output(&leg));
+    CHECK_EQUAL(compose().payload_bytes, 0);
+    CHECK_EQUAL(rw_leg_skip_to(&leg, leg.due_tick + 41), 3);
+    leg.paused = false;
+    rw_rtp_packet after = compose();
+    CHECK(after.header.marker);
+    CHECK_EQUAL(after.header.sequence, (uint16_t)(before.header.sequence + 1));
+    CHECK_EQUAL(after.header.timestamp, before.header.timestamp + 5 * 160);
+    CHECK_EQUAL(leg.due_tick, 1000 + 6 * 20);
+    rw_leg_clear_queue(&leg, RW_PLAY_STOPPED, &ended);
+    CHECK_EQUAL(pop_ended(RW_PLAY_STOPPED), 1);
+}
+
+static void test_silence_is_sent_on_demand_without_a_new_marker(void) {
+    start(RW_SILENCE_SEND);
+    CHECK(compose().header.marker);
+    rw_rtp_packet silence = compose();
+    CHECK(!silence.header.marker && silence.payload[0] == 0xff && silence.payload[159] == 0xff);
+    enqueue(1, 160, 3);
+    rw_rtp_packet sound = compose();
+    CHECK(!sound.header.marker && sound.payload[0] == 3);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+}
+
+static void test_hold_sends_nothing_and_keeps_the_place(void) {
+    start(RW_SILENCE_SEND);
+    enqueue(1, 320, 5);
+    compose();
+    rw_leg_media held = leg.media;
+    held.send = false;
+    rw_leg_set_media(&leg, &held);
+    CHECK(!rw_leg_has_output(&leg));
+    CHECK_EQUAL(compose().payload_bytes, 0);
+    held.send = true;
+    rw_leg_set_media(&leg, &held);
+    rw_rtp_packet resumed = compose();
+    CHECK(resumed.header.marker && resumed.payload[0] == 5);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+}
+
+static void test_an_empty_list_ends_and_sends_nothing(void) {
+    start(RW_SILENCE_STOP);
+    enqueue(9, 0, 0);
+    CHECK_EQUAL(compose().payload_bytes, 0);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 9);
+}
+
+static void test_impossible_media_is_refused(void) {
+    rw_leg_media media = config_of(RW_SILENCE_STOP).media;
+    media.ptime_ms = 9;
+    CHECK_EQUAL(rw_leg_check_media(&media), -EINVAL);
+    media.ptime_ms = 61;
+    CHECK_EQUAL(rw_leg_check_media(&media), -EINVAL);
+    media.ptime_ms = 60;
+    CHECK_EQUAL(rw_leg_check_media(&media), 0);
+    media.clock_rate_hz = 48000;
+    CHECK_EQUAL(rw_leg_check_media(&media), -EMSGSIZE);
+    media.clock_rate_hz = 8000;
+    media.payload_type = 128;
+    CHECK_EQUAL(rw_leg_check_media(&media), -EINVAL);
+    media.payload_type = 0;
+    media.remote.any.sa_family = AF_UNIX;
+    CHECK_EQUAL(rw_leg_check_media(&media), -EINVAL);
+}
+
+static void test_addresses_are_numeric(void) {
+    rw_address address;
+    CHECK_EQUAL(rw_address_parse(&address, "192.0.2.7", 5004), 0);
+    CHECK_EQUAL(ntohs(address.v4.sin_port), 5004);
+    CHECK_EQUAL(ntohl(address.v4.sin_addr.s_addr), 0xc0000207);
+    CHECK_EQUAL(rw_address_parse(&address, "2001:db8::1", 9), 0);
+    CHECK_EQUAL(address.v6.sin6_family, AF_INET6);
+    CHECK_EQUAL(rw_address_parse(&address, "example.com", 9), -EINVAL);
+    CHECK_EQUAL(rw_address_parse(&address, "", 9), -EINVAL);
+}
+
+int main(void) {
+    test_addresses_are_numeric();
+    test_lists_follow_each_other_inside_a_packet();
+    test_timestamp_goes_on_over_a_pause();
+    test_silence_is_sent_on_demand_without_a_new_marker();
+    test_hold_sends_nothing_and_keeps_the_place();
+    test_an_empty_list_ends_and_sends_nothing();
+    test_impossible_media_is_refused();
+    return 0;
+}

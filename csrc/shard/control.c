@@ -1,0 +1,277 @@
+/* The control side of a shard: its life, its thread, commands in, events out, figures. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "shard/shard_private.h"
+
+#define WAKE_EVENT (UINT64_MAX - 1)
+#define EPOLL_BATCH 256
+
+/* How long a caller waits for room in a full command ring. */
+#define SUBMIT_TRIES 500
+#define SUBMIT_PAUSE_NS 200000
+
+static uint64_t monotonic_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* --- the thread --------------------------------------------------------------------------- */
+
+/* Sleeps until the wheel's next tick, a command, or a datagram for a leg left to epoll. The
+ * deadline is absolute, so nothing adds up from one tick to the next. */
+static int wait_for_work(rw_shard *shard, struct epoll_event *events) {
+    uint64_t next_tick = rw_wheel_next_tick(&shard->wheel);
+    bool waiting_events = shard->ended.first || shard->closed;
+    if (waiting_events && next_tick > shard->wheel.now_tick + 1)
+        next_tick = shard->wheel.now_tick + 1;
+    if (next_tick == RW_WHEEL_NEVER) return epoll_wait(shard->epoll_fd, events, EPOLL_BATCH, -1);
+    uint64_t now_ns = monotonic_ns(), next_ns = next_tick * 1000000u;
+    uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+    struct timespec timeout = {(time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u)};
+    return epoll_pwait2(shard->epoll_fd, events, EPOLL_BATCH, &timeout, NULL);
+}
+
+static void take_events(rw_shard *shard, const struct epoll_event *events, int count) {
+    for (int i = 0; i < count; i++)
+        if (events[i].data.u64 != WAKE_EVENT) rw_shard_readable(shard, events[i].data.u64);
+}
+
+/* Commands pushed after this are announced by a new wake-up. */
+static void take_wake(rw_shard *shard) {
+    eventfd_t ignored;
+    if (!atomic_load(&shard->wake_pending)) return;
+    eventfd_read(shard->wake_fd, &ignored);
+    atomic_store(&shard->wake_pending, 0);
+}
+
+static void *run(void *context) {
+    rw_shard *shard = context;
+    struct epoll_event events[EPOLL_BATCH];
+    prctl(PR_SET_NAME, "rw-shard");
+    prctl(PR_SET_TIMERSLACK, 1ul); /* the default of 50 us would add to every tick's lateness */
+    while (!atomic_load(&shard->stopping)) {
+        int count = wait_for_work(shard, events);
+        take_wake(shard);
+        rw_shard_turn(shard, monotonic_ns() / 1000);
+        take_events(shard, events, count);
+    }
+    rw_shard_close_all(shard);
+    return NULL;
+}
+
+static void wake(rw_shard *shard) {
+    if (!atomic_exchange(&shard->wake_pending, 1)) eventfd_write(shard->wake_fd, 1);
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+static int create_rings(rw_shard *shard) {
+    shard->commands = rw_ring_create(4 * (size_t)shard->max_legs + 64, sizeof(rw_command));
+    shard->events = rw_ring_create(2 * (size_t)shard->max_legs + 1024, sizeof(rw_posted_event));
+    shard->free_ids = rw_ring_create(shard->max_legs, sizeof(uint64_t));
+    shard->legs = calloc(shard->max_legs, sizeof(rw_leg));
+    if (!shard->commands || !shard->events || !shard->free_ids || !shard->legs) return -ENOMEM;
+    for (uint64_t index = 0; index < shard->max_legs; index++) {
+        uint64_t id = index | 1ull << 32;
+        rw_ring_push(shard->free_ids, &id);
+    }
+    return 0;
+}
+
+static int create_files(rw_shard *shard) {
+    shard->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    shard->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    shard->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (shard->epoll_fd < 0 || shard->wake_fd < 0 || shard->event_fd < 0) return -errno;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = WAKE_EVENT};
+    return epoll_ctl(shard->epoll_fd, EPOLL_CTL_ADD, shard->wake_fd, &event) < 0 ? -errno : 0;
+}
+
+static int create_parts(rw_shard *shard, const rw_backend_ops *ops, int shared_fd) {
+    int error = create_rings(shard);
+    if (!error) error = create_files(shard);
+    if (error) return error;
+    shard->host = (rw_backend_host){
+        .counters = &shard->counters,
+        .epoll_fd = shard->epoll_fd,
+        .deliver = rw_shard_deliver,
+        .context = shard,
+    };
+    return ops->open(&shard->host, shared_fd, &shard->backend);
+}
+
+int rw_shard_create_at(const rw_shard_config *config, const rw_backend_ops *ops, uint64_t now_tick,
+                       rw_shard **shard) {
+    if (!ops || config->max_legs < 1 || config->max_legs > 1u << 20) return -EINVAL;
+    rw_shard *self = calloc(1, sizeof(*self));
+    if (!self) return -ENOMEM;
+    self->max_legs = config->max_legs;
+    self->epoll_fd = self->wake_fd = self->event_fd = -1;
+    rw_playlist_queue_init(&self->ended);
+    rw_wheel_init(&self->wheel, now_tick);
+    int error = create_parts(self, ops, config->shared_fd);
+    if (error)
+        rw_shard_destroy(self);
+    else
+        *shard = self;
+    return error;
+}
+
+int rw_shard_create(const rw_shard_config *config, rw_shard **shard) {
+    const rw_backend_ops *ops = rw_backend_find(config->backend);
+    return rw_shard_create_at(config, ops, monotonic_ns() / 1000000u, shard);
+}
+
+int rw_shard_start(rw_shard *shard) {
+    int error = pthread_create(&shard->thread, NULL, run, shard);
+    shard->running = error == 0;
+    return -error;
+}
+
+void rw_shard_stop(rw_shard *shard) {
+    if (!shard->running) return;
+    atomic_store(&shard->stopping, 1);
+    wake(shard);
+    pthread_join(shard->thread, NULL);
+    shard->running = false;
+}
+
+static void close_file(int fd) {
+    if (fd >= 0) close(fd);
+}
+
+static void destroy_lists(rw_shard *shard) {
+    rw_posted_event posted;
+    while (shard->events && !rw_ring_pop(shard->events, &posted))
+        rw_playlist_destroy(posted.playlist);
+    while (shard->ended.first)
+        rw_playlist_destroy(rw_playlist_queue_pop(&shard->ended));
+}
+
+void rw_shard_destroy(rw_shard *shard) {
+    if (!shard) return;
+    if (shard->backend) {
+        if (!shard->running) rw_shard_close_all(shard); /* a shard that was never started */
+        shard->backend->ops->close(shard->backend);
+    }
+    destroy_lists(shard);
+    close_file(shard->epoll_fd);
+    close_file(shard->wake_fd);
+    close_file(shard->event_fd);
+    rw_ring_destroy(shard->commands);
+    rw_ring_destroy(shard->events);
+    rw_ring_destroy(shard->free_ids);
+    free(shard->legs);
+    free(shard);
+}
+
+/* --- commands ----------------------------------------------------------------------------- */
+
+static int submit(rw_shard *shard, const rw_command *command) {
+    const struct timespec pause = {0, SUBMIT_PAUSE_NS};
+    for (int i = 0; rw_ring_push(shard->commands, command) < 0; i++) {
+        if (i == SUBMIT_TRIES) return -EAGAIN;
+        nanosleep(&pause, NULL);
+    }
+    wake(shard);
+    return 0;
+}
+
+int rw_shard_open_leg(rw_shard *shard, const rw_leg_config *config, uint64_t *leg_id) {
+    rw_command command = {.kind = RW_COMMAND_OPEN, .open = *config};
+    int error = rw_leg_check_media(&config->media);
+    if (error) return error;
+    if (rw_ring_pop(shard->free_ids, &command.leg_id) < 0) return -ENOSPC;
+    *leg_id = command.leg_id;
+    error = submit(shard, &command);
+    if (error) rw_ring_push(shard->free_ids, &command.leg_id);
+    return error;
+}
+
+static int submit_plain(rw_shard *shard, rw_command_kind kind, uint64_t leg_id) {
+    rw_command command = {.kind = kind, .leg_id = leg_id};
+    return submit(shard, &command);
+}
+
+int rw_shard_close_leg(rw_shard *shard, uint64_t leg_id) {
+    return submit_plain(shard, RW_COMMAND_CLOSE, leg_id);
+}
+
+int rw_shard_update_leg(rw_shard *shard, uint64_t leg_id, const rw_leg_media *media) {
+    rw_command command = {.kind = RW_COMMAND_UPDATE, .leg_id = leg_id, .media = *media};
+    int error = rw_leg_check_media(media);
+    return error ? error : submit(shard, &command);
+}
+
+int rw_shard_play(rw_shard *shard, uint64_t leg_id, rw_playlist *playlist, bool replace) {
+    rw_command command = {
+        .kind = replace ? RW_COMMAND_REPLACE : RW_COMMAND_PLAY,
+        .leg_id = leg_id,
+        .playlist = playlist,
+    };
+    playlist->leg_id = leg_id;
+    return submit(shard, &command);
+}
+
+int rw_shard_stop_playing(rw_shard *shard, uint64_t leg_id) {
+    return submit_plain(shard, RW_COMMAND_STOP, leg_id);
+}
+
+int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused) {
+    return submit_plain(shard, paused ? RW_COMMAND_PAUSE : RW_COMMAND_RESUME, leg_id);
+}
+
+/* --- events and figures ------------------------------------------------------------------- */
+
+int rw_shard_event_fd(const rw_shard *shard) {
+    return shard->event_fd;
+}
+
+size_t rw_shard_poll_events(rw_shard *shard, rw_event *events, size_t room) {
+    rw_posted_event posted;
+    eventfd_t ignored;
+    size_t count = 0;
+    eventfd_read(shard->event_fd, &ignored);
+    while (count < room && !rw_ring_pop(shard->events, &posted)) {
+        events[count++] = posted.event;
+        rw_playlist_destroy(posted.playlist);
+    }
+    /* What did not fit makes the eventfd readable again. */
+    if (count == room) eventfd_write(shard->event_fd, 1);
+    return count;
+}
+
+uint64_t rw_shard_counter(const rw_shard *shard, rw_counter counter) {
+    return rw_read(&shard->counters[counter]);
+}
+
+uint32_t rw_shard_legs_open(const rw_shard *shard) {
+    return (uint32_t)(rw_shard_counter(shard, RW_LEGS_OPENED) -
+                      rw_shard_counter(shard, RW_LEGS_CLOSED));
+}
+
+const rw_histogram *rw_shard_lateness_us(const rw_shard *shard) {
+    return &shard->lateness_us;
+}
+
+const rw_histogram *rw_shard_batch_packets(const rw_shard *shard) {
+    return &shard->batch_packets;
+}
+
+uint64_t rw_shard_cpu_ns(const rw_shard *shard) {
+    struct timespec used;
+    clockid_t clock;
+    if (!shard->running || pthread_getcpuclockid(shard->thread, &clock) ||
+        clock_gettime(clock, &used))
+        return 0;
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}

@@ -1,0 +1,358 @@
+/* The shard's side of a leg: commands, slots, sound that arrives, events. */
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "rtp/rtp.h"
+#include "shard/shard_private.h"
+
+#define TICK_US 1000
+
+/* A leg that heard nothing for this many slots is left to epoll again. */
+#define QUIET_SLOTS 50
+
+/* Commands taken in one turn, so that a flood of them does not delay the packets. */
+#define MAX_COMMANDS_PER_TURN 256
+
+static void count(rw_shard *shard, rw_counter counter, uint64_t by) {
+    rw_count(&shard->counters[counter], by);
+}
+
+rw_leg *rw_shard_find_leg(const rw_shard *shard, uint64_t leg_id) {
+    uint32_t index = (uint32_t)leg_id;
+    if (index >= shard->max_legs || leg_id >> 32 == 0) return NULL;
+    rw_leg *leg = &shard->legs[index];
+    return rw_read(&leg->id) == leg_id ? leg : NULL;
+}
+
+/* The leg with that id while it is open, for the shard's thread. */
+static rw_leg *find_open_leg(const rw_shard *shard, uint64_t leg_id) {
+    rw_leg *leg = rw_shard_find_leg(shard, leg_id);
+    return leg && !leg->closing ? leg : NULL;
+}
+
+/* --- phases ------------------------------------------------------------------------------- */
+
+/* Phases that a leg of `ptime_ms` visits: every `step`-th of the 20 ms. */
+static unsigned phase_step(unsigned ptime_ms) {
+    unsigned a = ptime_ms, b = RW_PHASES;
+    while (b) {
+        unsigned rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Load that a leg puts on each phase it visits; 60 is one packet in every 20 ms. */
+static uint32_t phase_weight(unsigned ptime_ms) {
+    return 60 * phase_step(ptime_ms) / ptime_ms;
+}
+
+static void load_phases(rw_shard *shard, const rw_leg *leg, int sign) {
+    unsigned step = phase_step(leg->ptime_ms);
+    for (unsigned phase = leg->due_tick % step; phase < RW_PHASES; phase += step)
+        shard->phase_load[phase] += (uint32_t)sign * phase_weight(leg->ptime_ms);
+}
+
+/* The first tick from `from` on whose phases carry the least. */
+static uint64_t lightest_tick(const rw_shard *shard, uint64_t from, unsigned ptime_ms) {
+    unsigned step = phase_step(ptime_ms);
+    uint64_t best_tick = from;
+    uint32_t best_load = UINT32_MAX;
+    for (uint64_t tick = from; tick < from + step; tick++) {
+        uint32_t load = 0;
+        for (unsigned phase = tick % step; phase < RW_PHASES; phase += step)
+            if (shard->phase_load[phase] > load) load = shard->phase_load[phase];
+        if (load >= best_load) continue;
+        best_load = load;
+        best_tick = tick;
+    }
+    return best_tick;
+}
+
+/* --- slots -------------------------------------------------------------------------------- */
+
+/* Wakes a leg that now has something to do, at its next slot. */
+static void schedule(rw_shard *shard, rw_leg *leg) {
+    if (rw_timer_armed(&leg->timer)) return;
+    rw_leg_skip_to(leg, shard->wheel.now_tick + 1);
+    rw_wheel_arm(&shard->wheel, &leg->timer, leg->due_tick);
+}
+
+static void read_leg(rw_shard *shard, rw_leg *leg) {
+    const rw_backend_ops *ops = shard->backend->ops;
+    if (ops->receive(shard->backend, leg)) {
+        leg->quiet_slots = 0;
+    } else if (++leg->quiet_slots == QUIET_SLOTS) {
+        leg->quiet_slots = 0;
+        leg->receiving = false;
+        ops->listen(shard->backend, leg);
+    }
+}
+
+static void leave_out_late_slots(rw_shard *shard, rw_leg *leg) {
+    if (shard->wheel.now_tick <= leg->due_tick + RW_MAX_LATE_TICKS) return;
+    bool had_output = rw_leg_has_output(leg);
+    uint64_t slots = rw_leg_skip_to(leg, shard->wheel.now_tick);
+    if (!had_output) return;
+    count(shard, RW_PACKETS_SKIPPED, slots);
+    rw_count(&leg->stats.packets_skipped, slots);
+}
+
+static void send_slot(rw_shard *shard, rw_leg *leg) {
+    const rw_backend_ops *ops = shard->backend->ops;
+    size_t bytes = rw_leg_compose(leg, ops->room(shard->backend), &shard->ended);
+    if (!bytes) return;
+    ops->send(shard->backend, leg, bytes);
+    shard->batch++;
+    if (leg->due_tick <= shard->wheel.now_tick) count(shard, RW_PACKETS_CAUGHT_UP, 1);
+}
+
+static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
+    uint64_t due_us = leg->due_tick * TICK_US;
+    if (rw_leg_has_output(leg))
+        rw_histogram_add(&shard->lateness_us, now_us > due_us ? now_us - due_us : 0, 1);
+    leave_out_late_slots(shard, leg);
+    if (leg->due_tick <= shard->wheel.now_tick) send_slot(shard, leg);
+    if (leg->receiving) read_leg(shard, leg);
+    if (leg->receiving || rw_leg_has_output(leg))
+        rw_wheel_arm(&shard->wheel, &leg->timer, leg->due_tick);
+}
+
+static void poll_shared_socket(rw_shard *shard) {
+    const rw_backend_ops *ops = shard->backend->ops;
+    if (ops->receive(shard->backend, NULL))
+        rw_wheel_arm(&shard->wheel, &shard->poll_timer, shard->wheel.now_tick + 1);
+    else
+        ops->listen(shard->backend, NULL);
+}
+
+void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
+    if (epoll_data == RW_BACKEND_EVENT) {
+        rw_wheel_arm(&shard->wheel, &shard->poll_timer, shard->wheel.now_tick + 1);
+        return;
+    }
+    rw_leg *leg = find_open_leg(shard, epoll_data);
+    if (!leg) return;
+    leg->receiving = true;
+    leg->quiet_slots = 0;
+    schedule(shard, leg);
+}
+
+/* The legs due at `now_us`. The next leg is fetched from memory while one is being sent. */
+static void serve_due(rw_shard *shard, uint64_t now_us) {
+    rw_timer *timer;
+    rw_wheel_advance(&shard->wheel, now_us / TICK_US);
+    shard->batch = 0;
+    while ((timer = rw_wheel_pop_due(&shard->wheel))) {
+        if (shard->wheel.due) __builtin_prefetch(shard->wheel.due);
+        if (timer == &shard->poll_timer)
+            poll_shared_socket(shard);
+        else
+            serve_leg(shard, RW_CONTAINER_OF(timer, rw_leg, timer), now_us);
+    }
+    shard->backend->ops->flush(shard->backend);
+    if (!shard->batch) return;
+    rw_histogram_add(&shard->batch_packets, shard->batch, 1);
+    count(shard, RW_TICKS, 1);
+}
+
+/* --- sound that arrives ------------------------------------------------------------------- */
+
+void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes) {
+    rw_shard *shard = context;
+    rw_rtp_packet packet;
+    rw_rtp_reject reject = rw_rtp_parse(datagram, bytes, &packet);
+    if (reject) {
+        count(shard, (rw_counter)(RW_RECEIVED_REJECT_0 + (int)reject), 1);
+        rw_count(&leg->stats.packets_rejected, 1);
+        return;
+    }
+    count(shard, RW_PACKETS_RECEIVED, 1);
+    count(shard, RW_BYTES_RECEIVED, bytes);
+    rw_count(&leg->stats.packets_received, 1);
+    rw_count(&leg->stats.bytes_received, packet.payload_bytes);
+}
+
+/* --- commands ----------------------------------------------------------------------------- */
+
+static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
+    rw_leg_clear_queue(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
+    rw_wheel_cancel(&shard->wheel, &leg->timer);
+    load_phases(shard, leg, -1);
+    shard->backend->ops->detach(shard->backend, leg);
+    leg->closing = true;
+    leg->close_status = status;
+    leg->next = shard->closed;
+    shard->closed = leg;
+}
+
+static void open_leg(rw_shard *shard, const rw_command *command) {
+    rw_leg *leg = &shard->legs[(uint32_t)command->leg_id];
+    uint64_t soonest = shard->wheel.now_tick + 1;
+    uint64_t due_tick = lightest_tick(shard, soonest, command->open.media.ptime_ms);
+    rw_leg_init(leg, &command->open, command->leg_id, due_tick);
+    load_phases(shard, leg, 1);
+    count(shard, RW_LEGS_OPENED, 1);
+    int error = shard->backend->ops->attach(shard->backend, leg);
+    if (error)
+        close_leg(shard, leg, error);
+    else if (rw_leg_has_output(leg))
+        schedule(shard, leg);
+}
+
+static void update_leg(rw_shard *shard, rw_leg *leg, const rw_leg_media *media) {
+    int error = shard->backend->ops->retarget(shard->backend, leg, &media->remote);
+    if (error) {
+        close_leg(shard, leg, error);
+        return;
+    }
+    load_phases(shard, leg, -1);
+    rw_leg_set_media(leg, media);
+    load_phases(shard, leg, 1);
+}
+
+static void play(rw_shard *shard, rw_leg *leg, rw_playlist *playlist, bool replace) {
+    if (replace) rw_leg_clear_queue(leg, RW_PLAY_REPLACED, &shard->ended);
+    rw_playlist_queue_push(&leg->playing, playlist);
+}
+
+static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
+    switch (command->kind) {
+    case RW_COMMAND_OPEN:
+        return;
+    case RW_COMMAND_CLOSE:
+        close_leg(shard, leg, 0);
+        return;
+    case RW_COMMAND_UPDATE:
+        update_leg(shard, leg, &command->media);
+        break;
+    case RW_COMMAND_PLAY:
+        play(shard, leg, command->playlist, false);
+        break;
+    case RW_COMMAND_REPLACE:
+        play(shard, leg, command->playlist, true);
+        break;
+    case RW_COMMAND_STOP:
+        rw_leg_clear_queue(leg, RW_PLAY_STOPPED, &shard->ended);
+        break;
+    case RW_COMMAND_PAUSE:
+        leg->paused = true;
+        break;
+    case RW_COMMAND_RESUME:
+        leg->paused = false;
+        break;
+    }
+    if (rw_leg_has_output(leg)) schedule(shard, leg);
+}
+
+/* A command for a leg that is gone: a playlist goes back to where it came from. */
+static void drop_stale(rw_shard *shard, const rw_command *command) {
+    count(shard, RW_STALE_COMMANDS, 1);
+    if (command->kind != RW_COMMAND_PLAY && command->kind != RW_COMMAND_REPLACE) return;
+    command->playlist->outcome = RW_PLAY_LEG_CLOSED;
+    rw_playlist_queue_push(&shard->ended, command->playlist);
+}
+
+static void take_command(rw_shard *shard, const rw_command *command) {
+    rw_leg *leg = find_open_leg(shard, command->leg_id);
+    if (command->kind == RW_COMMAND_OPEN)
+        open_leg(shard, command);
+    else if (leg)
+        apply(shard, leg, command);
+    else
+        drop_stale(shard, command);
+}
+
+static void take_commands(rw_shard *shard) {
+    rw_command command;
+    for (int i = 0; i < MAX_COMMANDS_PER_TURN && !rw_ring_pop(shard->commands, &command); i++)
+        take_command(shard, &command);
+}
+
+/* --- events ------------------------------------------------------------------------------- */
+
+static bool post(rw_shard *shard, const rw_posted_event *posted) {
+    if (rw_ring_push(shard->events, posted) == 0) return true;
+    count(shard, RW_EVENTS_DEFERRED, 1);
+    return false;
+}
+
+static bool post_ended(rw_shard *shard, rw_playlist *playlist) {
+    rw_posted_event posted = {
+        .event = {.kind = RW_EVENT_PLAY_ENDED,
+                  .leg_id = playlist->leg_id,
+                  .play_id = playlist->play_id,
+                  .outcome = playlist->outcome,
+                  .played_bytes = playlist->played_bytes},
+        .playlist = playlist,
+    };
+    return post(shard, &posted);
+}
+
+static void fill_figures(const rw_leg *leg, rw_event *event) {
+    event->packets_sent = rw_read(&leg->stats.packets_sent);
+    event->packets_skipped = rw_read(&leg->stats.packets_skipped);
+    event->send_errors = rw_read(&leg->stats.send_errors);
+    event->packets_received = rw_read(&leg->stats.packets_received);
+    event->bytes_received = rw_read(&leg->stats.bytes_received);
+    event->packets_rejected = rw_read(&leg->stats.packets_rejected);
+}
+
+static bool post_closed(rw_shard *shard, rw_leg *leg) {
+    rw_posted_event posted = {
+        .event = {.kind = RW_EVENT_LEG_CLOSED,
+                  .status = leg->close_status,
+                  .leg_id = rw_read(&leg->id)},
+    };
+    fill_figures(leg, &posted.event);
+    return post(shard, &posted);
+}
+
+static void free_slot(rw_shard *shard, rw_leg *leg) {
+    uint64_t next_id = rw_read(&leg->id) + (1ull << 32);
+    if (next_id >> 32 == 0) next_id += 1ull << 32; /* generation 0 names no leg */
+    rw_write(&leg->id, 0);
+    /* Room is certain: the ring holds one id for each slot. */
+    rw_ring_push(shard->free_ids, &next_id);
+    count(shard, RW_LEGS_CLOSED, 1);
+}
+
+/* Announces what has ended, lists before their legs. What finds no room waits for the next turn. */
+static void post_events(rw_shard *shard) {
+    if (!shard->ended.first && !shard->closed) return;
+    while (shard->ended.first && post_ended(shard, shard->ended.first))
+        rw_playlist_queue_pop(&shard->ended);
+    while (!shard->ended.first && shard->closed && post_closed(shard, shard->closed)) {
+        rw_leg *leg = shard->closed;
+        shard->closed = leg->next;
+        free_slot(shard, leg);
+    }
+    eventfd_write(shard->event_fd, 1);
+}
+
+void rw_shard_turn(rw_shard *shard, uint64_t now_us) {
+    serve_due(shard, now_us);
+    take_commands(shard);
+    post_events(shard);
+}
+
+void rw_shard_close_all(rw_shard *shard) {
+    rw_command command;
+    while (!rw_ring_pop(shard->commands, &command))
+        take_command(shard, &command);
+    for (uint32_t i = 0; i < shard->max_legs; i++)
+        if (rw_read(&shard->legs[i].id) && !shard->legs[i].closing)
+            close_leg(shard, &shard->legs[i], 0);
+    post_events(shard);
+}
+
+int rw_shard_leg_stats(const rw_shard *shard, uint64_t leg_id, rw_event *figures) {
+    const rw_leg *leg = rw_shard_find_leg(shard, leg_id);
+    if (!leg) return -ESTALE;
+    *figures = (rw_event){.leg_id = leg_id};
+    fill_figures(leg, figures);
+    return rw_read(&leg->id) == leg_id ? 0 : -ESTALE;
+}

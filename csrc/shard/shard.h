@@ -1,0 +1,84 @@
+/*
+ * Shard: one thread, one timer wheel, one backend, and the legs that they own.
+ *
+ * Other threads (the control side) never touch a leg: they submit commands through a lock-free ring
+ * and poll events from another; an eventfd becomes readable when there are events. A leg is named
+ * by an id that carries its slot's generation, so a command for a leg that is gone does no harm.
+ *
+ * All functions may be called from any thread, except that one thread at a time polls events, and
+ * create, start, stop and destroy are called in that order by one thread.
+ */
+#ifndef RW_SHARD_H
+#define RW_SHARD_H
+
+#include "backend/backend.h"
+#include "histogram/histogram.h"
+#include "leg/leg.h"
+
+typedef struct rw_shard rw_shard;
+
+typedef struct rw_shard_config {
+    const char *backend; /* "per-leg" or "shared" */
+    int shared_fd;       /* the shared socket, or -1; owned by the shard once created */
+    uint32_t max_legs;
+} rw_shard_config;
+
+typedef enum rw_event_kind {
+    RW_EVENT_PLAY_ENDED, /* a playlist came to its end; `outcome` says how */
+    RW_EVENT_LEG_CLOSED, /* the leg and its socket are gone; `status` 0 or a negative errno */
+} rw_event_kind;
+
+typedef struct rw_event {
+    rw_event_kind kind;
+    int status;
+    uint64_t leg_id;
+    uint64_t play_id;
+    rw_play_outcome outcome;
+    uint64_t played_bytes;
+    uint64_t packets_sent;
+    uint64_t packets_skipped;
+    uint64_t send_errors;
+    uint64_t packets_received;
+    uint64_t bytes_received;
+    uint64_t packets_rejected;
+} rw_event;
+
+/* 0, or -EINVAL (no such backend), -ENOMEM, or what opening the backend said. */
+int rw_shard_create(const rw_shard_config *config, rw_shard **shard);
+/* Starts the thread. 0 or a negative errno. */
+int rw_shard_start(rw_shard *shard);
+/* Closes all legs and ends the thread; the closing events can still be polled. */
+void rw_shard_stop(rw_shard *shard);
+/* Frees everything; playlists that were not handed back are destroyed. */
+void rw_shard_destroy(rw_shard *shard);
+
+/* Opens a leg. On success the shard owns `config->fd`. -EINVAL or -EMSGSIZE for impossible figures,
+ * -ENOSPC when all legs are in use, -EAGAIN when the command ring stays full. */
+int rw_shard_open_leg(rw_shard *shard, const rw_leg_config *config, uint64_t *leg_id);
+/* The rest answer 0 or -EAGAIN. A command for a leg that is gone is counted and dropped. */
+int rw_shard_close_leg(rw_shard *shard, uint64_t leg_id);
+int rw_shard_update_leg(rw_shard *shard, uint64_t leg_id, const rw_leg_media *media);
+/* Queues `playlist`, or with `replace` plays it now in place of all that was queued. On success the
+ * shard owns it, and reports its end exactly once. */
+int rw_shard_play(rw_shard *shard, uint64_t leg_id, rw_playlist *playlist, bool replace);
+int rw_shard_stop_playing(rw_shard *shard, uint64_t leg_id);
+int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused);
+
+/* Readable when there are events; the shard's own, do not close it. */
+int rw_shard_event_fd(const rw_shard *shard);
+/* Moves up to `room` events to `events`; returns how many. */
+size_t rw_shard_poll_events(rw_shard *shard, rw_event *events, size_t room);
+
+/* Figures, readable at any time. */
+uint64_t rw_shard_counter(const rw_shard *shard, rw_counter counter);
+uint32_t rw_shard_legs_open(const rw_shard *shard);
+/* How late ticks were served, in microseconds, one value per leg and slot. */
+const rw_histogram *rw_shard_lateness_us(const rw_shard *shard);
+/* How many packets a tick sent. */
+const rw_histogram *rw_shard_batch_packets(const rw_shard *shard);
+/* CPU time of the shard's thread in nanoseconds; 0 when it does not run. */
+uint64_t rw_shard_cpu_ns(const rw_shard *shard);
+/* Copies the figures of one leg; -ESTALE if it is gone. */
+int rw_shard_leg_stats(const rw_shard *shard, uint64_t leg_id, rw_event *figures);
+
+#endif

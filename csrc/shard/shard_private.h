@@ -1,0 +1,92 @@
+/* The inside of a shard, shared by shard.c (legs and ticks), control.c (the control side) and
+ * tests. */
+#ifndef RW_SHARD_PRIVATE_H
+#define RW_SHARD_PRIVATE_H
+
+#include <pthread.h>
+
+#include "ring/ring.h"
+#include "shard/shard.h"
+
+/* Legs are spread over the slots of 20 ms, the packet time of nearly all of them. */
+#define RW_PHASES 20
+
+typedef enum rw_command_kind {
+    RW_COMMAND_OPEN,
+    RW_COMMAND_CLOSE,
+    RW_COMMAND_UPDATE,
+    RW_COMMAND_PLAY,
+    RW_COMMAND_REPLACE,
+    RW_COMMAND_STOP,
+    RW_COMMAND_PAUSE,
+    RW_COMMAND_RESUME,
+} rw_command_kind;
+
+typedef struct rw_command {
+    rw_command_kind kind;
+    uint64_t leg_id;
+    union {
+        rw_leg_config open;
+        rw_leg_media media;
+        rw_playlist *playlist;
+    };
+} rw_command;
+
+/* An event as it travels: the control side frees the playlist that comes with it. */
+typedef struct rw_posted_event {
+    rw_event event;
+    rw_playlist *playlist;
+} rw_posted_event;
+
+struct rw_shard {
+    /* The shard's thread only. */
+    rw_wheel wheel;
+    rw_backend *backend;
+    rw_backend_host host;
+    rw_timer poll_timer; /* reads the shared socket in the next tick */
+    uint32_t phase_load[RW_PHASES];
+    rw_leg *closed;          /* to be announced */
+    rw_playlist_queue ended; /* to be announced */
+    uint32_t batch;          /* packets composed in this tick */
+    int epoll_fd;
+
+    /* Written by the shard's thread, readable by all. */
+    rw_counters counters;
+    rw_histogram lateness_us;
+    rw_histogram batch_packets;
+
+    /* Between threads. */
+    rw_ring *commands;
+    rw_ring *events;
+    rw_ring *free_ids; /* ids of the free slots, with the generation that comes next */
+    _Atomic int wake_pending;
+    _Atomic int stopping;
+    int wake_fd;
+    int event_fd;
+
+    rw_leg *legs;
+    uint32_t max_legs;
+    pthread_t thread;
+    bool running;
+};
+
+/* A shard over the backend `ops` whose time starts at `now_tick`; see rw_shard_create. */
+int rw_shard_create_at(const rw_shard_config *config, const rw_backend_ops *ops, uint64_t now_tick,
+                       rw_shard **shard);
+
+/* One turn of the shard at `now_us`: commands, due legs, events. Reads no clock. */
+void rw_shard_turn(rw_shard *shard, uint64_t now_us);
+
+/* The leg with that id, or NULL if its place is free. */
+rw_leg *rw_shard_find_leg(const rw_shard *shard, uint64_t leg_id);
+
+/* Marks a leg (or the shared socket) whose datagrams have woken epoll. */
+void rw_shard_readable(rw_shard *shard, uint64_t epoll_data);
+
+/* Takes the commands that are left and closes every leg, for the end of the thread. */
+void rw_shard_close_all(rw_shard *shard);
+
+/* Hooks into the backend: what it calls for each datagram. `context` is the shard. */
+void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes);
+
+#endif

@@ -1,0 +1,497 @@
+/* The shard in virtual time over a backend that writes down what it is given, and on its thread. */
+#include "shard/shard.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rtp/rtp.h"
+#include "shard/shard_private.h"
+#include "test/check.h"
+
+#define START_MS 5000
+
+/* --- a backend that keeps notes ------------------------------------------------------------ */
+
+typedef struct note {
+    uint64_t leg_id;
+    uint64_t tick;
+    rw_rtp_header header;
+} note;
+
+static note notes[100000];
+static size_t note_count;
+static uint64_t clock_tick;
+static size_t waiting_datagrams; /* what `receive` finds */
+static size_t listen_calls;
+static rw_backend note_backend;
+static uint8_t note_packet[RW_MAX_PACKET_BYTES];
+static rw_backend_ops note_ops;
+
+static int note_open(const rw_backend_host *host, int fd, rw_backend **backend) {
+    (void)fd;
+    note_backend = (rw_backend){&note_ops, host};
+    *backend = &note_backend;
+    return 0;
+}
+static void note_close(rw_backend *backend) {
+    (void)backend;
+}
+static int note_attach(rw_backend *backend, rw_leg *leg) {
+    (void)backend;
+    return leg->media.remote.v4.sin_port == 0 ? -ENETUNREACH : 0;
+}
+static int note_retarget(rw_backend *backend, rw_leg *leg, const rw_address *remote) {
+    (void)backend, (void)leg;
+    return remote->v4.sin_port == 0 ? -ENETUNREACH : 0;
+}
+static void note_detach(rw_backend *backend, rw_leg *leg) {
+    (void)backend, (void)leg;
+}
+static uint8_t *note_room(rw_backend *backend) {
+    (void)backend;
+    return note_packet;
+}
+static void note_send(rw_backend *backend, rw_leg *leg, size_t bytes) {
+    rw_rtp_packet packet;
+    (void)backend;
+    CHECK_EQUAL(rw_rtp_parse(note_packet, bytes, &packet), RW_RTP_OK);
+    CHECK(note_count < 100000);
+    notes[note_count++] = (note){rw_read(&leg->id), clock_tick, packet.header};
+}
+static void note_flush(rw_backend *backend) {
+    (void)backend;
+}
+static size_t note_receive(rw_backend *backend, rw_leg *leg) {
+    static const uint8_t datagram[14] = {0x80};
+    size_t count = waiting_datagrams;
+    for (size_t i = 0; i < count; i++)
+        backend->host->deliver(backend->host->context, leg, datagram, i % 2 ? 5 : 14);
+    waiting_datagrams = 0;
+    return count;
+}
+static void note_listen(rw_backend *backend, rw_leg *leg) {
+    (void)backend, (void)leg;
+    listen_calls++;
+}
+
+static rw_backend_ops note_ops = {
+    .name = "notes",
+    .open = note_open,
+    .close = note_close,
+    .attach = note_attach,
+    .retarget = note_retarget,
+    .detach = note_detach,
+    .room = note_room,
+    .send = note_send,
+    .flush = note_flush,
+    .receive = note_receive,
+    .listen = note_listen,
+    .socket_per_leg = true,
+};
+
+/* --- help ---------------------------------------------------------------------------------- */
+
+static rw_shard *shard;
+
+static void begin(uint32_t max_legs) {
+    rw_shard_config config = {.shared_fd = -1, .max_legs = max_legs};
+    clock_tick = START_MS;
+    note_count = 0;
+    CHECK_EQUAL(rw_shard_create_at(&config, &note_ops, clock_tick, &shard), 0);
+}
+
+static void end(void) {
+    rw_shard_destroy(shard);
+}
+
+static void turn_at(uint64_t tick) {
+    clock_tick = tick;
+    rw_shard_turn(shard, tick * 1000);
+}
+
+static void run_ms(uint64_t ms) {
+    for (uint64_t i = 0; i < ms; i++)
+        turn_at(clock_tick + 1);
+}
+
+static rw_leg_config leg_config(uint8_t ptime_ms, rw_silence_policy policy) {
+    rw_leg_config config = {
+        .media = {.clock_rate_hz = 8000, .ptime_ms = ptime_ms, .bytes_per_ts = 1, .send = true},
+        .silence_policy = policy,
+        .fd = -1,
+    };
+    config.media.remote.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(9)};
+    return config;
+}
+
+static uint64_t open_leg(uint8_t ptime_ms, rw_silence_policy policy) {
+    rw_leg_config config = leg_config(ptime_ms, policy);
+    uint64_t leg_id = 0;
+    CHECK_EQUAL(rw_shard_open_leg(shard, &config, &leg_id), 0);
+    return leg_id;
+}
+
+static void play(uint64_t leg_id, uint64_t play_id, size_t bytes, bool replace) {
+    static uint8_t payload[100000];
+    rw_prompt *prompt = rw_prompt_create(payload, bytes);
+    rw_playlist *playlist = rw_playlist_create(play_id, &prompt, 1, false);
+    rw_prompt_release(prompt);
+    CHECK_EQUAL(rw_shard_play(shard, leg_id, playlist, replace), 0);
+}
+
+static rw_event one_event(rw_event_kind kind) {
+    rw_event event;
+    CHECK_EQUAL(rw_shard_poll_events(shard, &event, 1), 1);
+    CHECK_EQUAL(event.kind, kind);
+    return event;
+}
+
+static void no_event(void) {
+    rw_event event;
+    CHECK_EQUAL(rw_shard_poll_events(shard, &event, 1), 0);
+}
+
+/* --- virtual time -------------------------------------------------------------------------- */
+
+static void test_a_prompt_leaves_on_the_grid_and_its_end_is_told(void) {
+    begin(4);
+    uint64_t leg_id = open_leg(20, RW_SILENCE_STOP);
+    play(leg_id, 77, 160 * 5, false);
+    run_ms(200);
+    CHECK_EQUAL(note_count, 5);
+    for (size_t i = 1; i < 5; i++) {
+        CHECK_EQUAL(notes[i].tick, notes[0].tick + 20 * i);
+        CHECK_EQUAL(notes[i].header.sequence, i);
+        CHECK_EQUAL(notes[i].header.timestamp, 160 * i);
+        CHECK(!notes[i].header.marker);
+    }
+    rw_event event = one_event(RW_EVENT_PLAY_ENDED);
+    CHECK(event.play_id == 77 && event.outcome == RW_PLAY_FINISHED && event.leg_id == leg_id);
+    CHECK_EQUAL(event.played_bytes, 800);
+    CHECK_EQUAL(shard->wheel.armed, 0); /* an idle leg costs nothing */
+    end();
+}
+
+static void test_a_list_queued_at_the_end_of_another_follows_without_a_gap(void) {
+    begin(4);
+    uint64_t leg_id = open_leg(20, RW_SILENCE_STOP);
+    play(leg_id, 1, 320, false);
+    run_ms(30); /* the second of two packets has just left */
+    one_event(RW_EVENT_PLAY_ENDED);
+    play(leg_id, 2, 320, false);
+    run_ms(60);
+    CHECK_EQUAL(note_count, 4);
+    for (size_t i = 1; i < 4; i++) {
+        CHECK_EQUAL(notes[i].tick, notes[0].tick + 20 * i);
+        CHECK_EQUAL(notes[i].header.timestamp, 160 * i);
+        CHECK(!notes[i].header.marker);
+    }
+    end();
+}
+
+static void test_legs_are_spread_over_the_packet_time(void) {
+    size_t per_tick[20] = {0};
+    begin(400);
+    for (int i = 0; i < 400; i++)
+        open_leg(20, RW_SILENCE_SEND);
+    run_ms(40); /* all have started */
+    note_count = 0;
+    run_ms(20);
+    CHECK_EQUAL(note_count, 400);
+    for (size_t i = 0; i < note_count; i++)
+        per_tick[notes[i].tick % 20]++;
+    for (int phase = 0; phase < 20; phase++)
+        CHECK_EQUAL(per_tick[phase], 20);
+    end();
+}
+
+static void test_other_packet_times_are_balanced_too_and_leave_no_load_behind(void) {
+    static const uint8_t ptimes[] = {10, 20, 30, 40, 60, 17};
+    uint64_t ids[60];
+    begin(60);
+    for (int i = 0; i < 60; i++)
+        ids[i] = open_leg(ptimes[i % 6], RW_SILENCE_SEND);
+    run_ms(100);
+    uint32_t least = UINT32_MAX, most = 0;
+    for (int phase = 0; phase < RW_PHASES; phase++) {
+        if (shard->phase_load[phase] < least) least = shard->phase_load[phase];
+        if (shard->phase_load[phase] > most) most = shard->phase_load[phase];
+    }
+    CHECK(most - least <= 60);
+    for (int i = 0; i < 60; i++)
+        CHECK_EQUAL(rw_shard_close_leg(shard, ids[i]), 0);
+    run_ms(2);
+    for (int phase = 0; phase < RW_PHASES; phase++)
+        CHECK_EQUAL(shard->phase_load[phase], 0);
+    end();
+}
+
+static void test_a_late_shard_catches_up_without_drift(void) {
+    begin(1);
+    open_leg(20, RW_SILENCE_SEND);
+    run_ms(60);
+    size_t before = note_count;
+    uint64_t grid = notes[0].tick;
+    turn_at(clock_tick + 90); /* asleep for 90 ms */
+    run_ms(30);
+    run_ms(60);
+    CHECK(note_count - before >= 8);
+    for (size_t i = 1; i < note_count; i++) {
+        CHECK_EQUAL(notes[i].header.sequence, i);
+        CHECK_EQUAL(notes[i].header.timestamp, 160 * i);
+        CHECK(notes[i].tick >= grid + 20 * i);
+    }
+    CHECK_EQUAL(notes[note_count - 1].tick, grid + 20 * (note_count - 1));
+    CHECK_EQUAL(rw_shard_counter(shard, RW_PACKETS_SKIPPED), 0);
+    CHECK(rw_shard_counter(shard, RW_PACKETS_CAUGHT_UP) >= 3);
+    end();
+}
+
+static void test_a_very_late_shard_skips_marks_and_counts(void) {
+    begin(1);
+    open_leg(20, RW_SILENCE_SEND);
+    run_ms(60);
+    note last = notes[note_count - 1];
+    size_t before = note_count;
+    turn_at(clock_tick + 500);
+    run_ms(40);
+    note next = notes[before];
+    uint64_t skipped = rw_shard_counter(shard, RW_PACKETS_SKIPPED);
+    CHECK(skipped >= 24);
+    CHECK(next.header.marker);
+    CHECK_EQUAL(next.header.sequence, (uint16_t)(last.header.sequence + 1));
+    CHECK_EQUAL(next.header.timestamp, last.header.timestamp + 160 * (skipped + 1));
+    CHECK_EQUAL((next.tick - last.tick) / 20, skipped + 1);
+    end();
+}
+
+static void test_replace_stop_pause_and_resume(void) {
+    begin(1);
+    uint64_t leg_id = open_leg(20, RW_SILENCE_STOP);
+    play(leg_id, 1, 16000, false);
+    play(leg_id, 2, 16000, false);
+    run_ms(100);
+    play(leg_id, 3, 16000, true);
+    run_ms(2);
+    CHECK_EQUAL(one_event(RW_EVENT_PLAY_ENDED).play_id, 1);
+    CHECK_EQUAL(one_event(RW_EVENT_PLAY_ENDED).outcome, RW_PLAY_REPLACED);
+    size_t before = note_count;
+    rw_shard_pause(shard, leg_id, true);
+    run_ms(203);
+    CHECK(note_count <= before + 1);
+    before = note_count;
+    rw_shard_pause(shard, leg_id, false);
+    run_ms(40);
+    CHECK(notes[before].header.marker);
+    CHECK_EQUAL(notes[before].header.timestamp - notes[before - 1].header.timestamp,
+                (notes[before].tick - notes[before - 1].tick) * 8);
+    rw_shard_stop_playing(shard, leg_id);
+    run_ms(1);
+    CHECK_EQUAL(one_event(RW_EVENT_PLAY_ENDED).outcome, RW_PLAY_STOPPED);
+    before = note_count;
+    run_ms(100);
+    CHECK_EQUAL(note_count, before);
+    end();
+}
+
+static void test_hold_and_a_new_remote_address(void) {
+    begin(1);
+    uint64_t leg_id = open_leg(20, RW_SILENCE_SEND);
+    rw_leg_media media = leg_config(20, RW_SILENCE_SEND).media;
+    media.send = false;
+    run_ms(100);
+    CHECK_EQUAL(rw_shard_update_leg(shard, leg_id, &media), 0);
+    run_ms(21);
+    size_t before = note_count;
+    run_ms(100);
+    CHECK_EQUAL(note_count, before);
+    media.send = true;
+    CHECK_EQUAL(rw_shard_update_leg(shard, leg_id, &media), 0);
+    run_ms(41);
+    CHECK(note_count >= before + 2 && notes[before].header.marker);
+    media.remote.v4.sin_port = 0;
+    CHECK_EQUAL(rw_shard_update_leg(shard, leg_id, &media), 0);
+    run_ms(2);
+    CHECK_EQUAL(one_event(RW_EVENT_LEG_CLOSED).status, -ENETUNREACH);
+    end();
+}
+
+static void test_ids_of_closed_legs_are_stale(void) {
+    begin(1);
+    uint64_t first = open_leg(20, RW_SILENCE_STOP), second;
+    rw_leg_config config = leg_config(20, RW_SILENCE_STOP);
+    rw_event figures;
+    CHECK_EQUAL(rw_shard_open_leg(shard, &config, &second), -ENOSPC);
+    run_ms(1);
+    CHECK_EQUAL(rw_shard_legs_open(shard), 1);
+    CHECK_EQUAL(rw_shard_leg_stats(shard, first, &figures), 0);
+    play(first, 5, 1600, false);
+    CHECK_EQUAL(rw_shard_close_leg(shard, first), 0);
+    run_ms(1);
+    CHECK_EQUAL(one_event(RW_EVENT_PLAY_ENDED).outcome, RW_PLAY_LEG_CLOSED);
+    CHECK_EQUAL(one_event(RW_EVENT_LEG_CLOSED).leg_id, first);
+    CHECK_EQUAL(rw_shard_leg_stats(shard, first, &figures), -ESTALE);
+    CHECK_EQUAL(rw_shard_open_leg(shard, &config, &second), 0);
+    CHECK(second != first);
+    play(first, 6, 1600, false);
+    rw_shard_close_leg(shard, first);
+    run_ms(1);
+    CHECK_EQUAL(one_event(RW_EVENT_PLAY_ENDED).play_id, 6);
+    CHECK_EQUAL(rw_shard_counter(shard, RW_STALE_COMMANDS), 2);
+    CHECK_EQUAL(rw_shard_legs_open(shard), 1);
+    end();
+}
+
+static void test_a_leg_that_cannot_be_attached_is_closed_with_the_reason(void) {
+    begin(1);
+    rw_leg_config config = leg_config(20, RW_SILENCE_SEND);
+    uint64_t leg_id;
+    config.media.remote.v4.sin_port = 0;
+    CHECK_EQUAL(rw_shard_open_leg(shard, &config, &leg_id), 0);
+    run_ms(1);
+    CHECK_EQUAL(one_event(RW_EVENT_LEG_CLOSED).status, -ENETUNREACH);
+    run_ms(50);
+    CHECK_EQUAL(note_count, 0);
+    end();
+}
+
+static void test_a_full_event_ring_defers_and_loses_nothing(void) {
+    enum { PLAYS = 3000 };
+    begin(4); /* the event ring holds 2048 */
+    uint64_t leg_id = open_leg(20, RW_SILENCE_STOP);
+    for (uint64_t play_id = 0; play_id < PLAYS; play_id++) {
+        play(leg_id, play_id, 0, false);
+        if (play_id % 50 == 0) run_ms(1);
+    }
+    run_ms(100);
+    CHECK(rw_shard_counter(shard, RW_EVENTS_DEFERRED) > 0);
+    for (uint64_t expected = 0; expected < PLAYS;) {
+        rw_event events[64];
+        size_t count = rw_shard_poll_events(shard, events, 64);
+        for (size_t i = 0; i < count; i++)
+            CHECK_EQUAL(events[i].play_id, expected++);
+        run_ms(1);
+    }
+    no_event();
+    end();
+}
+
+static void test_sound_is_read_in_the_slots_until_it_ends(void) {
+    begin(1);
+    uint64_t leg_id = open_leg(20, RW_SILENCE_STOP);
+    rw_event figures;
+    run_ms(5);
+    listen_calls = 0;
+    waiting_datagrams = 4;
+    rw_shard_readable(shard, leg_id);
+    run_ms(20);
+    CHECK_EQUAL(rw_shard_counter(shard, RW_PACKETS_RECEIVED), 2);
+    CHECK_EQUAL(rw_shard_counter(shard, RW_RECEIVED_REJECT_0 + RW_RTP_TOO_SHORT), 2);
+    waiting_datagrams = 2;
+    run_ms(20);
+    CHECK_EQUAL(rw_shard_leg_stats(shard, leg_id, &figures), 0);
+    CHECK(figures.packets_received == 3 && figures.packets_rejected == 3);
+    CHECK_EQUAL(listen_calls, 0);
+    run_ms(1100);
+    CHECK_EQUAL(listen_calls, 1);
+    CHECK_EQUAL(shard->wheel.armed, 0);
+    rw_shard_readable(shard, leg_id + (1ull << 32)); /* news of a leg that is gone */
+    CHECK_EQUAL(shard->wheel.armed, 0);
+    end();
+}
+
+/* --- on its thread ------------------------------------------------------------------------- */
+
+static int bound_socket(rw_address *address) {
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    socklen_t size = sizeof(address->v4);
+    *address = (rw_address){.v4 = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}};
+    CHECK_EQUAL(bind(fd, &address->any, size), 0);
+    CHECK_EQUAL(getsockname(fd, &address->any, &size), 0);
+    return fd;
+}
+
+static void open_and_play(int peer_port, uint64_t play_id) {
+    rw_address own;
+    rw_leg_config config = leg_config(10, RW_SILENCE_STOP);
+    uint64_t leg_id;
+    config.fd = bound_socket(&own);
+    config.media.remote.v4.sin_port = htons((uint16_t)peer_port);
+    config.media.remote.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_EQUAL(rw_shard_open_leg(shard, &config, &leg_id), 0);
+    play(leg_id, play_id, 400, false);
+}
+
+/* 50 legs play 400 bytes each; every event comes, then every leg closes. */
+static void test_commands_and_events_cross_threads(void) {
+    enum { LEGS = 50 };
+    rw_shard_config config = {.backend = "per-leg", .shared_fd = -1, .max_legs = LEGS};
+    rw_address peer_address;
+    int peer = bound_socket(&peer_address);
+    CHECK_EQUAL(rw_shard_create(&config, &shard), 0);
+    CHECK_EQUAL(rw_shard_start(shard), 0);
+    for (uint64_t i = 0; i < LEGS; i++)
+        open_and_play(ntohs(peer_address.v4.sin_port), i);
+    struct pollfd readable = {.fd = rw_shard_event_fd(shard), .events = POLLIN};
+    size_t ended = 0, closed = 0;
+    while (closed < LEGS) {
+        rw_event events[8];
+        CHECK_EQUAL(poll(&readable, 1, 10000), 1);
+        size_t count = rw_shard_poll_events(shard, events, 8);
+        for (size_t i = 0; i < count; i++) {
+            if (events[i].kind == RW_EVENT_LEG_CLOSED) {
+                CHECK_EQUAL(events[i].packets_sent, 5);
+                closed++;
+                continue;
+            }
+            ended++;
+            CHECK_EQUAL(events[i].outcome, RW_PLAY_FINISHED);
+            CHECK_EQUAL(rw_shard_close_leg(shard, events[i].leg_id), 0);
+        }
+        rw_histogram_quantile(rw_shard_lateness_us(shard), 0.99);
+    }
+    CHECK_EQUAL(ended, LEGS);
+    CHECK_EQUAL(rw_shard_counter(shard, RW_PACKETS_SENT), 5 * LEGS);
+    CHECK(rw_shard_cpu_ns(shard) > 0);
+    rw_shard_stop(shard);
+    rw_shard_destroy(shard);
+    close(peer);
+}
+
+static void test_stopping_closes_every_leg(void) {
+    rw_shard_config config = {.backend = "per-leg", .shared_fd = -1, .max_legs = 8};
+    rw_event events[64];
+    CHECK_EQUAL(rw_shard_create(&config, &shard), 0);
+    CHECK_EQUAL(rw_shard_start(shard), 0);
+    for (uint64_t i = 0; i < 8; i++)
+        open_and_play(9, i);
+    rw_shard_stop(shard);
+    size_t count = rw_shard_poll_events(shard, events, 64), closed = 0;
+    for (size_t i = 0; i < count; i++)
+        closed += events[i].kind == RW_EVENT_LEG_CLOSED;
+    CHECK_EQUAL(closed, 8);
+    CHECK_EQUAL(rw_shard_legs_open(shard), 0);
+    rw_shard_destroy(shard);
+}
+
+int main(void) {
+    test_a_prompt_leaves_on_the_grid_and_its_end_is_told();
+    test_a_list_queued_at_the_end_of_another_follows_without_a_gap();
+    test_legs_are_spread_over_the_packet_time();
+    test_other_packet_times_are_balanced_too_and_leave_no_load_behind();
+    test_a_late_shard_catches_up_without_drift();
+    test_a_very_late_shard_skips_marks_and_counts();
+    test_replace_stop_pause_and_resume();
+    test_hold_and_a_new_remote_address();
+    test_ids_of_closed_legs_are_stale();
+    test_a_leg_that_cannot_be_attached_is_closed_with_the_reason();
+    test_a_full_event_ring_defers_and_loses_nothing();
+    test_sound_is_read_in_the_slots_until_it_ends();
+    test_commands_and_events_cross_threads();
+    test_stopping_closes_every_leg();
+    return 0;
+}

@@ -1,0 +1,91 @@
+# Declarations of the C core: shard, legs, prompts.
+
+cdef extern from "histogram/histogram.h" nogil:
+    ctypedef struct rw_histogram:
+        pass
+    uint64_t rw_histogram_total(const rw_histogram *histogram)
+    uint64_t rw_histogram_quantile(const rw_histogram *histogram, double fraction)
+    uint64_t rw_histogram_max(const rw_histogram *histogram)
+
+cdef extern from "prompt/prompt.h" nogil:
+    ctypedef struct rw_prompt:
+        pass
+    ctypedef struct rw_playlist:
+        pass
+    ctypedef enum rw_play_outcome:
+        pass
+    rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes)
+    void rw_prompt_release(rw_prompt *prompt)
+    size_t rw_prompt_bytes(const rw_prompt *prompt)
+    rw_playlist *rw_playlist_create(uint64_t play_id, rw_prompt **prompts, size_t count, bint loop)
+    void rw_playlist_destroy(rw_playlist *playlist)
+
+cdef extern from "leg/leg.h" nogil:
+    ctypedef union rw_address:
+        pass
+    ctypedef enum rw_silence_policy:
+        RW_SILENCE_STOP
+        RW_SILENCE_SEND
+    ctypedef struct rw_leg_media:
+        rw_address remote
+        uint32_t clock_rate_hz
+        uint8_t payload_type
+        uint8_t ptime_ms
+        uint8_t bytes_per_ts
+        uint8_t silence
+        bint send
+    ctypedef struct rw_leg_config:
+        rw_leg_media media
+        rw_silence_policy silence_policy
+        int fd
+        uint32_t ssrc
+        uint32_t first_timestamp
+        uint16_t first_sequence
+    int rw_address_parse(rw_address *address, const char *host, uint16_t port)
+
+cdef extern from "counters/counters.h" nogil:
+    ctypedef enum rw_counter:
+        RW_COUNTERS
+    const char *rw_counter_name(rw_counter counter)
+
+cdef extern from "shard/shard.h" nogil:
+    ctypedef struct rw_shard:
+        pass
+    ctypedef struct rw_shard_config:
+        const char *backend
+        int shared_fd
+        uint32_t max_legs
+    ctypedef enum rw_event_kind:
+        RW_EVENT_PLAY_ENDED
+        RW_EVENT_LEG_CLOSED
+    ctypedef struct rw_event:
+        rw_event_kind kind
+        int status
+        uint64_t leg_id
+        uint64_t play_id
+        rw_play_outcome outcome
+        uint64_t played_bytes
+        uint64_t packets_sent
+        uint64_t packets_skipped
+        uint64_t send_errors
+        uint64_t packets_received
+        uint64_t bytes_received
+        uint64_t packets_rejected
+    int rw_shard_create(const rw_shard_config *config, rw_shard **shard)
+    int rw_shard_start(rw_shard *shard)
+    void rw_shard_stop(rw_shard *shard)
+    void rw_shard_destroy(rw_shard *shard)
+    int rw_shard_open_leg(rw_shard *shard, const rw_leg_config *config, uint64_t *leg_id)
+    int rw_shard_close_leg(rw_shard *shard, uint64_t leg_id)
+    int rw_shard_update_leg(rw_shard *shard, uint64_t leg_id, const rw_leg_media *media)
+    int rw_shard_play(rw_shard *shard, uint64_t leg_id, rw_playlist *playlist, bint replace)
+    int rw_shard_stop_playing(rw_shard *shard, uint64_t leg_id)
+    int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bint paused)
+    int rw_shard_event_fd(const rw_shard *shard)
+    size_t rw_shard_poll_events(rw_shard *shard, rw_event *events, size_t room)
+    uint64_t rw_shard_counter(const rw_shard *shard, rw_counter counter)
+    uint32_t rw_shard_legs_open(const rw_shard *shard)
+    const rw_histogram *rw_shard_lateness_us(const rw_shard *shard)
+    const rw_histogram *rw_shard_batch_packets(const rw_shard *shard)
+    uint64_t rw_shard_cpu_ns(const rw_shard *shard)
+    int rw_shard_leg_stats(const rw_shard *shard, uint64_t leg_id, rw_event *figures)

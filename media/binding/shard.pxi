@@ -1,0 +1,238 @@
+# Shard and Prompt: the C core's media side.
+
+import os
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+
+from .events import LegClosed, LegFigures, PlayEnded, PlayOutcome, Quantiles
+
+cdef enum:
+    EVENT_BATCH = 256
+
+_OUTCOMES = tuple(PlayOutcome)
+
+
+cdef int raise_errno(int error) except -1:
+    """Turns a negative errno into OSError (BlockingIOError for -EAGAIN, and so on)."""
+    if error < 0:
+        raise OSError(-error, os.strerror(-error))
+    return 0
+
+
+cdef int fill_media(rw_leg_media *to, media) except -1:
+    cdef bytes host = media.remote_host.encode("ascii", "replace")
+    if rw_address_parse(&to.remote, host, media.remote_port) < 0:
+        raise ValueError(f"not a numeric IP address: {media.remote_host!r}")
+    to.clock_rate_hz = media.clock_rate_hz
+    to.payload_type = media.payload_type
+    to.ptime_ms = media.ptime_ms
+    to.bytes_per_ts = media.bytes_per_ts
+    to.silence = media.silence
+    to.send = media.send
+    return 0
+
+
+cdef figures_of(const rw_event *event):
+    return LegFigures(
+        event.packets_sent, event.packets_skipped, event.send_errors,
+        event.packets_received, event.bytes_received, event.packets_rejected,
+    )
+
+
+cdef object quantiles_of(const rw_histogram *histogram):
+    return Quantiles(
+        rw_histogram_total(histogram),
+        rw_histogram_quantile(histogram, 0.5),
+        rw_histogram_quantile(histogram, 0.99),
+        rw_histogram_quantile(histogram, 0.999),
+        rw_histogram_max(histogram),
+    )
+
+
+cdef class Prompt:
+    """Encoded sound, copied once and shared by every leg that plays it.
+
+    ``payload``: the RTP payload bytes of a sample-based codec, in one piece.
+    """
+
+    cdef rw_prompt *prompt
+
+    def __cinit__(self, const uint8_t[::1] payload not None):
+        cdef size_t count = payload.shape[0]
+        self.prompt = rw_prompt_create(&payload[0] if count else NULL, count)
+        if self.prompt == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        if self.prompt != NULL:
+            rw_prompt_release(self.prompt)
+
+    def __len__(self) -> int:
+        return rw_prompt_bytes(self.prompt)
+
+
+cdef class Shard:
+    """One media thread with its timer wheel and legs. See ``csrc/shard/shard.h``.
+
+    ``backend`` is ``"per-leg"`` or ``"shared"``; the latter takes ``shared_fd``, a bound UDP socket
+    that the shard then owns. Errors of the C core come as OSError.
+    """
+
+    cdef rw_shard *shard
+
+    def __cinit__(self, uint32_t max_legs, str backend="per-leg", int shared_fd=-1):
+        cdef bytes name = backend.encode()
+        cdef rw_shard_config config
+        config.backend = name
+        config.shared_fd = shared_fd
+        config.max_legs = max_legs
+        raise_errno(rw_shard_create(&config, &self.shard))
+        cdef int error = rw_shard_start(self.shard)
+        if error < 0:
+            rw_shard_destroy(self.shard)
+            self.shard = NULL
+            raise_errno(error)
+
+    def __dealloc__(self):
+        if self.shard != NULL:
+            with nogil:
+                rw_shard_stop(self.shard)
+                rw_shard_destroy(self.shard)
+
+    def stop(self) -> None:
+        """Close all legs and end the thread; the last events can still be polled."""
+        with nogil:
+            rw_shard_stop(self.shard)
+
+    def open_leg(self, media, *, int fd=-1, bint send_silence=False) -> int:
+        """Open a leg for ``media`` (:class:`LegMedia`) and return its id.
+
+        On success the shard owns ``fd``. SSRC, first sequence number and first timestamp are random
+        (RFC 3550 section 5.1). OSError: ENOSPC, all legs in use; EMSGSIZE, packets would be too long.
+        """
+        cdef rw_leg_config config
+        cdef uint64_t leg_id
+        cdef int error
+        fill_media(&config.media, media)
+        config.fd = fd
+        config.silence_policy = RW_SILENCE_SEND if send_silence else RW_SILENCE_STOP
+        cdef bytes random = os.urandom(10)
+        cdef const uint8_t *dice = random
+        config.ssrc = (<const uint32_t *>dice)[0]
+        config.first_timestamp = (<const uint32_t *>dice)[1]
+        config.first_sequence = (<const uint16_t *>dice)[4]
+        with nogil:
+            error = rw_shard_open_leg(self.shard, &config, &leg_id)
+        raise_errno(error)
+        return leg_id
+
+    def close_leg(self, uint64_t leg_id) -> None:
+        """Close a leg and its socket; a :class:`LegClosed` follows."""
+        cdef int error
+        with nogil:
+            error = rw_shard_close_leg(self.shard, leg_id)
+        raise_errno(error)
+
+    def update_leg(self, uint64_t leg_id, media) -> None:
+        """Take over a new agreement (:class:`LegMedia`); what plays goes on."""
+        cdef rw_leg_media new
+        cdef int error
+        fill_media(&new, media)
+        with nogil:
+            error = rw_shard_update_leg(self.shard, leg_id, &new)
+        raise_errno(error)
+
+    def play(self, uint64_t leg_id, uint64_t play_id, prompts, *, bint loop=False,
+             bint replace=False) -> None:
+        """Queue ``prompts`` (a sequence of :class:`Prompt`) as one list, or play it at once.
+
+        Its end is told by exactly one :class:`PlayEnded` with ``play_id``. ValueError: a list to be
+        looped has no sound in it.
+        """
+        cdef Py_ssize_t count = len(prompts), i
+        cdef rw_prompt **pointers = <rw_prompt **>PyMem_Malloc(count * sizeof(rw_prompt *) + 1)
+        cdef rw_playlist *playlist
+        cdef int error
+        if pointers == NULL:
+            raise MemoryError()
+        try:
+            for i in range(count):
+                pointers[i] = (<Prompt?>prompts[i]).prompt
+            playlist = rw_playlist_create(play_id, pointers, count, loop)
+        finally:
+            PyMem_Free(pointers)
+        if playlist == NULL:
+            raise ValueError("a list to be looped has no sound in it")
+        with nogil:
+            error = rw_shard_play(self.shard, leg_id, playlist, replace)
+            if error < 0:
+                rw_playlist_destroy(playlist)
+        raise_errno(error)
+
+    def stop_playing(self, uint64_t leg_id) -> None:
+        """End every list of the leg now."""
+        cdef int error
+        with nogil:
+            error = rw_shard_stop_playing(self.shard, leg_id)
+        raise_errno(error)
+
+    def pause(self, uint64_t leg_id, bint paused) -> None:
+        """Hold what plays at its place, or go on from there."""
+        cdef int error
+        with nogil:
+            error = rw_shard_pause(self.shard, leg_id, paused)
+        raise_errno(error)
+
+    @property
+    def event_fd(self) -> int:
+        """Readable when there are events; owned by the shard."""
+        return rw_shard_event_fd(self.shard)
+
+    def poll_events(self) -> list:
+        """Up to 256 waiting events, :class:`PlayEnded` and :class:`LegClosed`, oldest first."""
+        cdef rw_event events[EVENT_BATCH]
+        cdef size_t count = rw_shard_poll_events(self.shard, events, EVENT_BATCH), i
+        found = []
+        for i in range(count):
+            if events[i].kind == RW_EVENT_PLAY_ENDED:
+                found.append(PlayEnded(
+                    events[i].leg_id, events[i].play_id, _OUTCOMES[<int>events[i].outcome],
+                    events[i].played_bytes,
+                ))
+            else:
+                found.append(LegClosed(events[i].leg_id, -events[i].status, figures_of(&events[i])))
+        return found
+
+    def leg_figures(self, uint64_t leg_id):
+        """:class:`LegFigures` of an open leg, or None if it is gone."""
+        cdef rw_event figures
+        if rw_shard_leg_stats(self.shard, leg_id, &figures) < 0:
+            return None
+        return figures_of(&figures)
+
+    @property
+    def legs_open(self) -> int:
+        return rw_shard_legs_open(self.shard)
+
+    def counters(self) -> dict:
+        """All counters by name; they only grow."""
+        cdef unsigned int i
+        named = {}
+        for i in range(RW_COUNTERS):
+            if rw_counter_name(<rw_counter>i) != NULL:
+                named[rw_counter_name(<rw_counter>i).decode()] = rw_shard_counter(
+                    self.shard, <rw_counter>i)
+        return named
+
+    def lateness_us(self):
+        """:class:`Quantiles` of how late packets were handed to the kernel, in microseconds."""
+        return quantiles_of(rw_shard_lateness_us(self.shard))
+
+    def batch_packets(self):
+        """:class:`Quantiles` of how many packets a tick sent."""
+        return quantiles_of(rw_shard_batch_packets(self.shard))
+
+    @property
+    def cpu_ns(self) -> int:
+        """CPU time of the shard's thread in nanoseconds; 0 once it is stopped."""
+        return rw_shard_cpu_ns(self.shard)

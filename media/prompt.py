@@ -1,0 +1,204 @@
+"""Prompts: sound files as a codec's payload, made once, shared by all legs.
+
+A :class:`PromptLibrary` holds what was encoded, bounded in bytes. A file that changed on disk is
+a new prompt; legs that play the old one keep it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from .codec import Codec, Samples
+from .sound import (
+    Levels,
+    PromptError,
+    Sound,
+    SoundLimits,
+    StrPath,
+    blocks_of,
+    check_file,
+    file_error,
+    measure_levels,
+    read_sound,
+    to_int16,
+)
+
+__all__ = [
+    "EncodedPrompt",
+    "Levels",
+    "PromptError",
+    "PromptLibrary",
+    "Sound",
+    "SoundLimits",
+    "encode_sound",
+    "measure_levels",
+    "read_sound",
+]
+
+DEFAULT_LIBRARY_BYTES = 256 * 1024 * 1024
+LOADER_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """A prompt as it goes on the wire. ``samples`` counts them, at the codec's sample rate."""
+
+    codec: Codec
+    payload: bytes = field(repr=False)
+    samples: int
+    duration_ms: float
+    path: str
+    peak_dbfs: float
+    rms_dbfs: float
+
+
+def encode_sound(sound: Sound, codec: Codec) -> EncodedPrompt:
+    """Resample and encode. G.711 that is in the codec already passes through, bit for bit."""
+    if sound.g711 is codec:
+        samples, payload = sound.samples, sound.codes
+    else:
+        samples = resample(sound.samples, sound.rate_hz, codec.sample_rate_hz)
+        payload = codec.encode(samples)
+    levels = measure_levels(samples)
+    return EncodedPrompt(
+        codec,
+        payload,
+        len(samples),
+        len(samples) * 1000 / codec.sample_rate_hz,
+        sound.path,
+        levels.peak_dbfs,
+        levels.rms_dbfs,
+    )
+
+
+def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
+    """Samples at another rate, saturated; at least one. The length is right to half a sample."""
+    if from_hz == to_hz:
+        return samples
+    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+    parts = [
+        to_int16(stream.resample_chunk(block.astype(np.float32))) for block in blocks_of(samples)
+    ]
+    parts.append(to_int16(stream.resample_chunk(np.zeros(0, np.float32), last=True)))
+    resampled = np.concatenate(parts)
+    return resampled if len(resampled) else samples[:1]
+
+
+_Key = tuple[int, int, int, int, str]
+
+
+class PromptLibrary:
+    """Encoded prompts by file and codec; the least recently used go first beyond ``max_bytes``.
+
+    A file is known by device, inode, modification time and size, so that all names of one file
+    share an entry and a changed file is read anew. :meth:`get` and :meth:`load` may be called from
+    any thread; however many ask for a prompt at once, it is read once. A prompt larger than the
+    whole library is served, and not kept.
+    """
+
+    def __init__(
+        self, max_bytes: int = DEFAULT_LIBRARY_BYTES, limits: SoundLimits | None = None
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.limits = limits or SoundLimits()
+        self._lock = threading.Lock()
+        self._prompts: OrderedDict[_Key, EncodedPrompt] = OrderedDict()
+        self._held_bytes = 0
+        self._loading: dict[_Key, Future[EncodedPrompt]] = {}
+        self._executor = ThreadPoolExecutor(LOADER_THREADS, thread_name_prefix="ringwheel-prompt")
+
+    def __len__(self) -> int:
+        return len(self._prompts)
+
+    @property
+    def held_bytes(self) -> int:
+        """Payload bytes of all prompts held."""
+        return self._held_bytes
+
+    def get(self, path: StrPath, codec: Codec) -> EncodedPrompt:
+        """The prompt, read in this thread if need be. Raises :class:`PromptError`."""
+        key = self._key(path, codec)
+        found, ours = self._find(key)
+        if isinstance(found, EncodedPrompt):
+            return found
+        if ours:
+            self._load(key, path, codec, found)
+        return found.result()
+
+    async def load(self, path: StrPath, codec: Codec) -> EncodedPrompt:
+        """The prompt, read in a worker thread if need be. Raises :class:`PromptError`."""
+        key = self._key(path, codec)
+        found, ours = self._find(key)
+        if isinstance(found, EncodedPrompt):
+            return found
+        if ours:
+            try:
+                self._executor.submit(self._load, key, path, codec, found)
+            except RuntimeError as error:  # The library is closed.
+                self._finish(key, found, error)
+        return await asyncio.wrap_future(found)
+
+    def close(self) -> None:
+        """Wait for loads under way and end the worker threads. :meth:`get` goes on working."""
+        self._executor.shutdown(wait=True)
+
+    def _key(self, path: StrPath, codec: Codec) -> _Key:
+        try:
+            status = Path(path).stat()
+        except (OSError, ValueError) as error:
+            raise file_error(path, error) from error
+        check_file(path, status, self.limits)
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, codec.name
+
+    def _find(self, key: _Key) -> tuple[EncodedPrompt | Future[EncodedPrompt], bool]:
+        """The prompt, or the load to wait for and whether it is the caller's to carry out."""
+        with self._lock:
+            prompt = self._prompts.get(key)
+            if prompt is not None:
+                self._prompts.move_to_end(key)
+                return prompt, False
+            if key in self._loading:
+                return self._loading[key], False
+            loading: Future[EncodedPrompt] = Future()
+            # Running from the first: a waiter that is cancelled must not cancel the others.
+            loading.set_running_or_notify_cancel()
+            self._loading[key] = loading
+            return loading, True
+
+    def _load(self, key: _Key, path: StrPath, codec: Codec, loading: Future[EncodedPrompt]) -> None:
+        try:
+            outcome: EncodedPrompt | BaseException = encode_sound(
+                read_sound(path, self.limits), codec
+            )
+        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of any failure
+            outcome = error
+        self._finish(key, loading, outcome)
+
+    def _finish(
+        self, key: _Key, loading: Future[EncodedPrompt], outcome: EncodedPrompt | BaseException
+    ) -> None:
+        with self._lock:
+            del self._loading[key]
+            if isinstance(outcome, EncodedPrompt):
+                self._keep(key, outcome)
+        if isinstance(outcome, EncodedPrompt):
+            loading.set_result(outcome)
+        else:
+            loading.set_exception(outcome)
+
+    def _keep(self, key: _Key, prompt: EncodedPrompt) -> None:
+        if len(prompt.payload) > self.max_bytes:
+            return
+        self._prompts[key] = prompt
+        self._held_bytes += len(prompt.payload)
+        while self._held_bytes > self.max_bytes:
+            _, oldest = self._prompts.popitem(last=False)
+            self._held_bytes -= len(oldest.payload)
