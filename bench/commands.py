@@ -12,6 +12,7 @@ import typer
 from . import plot, report
 from .errors import BenchError
 from .limit import run_limit
+from .prompt_legs import BACKENDS, run_prompt_legs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -65,3 +66,46 @@ def limit(
             report.show_json(result.to_json())
         else:
             report.show_limit(result)
+
+
+@app.command("prompt-legs")
+def prompt_legs(
+    *,
+    legs: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            max=100_000,
+            help="Legs that play at the same time; may be given more than once. [default: 4000]",
+            show_default=False,
+        ),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"How the legs send: {' or '.join(BACKENDS)}; may be given more than once. "
+            "[default: both]",
+            show_default=False,
+        ),
+    ] = None,
+    seconds: Seconds = 5.0,
+    rounds: Rounds = 3,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """What a packet of a playing leg costs on one shard, against the paced bare loop.
+
+    Example: ringwheel bench prompt-legs --legs 4000 --legs 400 --json
+    """
+    backends = tuple(backend or BACKENDS)
+    with plain_errors():
+        if unknown := [name for name in backends if name not in BACKENDS]:
+            raise BenchError(f"no backend {unknown[0]!r}: take {' or '.join(BACKENDS)}")
+        with report.progress() as progress:
+            result = run_prompt_legs(tuple(legs or (4000,)), backends, seconds, rounds, progress)
+        if plot_file:
+            plot.plot_prompt_legs(result, plot_file)
+        if as_json:
+            report.show_json(result.to_json())
+        else:
+            report.show_prompt_legs(result)

@@ -9,6 +9,8 @@ from typing import Any
 
 from .errors import BenchError
 from .limit import WAYS, LimitResult
+from .measure import Run, median_quantiles
+from .prompt_legs import LIMIT_OF, Comparison, PromptLegsResult
 
 BARS = ("#4c78a8", "#f58518", "#54a24b", "#e45756")
 DPI = 120
@@ -63,3 +65,36 @@ def plot_limit(result: LimitResult, file: Path) -> None:
         f"bar: median, dots: runs of {result.seconds:g} s"
     )
     save(figure, file)
+
+
+def plot_prompt_legs(result: PromptLegsResult, file: Path) -> None:
+    """Cost against the bare loops, and interval errors at the receiver. Raises BenchError."""
+    figure, (costs, errors) = new_figure(12, 2)
+    cells = [(backend, legs) for backend in result.backends for legs in result.legs]
+    names, runs = [], []
+    for backend, legs in cells:
+        comparison = result.comparisons[backend, legs]
+        names += [f"{backend}\n{legs} legs", f"bare {LIMIT_OF[backend]}\n{legs} legs"]
+        runs += [[run.cpu_us_per_packet for run in side] for side in comparison_sides(comparison)]
+    cost_bars(costs, names, runs)
+    costs.set_title(
+        f"CPU time a packet, one shard (bar: median, dots: runs of {result.seconds:g} s)"
+    )
+    for (backend, legs), color in zip(cells, BARS * len(cells), strict=False):
+        sides = comparison_sides(result.comparisons[backend, legs])
+        for side, style, who in zip(sides, ("-o", "--x"), ("engine", "bare loop"), strict=True):
+            middle = median_quantiles(run.reception.interval_error_us for run in side)
+            values = [max(1, middle[name]) / 1000 for name in ("p50", "p99", "p999", "max")]
+            errors.plot(values, style, color=color, label=f"{backend}, {legs} legs, {who}")
+    errors.set_xticks(range(4), ["p50", "p99", "p99.9", "max"])
+    errors.set_yscale("log")
+    errors.set_ylabel("interval error [ms]")
+    errors.grid(alpha=0.3, which="both")
+    errors.legend(fontsize=8)
+    errors.set_title("Distance of arrival intervals from 20 ms, by kernel time stamps")
+    save(figure, file)
+
+
+def comparison_sides(comparison: Comparison) -> tuple[list[Run], list[Run]]:
+    """The engine's runs and the bare loop's."""
+    return comparison.engine, comparison.limit

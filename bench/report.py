@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .limit import WAYS, LimitResult, Progress
+from .prompt_legs import PromptLegsResult
 
 
 @contextmanager
@@ -66,3 +67,42 @@ def show_limit(result: LimitResult) -> None:
         ),
         rows,
     )
+
+
+def show_prompt_legs(result: PromptLegsResult) -> None:
+    """The table of `bench prompt-legs`."""
+    rows = []
+    for backend in result.backends:
+        for legs in result.legs:
+            comparison = result.comparisons[backend, legs]
+            runs = comparison.engine
+            rows.append(
+                (
+                    f"{legs} legs, {backend}{' (*)' if comparison.saturated else ''}",
+                    f"{comparison.engine_cost_us:.2f}",
+                    f"{comparison.limit_cost_us:.2f}",
+                    f"{comparison.ratio:.2f}",
+                    sum(run.reception.lost_by_sender for run in runs),
+                    sum(run.skipped for run in runs),
+                    max(run.reception.interval_error_us["p99"] for run in runs),
+                    max(run.reception.worst_leg_interval_error_us["p99"] for run in runs),
+                )
+            )
+    show_table(
+        f"Prompt legs: one shard against the paced bare loop, {result.seconds:g} s a run",
+        (
+            "legs",
+            "CPU us a packet",
+            "limit",
+            "ratio",
+            "lost",
+            "skipped",
+            "interval error p99 us (worst run)",
+            "of the worst leg",
+        ),
+        rows,
+    )
+    if any(comparison.saturated for comparison in result.comparisons.values()):
+        print(
+            "(*) the bare loop itself ran late: the kernel alone needs more than a core for these"
+        )

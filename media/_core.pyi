@@ -57,6 +57,7 @@ class Shard:
     def batch_packets(self) -> Quantiles: ...
     @property
     def cpu_ns(self) -> int: ...
+
 SIP_HEADER_NAMES: frozenset[str]
 SIP_REJECT_NAMES: tuple[str, ...]
 

@@ -59,9 +59,7 @@ def _unescape(text: str) -> str:
 
 def _parse_uri_params(text: str) -> Params:
     # Names may be escaped too: RFC 4475 section 3.1.1.3.
-    return tuple(
-        (_unescape(name).lower(), _unescape(value)) for name, value in parse_params(text)
-    )
+    return tuple((_unescape(name).lower(), _unescape(value)) for name, value in parse_params(text))
 
 
 def _format_uri_params(params: Params) -> str:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from ringwheel.media.sip.fields import split_commas
 from ringwheel.media.sip.message import (
     Request,
