@@ -1,0 +1,116 @@
+"""Admission: how many calls, how many requests from one source, and whether any at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from .counters import Count, Counters
+from .edge import Timers
+
+log = structlog.get_logger(__name__)
+
+_LOG_INTERVAL_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is let in.
+
+    ``requests_per_s`` bounds the new requests (INVITE and others outside of dialogs) of one remote
+    address; None lets any rate pass. ``burst_requests`` may come at once. ``sources`` addresses are
+    remembered; the one that was silent longest makes room.
+    """
+
+    max_calls: int = 10_000
+    requests_per_s: float | None = None
+    burst_requests: int = 100
+    sources: int = 4_096
+    retry_after_s: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not let in; answered with 503."""
+
+    count: Count
+    text: str
+
+
+_DRAINING = Refusal(Count.REFUSED_DRAINING, "draining, no new calls")
+_MAX_CALLS = Refusal(Count.REFUSED_MAX_CALLS, "call limit reached")
+_RATE = Refusal(Count.REFUSED_RATE, "request rate limit of this source reached")
+
+
+class Admission:
+    """Counts calls exactly, from admission to their end, and requests by source."""
+
+    def __init__(self, limits: Limits, timers: Timers, counters: Counters) -> None:
+        self.limits = limits
+        self.draining = False
+        self.calls = 0
+        self._timers = timers
+        self._counters = counters
+        # Per source: thousandths of requests left, and when that was; least recently seen first.
+        self._buckets: dict[str, tuple[float, int]] = {}
+        self._logged: dict[Count, tuple[int, int]] = {}
+
+    def no_call(self) -> Refusal | None:
+        """Why a call would not be let in now, its source aside; None if it would."""
+        if self.draining:
+            return _DRAINING
+        if self.calls >= self.limits.max_calls:
+            return _MAX_CALLS
+        return None
+
+    def admit_call(self) -> Refusal | None:
+        """Let one more call in (then None, and :meth:`release_call` is owed), or say why not."""
+        refusal = self.no_call()
+        if refusal is None:
+            self.calls += 1
+        return refusal
+
+    def release_call(self) -> None:
+        """A call that was let in is over."""
+        self.calls -= 1
+
+    def charge(self, host: str) -> Refusal | None:
+        """Take one request from the source's share; the reason if it has none left."""
+        rate = self.limits.requests_per_s
+        if rate is None:
+            return None
+        now_ms = self._timers.now_ms
+        full = self.limits.burst_requests * 1_000.0
+        left, since_ms = self._buckets.pop(host, (full, now_ms))
+        left = min(full, left + rate * (now_ms - since_ms))
+        granted = left >= 1_000.0
+        self._buckets[host] = (left - 1_000.0 if granted else left, now_ms)
+        if len(self._buckets) > self.limits.sources:
+            del self._buckets[next(iter(self._buckets))]
+            self._counters.add(Count.RATE_SOURCES_EVICTED)
+        return None if granted else _RATE
+
+    def note(self, refusal: Refusal, host: str) -> None:
+        """Count a refusal, and log it: at most one line a second for each reason."""
+        self._counters.add(refusal.count)
+        now_ms = self._timers.now_ms
+        since_ms, unlogged = self._logged.get(refusal.count, (now_ms - _LOG_INTERVAL_MS, 0))
+        if now_ms - since_ms < _LOG_INTERVAL_MS:
+            self._logged[refusal.count] = (since_ms, unlogged + 1)
+            return
+        self._logged[refusal.count] = (now_ms, 0)
+        log.warning(
+            "sip request refused",
+            reason=refusal.count.name.lower(),
+            source=host,
+            calls=self.calls,
+            not_logged=unlogged,
+        )
+
+    def lines(self, refusal: Refusal) -> list[tuple[str, str]]:
+        """Header lines of the 503: when to try again, and why not now (RFC 3261 20.33, 20.43)."""
+        return [
+            ("Retry-After", str(self.limits.retry_after_s)),
+            ("Warning", f'399 ringwheel "{refusal.text}"'),
+        ]

@@ -1,0 +1,63 @@
+"""Counters of the SIP layers: one number for each thing that an operator may want to explain."""
+
+from __future__ import annotations
+
+from enum import IntEnum, auto
+
+
+class Count(IntEnum):
+    """What is counted. The value is the index in :class:`Counters`."""
+
+    REQUESTS = 0
+    RESPONSES = auto()
+    RETRANSMISSIONS_ABSORBED = auto()
+    STRAY_RESPONSES = auto()
+    STRAY_ACKS = auto()
+    TRANSACTION_TABLE_FULL = auto()
+    TRANSACTION_TIMEOUTS = auto()
+    ACK_TIMEOUTS = auto()
+    PARSE_ERRORS = auto()
+    HANDLER_ERRORS = auto()
+    CALLS_OFFERED = auto()
+    CALLS_DIALLED = auto()
+    CALLS_ANSWERED = auto()
+    CALLS_ENDED_LOCAL = auto()
+    CALLS_ENDED_REMOTE = auto()
+    CALLS_ENDED_ERROR = auto()
+    REFUSED_MAX_CALLS = auto()
+    REFUSED_RATE = auto()
+    REFUSED_DRAINING = auto()
+    RATE_SOURCES_EVICTED = auto()
+    REJECTED_BAD_REQUEST = auto()
+    REJECTED_METHOD = auto()
+    REJECTED_TOO_LARGE = auto()
+    REJECTED_MEDIA_TYPE = auto()
+    REJECTED_URI_SCHEME = auto()
+    REJECTED_EXTENSION = auto()
+    REJECTED_NO_DIALOG = auto()
+    REJECTED_MERGED = auto()
+    REJECTED_MAX_FORWARDS = auto()
+    REJECTED_ACCEPT = auto()
+    REJECTED_CSEQ = auto()
+    REJECTED_GLARE = auto()
+    FORKS_RELEASED = auto()
+
+
+class Counters:
+    """Counts since the start, by :class:`Count`."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values = [0] * len(Count)
+
+    def __getitem__(self, what: Count) -> int:
+        return self._values[what]
+
+    def add(self, what: Count) -> None:
+        """Count one."""
+        self._values[what] += 1
+
+    def as_dict(self) -> dict[str, int]:
+        """Every counter by its name in lower case, zeros included."""
+        return {what.name.lower(): self._values[what] for what in Count}

@@ -1,0 +1,190 @@
+"""SIP dialogs (RFC 3261 section 12): plain data that can be written down, and requests within."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from .fields import split_commas
+from .message import Headers, Message, Request, Response, SipParseError
+from .uri import NameAddr, SipUri
+
+
+@dataclass(slots=True)
+class Dialog:
+    """One dialog. ``local`` and ``remote`` are header values as they go into From and To.
+
+    ``remote_cseq`` is None until the peer has sent a request. ``route_set`` holds Route values in
+    the order in which our requests carry them.
+    """
+
+    call_id: str
+    local_tag: str
+    remote_tag: str
+    local: str
+    remote: str
+    remote_target: str
+    local_cseq: int
+    remote_cseq: int | None
+    route_set: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The dialog id."""
+        return dialog_key(self.call_id, self.local_tag, self.remote_tag)
+
+    def accepts(self, request: Request) -> bool:
+        """False for a request that is out of order (RFC 3261 12.2.2), else its CSeq is noted."""
+        if self.remote_cseq is not None and request.cseq < self.remote_cseq:
+            return False
+        self.remote_cseq = request.cseq
+        return True
+
+    def refresh_target(self, message: Message) -> None:
+        """Take the remote target from a re-INVITE or its 2xx (RFC 3261 12.2.1.2, 12.2.2)."""
+        try:
+            target = contact_uri(message.headers)
+        except SipParseError:
+            return  # an unreadable target leaves the one that works
+        if target is not None:
+            self.remote_target = target
+
+    def routing(self) -> tuple[str, tuple[str, ...]]:
+        """Request-URI and Route values of a request in the dialog (RFC 3261 12.2.1.1)."""
+        if not self.route_set:
+            return self.remote_target, ()
+        first = address_uri(self.route_set[0])
+        if SipUri.parse(first).param("lr") is not None:
+            return self.remote_target, self.route_set
+        # A strict router: it finds itself in the Request-URI and the target at the list's end.
+        return request_uri_of(first), (*self.route_set[1:], f"<{self.remote_target}>")
+
+    def next_hop(self) -> str:
+        """The URI of the next element: the first route, loose or strict, else the target."""
+        return address_uri(self.route_set[0]) if self.route_set else self.remote_target
+
+    def next_cseq(self) -> int:
+        """Take the next local sequence number."""
+        self.local_cseq += 1
+        return self.local_cseq
+
+    def request(
+        self, method: str, cseq: int, via: str, branch: str, lines: Iterable[tuple[str, str]]
+    ) -> Request:
+        """A request within the dialog; ``via`` is the Via value that holds ``branch``."""
+        uri, routes = self.routing()
+        headers = Headers([("Via", via)])
+        for route in routes:
+            headers.add("Route", route)
+        headers.add("From", self.local)
+        headers.add("To", self.remote)
+        headers.add("Call-ID", self.call_id)
+        headers.add("CSeq", f"{cseq} {method}")
+        headers.add("Max-Forwards", "70")
+        for name, value in lines:
+            headers.add(name, value)
+        return Request(
+            headers,
+            method=method,
+            uri=uri,
+            call_id=self.call_id,
+            cseq=cseq,
+            cseq_method=method,
+            from_tag=self.local_tag,
+            to_tag=self.remote_tag,
+            branch=branch,
+        )
+
+
+def dialog_key(call_id: str, local_tag: str | None, remote_tag: str | None) -> str:
+    """Dialog id; a peer of RFC 2543 may have no tag (RFC 3261 12.1.1)."""
+    return f"{call_id} {local_tag or ''} {remote_tag or ''}"
+
+
+def uas_dialog(request: Request, local_tag: str) -> Dialog:
+    """The dialog that answering ``request`` creates (RFC 3261 12.1.1).
+
+    SipParseError: a Contact, From or Record-Route that cannot be read.
+    """
+    headers = request.headers
+    remote = headers.get("From") or ""
+    # RFC 2543 let an INVITE come without Contact: then the From URI is the target.
+    return Dialog(
+        call_id=request.call_id,
+        local_tag=local_tag,
+        remote_tag=request.from_tag or "",
+        local=f"{headers.get('To') or ''};tag={local_tag}",
+        remote=remote,
+        remote_target=contact_uri(headers) or address_uri(remote),
+        local_cseq=0,
+        remote_cseq=request.cseq,
+        route_set=routes_of(headers),
+    )
+
+
+def uac_dialog(request: Request, response: Response) -> Dialog:
+    """The dialog that ``response`` to our ``request`` creates (RFC 3261 12.1.2).
+
+    SipParseError: a Contact or Record-Route that cannot be read.
+    """
+    return Dialog(
+        call_id=request.call_id,
+        local_tag=request.from_tag or "",
+        remote_tag=response.to_tag or "",
+        local=request.headers.get("From") or "",
+        remote=response.headers.get("To") or "",
+        remote_target=contact_uri(response.headers) or request.uri,
+        local_cseq=request.cseq,
+        remote_cseq=None,
+        route_set=routes_of(response.headers)[::-1],
+    )
+
+
+def fork_of(dialog: Dialog, response: Response) -> Dialog:
+    """The dialog of another fork that answered the INVITE which made ``dialog``.
+
+    SipParseError as `uac_dialog`.
+    """
+    return replace(
+        dialog,
+        remote_tag=response.to_tag or "",
+        remote=response.headers.get("To") or "",
+        remote_target=contact_uri(response.headers) or dialog.remote_target,
+        local_cseq=response.cseq,
+        remote_cseq=None,
+        route_set=routes_of(response.headers)[::-1],
+    )
+
+
+def routes_of(headers: Headers) -> tuple[str, ...]:
+    """Record-Route values in wire order. SipParseError: one of them is no SIP address."""
+    lines = headers.all("Record-Route")
+    if not lines:
+        return ()
+    routes = tuple(value for line in lines for value in split_commas(line))
+    for route in routes:
+        NameAddr.parse(route).target()
+    return routes
+
+
+def contact_uri(headers: Headers) -> str | None:
+    """The URI of the first Contact; None if there is none that can serve as a target."""
+    value = headers.get("Contact")
+    if value is None or value.strip() == "*":
+        return None
+    return address_uri(value)
+
+
+def address_uri(value: str) -> str:
+    """The URI of a name-addr or addr-spec (the first one of a list)."""
+    if '"' not in value:
+        start, end = value.find("<") + 1, value.find(">")
+        if 0 < start < end:
+            return value[start:end]
+    return NameAddr.parse(split_commas(value)[0]).uri
+
+
+def request_uri_of(uri: str) -> str:
+    """``uri`` without what a Request-URI may not hold: method parameter, headers (19.1.1)."""
+    base, *params = uri.partition("?")[0].split(";")
+    return ";".join([base, *(p for p in params if not p.lower().startswith("method="))])

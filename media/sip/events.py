@@ -1,0 +1,84 @@
+"""What the user agent tells its user: the callbacks, and the values that they carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from .message import Response
+    from .session import SipCall
+
+
+class EndedBy(Enum):
+    """Who ended a call."""
+
+    LOCAL = "local"
+    REMOTE = "remote"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class EndCause:
+    """Why a call ended.
+
+    ``status`` is the SIP status that says it best (200 for an ordinary BYE) and ``reason`` its
+    phrase; ``text`` is the Reason header (RFC 3326) that came or went with it, or ours, or empty.
+    """
+
+    by: EndedBy
+    status: int
+    reason: str
+    text: str = ""
+
+
+class Refuse(Exception):
+    """Raised by a handler, or by ``dial``: the offer or call is refused with this status."""
+
+    def __init__(self, status: int, reason: str = "", text: str = "") -> None:
+        super().__init__(f"{status} {reason}".rstrip())
+        self.status = status
+        self.reason = reason
+        self.text = text
+
+
+class CallStateError(Exception):
+    """The call cannot do that in its present state (a mistake of the caller, not of the peer)."""
+
+
+class CallHandler(Protocol):
+    """Callbacks of the user agent, called synchronously; each may call methods of the call.
+
+    An exception out of one is logged and counted, and never reaches the protocol; out of
+    ``on_invite`` and ``on_offer`` it costs the request a 500.
+    """
+
+    def on_invite(self, call: SipCall) -> None:
+        """A call came in. Once a call. ``call.remote_sdp`` is its offer, or None."""
+
+    def on_ringing(self, call: SipCall, response: Response) -> None:
+        """A call of ours got a provisional response other than 100. Any number of times."""
+
+    def on_answered(self, call: SipCall, sdp: bytes | None) -> None:
+        """A call of ours was answered and the ACK is sent. Once a call."""
+
+    def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
+        """Our answer was acknowledged: once for a call that came in, with the peer's answer if our
+        200 made the offer; again for each re-INVITE in which our 200 made the offer."""
+
+    def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
+        """The peer offers a change (then return our answer) or asks for our offer (``sdp`` None).
+
+        May raise :class:`Refuse`; the session then goes on as it was.
+        """
+
+    def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
+        """How our re-INVITE ended: once for each ``reinvite`` unless the call ends before."""
+
+    def on_ended(self, call: SipCall, cause: EndCause) -> None:
+        """The call is over. Exactly once for each call that was announced or dialled."""
+
+
+HeaderLines = Iterable[tuple[str, str]]

@@ -1,0 +1,185 @@
+"""What outlives a single INVITE transaction: the wait for an ACK, ACKs for 2xx, re-INVITEs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .counters import Count
+from .dialog import Dialog, fork_of
+from .edge import Flow, TimerHandle
+from .message import Request, Response, SipParseError
+
+if TYPE_CHECKING:
+    from .session import SipCall
+    from .ua import UserAgent
+
+GLARE_ATTEMPTS = 4
+MAX_FORKS = 16
+
+
+class PendingAck:
+    """A 200 to an INVITE, sent again until its ACK comes (RFC 3261 13.3.1.4)."""
+
+    __slots__ = (
+        "_call",
+        "_data",
+        "_deadline_ms",
+        "_flow",
+        "_interval_ms",
+        "_timer",
+        "cseq",
+        "late_offer",
+    )
+
+    def __init__(self, call: SipCall, data: bytes, flow: Flow, request: Request) -> None:
+        timers, timing = call.agent.timers, call.agent.config.timing
+        self._call = call
+        self._data = data
+        self._flow = flow
+        self.cseq = request.cseq
+        self.late_offer = not request.body
+        self._interval_ms = timing.t1_ms
+        self._deadline_ms = timers.now_ms + timing.give_up_ms
+        self._timer = timers.arm(timing.t1_ms, self)
+
+    def __call__(self) -> None:
+        """Time to send it again, or to give up."""
+        timers, timing = self._call.agent.timers, self._call.agent.config.timing
+        left_ms = self._deadline_ms - timers.now_ms
+        if left_ms <= 0:
+            self._call.on_no_ack()
+            return
+        self._call.agent.send(self._data, self._flow)
+        self._interval_ms = min(2 * self._interval_ms, timing.t2_ms)
+        self._timer = timers.arm(min(self._interval_ms, left_ms), self)
+
+    def stop(self) -> None:
+        """The ACK has come, or nobody waits for it any more."""
+        self._timer.cancel()
+
+
+class AckKeeper:
+    """Acknowledges every 2xx of one INVITE of ours while its transaction lingers.
+
+    The first is that of the call; a 2xx with another To tag is a fork that answered too, which is
+    acknowledged and left (RFC 3261 13.2.2.4).
+    """
+
+    __slots__ = ("_acks", "_agent", "_dialog", "_flow")
+
+    def __init__(self, agent: UserAgent, dialog: Dialog, flow: Flow, ack: tuple[bytes, Flow]):
+        self._agent = agent
+        self._dialog = dialog
+        self._flow = flow
+        self._acks = {dialog.remote_tag: ack}
+
+    def on_response(self, response: Response) -> None:
+        """A 2xx after the first."""
+        tag = response.to_tag or ""
+        if tag in self._acks:
+            self._agent.send(*self._acks[tag])
+        elif len(self._acks) < MAX_FORKS:
+            self._release_fork(tag, response)
+
+    def on_timeout(self) -> None:
+        """Never comes: the transaction has had its final response."""
+
+    def _release_fork(self, tag: str, response: Response) -> None:
+        agent = self._agent
+        try:
+            fork = fork_of(self._dialog, response)
+        except SipParseError:
+            agent.counters.add(Count.REJECTED_BAD_REQUEST)
+            return
+        agent.counters.add(Count.FORKS_RELEASED)
+        self._acks[tag] = agent.ack(fork, self._flow, response.cseq, None)
+        agent.send(*self._acks[tag])
+        agent.send_bye(fork, self._flow, ())
+
+
+class ByeWatcher:
+    """Keeps an ended dialog until its BYE is answered, so that a crossing BYE gets a 200."""
+
+    __slots__ = ("_agent", "_dialog")
+
+    def __init__(self, agent: UserAgent, dialog: Dialog) -> None:
+        self._agent = agent
+        self._dialog = dialog
+
+    def on_response(self, response: Response) -> None:
+        """Whatever the final answer, the dialog is over (RFC 3261 15.1.1)."""
+        if response.status >= 200:
+            self._agent.forget_dialog(self._dialog)
+
+    def on_timeout(self) -> None:
+        """Nobody answered; the same."""
+        self._agent.forget_dialog(self._dialog)
+
+
+class Reinvite:
+    """A re-INVITE of ours: the user of its transactions, tried again after glare."""
+
+    __slots__ = ("_ack", "_attempts", "_call", "_dialog", "_sdp", "_timer", "in_progress")
+
+    def __init__(self, call: SipCall, dialog: Dialog, sdp: bytes | None) -> None:
+        self._call = call
+        self._dialog = dialog
+        self._sdp = sdp
+        self._attempts = 0
+        self._timer: TimerHandle | None = None
+        self._ack: tuple[bytes, Flow] | None = None
+        self.in_progress = False
+
+    def __call__(self) -> None:
+        """Send it now, or a little later while an INVITE of the peer is open."""
+        self._timer = None
+        if self._call.awaits_ack:
+            self._wait()
+            return
+        self._attempts += 1
+        self.in_progress = True
+        self._call.agent.send_reinvite(self._dialog, self._call.flow, self._sdp, self)
+
+    def stop(self) -> None:
+        """The call is over. (A 2xx that still comes gets its ACK all the same.)"""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wait(self) -> None:
+        agent = self._call.agent
+        # RFC 3261 14.1: who made the Call-ID waits longer; units of 10 ms.
+        low, high = (210, 400) if self._call.outgoing else (0, 200)
+        self._timer = agent.timers.arm(10 * agent.random.randint(low, high), self)
+
+    def on_timeout(self) -> None:
+        """Nobody answered."""
+        self.in_progress = False
+        self._call.reinvite_fatal(408, "Request Timeout")
+
+    def on_response(self, response: Response) -> None:
+        """A response to the re-INVITE."""
+        if response.status < 200:
+            return
+        self.in_progress = False
+        if response.status < 300:
+            self._accepted(response)
+        elif response.status in (408, 481):
+            self._call.reinvite_fatal(response.status, response.reason)
+        elif response.status == 491 and self._attempts < GLARE_ATTEMPTS and not self._call.ended:
+            self._wait()
+        else:
+            self._call.reinvite_done(response.status, None)
+
+    def _accepted(self, response: Response) -> None:
+        call, agent = self._call, self._call.agent
+        if self._ack is not None:
+            agent.send(*self._ack)
+            return
+        self._dialog.refresh_target(response)
+        answer = call.answer_to(response.body) if self._sdp is None else b""
+        self._ack = agent.ack(self._dialog, call.flow, response.cseq, answer or None)
+        agent.send(*self._ack)
+        if answer is None:
+            call.offer_unanswered()
+        else:
+            call.reinvite_done(response.status, response.body or None)

@@ -1,0 +1,88 @@
+"""Is a request one that we can serve? The checks of RFC 3261 8.2.1 to 8.2.3, in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .counters import Count
+from .fields import split_commas
+from .message import Headers, Request
+
+SDP = "application/sdp"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS"
+SERVED = frozenset(ALLOW.split(", "))
+_SDP_RANGES = frozenset({SDP, "application/*", "*/*"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """How to answer a request that we cannot serve, and why."""
+
+    status: int
+    count: Count
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+METHOD = Rejection(405, Count.REJECTED_METHOD, (("Allow", ALLOW),))
+NO_DIALOG = Rejection(481, Count.REJECTED_NO_DIALOG)
+MERGED = Rejection(482, Count.REJECTED_MERGED)
+BAD_REQUEST = Rejection(400, Count.REJECTED_BAD_REQUEST)
+OUT_OF_ORDER = Rejection(500, Count.REJECTED_CSEQ)
+GLARE = Rejection(491, Count.REJECTED_GLARE)
+_SCHEME = Rejection(416, Count.REJECTED_URI_SCHEME)
+_HOPS = Rejection(483, Count.REJECTED_MAX_FORWARDS)
+_TOO_LARGE = Rejection(513, Count.REJECTED_TOO_LARGE)
+_MEDIA_TYPE = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept", SDP),))
+_ENCODING = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept-Encoding", "identity"),))
+_ACCEPT = Rejection(488, Count.REJECTED_ACCEPT)
+
+
+def screen_request(request: Request, max_body_bytes: int) -> Rejection | None:
+    """Check a request outside of dialogs; None if it can be served."""
+    if request.method not in SERVED:
+        return METHOD
+    if request.method == "BYE":
+        return NO_DIALOG
+    if request.uri[:4].lower() != "sip:":
+        return _SCHEME  # RFC 3261 8.2.2.1; sips needs TLS
+    if request.headers.get("Max-Forwards") == "0":
+        return _HOPS
+    return screen_content(request, max_body_bytes)
+
+
+def screen_content(request: Request, max_body_bytes: int) -> Rejection | None:
+    """Check what holds within dialogs too: extensions, and the body of an INVITE."""
+    headers = request.headers
+    required = headers.all("Require")
+    if required:
+        return _unsupported(required)
+    if len(request.body) > max_body_bytes:
+        return _TOO_LARGE
+    return _screen_media(headers, request.body) if request.method == "INVITE" else None
+
+
+def _unsupported(required: list[str]) -> Rejection | None:
+    # RFC 3261 8.2.2.3: we know no extensions, so each one required is one too many.
+    names = tuple(("Unsupported", line) for line in required if line)
+    return Rejection(420, Count.REJECTED_EXTENSION, names) if names else None
+
+
+def _screen_media(headers: Headers, body: bytes) -> Rejection | None:
+    if body:
+        # RFC 3261 8.2.3.
+        if _media_type(headers.get("Content-Type") or "") != SDP:
+            return _MEDIA_TYPE
+        if (headers.get("Content-Encoding") or "identity").lower() != "identity":
+            return _ENCODING
+    accepted = headers.all("Accept")
+    if accepted and not any(_takes_sdp(line) for line in accepted):
+        return _ACCEPT
+    return None
+
+
+def _media_type(value: str) -> str:
+    return value.partition(";")[0].replace(" ", "").lower()
+
+
+def _takes_sdp(line: str) -> bool:
+    return any(_media_type(item) in _SDP_RANGES for item in split_commas(line))

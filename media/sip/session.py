@@ -1,0 +1,326 @@
+"""One call as SIP sees it: what calls that came in and calls of ours have in common."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from .counters import Count
+from .dialog import Dialog, address_uri
+from .edge import Flow, TimerHandle
+from .events import CallStateError, EndCause, EndedBy, HeaderLines, Refuse
+from .invites import PendingAck, Reinvite
+from .message import Request
+from .screening import ALLOW, GLARE, METHOD, NO_DIALOG, OUT_OF_ORDER, SDP, Rejection
+from .transaction import ServerTransaction
+
+if TYPE_CHECKING:
+    from .ua import UserAgent
+
+NO_HEADERS: tuple[tuple[str, str], ...] = ()
+
+
+class CallState(Enum):
+    """Where a call stands."""
+
+    CALLING = auto()  # ours, not answered
+    CANCELLING = auto()  # ours, given up before the answer, whose outcome is still open
+    INCOMING = auto()  # theirs, nothing but 100 sent
+    RINGING = auto()  # theirs, provisional response sent
+    ANSWERED = auto()  # theirs, 200 sent, ACK outstanding
+    CONFIRMED = auto()
+    ENDED = auto()
+
+
+class SipCall:
+    """A call: one INVITE and the dialog that came of it.
+
+    ``id`` is unique; ``invite`` is the request that began the call; ``remote_sdp`` the latest
+    session description of the peer; ``context`` belongs to whoever handles the call. The methods
+    answer False, and send nothing, when the call is over already.
+    """
+
+    __slots__ = (
+        "_goodbye",
+        "_pending",
+        "_reinvite",
+        "_timer",
+        "agent",
+        "call_id",
+        "context",
+        "dialog",
+        "flow",
+        "id",
+        "invite",
+        "remote_sdp",
+        "state",
+    )
+
+    outgoing = False
+
+    def __init__(
+        self, agent: UserAgent, local_tag: str, invite: Request, flow: Flow, state: CallState
+    ) -> None:
+        self.agent = agent
+        self.id = local_tag
+        self.call_id = invite.call_id
+        self.invite = invite
+        self.flow = flow
+        self.state = state
+        self.remote_sdp: bytes | None = None
+        self.dialog: Dialog | None = None
+        self.context: object = None
+        self._timer: TimerHandle | None = None
+        self._pending: PendingAck | None = None
+        self._reinvite: Reinvite | None = None
+        self._goodbye: tuple[tuple[str, str], ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.state.name}>"
+
+    @property
+    def from_uri(self) -> str:
+        """The URI of the INVITE's From."""
+        return address_uri(self.invite.headers.get("From") or "")
+
+    @property
+    def to_uri(self) -> str:
+        """The URI of the INVITE's To."""
+        return address_uri(self.invite.headers.get("To") or "")
+
+    @property
+    def ended(self) -> bool:
+        """True once ``on_ended`` was called."""
+        return self.state is CallState.ENDED
+
+    @property
+    def awaits_ack(self) -> bool:
+        """True while a 200 of ours to an INVITE is not acknowledged."""
+        return self._pending is not None
+
+    # What the user may do
+
+    def ring(self, status: int = 180, sdp: bytes | None = None) -> bool:
+        """Send a provisional response (101 to 199), with early media if ``sdp`` is given."""
+        raise CallStateError("only a call that came in can ring")
+
+    def accept(self, sdp: bytes, headers: HeaderLines = ()) -> bool:
+        """Answer with 200, repeated until the ACK comes (RFC 3261 13.3.1.4)."""
+        raise CallStateError("only a call that came in can be accepted")
+
+    def reject(self, status: int, reason: str | None = None, headers: HeaderLines = ()) -> bool:
+        """Answer with 300 to 699; the call is over."""
+        raise CallStateError("only a call that came in can be rejected")
+
+    def hangup(self, headers: HeaderLines = (), status: int = 480) -> bool:
+        """End the call whatever its state: BYE, CANCEL, or the final response ``status``.
+
+        While an ACK is outstanding the BYE waits for it (RFC 3261 section 15), and so does
+        ``on_ended``; the same with the outcome of a CANCEL.
+        """
+        if self.state is CallState.ENDED:
+            return False
+        lines = tuple(headers)
+        if self.state is CallState.CONFIRMED:
+            self._leave(lines, EndCause(EndedBy.LOCAL, 200, "OK", reason_of(lines)))
+        else:
+            self._give_up(lines, status)
+        return True
+
+    def reinvite(self, sdp: bytes | None) -> bool:
+        """Offer a change of the session (None: ask for an offer); ends in ``on_reinvited``.
+
+        CallStateError before the call is confirmed or while another INVITE is under way
+        (RFC 3261 14.1).
+        """
+        if self.state is CallState.ENDED:
+            return False
+        busy = self._reinvite is not None or self._pending is not None
+        if self.state is not CallState.CONFIRMED or self.dialog is None or busy:
+            raise CallStateError("another INVITE of this call is still under way")
+        self._reinvite = Reinvite(self, self.dialog, sdp)
+        self._reinvite()
+        return True
+
+    # What the user agent tells the call
+
+    def on_request(self, transaction: ServerTransaction, request: Request) -> None:
+        """A request within the dialog, other than ACK and CANCEL."""
+        method = request.method
+        if self.state is CallState.ENDED and method != "BYE":
+            self.agent.reject(transaction, request, NO_DIALOG)
+        elif not self._dialog_of(request).accepts(request):
+            self.agent.reject(transaction, request, OUT_OF_ORDER)
+        elif method == "BYE":
+            self._on_bye(transaction, request)
+        elif method == "INVITE":
+            self._on_reinvite(transaction, request)
+        elif method == "OPTIONS":
+            self.agent.answer_options(transaction, request)
+        else:
+            self.agent.reject(transaction, request, METHOD)
+
+    def on_ack(self, request: Request) -> None:
+        """An ACK within the dialog."""
+        pending = self._pending
+        if pending is None or pending.cseq != request.cseq:
+            self.agent.counters.add(Count.STRAY_ACKS)
+            return
+        self._acknowledged(pending, request.body or None if pending.late_offer else None)
+
+    def _acknowledged(self, pending: PendingAck, sdp: bytes | None) -> None:
+        first = self.state is CallState.ANSWERED
+        self._pending = None
+        pending.stop()
+        self.state = CallState.CONFIRMED
+        self.remote_sdp = sdp or self.remote_sdp
+        if self._goodbye is not None:
+            self.hangup(self._goodbye)
+        elif first or pending.late_offer:
+            self.agent.tell(self.agent.handler.on_ack, self, sdp)
+
+    def on_no_ack(self) -> None:
+        """64*T1 passed after our 200 (RFC 3261 13.3.1.4, 14.2): the session is over."""
+        self.agent.counters.add(Count.ACK_TIMEOUTS)
+        if self._goodbye is not None:
+            self.state = CallState.CONFIRMED
+            self.hangup(self._goodbye)
+        else:
+            cause = EndCause(EndedBy.ERROR, 408, "Request Timeout", "no ACK came for our 200")
+            self._leave(NO_HEADERS, cause)
+
+    def shut_down(self) -> None:
+        """End now, whatever the peer has still to say."""
+        if self.state is CallState.ANSWERED:
+            self.state = CallState.CONFIRMED  # nobody will wait for the ACK
+        self.hangup(status=503)
+        self._end(EndCause(EndedBy.LOCAL, 503, "Service Unavailable", "shutting down"))
+
+    # Within
+
+    def _give_up(self, headers: tuple[tuple[str, str], ...], status: int) -> None:
+        raise AssertionError("each role has its own")
+
+    def _dialog_of(self, request: Request) -> Dialog:
+        assert self.dialog is not None
+        return self.dialog
+
+    def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
+        self.agent.respond(transaction, request, 200)
+        self.agent.forget_dialog(self._dialog_of(request))
+        text = request.headers.get("Reason") or ""
+        self._end(EndCause(EndedBy.REMOTE, 200, "OK", text))
+
+    def _on_reinvite(self, transaction: ServerTransaction, request: Request) -> None:
+        agent = self.agent
+        ours = self._reinvite is not None and self._reinvite.in_progress
+        if ours or self.state in (CallState.CALLING, CallState.CANCELLING):
+            agent.reject(transaction, request, GLARE)  # RFC 3261 14.2
+        elif self.state not in (CallState.ANSWERED, CallState.CONFIRMED):
+            # The first INVITE has no final response yet (RFC 3261 14.2).
+            retry = (("Retry-After", str(agent.random.randint(0, 10))),)
+            agent.reject(transaction, request, Rejection(500, Count.REJECTED_GLARE, retry))
+        elif self._pending is not None and self._pending.late_offer:
+            # Our offer is still unanswered (RFC 5407 3.1.4).
+            agent.reject(transaction, request, GLARE)
+        elif agent.acceptable(transaction, request):
+            self._answer_reinvite(transaction, request)
+
+    def _answer_reinvite(self, transaction: ServerTransaction, request: Request) -> None:
+        if self._pending is not None:
+            # Only the ACK can have been lost: who sends a re-INVITE has seen our 200.
+            self._acknowledged(self._pending, None)
+        body = None if self.ended else self._ask_offer(transaction, request)
+        if self.ended:
+            self.agent.reject(transaction, request, NO_DIALOG)
+        elif body is not None and self.dialog is not None:
+            self.dialog.refresh_target(request)
+            self.remote_sdp = request.body or self.remote_sdp
+            self._send_answer(transaction, request, body, NO_HEADERS)
+
+    def _ask_offer(self, transaction: ServerTransaction, request: Request) -> bytes | None:
+        """The handler's answer to a re-INVITE; None if it was refused (and answered so)."""
+        try:
+            return self.agent.handler.on_offer(self, request.body or None)
+        except Refuse as refuse:
+            self.agent.respond(transaction, request, refuse.status, reason=refuse.reason or None)
+        except Exception:  # noqa: BLE001 - whatever the user's code raises
+            self.agent.handler_failed("on_offer")
+            self.agent.respond(transaction, request, 500)
+        return None
+
+    def answer_to(self, offer: bytes) -> bytes | None:
+        """The handler's answer to an offer that came in a 2xx; None if it has none."""
+        self.remote_sdp = offer or self.remote_sdp
+        if not offer or self.ended:
+            return None
+        try:
+            return self.agent.handler.on_offer(self, offer)
+        except Refuse:
+            return None
+        except Exception:  # noqa: BLE001 - whatever the user's code raises
+            self.agent.handler_failed("on_offer")
+            return None
+
+    def _send_answer(
+        self, transaction: ServerTransaction, request: Request, sdp: bytes, headers: HeaderLines
+    ) -> None:
+        """The 200 of an INVITE or re-INVITE, and the wait for its ACK."""
+        lines = [
+            ("Contact", self.agent.contact(self.flow)),
+            ("Allow", ALLOW),
+            ("Content-Type", SDP),
+            *headers,
+        ]
+        data = self.agent.respond(transaction, request, 200, lines, sdp, tag=self.id)
+        self._pending = PendingAck(self, data, transaction.flow, request)
+
+    def _drop_pending(self) -> None:
+        if self._pending is not None:
+            self._pending.stop()
+            self._pending = None
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _leave(self, headers: HeaderLines, cause: EndCause) -> None:
+        """Send BYE. The dialog stays until it is answered, so that a crossing BYE gets its 200."""
+        if self.dialog is not None:
+            self.agent.send_bye(self.dialog, self.flow, headers)
+        self._end(cause)
+
+    def _end(self, cause: EndCause) -> None:
+        if self.state is CallState.ENDED:
+            return
+        self.state = CallState.ENDED
+        self._drop_timer()
+        self._drop_pending()
+        if self._reinvite is not None:
+            self._reinvite.stop()
+            self._reinvite = None
+        self.agent.call_ended(self, cause)
+
+    def reinvite_done(self, status: int, sdp: bytes | None) -> None:
+        """Our re-INVITE came to its end; the session is changed if ``status`` is 2xx."""
+        self._reinvite = None
+        if not self.ended:
+            self.remote_sdp = sdp or self.remote_sdp
+            self.agent.tell(self.agent.handler.on_reinvited, self, status, sdp)
+
+    def reinvite_fatal(self, status: int, reason: str) -> None:
+        """408 or 481: the peer has lost the dialog, so it is over (RFC 3261 12.2.1.2)."""
+        if not self.ended:
+            self._leave(NO_HEADERS, EndCause(EndedBy.ERROR, status, reason, "re-INVITE failed"))
+
+    def offer_unanswered(self) -> None:
+        """The peer's 2xx made an offer that we have no answer to: nothing to talk in."""
+        if not self.ended:
+            text = "no answer to the offer in the 200"
+            self._leave(NO_HEADERS, EndCause(EndedBy.ERROR, 488, "Not Acceptable Here", text))
+
+
+def reason_of(headers: HeaderLines) -> str:
+    """The Reason header (RFC 3326) among ``headers``, or nothing."""
+    return next((value for name, value in headers if name.lower() == "reason"), "")

@@ -1,0 +1,446 @@
+"""The user agent: takes messages, keeps calls and dialogs, tells a handler (RFC 3261 8, 12 to 15).
+
+Sans-I/O: it sends through a `Sender`, and time comes from `Timers`.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from .admission import Admission, Limits, Refusal
+from .counters import Count, Counters
+from .dialog import Dialog, dialog_key
+from .edge import Flow, Sender, Timers
+from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse
+from .incoming import IncomingCall
+from .invites import ByeWatcher, Reinvite
+from .message import Headers, Request, Response, SipParseError, make_response
+from .outgoing import OutgoingCall
+from .screening import (
+    ALLOW,
+    BAD_REQUEST,
+    MERGED,
+    NO_DIALOG,
+    SDP,
+    Rejection,
+    screen_content,
+    screen_request,
+)
+from .session import SipCall
+from .transaction import (
+    MAGIC_COOKIE,
+    ServerTransaction,
+    Timing,
+    TransactionLayer,
+    reply_flow,
+)
+from .uri import SipUri
+
+log = structlog.get_logger(__name__)
+
+_ENDED = {
+    EndedBy.LOCAL: Count.CALLS_ENDED_LOCAL,
+    EndedBy.REMOTE: Count.CALLS_ENDED_REMOTE,
+    EndedBy.ERROR: Count.CALLS_ENDED_ERROR,
+}
+_CAPABILITIES = (("Allow", ALLOW), ("Accept", SDP), ("Supported", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class UserAgentConfig:
+    """``addresses``: for each listener the ``host:port`` that peers reach it by (IPv6 host in
+    brackets), as it goes into Via and Contact. ``answer_timeout_ms``: a call that nobody answers is
+    given up after it. ``max_body_bytes``: longer bodies get 513."""
+
+    addresses: tuple[str, ...]
+    user: str = "ringwheel"
+    limits: Limits = field(default_factory=Limits)
+    timing: Timing = field(default_factory=Timing)
+    trying_ms: int = 200
+    answer_timeout_ms: int = 180_000
+    max_transactions: int = 200_000
+    max_body_bytes: int = 32_768
+
+
+class UserAgent:
+    """One SIP user agent over any number of listeners. One thread owns it."""
+
+    def __init__(
+        self,
+        send: Sender,
+        timers: Timers,
+        config: UserAgentConfig,
+        handler: CallHandler,
+        source: random.Random | None = None,
+    ) -> None:
+        """``source`` makes tags and branches; the system's secure one by default."""
+        self.send = send
+        self.timers = timers
+        self.config = config
+        self.handler = handler
+        self.random = source or random.SystemRandom()
+        self.counters = Counters()
+        self.admission = Admission(config.limits, timers, self.counters)
+        self.transactions = TransactionLayer(
+            send,
+            timers,
+            self,
+            counters=self.counters,
+            timing=config.timing,
+            limit=config.max_transactions,
+        )
+        self._contacts = tuple(f"<sip:{config.user}@{address}>" for address in config.addresses)
+        self._dialogs: dict[str, SipCall] = {}
+        self._calls: dict[str, SipCall] = {}
+        self._closed = False
+
+    # What the edge calls
+
+    def receive(self, message: Request | Response, flow: Flow) -> None:
+        """A message came in on ``flow``."""
+        if self._closed:
+            return
+        if isinstance(message, Request):
+            self.transactions.receive_request(message, flow)
+        else:
+            self.transactions.receive_response(message)
+
+    def receive_error(self, error: SipParseError, flow: Flow) -> None:
+        """Something came in that is no SIP: answered without state where it can be (8.2.7)."""
+        self.counters.add(Count.PARSE_ERRORS)
+        partial, status = error.partial, error.status
+        if self._closed or partial is None or status is None:
+            return
+        refusal = self.admission.charge(flow.remote_host)
+        if refusal is not None:
+            self.admission.note(refusal, flow.remote_host)
+            return
+        self._respond_stateless(partial, status, flow)
+
+    def dial(
+        self,
+        uri: str,
+        sdp: bytes | None,
+        flow: Flow,
+        *,
+        from_uri: str,
+        headers: HeaderLines = (),
+    ) -> OutgoingCall:
+        """Place a call to ``uri`` by way of ``flow``; without ``sdp`` the peer makes the offer.
+
+        Refuse: no room for a call, or draining. ValueError: a malformed URI or header.
+        """
+        SipUri.parse(uri)
+        SipUri.parse(from_uri)
+        invite = self._make_invite(uri, sdp, flow, from_uri, headers)
+        refusal = self.admission.admit_call()
+        if refusal is not None:
+            self.admission.note(refusal, flow.remote_host)
+            raise Refuse(503, "Service Unavailable", refusal.text)
+        self.counters.add(Count.CALLS_DIALLED)
+        call = OutgoingCall(self, invite, flow)
+        self._calls[call.id] = call
+        return call
+
+    def drain(self) -> None:
+        """From now on answer new calls with 503 and Retry-After; those that run go on."""
+        self.admission.draining = True
+
+    def shutdown(self) -> None:
+        """End every call now (BYE, CANCEL or 503, sent once), drop every timer, ignore the rest."""
+        self.drain()
+        for call in list(self._calls.values()):
+            call.shut_down()
+        self.transactions.close()
+        self._dialogs.clear()
+        self._closed = True
+
+    @property
+    def calls(self) -> int:
+        """Calls that are not over."""
+        return len(self._calls)
+
+    @property
+    def dialogs(self) -> int:
+        """Dialogs, early ones and those whose BYE is unanswered included."""
+        return len(self._dialogs)
+
+    # What the transaction layer calls
+
+    def on_request(self, transaction: ServerTransaction, request: Request, flow: Flow) -> None:
+        """A new request."""
+        if request.method == "CANCEL":
+            self._on_cancel(transaction, request)
+        elif request.to_tag is None:
+            self._on_initial(transaction, request, flow)
+        else:
+            key = dialog_key(request.call_id, request.to_tag, request.from_tag)
+            call = self._dialogs.get(key)
+            if call is None:
+                self.reject(transaction, request, NO_DIALOG)
+            else:
+                call.on_request(transaction, request)
+
+    def on_merged(self, transaction: ServerTransaction, request: Request) -> None:
+        """The same request came by another way (RFC 3261 8.2.2.2)."""
+        self.reject(transaction, request, screen_request(request, 2**31) or MERGED)
+
+    def on_ack(self, request: Request, flow: Flow) -> None:
+        """An ACK for a 2xx, or a stray one."""
+        key = dialog_key(request.call_id, request.to_tag, request.from_tag)
+        call = self._dialogs.get(key)
+        if call is None:
+            self.counters.add(Count.STRAY_ACKS)
+        else:
+            call.on_ack(request)
+
+    def on_table_full(self, request: Request, flow: Flow) -> None:
+        """No room for a transaction."""
+        headers = [("Retry-After", str(self.config.limits.retry_after_s))]
+        self._respond_stateless(request, 503, flow, headers)
+
+    def _on_cancel(self, transaction: ServerTransaction, request: Request) -> None:
+        invite = self.transactions.invite_of(request)
+        if invite is None:
+            self.reject(transaction, request, NO_DIALOG)
+            return
+        self.respond(transaction, request, 200, tag=invite.tag)
+        if isinstance(invite.owner, IncomingCall):
+            invite.owner.on_cancel(request)
+
+    def _on_initial(self, transaction: ServerTransaction, request: Request, flow: Flow) -> None:
+        refusal = self.admission.charge(flow.remote_host)
+        if refusal is not None:
+            self._refuse(transaction, request, refusal, flow)
+            return
+        try:
+            rejection = screen_request(request, self.config.max_body_bytes)
+            if rejection is not None:
+                self.reject(transaction, request, rejection)
+            elif request.method == "INVITE":
+                self._on_invite(transaction, request, flow)
+            else:
+                self._on_options(transaction, request, flow)
+        except SipParseError:
+            self.reject(transaction, request, BAD_REQUEST)
+
+    def _on_options(self, transaction: ServerTransaction, request: Request, flow: Flow) -> None:
+        # RFC 3261 11.2: the status that an INVITE would get now.
+        refusal = self.admission.no_call()
+        if refusal is not None:
+            self._refuse(transaction, request, refusal, flow)
+        else:
+            self.answer_options(transaction, request)
+
+    def _on_invite(self, transaction: ServerTransaction, request: Request, flow: Flow) -> None:
+        refusal = self.admission.no_call()
+        if refusal is not None:
+            self._refuse(transaction, request, refusal, flow)
+            return
+        call = IncomingCall(self, transaction, request, flow)
+        self.admission.admit_call()
+        self.counters.add(Count.CALLS_OFFERED)
+        self._calls[call.id] = call
+        try:
+            self.handler.on_invite(call)
+        except Exception:  # noqa: BLE001 - whatever the user's code raises
+            self.handler_failed("on_invite")
+            call.hangup(status=500)
+
+    # What calls use
+
+    def tell(self, callback: Callable[..., object], *arguments: Any) -> None:
+        """Call the handler; what it raises is logged and counted."""
+        try:
+            callback(*arguments)
+        except Exception:  # noqa: BLE001 - whatever the user's code raises
+            self.handler_failed(getattr(callback, "__name__", repr(callback)))
+
+    def handler_failed(self, callback: str) -> None:
+        """Log and count the exception that is being handled."""
+        self.counters.add(Count.HANDLER_ERRORS)
+        log.exception("call handler failed", callback=callback)
+
+    def respond(
+        self,
+        transaction: ServerTransaction,
+        request: Request,
+        status: int,
+        headers: HeaderLines = (),
+        body: bytes = b"",
+        *,
+        reason: str | None = None,
+        tag: str | None = None,
+    ) -> bytes:
+        """Answer a request by its transaction; returns the bytes that were sent."""
+        if request.to_tag is None and status > 100:
+            transaction.tag = tag or transaction.tag or self.new_token()
+        response = make_response(request, status, reason, headers, body, to_tag=transaction.tag)
+        data = response.to_bytes()
+        transaction.respond(status, data)
+        return data
+
+    def reject(
+        self, transaction: ServerTransaction, request: Request, rejection: Rejection
+    ) -> None:
+        """Answer with a rejection, and count it."""
+        self.counters.add(rejection.count)
+        self.respond(transaction, request, rejection.status, rejection.headers)
+
+    def acceptable(self, transaction: ServerTransaction, request: Request) -> bool:
+        """Check a request within a dialog; False if it was rejected."""
+        try:
+            rejection = screen_content(request, self.config.max_body_bytes)
+        except SipParseError:
+            rejection = BAD_REQUEST
+        if rejection is not None:
+            self.reject(transaction, request, rejection)
+        return rejection is None
+
+    def answer_options(self, transaction: ServerTransaction, request: Request) -> None:
+        """What we can do (RFC 3261 11.2)."""
+        self.respond(transaction, request, 200, _CAPABILITIES)
+
+    def new_token(self) -> str:
+        """64 random bits as text: a tag, a Call-ID, what follows the cookie of a branch."""
+        return f"{self.random.getrandbits(64):016x}"
+
+    def contact(self, flow: Flow) -> str:
+        """Our Contact on the listener of ``flow``."""
+        return self._contacts[flow.listener]
+
+    def remember_dialog(self, dialog: Dialog, call: SipCall) -> None:
+        """Requests in ``dialog`` go to ``call`` from now on."""
+        self._dialogs[dialog.key] = call
+
+    def forget_dialog(self, dialog: Dialog) -> None:
+        """Requests in ``dialog`` get 481 from now on."""
+        self._dialogs.pop(dialog.key, None)
+
+    def call_ended(self, call: SipCall, cause: EndCause) -> None:
+        """The one place where a call is let go and ``on_ended`` is called."""
+        del self._calls[call.id]
+        self.admission.release_call()
+        self.counters.add(_ENDED[cause.by])
+        self.tell(self.handler.on_ended, call, cause)
+
+    def ack(self, dialog: Dialog, flow: Flow, cseq: int, sdp: bytes | None) -> tuple[bytes, Flow]:
+        """The ACK for a 2xx (RFC 3261 13.2.2.4), and where it goes."""
+        lines = (("Content-Type", SDP),) if sdp else ()
+        hop = self._next_hop(dialog, flow)
+        return self._in_dialog(dialog, hop, "ACK", cseq, lines, body=sdp or b"").to_bytes(), hop
+
+    def send_bye(self, dialog: Dialog, flow: Flow, headers: HeaderLines) -> None:
+        """Leave a dialog."""
+        hop = self._next_hop(dialog, flow)
+        bye = self._in_dialog(dialog, hop, "BYE", dialog.next_cseq(), headers)
+        self.transactions.send_request(bye, hop, ByeWatcher(self, dialog))
+
+    def send_reinvite(self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite) -> None:
+        """Send a re-INVITE; ``user`` hears what becomes of it."""
+        hop = self._next_hop(dialog, flow)
+        lines = [("Contact", self.contact(flow)), ("Allow", ALLOW)]
+        if sdp:
+            lines.append(("Content-Type", SDP))
+        invite = self._in_dialog(dialog, hop, "INVITE", dialog.next_cseq(), lines, body=sdp or b"")
+        self.transactions.send_invite(invite, hop, user)
+
+    # Within
+
+    def _refuse(
+        self, transaction: ServerTransaction, request: Request, refusal: Refusal, flow: Flow
+    ) -> None:
+        self.admission.note(refusal, flow.remote_host)
+        self.respond(transaction, request, 503, self.admission.lines(refusal))
+
+    def _respond_stateless(
+        self, request: Request, status: int, flow: Flow, headers: HeaderLines = ()
+    ) -> None:
+        try:
+            target = reply_flow(request, flow)
+        except ValueError:
+            return  # no Via that leads anywhere
+        response = make_response(request, status, None, headers, to_tag=self.new_token())
+        self.send(response.to_bytes(), target)
+
+    def _via(self, flow: Flow) -> tuple[str, str]:
+        branch = MAGIC_COOKIE + self.new_token()
+        address = self.config.addresses[flow.listener]
+        return f"SIP/2.0/{flow.transport} {address};branch={branch};rport", branch
+
+    def _in_dialog(
+        self,
+        dialog: Dialog,
+        flow: Flow,
+        method: str,
+        cseq: int,
+        headers: HeaderLines,
+        *,
+        body: bytes = b"",
+    ) -> Request:
+        request = dialog.request(method, cseq, *self._via(flow), headers)
+        request.body = body
+        return request
+
+    def _next_hop(self, dialog: Dialog, flow: Flow) -> Flow:
+        """Where requests in ``dialog`` go (RFC 3261 8.1.2) when ``flow`` brought us into it.
+
+        A name that needs DNS, and an address of another family, are reached the way the peer
+        reached us.
+        """
+        try:
+            target = SipUri.parse(dialog.next_hop())
+        except SipParseError:
+            return flow
+        port = target.port or 5060
+        if target.host == flow.remote_host and port == flow.remote_port:
+            return flow
+        if _family(target.host) != _family(flow.remote_host):
+            return flow
+        return Flow(target.host, port, flow.listener, flow.transport)
+
+    def _make_invite(
+        self, uri: str, sdp: bytes | None, flow: Flow, from_uri: str, headers: HeaderLines
+    ) -> Request:
+        via, branch = self._via(flow)
+        call_id, tag = self.new_token(), self.new_token()
+        lines = [
+            ("Via", via),
+            ("From", f"<{from_uri}>;tag={tag}"),
+            ("To", f"<{uri}>"),
+            ("Call-ID", call_id),
+            ("CSeq", "1 INVITE"),
+            ("Max-Forwards", "70"),
+            ("Contact", self.contact(flow)),
+            ("Allow", ALLOW),
+        ]
+        if sdp:
+            lines.append(("Content-Type", SDP))
+        return Request(
+            Headers([*lines, *headers]),
+            method="INVITE",
+            uri=uri,
+            body=sdp or b"",
+            call_id=call_id,
+            cseq=1,
+            cseq_method="INVITE",
+            from_tag=tag,
+            branch=branch,
+        )
+
+
+def _family(host: str) -> socket.AddressFamily | None:
+    """The address family of a numeric host, None for a name."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return family
+    return None
