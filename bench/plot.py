@@ -88,6 +88,8 @@ def plot_prompt_legs(result: PromptLegsResult, file: Path) -> None:
             errors.plot(values, style, color=color, label=f"{backend}, {legs} legs, {who}")
     errors.set_xticks(range(4), ["p50", "p99", "p99.9", "max"])
     errors.set_yscale("log")
+    errors.yaxis.set_major_formatter("{x:g}")
+    errors.yaxis.set_minor_formatter("{x:g}")
     errors.set_ylabel("interval error [ms]")
     errors.grid(alpha=0.3, which="both")
     errors.legend(fontsize=8)
