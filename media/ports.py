@@ -10,7 +10,7 @@ DSCP_EXPEDITED_FORWARDING = 46 << 2
 """What RTP is marked with in the IP header (RFC 4594 section 4.1), as a TOS byte."""
 
 
-class NoRtpPort(Exception):  # noqa: N818 - named for what is missing
+class NoRtpPort(Exception):
     """No RTP socket can be had; the message says why, in words fit for a refusal's Warning."""
 
 

@@ -512,7 +512,8 @@ static int check_request_uri(const uint8_t *data, rw_sip_span uri) {
 }
 
 /* METHOD SP URI SP VERSION. What stands between the first and the last space is the URI, so that
- * white space within it is seen as such. Space behind the version is dropped (RFC 4475 3.1.2.10). */
+ * white space within it is seen as such. Space behind the version is dropped (RFC 4475 3.1.2.10).
+ */
 static int scan_request_line(const uint8_t *data, rw_sip_span line, rw_sip_message *m) {
     cursor c = over(data, trim(data, line.at, line.at + line.length));
     m->is_request = true;

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-
 from ringwheel.media._core import TimerWheel
 from ringwheel.media.sip.edge import Flow
 from ringwheel.media.sip.events import Refuse
@@ -57,7 +56,11 @@ class Net:
         """A user agent at ``host``, port 5060."""
         config = UserAgentConfig(addresses=(f"{host}:5060",), **options)
         agent = UserAgent(
-            self._sender(host), self.wheel, config, handler, random.Random(f"{host} {len(self.agents)}")
+            self._sender(host),
+            self.wheel,
+            config,
+            handler,
+            random.Random(f"{host} {len(self.agents)}"),
         )
         self.agents[host] = agent
         return agent
@@ -172,7 +175,7 @@ def sip(start: str, *lines: str, body: bytes = b"", **fields: str) -> bytes:
         "From": "<sip:p@peer>;tag=peertag",
         "To": "<sip:u@ua>",
         "Call_ID": "call1",
-        "CSeq": f"1 {start.split()[0]}",
+        "CSeq": f"1 {start.split(maxsplit=1)[0]}",
         "Contact": "<sip:p@10.0.0.9:5060>",
         "Max_Forwards": "70",
     } | fields
