@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from ..media.codec import CODECS, UnknownCodec, codecs_by_name
+from ..media.pool import RtpSockets
+from ..media.ports import RtpPorts
 from .errors import CommandError
 
 MAX_CONFIG_BYTES = 1024 * 1024
 
-RtpSockets = Literal["per-leg", "shared"]
 Silence = Literal["send", "stop"]
 
 
@@ -262,5 +263,4 @@ def _consistent(config: ServeConfig) -> ServeConfig:
 
 def rtp_call_capacity(rtp_ports: tuple[int, int]) -> int:
     """Calls that a range has room for: an even port for RTP and the odd one behind for RTCP."""
-    low, high = rtp_ports
-    return (high + 1) // 2 - (low + 1) // 2
+    return RtpPorts(*rtp_ports).capacity

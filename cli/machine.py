@@ -12,6 +12,7 @@ import os
 import platform
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,13 +98,13 @@ class Machine:
     def missing_system_calls(self) -> list[str]:
         """Those of the batched network calls that this kernel or its sandbox refuses."""
         bad = ctypes.c_int(-1)
-        results = {
+        calls: dict[str, Callable[[], int]] = {
             "recvmmsg": lambda: _libc.recvmmsg(bad, None, 0, 0, None),
             "sendmmsg": lambda: _libc.sendmmsg(bad, None, 0, 0),
             "epoll_pwait2": lambda: _libc.syscall(_SYS_EPOLL_PWAIT2, bad, None, 1, None, None, 8),
         }
         allowed = (errno.EBADF, errno.EFAULT, errno.EINVAL)
-        return [name for name, call in results.items() if _probe(call(), *allowed)]
+        return [name for name, call in calls.items() if _probe(call(), *allowed)]
 
     def tick_lateness(self, ticks: int = 1000) -> TickLateness:
         """Sleep towards ``ticks`` absolute 1 ms ticks, and see how late each wake-up is."""

@@ -12,6 +12,7 @@ from typer.exceptions import Abort, TyperException
 from .. import __version__
 from . import doctor, prompt
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
+from .help import examples
 from .logging import LEVELS, LogFormat, configure_logging
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ app = typer.Typer(
 app.add_typer(prompt.app, name="prompt")
 app.command(
     "doctor",
-    epilog="Examples:  ringwheel doctor  |  ringwheel doctor --max-calls 4000 --json",
+    epilog=examples("ringwheel doctor", "ringwheel doctor --max-calls 4000 --json"),
 )(doctor.doctor)
 
 

@@ -14,6 +14,7 @@ import typer
 from ..media.codec import PCMA, PCMU, Samples
 from ..media.prompt import PromptError, Sound, encode_sound, measure_levels, read_sound
 from .errors import CommandError, capitalized
+from .help import examples
 
 PACKET_MS = 20
 TOO_QUIET_DBFS = -40.0
@@ -52,8 +53,7 @@ class PromptInfo:
 
 @app.command(
     "info",
-    epilog="Examples:  ringwheel prompt info welcome.wav  |  "
-    "ringwheel prompt info menu.flac --json",
+    epilog=examples("ringwheel prompt info welcome.wav", "ringwheel prompt info menu.flac --json"),
 )
 def info(
     file: Annotated[Path, typer.Argument(help="WAV, FLAC, OGG, MP3 or raw G.711 (.ulaw, .alaw).")],
@@ -104,11 +104,11 @@ def leading_silence_samples(samples: Samples) -> int:
 
 
 def count_clipped(samples: Samples) -> int:
-    """Places where at least three samples in a row stand at full scale, counted by sample."""
+    """Samples at full scale that stand in runs of at least three."""
     full = (samples >= 32767) | (samples <= -32767)
-    if len(full) < CLIPPED_RUN:
-        return 0
-    return int(np.count_nonzero(full[:-2] & full[1:-1] & full[2:]))
+    edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
+    runs = edges[1::2] - edges[::2]
+    return int(runs[runs >= CLIPPED_RUN].sum())
 
 
 def _finite(level_dbfs: float) -> float | None:
@@ -118,7 +118,7 @@ def _finite(level_dbfs: float) -> float | None:
 def _warnings(rms_dbfs: float, leading_silence_ms: float, clipped: int) -> list[str]:
     warnings = []
     if clipped:
-        warnings.append(f"clipped at {clipped} places: record it at a lower level")
+        warnings.append(f"clipped ({clipped:,} samples at full scale): record it at a lower level")
     if rms_dbfs == -math.inf:
         warnings.append("digital silence: callers hear nothing")
     elif rms_dbfs < TOO_QUIET_DBFS:
