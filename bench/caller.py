@@ -20,21 +20,22 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
+from ..cli.errors import CommandError
+from ..cli.logging import configure_logging
 from ..media.codec import Codec, UnknownCodec, codec_by_name
 from ..media.prompt import PromptError, encode_sound, read_sound
 from ..media.sdp import LocalMedia, SdpError, accept_answer, make_offer, parse_sdp
-from ..media.sip.admission import Limits
 from ..media.sip.edge import Flow, TimerHandle
 from ..media.sip.events import EndCause, Refuse
 from ..media.sip.message import Response
 from ..media.sip.session import SipCall
-from ..media.sip.transport import Listener, ListenError, SipEndpoint
-from ..media.sip.ua import UserAgent, UserAgentConfig
+from ..media.sip.transport import Listener, ListenError
+from ..media.sip.ua import UserAgent
 from .call_record import CallRecord, summary_of
 from .child import cpu_time_us
-from .errors import BenchError
 from .hearing import Ears, Expected, Heard, Source
 from .measure import allow_files
+from .phone import Phone
 
 HOST = "127.0.0.1"
 TICK_S = 0.005
@@ -205,7 +206,7 @@ def expected_payload(files: list[Path], codec: Codec, *, loop: bool) -> Expected
 
 
 def make_ears(plan: Plan, sockets: int) -> Ears:
-    """The receiver for a plan; what it may capture is bounded. Raises BenchError."""
+    """The receiver for a plan; what it may capture is bounded. Raises CommandError."""
     allow_files(sockets)
     capture_bytes = plan.calls * len(plan.expected.payload) if plan.expected else 0
     try:
@@ -216,29 +217,23 @@ def make_ears(plan: Plan, sockets: int) -> Ears:
             capture_every=1 + capture_bytes // CAPTURE_BUDGET_BYTES,
         )
     except OSError as error:
-        raise BenchError(f"cannot open {sockets} RTP sockets: {error.strerror}") from None
+        raise CommandError(
+            f"cannot open {sockets} RTP sockets: {error.strerror}", "Take fewer with --sockets"
+        ) from None
 
 
 async def place_calls(
     plan: Plan, sockets: int, tell: Callable[[dict[str, Any]], None]
 ) -> tuple[list[CallRecord], dict[str, Any]]:
-    """Place the calls; returns their records and the summary. Raises BenchError, ListenError."""
+    """Place the calls; returns their records and the summary. Raises CommandError, ListenError."""
     caller = Caller(plan, make_ears(plan, sockets))
-    endpoint = SipEndpoint([f"udp:{HOST}:0"])
-    limits = Limits(max_calls=plan.calls)
-    config = UserAgentConfig(
-        endpoint.addresses, user="caller", limits=limits, answer_timeout_ms=ANSWER_TIMEOUT_MS
-    )
-    agent = UserAgent(endpoint.send, endpoint.timers, config, caller)
-    endpoint.start(agent)
     started_s = time.monotonic()
-    try:
-        flow = endpoint.flow(plan.target.host, plan.target.port)
-        await caller.run(agent, flow, lambda: tell(progress_of(caller)))
-        await settle(agent)
-    finally:
-        agent.shutdown()
-        endpoint.close()
+    with Phone(
+        caller, host=HOST, max_calls=plan.calls, answer_timeout_ms=ANSWER_TIMEOUT_MS
+    ) as phone:
+        flow = Flow(plan.target.host, plan.target.port)
+        await caller.run(phone.agent, flow, lambda: tell(progress_of(caller)))
+        await settle(phone.agent)
     summary = summary_of(caller.records) | {
         "up_most": caller.up_most,
         "seconds": round(time.monotonic() - started_s, 3),
@@ -273,12 +268,14 @@ def print_line(document: dict[str, Any]) -> None:
 
 
 def write_records(records: list[CallRecord], file: Path) -> None:
-    """Write one JSON line a call. Raises BenchError if the file cannot be written."""
+    """Write one JSON line a call. Raises CommandError if the file cannot be written."""
     try:
         with file.open("w", encoding="utf-8") as lines:
             lines.writelines(json.dumps(record.to_json()) + "\n" for record in records)
     except OSError as error:
-        raise BenchError(f"cannot write the records {file}: {error.strerror}") from None
+        raise CommandError(
+            f"cannot write the records {file}: {error.strerror}", "Take another place for them"
+        ) from None
 
 
 @contextmanager
@@ -286,7 +283,7 @@ def one_line_errors() -> Iterator[None]:
     """Turns what can go wrong at the start into one line on stderr and exit status 2."""
     try:
         yield
-    except (BenchError, ListenError, PromptError, UnknownCodec) as error:
+    except (CommandError, ListenError, PromptError, UnknownCodec) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
 
@@ -322,6 +319,7 @@ def main(
 
     Example: python -m ringwheel.bench.caller udp:127.0.0.1:5060 --calls 200 --rate 50 --hold 5
     """
+    configure_logging("warning")
     with one_line_errors():
         offered = codec_by_name(codec)
         expected = expected_payload(expect or [], offered, loop=loop)

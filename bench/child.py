@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from .errors import BenchError
+from ..cli.errors import STATUS_FAILED, CommandError
 
 Answer = dict[str, Any]
 CHUNK_BYTES = 65536
@@ -70,16 +70,18 @@ class Child:
         return self._process.pid
 
     def answer(self, timeout_s: float = 30.0) -> Answer:
-        """The child's next line. Raises BenchError if it ends, fails, or stays silent too long."""
+        """The child's next line. Raises CommandError if it ends, fails or is silent too long."""
         try:
             line = self._lines.read(timeout_s)
         except EOFError:
-            raise BenchError(f"{self._name} process ended early, its reason is above") from None
+            raise self._failure("ended early", "Its reason stands above") from None
         if line is None:
-            raise BenchError(f"{self._name} process gave no answer for {timeout_s:.0f} s")
+            raise self._failure(
+                f"gave no answer for {timeout_s:.0f} s", "Try again on a machine with less to do"
+            )
         answer: Answer = json.loads(line)
         if "error" in answer:
-            raise BenchError(f"{self._name}: {answer['error']}")
+            raise self._failure(answer["error"], "Try smaller figures")
         return answer
 
     def ask(self, command: str, timeout_s: float = 30.0) -> Answer:
@@ -88,8 +90,11 @@ class Child:
             self._stdin.write(json.dumps({"do": command}).encode() + b"\n")
             self._stdin.flush()
         except BrokenPipeError:
-            raise BenchError(f"{self._name} process ended early, its reason is above") from None
+            raise self._failure("ended early", "Its reason stands above") from None
         return self.answer(timeout_s)
+
+    def _failure(self, cause: str, remedy: str) -> CommandError:
+        return CommandError(f"{self._name}: {cause}", remedy, STATUS_FAILED)
 
     def close(self) -> None:
         """Close the child's stdin, at which it ends; kill it if it does not."""

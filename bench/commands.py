@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..cli.errors import CommandError
+from ..cli.help import examples
 from . import plot, report
-from .errors import BenchError
 from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
 
@@ -35,17 +34,9 @@ Plot = Annotated[
 ]
 
 
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turns a BenchError into one line on stderr and exit status 2."""
-    try:
-        yield
-    except BenchError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-
-
-@app.command()
+@app.command(
+    epilog=examples("ringwheel bench limit", "ringwheel bench limit --legs 1000 --plot limit.png")
+)
 def limit(
     legs: Legs = 4000,
     seconds: Seconds = 5.0,
@@ -53,22 +44,24 @@ def limit(
     as_json: Json = False,
     plot_file: Plot = None,
 ) -> None:
-    """What the kernel alone charges for an RTP packet, by bare sending loops in C.
-
-    Example: ringwheel bench limit --legs 1000 --plot limit.png
-    """
-    with plain_errors():
-        with report.progress() as progress:
-            result = run_limit(legs, seconds, rounds, progress)
-        if plot_file:
-            plot.plot_limit(result, plot_file)
-        if as_json:
-            report.show_json(result.to_json())
-        else:
-            report.show_limit(result)
+    """What the kernel alone charges for an RTP packet, by bare sending loops in C."""
+    with report.progress() as progress:
+        result = run_limit(legs, seconds, rounds, progress)
+    if plot_file:
+        plot.plot_limit(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_limit(result)
 
 
-@app.command("prompt-legs")
+@app.command(
+    "prompt-legs",
+    epilog=examples(
+        "ringwheel bench prompt-legs --legs 4000 --json",
+        "ringwheel bench prompt-legs --legs 400 --legs 4000 --backend per-leg --plot legs.png",
+    ),
+)
 def prompt_legs(
     *,
     legs: Annotated[
@@ -93,19 +86,15 @@ def prompt_legs(
     as_json: Json = False,
     plot_file: Plot = None,
 ) -> None:
-    """What a packet of a playing leg costs on one shard, against the paced bare loop.
-
-    Example: ringwheel bench prompt-legs --legs 4000 --legs 400 --json
-    """
+    """What a packet of a playing leg costs on one shard, against the paced bare loop."""
     backends = tuple(backend or BACKENDS)
-    with plain_errors():
-        if unknown := [name for name in backends if name not in BACKENDS]:
-            raise BenchError(f"no backend {unknown[0]!r}: take {' or '.join(BACKENDS)}")
-        with report.progress() as progress:
-            result = run_prompt_legs(tuple(legs or (4000,)), backends, seconds, rounds, progress)
-        if plot_file:
-            plot.plot_prompt_legs(result, plot_file)
-        if as_json:
-            report.show_json(result.to_json())
-        else:
-            report.show_prompt_legs(result)
+    if unknown := [name for name in backends if name not in BACKENDS]:
+        raise CommandError(f"--backend: no {unknown[0]!r}", f"Take {' or '.join(BACKENDS)}")
+    with report.progress() as progress:
+        result = run_prompt_legs(tuple(legs or (4000,)), backends, seconds, rounds, progress)
+    if plot_file:
+        plot.plot_prompt_legs(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_prompt_legs(result)

@@ -31,7 +31,7 @@ def open_receiver(legs: int) -> Child:
 
 
 def run_loop(way: str, *, paced: bool, legs: int, seconds: float) -> Run:
-    """One run of one bare loop. Raises BenchError."""
+    """One run of one bare loop. Raises CommandError."""
     with open_receiver(legs) as receiver:
         ports = receiver.answer()["ports"]
         arguments = {"way": way, "paced": paced, "legs": legs, "ports": ports, "seconds": seconds}
@@ -89,7 +89,7 @@ class LimitResult:
 
 
 def run_limit(legs: int, seconds: float, rounds: int, progress: Progress) -> LimitResult:
-    """``rounds`` times each loop in turn, ``seconds`` a run. Raises BenchError."""
+    """``rounds`` times each loop in turn, ``seconds`` a run. Raises CommandError."""
     allow_files(legs + SOCKETS)
     result = LimitResult(legs, seconds)
     for turn in range(rounds):

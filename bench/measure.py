@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from .errors import BenchError
+from ..cli.errors import CommandError
 
 if TYPE_CHECKING:
     from ._native import Quantiles
@@ -122,13 +122,13 @@ def destinations(ports: list[int], legs: int) -> list[tuple[int, int]]:
 
 
 def allow_files(needed: int) -> None:
-    """Raise the limit of open files so that ``needed`` and some spare fit. Raises BenchError."""
+    """Raise the limit of open files so that ``needed`` and some spare fit. Raises CommandError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = needed + SPARE_FILES
     if hard != resource.RLIM_INFINITY and wanted > hard:
-        raise BenchError(
-            f"{wanted} open files are needed but {hard} allowed: "
-            f"take fewer legs, or raise the limit with `ulimit -Hn {wanted}`"
+        raise CommandError(
+            f"{wanted} open files are needed, {hard} are allowed",
+            f"Take less, or raise the limit: ulimit -Hn {wanted}",
         )
     if soft != resource.RLIM_INFINITY and wanted > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .errors import BenchError
+from ..cli.errors import CommandError
 from .limit import WAYS, LimitResult
 from .measure import Run, median_quantiles
 from .prompt_legs import LIMIT_OF, Comparison, PromptLegsResult
@@ -17,13 +17,13 @@ DPI = 120
 
 
 def new_figure(width: float, panels: int) -> tuple[Any, Sequence[Any]]:
-    """A figure with ``panels`` axes side by side, drawn without a display. Raises BenchError."""
+    """A figure with ``panels`` axes side by side, drawn without a display. Raises CommandError."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError:
-        raise BenchError(
-            "plots need matplotlib: pip install 'ringwheel[bench]', or leave --plot out"
+        raise CommandError(
+            "--plot needs matplotlib", "Install it: pip install 'ringwheel[bench]'"
         ) from None
     figure = Figure(figsize=(width, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -31,11 +31,13 @@ def new_figure(width: float, panels: int) -> tuple[Any, Sequence[Any]]:
 
 
 def save(figure: Any, file: Path) -> None:
-    """Write the PNG. Raises BenchError if the file cannot be written."""
+    """Write the PNG. Raises CommandError if the file cannot be written."""
     try:
         figure.savefig(file, dpi=DPI, format="png")
     except OSError as error:
-        raise BenchError(f"cannot write the plot {file}: {error.strerror}") from None
+        raise CommandError(
+            f"cannot write the plot {file}: {error.strerror}", "Take another place for it"
+        ) from None
 
 
 def cost_bars(axes: Any, names: Sequence[str], costs: Sequence[Sequence[float]]) -> None:
@@ -52,7 +54,7 @@ def cost_bars(axes: Any, names: Sequence[str], costs: Sequence[Sequence[float]])
 
 
 def plot_limit(result: LimitResult, file: Path) -> None:
-    """Cost of each bare loop. Raises BenchError."""
+    """Cost of each bare loop. Raises CommandError."""
     figure, (axes,) = new_figure(8, 1)
     cells = [(way, paced) for way in WAYS for paced in (False, True)]
     cost_bars(
@@ -68,7 +70,7 @@ def plot_limit(result: LimitResult, file: Path) -> None:
 
 
 def plot_prompt_legs(result: PromptLegsResult, file: Path) -> None:
-    """Cost against the bare loops, and interval errors at the receiver. Raises BenchError."""
+    """Cost against the bare loops, and interval errors at the receiver. Raises CommandError."""
     figure, (costs, errors) = new_figure(12, 2)
     cells = [(backend, legs) for backend in result.backends for legs in result.legs]
     names, runs = [], []

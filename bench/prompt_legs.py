@@ -11,8 +11,8 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from ..cli.errors import STATUS_FAILED, CommandError
 from .child import Child
-from .errors import BenchError
 from .limit import SOCKETS, START_TIMEOUT_S, Progress, open_receiver, run_loop
 from .measure import Reception, Run, allow_files, machine, median_of, median_quantiles
 
@@ -24,14 +24,18 @@ SATURATED_LATENESS_US = 20_000
 
 
 def run_engine(backend: str, legs: int, seconds: float) -> Run:
-    """One run of the engine: open the legs, let them warm up, measure. Raises BenchError."""
+    """One run of the engine: open the legs, let them warm up, measure. Raises CommandError."""
     with open_receiver(legs) as receiver:
         ports = receiver.answer()["ports"]
         arguments = {"backend": backend, "legs": legs, "ports": ports}
         with Child("ringwheel.bench.engine_process", arguments) as engine:
             opened = engine.answer(START_TIMEOUT_S)["legs"]
             if opened != legs:
-                raise BenchError(f"only {opened} of {legs} legs could be opened")
+                raise CommandError(
+                    f"only {opened} of {legs} legs could be opened",
+                    "Take fewer legs",
+                    STATUS_FAILED,
+                )
             time.sleep(WARM_UP_S)
             receiver.ask("begin")
             engine.ask("begin")
@@ -142,7 +146,7 @@ def run_prompt_legs(
 ) -> PromptLegsResult:
     """``rounds`` times engine and bare loop in turn, for each backend and number of legs.
 
-    Raises BenchError.
+    Raises CommandError.
     """
     allow_files(max(legs) + SOCKETS)
     result = PromptLegsResult(legs, backends, seconds)

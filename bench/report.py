@@ -29,11 +29,13 @@ def show_json(result: dict[str, object]) -> None:
     print(json.dumps(result, indent=2))
 
 
-def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def show_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str
+) -> None:
     """Print rows of figures; the first column holds names."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
     Console(highlight=False).print(table)
@@ -57,15 +59,10 @@ def show_limit(result: LimitResult) -> None:
             )
     show_table(
         f"Limit: bare loops, {result.legs} legs, {result.seconds:g} s a run",
-        (
-            "loop",
-            "CPU us a packet (median)",
-            "late p99 us (worst run)",
-            "lost",
-            "dropped by receiver",
-            "interval error p99 us (worst run)",
-        ),
+        ("loop", "CPU us", "late us", "lost", "dropped", "error us"),
         rows,
+        "CPU time a packet: median of the runs. Late (of ticks) and error (of arrival intervals): "
+        "p99 of the worst run. Dropped: by the receiver.",
     )
 
 
@@ -90,17 +87,10 @@ def show_prompt_legs(result: PromptLegsResult) -> None:
             )
     show_table(
         f"Prompt legs: one shard against the paced bare loop, {result.seconds:g} s a run",
-        (
-            "legs",
-            "CPU us a packet",
-            "limit",
-            "ratio",
-            "lost",
-            "skipped",
-            "interval error p99 us (worst run)",
-            "of the worst leg",
-        ),
+        ("legs", "CPU us", "limit us", "ratio", "lost", "skipped", "error us", "worst leg us"),
         rows,
+        "CPU time a packet: median of the runs. Error of arrival intervals: p99 of the worst run, "
+        "over all legs and of the worst one.",
     )
     if any(comparison.saturated for comparison in result.comparisons.values()):
         print(

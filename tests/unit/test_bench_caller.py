@@ -6,116 +6,69 @@ import asyncio
 import json
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from ringwheel import Call, Engine
 from ringwheel.bench.hearing import Ears, Expected, Source
-from ringwheel.media import _core
-from ringwheel.media.codec import PCMU
-from ringwheel.media.events import LegMedia, PlayEnded
-from ringwheel.media.prompt import encode_sound, read_sound
-from ringwheel.media.sdp import LocalMedia, answer_offer, parse_sdp
-from ringwheel.media.sip.transport import SipEndpoint
-from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
+
+Handler = Callable[[Call], Awaitable[None]]
 
 
-class AnsweringMachine:
-    """Answers every call; plays ``payloads`` and hangs up, or does neither."""
-
-    def __init__(self, payloads: list[bytes] | None, status: int = 200) -> None:
-        self.payloads = payloads
-        self.status = status
-        self.endpoint = SipEndpoint(["udp:127.0.0.1:0"])
-        config = UserAgentConfig(self.endpoint.addresses)
-        self.agent = UserAgent(self.endpoint.send, self.endpoint.timers, config, self)
-        self.shard = _core.Shard(64)
-        self.calls: dict[int, Any] = {}
-        self.media: dict[str, tuple[socket.socket, LegMedia]] = {}
-
-    @property
-    def target(self) -> str:
-        return f"udp:{self.endpoint.addresses[0]}"
-
-    def start(self) -> None:
-        self.endpoint.start(self.agent)
-        asyncio.get_running_loop().add_reader(self.shard.event_fd, self.on_events)
-
-    def stop(self) -> None:
-        self.agent.shutdown()
-        self.endpoint.close()
-        asyncio.get_running_loop().remove_reader(self.shard.event_fd)
-        self.shard.stop()
-
-    def on_events(self) -> None:
-        for event in self.shard.poll_events():
-            if isinstance(event, PlayEnded) and event.leg_id in self.calls:
-                self.calls.pop(event.leg_id).hangup()
-                self.shard.close_leg(event.leg_id)
-
-    def on_invite(self, call: Any) -> None:
-        if self.status != 200:
-            call.reject(self.status)
-            return
-        rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        rtp.bind(("127.0.0.1", 0))
-        local = LocalMedia("127.0.0.1", rtp.getsockname()[1], (PCMU,), 1)
-        answer = answer_offer(parse_sdp(call.remote_sdp), local)
-        assert answer.media is not None
-        self.media[call.id] = (
-            rtp,
-            LegMedia(answer.media.remote_host, answer.media.remote_port),
-        )
-        call.accept(answer.body)
-
-    def on_ack(self, call: Any, sdp: bytes | None) -> None:
-        rtp, media = self.media.pop(call.id)
-        if self.payloads is None:
-            rtp.close()
-            return
-        leg_id = self.shard.open_leg(media, fd=rtp.detach())
-        self.calls[leg_id] = call
-        self.shard.play(leg_id, 1, [_core.Prompt(payload) for payload in self.payloads])
-
-    def on_ended(self, call: Any, cause: Any) -> None:
-        if call.id in self.media:
-            self.media.pop(call.id)[0].close()
-
-
-async def run_caller(machine: AnsweringMachine, *options: str) -> tuple[int, list[dict[str, Any]]]:
-    machine.start()
-    try:
+async def run_caller(handler: Handler, *options: str) -> tuple[int, list[dict[str, Any]]]:
+    """Calls an engine; the caller's exit status, and the lines that it printed."""
+    async with Engine(["udp:127.0.0.1:0"]) as engine, asyncio.TaskGroup() as tasks:
+        tasks.create_task(engine.serve(handler))
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "ringwheel.bench.caller",
-            machine.target,
+            f"udp:{engine.addresses[0]}",
             *options,
             stdout=asyncio.subprocess.PIPE,
         )
         output, _ = await process.communicate()
-    finally:
-        machine.stop()
+        await engine.drain(1.0)
     assert process.returncode is not None
     return process.returncode, [json.loads(line) for line in output.splitlines()]
 
 
-def write_prompt(file: Path, samples: int, seed: int) -> bytes:
-    """A prompt file of noise; returns its payload."""
+def playing(*files: Path) -> Handler:
+    """Answers, plays, hangs up."""
+
+    async def play(call: Call) -> None:
+        await call.answer()
+        await call.play(*files)
+
+    return play
+
+
+async def answer_only(call: Call) -> None:
+    await call.answer()
+    await call.wait_ended()
+
+
+async def refuse(call: Call) -> None:
+    call.reject(486)
+
+
+def write_prompt(file: Path, samples: int, seed: int) -> Path:
+    """A prompt file of noise."""
     noise = np.random.default_rng(seed).normal(0, 3000, samples).clip(-32768, 32767)
     soundfile.write(file, noise.astype(np.int16), 8000)
-    return encode_sound(read_sound(file), PCMU).payload
+    return file
 
 
 async def test_calls_hear_the_whole_list(tmp_path: Path) -> None:
-    files = [tmp_path / "a.wav", tmp_path / "b.wav"]
-    payloads = [write_prompt(file, 901 + seed, seed) for seed, file in enumerate(files)]
+    files = [write_prompt(tmp_path / f"{seed}.wav", 901 + seed, seed) for seed in range(2)]
     records = tmp_path / "records.jsonl"
     options = [f"--expect={file}" for file in files]
     status, (summary,) = await run_caller(
-        AnsweringMachine(payloads), "--calls=6", "--rate=100", f"--records={records}", *options
+        playing(*files), "--calls=6", "--rate=100", f"--records={records}", *options
     )
     assert (status, summary["failed"], summary["faults"]) == (0, 0, {})
     assert summary["statuses"] == {"200": 6}
@@ -128,26 +81,24 @@ async def test_calls_hear_the_whole_list(tmp_path: Path) -> None:
 
 
 async def test_another_prompt_than_expected_is_a_fault(tmp_path: Path) -> None:
-    write_prompt(tmp_path / "a.wav", 800, 1)
+    expected = write_prompt(tmp_path / "a.wav", 800, 1)
     played = write_prompt(tmp_path / "b.wav", 800, 2)
     status, (summary,) = await run_caller(
-        AnsweringMachine([played]), "--calls=2", "--rate=100", f"--expect={tmp_path / 'a.wav'}"
+        playing(played), "--calls=2", "--rate=100", f"--expect={expected}"
     )
     assert (status, summary["failed"], summary["payloads_wrong"]) == (1, 2, 2)
     assert all(fault.startswith("payload differs at byte") for fault in summary["faults"])
 
 
 async def test_silence_where_a_prompt_is_expected_is_a_fault(tmp_path: Path) -> None:
-    write_prompt(tmp_path / "a.wav", 800, 1)
-    status, (summary,) = await run_caller(
-        AnsweringMachine(None), "--hold=0.1", f"--expect={tmp_path / 'a.wav'}"
-    )
+    expected = write_prompt(tmp_path / "a.wav", 800, 1)
+    status, (summary,) = await run_caller(answer_only, "--hold=0.1", f"--expect={expected}")
     assert (status, summary["faults"]) == (1, {"heard nothing": 1})
 
 
 async def test_caller_hangs_up_after_its_hold() -> None:
     status, lines = await run_caller(
-        AnsweringMachine(None), "--calls=20", "--rate=200", "--hold=0.6", "--progress"
+        answer_only, "--calls=20", "--rate=200", "--hold=0.6", "--progress"
     )
     summary = lines[-1]
     assert (status, summary["calls"], summary["failed"]) == (0, 20, 0)
@@ -156,14 +107,12 @@ async def test_caller_hangs_up_after_its_hold() -> None:
 
 
 async def test_refused_calls_are_told_by_status() -> None:
-    status, (summary,) = await run_caller(
-        AnsweringMachine(None, status=486), "--calls=3", "--rate=100"
-    )
+    status, (summary,) = await run_caller(refuse, "--calls=3", "--rate=100")
     assert (status, summary["failed"], summary["statuses"]) == (1, 3, {"486": 3})
 
 
 async def test_a_call_that_never_ends_is_ended_and_a_fault() -> None:
-    status, (summary,) = await run_caller(AnsweringMachine(None), "--patience=0.2")
+    status, (summary,) = await run_caller(answer_only, "--patience=0.2")
     assert (status, summary["failed"]) == (1, 1)
     assert "did not hang up" in next(iter(summary["faults"]))
 

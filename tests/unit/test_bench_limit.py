@@ -3,12 +3,12 @@
 import json
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 from ringwheel.bench._native import Receiver, run_limit
-from ringwheel.bench.commands import app
 from ringwheel.bench.measure import destinations
-from typer.testing import CliRunner
+from ringwheel.cli.main import run_command
 
 
 def rtp(sequence: int, ssrc: int = 1, payload: bytes = b"") -> bytes:
@@ -75,12 +75,10 @@ def test_unknown_way_is_refused() -> None:
         run_limit("carrier pigeon", True, [(0x7F000001, 9)], 0.1)
 
 
-def test_bench_limit_prints_its_public_keys() -> None:
-    result = CliRunner().invoke(
-        app, ["limit", "--legs", "20", "--seconds", "0.1", "--rounds", "1", "--json"]
-    )
-    assert result.exit_code == 0, result.output
-    document = json.loads(result.stdout)
+def test_bench_limit_prints_its_public_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--legs", "20", "--seconds", "0.1", "--rounds", "1", "--json"]
+    assert run_command(["bench", "limit", *arguments]) == 0
+    document = json.loads(capsys.readouterr().out)
     assert document["legs"] == 20
     assert document["seconds"] == 0.1
     assert document["limit_cpu_us_per_packet"] > 0
@@ -93,10 +91,20 @@ def test_bench_limit_prints_its_public_keys() -> None:
             assert run["packets"] == run["receiver"]["packets"] + run["receiver"]["dropped"]
 
 
-def test_more_legs_than_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_legs_than_files_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _which: (100, 1000))
-    result = CliRunner().invoke(app, ["limit", "--legs", "5000", "--seconds", "0.1"])
-    assert result.exit_code == 2
-    assert result.stderr.count("\n") == 1
-    assert "1000 allowed" in result.stderr
-    assert "ulimit" in result.stderr
+    assert run_command(["bench", "limit", "--legs", "5000", "--seconds", "0.1"]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "1000 are allowed" in message
+    assert "ulimit" in message
+
+
+def test_bench_limit_draws_a_png(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot = tmp_path / "limit.png"
+    arguments = ["--legs", "20", "--seconds", "0.1", "--rounds", "1", f"--plot={plot}"]
+    assert run_command(["bench", "limit", *arguments]) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert "sendmmsg, paced" in capsys.readouterr().out

@@ -1,12 +1,12 @@
 """`bench prompt-legs`: an engine's run is heard whole, and told under the public keys."""
 
 import json
+from pathlib import Path
 
 import pytest
-from ringwheel.bench.commands import app
 from ringwheel.bench.measure import Reception, Run
 from ringwheel.bench.prompt_legs import Comparison
-from typer.testing import CliRunner
+from ringwheel.cli.main import run_command
 
 QUIET = {"p50": 1, "p99": 2, "p999": 3, "max": 4}
 
@@ -39,11 +39,14 @@ def a_run(cpu_us: int, packets: int, *, lost: int = 0, dropped: int = 0, late_us
 
 
 @pytest.mark.parametrize("backend", ["per-leg", "shared"])
-def test_every_leg_is_heard_without_a_fault(backend: str) -> None:
+def test_every_leg_is_heard_without_a_fault(
+    backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plot = tmp_path / "legs.png"
     arguments = ["--legs", "40", "--seconds", "0.4", "--rounds", "1", "--backend", backend]
-    result = CliRunner().invoke(app, ["prompt-legs", *arguments, "--json"])
-    assert result.exit_code == 0, result.output
-    document = json.loads(result.stdout)
+    assert run_command(["bench", "prompt-legs", *arguments, "--json", f"--plot={plot}"]) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    document = json.loads(capsys.readouterr().out)
     assert document["legs"] == 40
     assert document["backend"] == backend
     assert document["lost"] == 0
@@ -58,11 +61,11 @@ def test_every_leg_is_heard_without_a_fault(backend: str) -> None:
     assert run["failed"] == 0
 
 
-def test_unknown_backend_is_one_line() -> None:
-    result = CliRunner().invoke(app, ["prompt-legs", "--backend", "pigeon"])
-    assert result.exit_code == 2
-    assert "pigeon" in result.stderr
-    assert result.stderr.count("\n") == 1
+def test_unknown_backend_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["bench", "prompt-legs", "--backend", "pigeon"]) == 2
+    message = capsys.readouterr().err
+    assert "pigeon" in message
+    assert message.count("\n") == 1
 
 
 def test_ratio_is_the_median_of_pairs() -> None:
