@@ -75,7 +75,7 @@ def show_prompt_legs(result: PromptLegsResult) -> None:
             runs = comparison.engine
             rows.append(
                 (
-                    f"{legs} legs, {backend}{' (*)' if comparison.saturated else ''}",
+                    f"{legs} {backend}{' (*)' if comparison.saturated else ''}",
                     f"{comparison.engine_cost_us:.2f}",
                     f"{comparison.limit_cost_us:.2f}",
                     f"{comparison.ratio:.2f}",
@@ -87,10 +87,10 @@ def show_prompt_legs(result: PromptLegsResult) -> None:
             )
     show_table(
         f"Prompt legs: one shard against the paced bare loop, {result.seconds:g} s a run",
-        ("legs", "CPU us", "limit us", "ratio", "lost", "skipped", "error us", "worst leg us"),
+        ("legs", "CPU us", "limit", "ratio", "lost", "skipped", "error", "worst"),
         rows,
-        "CPU time a packet: median of the runs. Error of arrival intervals: p99 of the worst run, "
-        "over all legs and of the worst one.",
+        "CPU time a packet in microseconds: median of the runs. Error of arrival intervals in "
+        "microseconds: p99 of the worst run, over all legs and of the worst leg.",
     )
     if any(comparison.saturated for comparison in result.comparisons.values()):
         print(
