@@ -231,7 +231,7 @@ async def place_calls(
     with Phone(
         caller, host=HOST, max_calls=plan.calls, answer_timeout_ms=ANSWER_TIMEOUT_MS
     ) as phone:
-        flow = Flow(plan.target.host, plan.target.port)
+        flow = phone.flow(plan.target.host, plan.target.port)
         await caller.run(phone.agent, flow, lambda: tell(progress_of(caller)))
         await settle(phone.agent)
     summary = summary_of(caller.records) | {

@@ -8,8 +8,7 @@ from typing import Self
 from ..media.sip.admission import Limits
 from ..media.sip.edge import Flow
 from ..media.sip.events import CallHandler
-from ..media.sip.message import Request, Response, SipParseError
-from ..media.sip.transport import Listener, LoopTimers, SipEndpoint
+from ..media.sip.transport import SipEndpoint
 from ..media.sip.ua import UserAgent, UserAgentConfig
 
 
@@ -23,23 +22,21 @@ class Phone:
     def __init__(
         self, handler: CallHandler, *, host: str, max_calls: int, answer_timeout_ms: int
     ) -> None:
-        self.timers = LoopTimers()
-        self._endpoint = SipEndpoint([Listener(host, 0)], self._receive, self._receive_error)
+        self._endpoint = SipEndpoint([f"udp:{host}:0"])
         config = UserAgentConfig(
-            addresses=(f"{host}:{self._endpoint.sockets[0].port}",),
+            self._endpoint.addresses,
             user="caller",
             limits=Limits(max_calls=max_calls),
             answer_timeout_ms=answer_timeout_ms,
         )
-        self.agent = UserAgent(self._endpoint.send, self.timers, config, handler)
+        self.agent = UserAgent(self._endpoint.send, self._endpoint.timers, config, handler)
 
-    def _receive(self, message: Request | Response, flow: Flow) -> None:
-        self.agent.receive(message, flow)
-
-    def _receive_error(self, error: SipParseError, flow: Flow) -> None:
-        self.agent.receive_error(error, flow)
+    def flow(self, host: str, port: int) -> Flow:
+        """The way to a peer."""
+        return self._endpoint.flow(host, port)
 
     def __enter__(self) -> Self:
+        self._endpoint.start(self.agent)
         return self
 
     def __exit__(
@@ -49,5 +46,4 @@ class Phone:
         trace: TracebackType | None,
     ) -> None:
         self.agent.shutdown()
-        self.timers.close()
         self._endpoint.close()
