@@ -54,10 +54,10 @@ class LineReader:
 class Child:
     """A Python module of ours run as a child process, and the parent's end of the conversation."""
 
-    def __init__(self, module: str, arguments: Mapping[str, object]) -> None:
+    def __init__(self, module: str, *arguments: str) -> None:
         self._name = module.rpartition(".")[2]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, json.dumps(arguments)],
+            [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -118,6 +118,11 @@ class Child:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def start_child(module: str, **arguments: object) -> Child:
+    """A child that talks to a `Parent`, with its arguments."""
+    return Child(module, json.dumps(arguments))
 
 
 class Parent:

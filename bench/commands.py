@@ -10,6 +10,7 @@ import typer
 from ..cli.errors import CommandError
 from ..cli.help import examples
 from . import plot, report
+from .calls import Load, run_calls
 from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
 
@@ -98,3 +99,42 @@ def prompt_legs(
         report.show_json(result.to_json())
     else:
         report.show_prompt_legs(result)
+
+
+@app.command(
+    epilog=examples(
+        "ringwheel bench calls --rate 300 --hold 1 --seconds 60 --json",
+        "ringwheel bench calls --rate 50 --seconds 10 --plot calls.png",
+    )
+)
+def calls(
+    *,
+    rate: Annotated[float, typer.Option(min=0.1, max=5000, help="Calls a second.")] = 300.0,
+    hold: Annotated[float, typer.Option(min=0, max=600, help="Seconds that a call lasts.")] = 1.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Length of one run.")] = 60.0,
+    prompt_seconds: Annotated[
+        float, typer.Option(min=0.02, max=60, help="Length of the prompt in the runs with one.")
+    ] = 1.0,
+    idle_calls: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Calls at rest in the run for memory.")
+    ] = 1000,
+    rounds: Rounds = 1,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """What a complete call costs the engine, without and with a prompt, and the memory of one."""
+    load = Load(rate, hold, max(1, round(rate * seconds)))
+    with report.progress() as progress:
+        result = run_calls(
+            load,
+            prompt_s=prompt_seconds,
+            idle_calls=idle_calls,
+            rounds=rounds,
+            progress=progress,
+        )
+    if plot_file:
+        plot.plot_calls(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_calls(result)

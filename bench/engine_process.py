@@ -12,26 +12,17 @@ import socket
 import time
 from collections.abc import Callable
 
-import numpy as np
-
 from ..media import _core
-from ..media.codec import PCMU
 from ..media.events import LegMedia
 from .child import Parent, cpu_time_us
 from .measure import destinations
+from .speech import speech_like
 
 # Not multiples of 20 ms: packets that straddle two prompts are part of the price.
 PROMPT_SAMPLES = (40_037, 24_101, 56_003)
 WAIT_S = 3600.0
 OPEN_TIMEOUT_S = 30.0
 FAILURES = ("send_refused", "send_buffer_full", "send_unreachable", "send_failed")
-
-
-def speech_like(samples: int, seed: int) -> bytes:
-    """PCMU noise, swelling and fading four times a second as syllables do."""
-    noise = np.random.default_rng(seed).normal(0.0, 4000.0, samples)
-    swell = 0.5 + 0.5 * np.sin(np.arange(samples) * (2 * np.pi * 4 / 8000))
-    return PCMU.encode((noise * swell).clip(-32768, 32767).astype(np.int16))
 
 
 def leg_socket(legs: int) -> socket.socket:

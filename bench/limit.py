@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .child import Child
+from .child import Child, start_child
 from .measure import Reception, Run, allow_files, machine, median_of, median_quantiles
 
 Progress = Callable[[str], None]
@@ -24,9 +24,11 @@ START_TIMEOUT_S = 60.0
 def open_receiver(legs: int) -> Child:
     """A receiver process for ``legs`` streams on every loopback address."""
     # Twice as many streams as legs: a stream too many is to be seen, not to be lost.
-    return Child(
+    return start_child(
         "ringwheel.bench.receiver_process",
-        {"sockets": SOCKETS, "streams_max": 2 * legs, "all_loopback": True},
+        sockets=SOCKETS,
+        streams_max=2 * legs,
+        all_loopback=True,
     )
 
 
@@ -34,8 +36,14 @@ def run_loop(way: str, *, paced: bool, legs: int, seconds: float) -> Run:
     """One run of one bare loop. Raises CommandError."""
     with open_receiver(legs) as receiver:
         ports = receiver.answer()["ports"]
-        arguments = {"way": way, "paced": paced, "legs": legs, "ports": ports, "seconds": seconds}
-        with Child("ringwheel.bench.sender_process", arguments) as sender:
+        with start_child(
+            "ringwheel.bench.sender_process",
+            way=way,
+            paced=paced,
+            legs=legs,
+            ports=ports,
+            seconds=seconds,
+        ) as sender:
             sent = sender.answer(seconds * 4 + START_TIMEOUT_S)
         heard = Reception(**receiver.ask("report"))
     return Run(

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from ..cli.errors import CommandError
+from .calls import CallsResult
 from .limit import WAYS, LimitResult
 from .measure import Run, median_quantiles
 from .prompt_legs import LIMIT_OF, Comparison, PromptLegsResult
@@ -40,15 +41,17 @@ def save(figure: Any, file: Path) -> None:
         ) from None
 
 
-def cost_bars(axes: Any, names: Sequence[str], costs: Sequence[Sequence[float]]) -> None:
-    """Bars of medians, each run a dot, in CPU microseconds a packet."""
+def cost_bars(
+    axes: Any, names: Sequence[str], costs: Sequence[Sequence[float]], what: str = "packet"
+) -> None:
+    """Bars of medians, each run a dot, in CPU microseconds a packet or a call."""
     for place, runs in enumerate(costs):
         middle = median(runs)
         axes.bar(place, middle, width=0.6, color=BARS[place % len(BARS)], alpha=0.8)
         axes.plot([place] * len(runs), runs, "k.", markersize=6)
         axes.annotate(f"{middle:.2f}", (place, middle), xytext=(14, 4), textcoords="offset points")
     axes.set_xticks(range(len(names)), names)
-    axes.set_ylabel("CPU time a packet [µs]")
+    axes.set_ylabel(f"CPU time a {what} [µs]")
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", alpha=0.3)
 
@@ -102,3 +105,25 @@ def plot_prompt_legs(result: PromptLegsResult, file: Path) -> None:
 def comparison_sides(comparison: Comparison) -> tuple[list[Run], list[Run]]:
     """The engine's runs and the bare loop's."""
     return comparison.engine, comparison.limit
+
+
+def plot_calls(result: CallsResult, file: Path) -> None:
+    """Cost of a call and its set-up time, without and with a prompt. Raises CommandError."""
+    figure, (costs, setups) = new_figure(11, 2)
+    names = ["no prompt", f"prompt of {result.prompt_s:g} s"]
+    sides = [result.plain, result.prompted]
+    cost_bars(costs, names, [[run.cpu_us_per_call for run in runs] for runs in sides], "call")
+    load = result.load
+    costs.set_title(f"CPU time of the engine, {load.rate_per_s:g} calls/s, {result.seconds:g} s")
+    quantiles = ("p50", "p95", "p99", "max")
+    for name, runs, color in zip(names, sides, BARS, strict=False):
+        values = [median(run.caller["setup_ms"].get(q, 0.0) for run in runs) for q in quantiles]
+        setups.plot(values, "-o", color=color, label=name)
+    setups.set_xticks(range(len(quantiles)), quantiles)
+    setups.set_ylabel("INVITE to 200 [ms]")
+    setups.set_yscale("log")
+    setups.yaxis.set_major_formatter("{x:g}")
+    setups.grid(alpha=0.3, which="both")
+    setups.legend()
+    setups.set_title("Set-up time, seen by the caller")
+    save(figure, file)

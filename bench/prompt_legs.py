@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from ..cli.errors import STATUS_FAILED, CommandError
-from .child import Child
+from .child import start_child
 from .limit import SOCKETS, START_TIMEOUT_S, Progress, open_receiver, run_loop
 from .measure import Reception, Run, allow_files, machine, median_of, median_quantiles
 
@@ -27,8 +27,9 @@ def run_engine(backend: str, legs: int, seconds: float) -> Run:
     """One run of the engine: open the legs, let them warm up, measure. Raises CommandError."""
     with open_receiver(legs) as receiver:
         ports = receiver.answer()["ports"]
-        arguments = {"backend": backend, "legs": legs, "ports": ports}
-        with Child("ringwheel.bench.engine_process", arguments) as engine:
+        with start_child(
+            "ringwheel.bench.engine_process", backend=backend, legs=legs, ports=ports
+        ) as engine:
             opened = engine.answer(START_TIMEOUT_S)["legs"]
             if opened != legs:
                 raise CommandError(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
+from .calls import CallsResult
 from .limit import WAYS, LimitResult, Progress
 from .prompt_legs import PromptLegsResult
 
@@ -96,3 +97,31 @@ def show_prompt_legs(result: PromptLegsResult) -> None:
         print(
             "(*) the bare loop itself ran late: the kernel alone needs more than a core for these"
         )
+
+
+def show_calls(result: CallsResult) -> None:
+    """The table of `bench calls`."""
+    rows = []
+    for name, runs in (
+        ("no prompt", result.plain),
+        (f"prompt of {result.prompt_s:g} s", result.prompted),
+    ):
+        rows.append(
+            (
+                name,
+                sum(run.caller["calls"] for run in runs),
+                sum(run.caller["failed"] for run in runs),
+                f"{result.cost_us(runs):.0f}",
+                max(run.caller["setup_ms"].get("p99", 0.0) for run in runs),
+                sum(run.caller["lost"] for run in runs),
+            )
+        )
+    load = result.load
+    show_table(
+        f"Calls: {load.rate_per_s:g} a second, held {load.hold_s:g} s, for {result.seconds:g} s",
+        ("calls", "placed", "failed", "CPU us", "set-up ms", "lost"),
+        rows,
+        "CPU time of the engine's process a call: median of the runs. Set-up: p99 of the worst "
+        f"run. Memory of a call at rest: {result.idle_bytes_per_call / 1024:.1f} KiB, "
+        f"over {result.idle_calls} calls.",
+    )
