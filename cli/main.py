@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from .. import __version__
+from ..bench import commands as bench
 from . import doctor, prompt, serve
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(prompt.app, name="prompt")
+app.add_typer(bench.app, name="bench")
 app.command(
     "serve",
     epilog=examples(

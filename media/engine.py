@@ -19,11 +19,10 @@ from .prompt import PromptLibrary
 from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
-from .sip.edge import Flow
 from .sip.events import EndCause
-from .sip.message import Request, Response, SipParseError
+from .sip.message import Response
 from .sip.session import SipCall
-from .sip.transport import Listener, LoopTimers, SipEndpoint, bracketed
+from .sip.transport import SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
 
@@ -34,9 +33,6 @@ Silence = Literal["stop", "send"]
 
 RESERVED_FILES = 256
 """File descriptors kept for everything that is not an RTP socket."""
-
-PROBE_HOST = {4: "192.0.2.1", 6: "2001:db8::1"}
-"""Addresses to ask the routing table about; nothing is sent there (RFC 5737, RFC 3849)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +83,9 @@ class Engine:
             raise ValueError(f"RTP ports {first}-{last}: use a range within 1024-65535")
         if shards < 1 or (max_calls is not None and max_calls < 1):
             raise ValueError("an engine needs at least one shard and one call")
-        self._listeners = [Listener.parse(text) for text in sip]
-        if not self._listeners:
+        if not sip:
             raise ValueError("an engine needs at least one listener")
+        self._sip = tuple(sip)
         self._codecs = codecs_by_name(codecs)
         self._rtp_ports = rtp_ports
         self._advertise = advertise
@@ -107,24 +103,27 @@ class Engine:
     # Life
 
     async def __aenter__(self) -> Engine:
-        self._timers = LoopTimers()
-        self._endpoint = SipEndpoint(self._listeners, self._on_message, self._on_error)
+        self._endpoint = SipEndpoint(self._sip, self._advertise)
         try:
             self._pool = ShardPool(
                 shards=self._shards,
                 max_legs=self.max_calls + RESERVED_FILES,
                 rtp_ports=self._rtp_ports,
                 rtp_sockets=self._rtp_sockets,
-                bind_host=self._listeners[0].host,
+                bind_host=self._endpoint.listeners[0].host,
                 send_silence=self._send_silence,
             )
         except BaseException:
             self._endpoint.close()
             raise
+        self._bind_hosts = [listener.host for listener in self._endpoint.listeners]
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._stopped = asyncio.Event()
-        self._agent = UserAgent(self._endpoint.send, self._timers, self._agent_config(), self)
+        self._agent = UserAgent(
+            self._endpoint.send, self._endpoint.timers, self._agent_config(), self
+        )
+        self._endpoint.start(self._agent)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
         return self
 
@@ -136,29 +135,18 @@ class Engine:
     ) -> None:
         self._stopped.set()
         self._agent.shutdown()
-        self._timers.close()
         self._endpoint.close()
         await self._pool.close()
         self.prompts.close()
 
     def _agent_config(self) -> UserAgentConfig:
         limits = Limits(max_calls=self.max_calls, requests_per_s=self._per_source_rate)
-        return UserAgentConfig(addresses=tuple(self.addresses), limits=limits)
+        return UserAgentConfig(addresses=self.addresses, limits=limits)
 
     @property
-    def addresses(self) -> list[str]:
+    def addresses(self) -> tuple[str, ...]:
         """``host:port`` of each listener, as peers reach it."""
-        return [
-            f"{bracketed(self._contact_host(opened.host))}:{opened.port}"
-            for opened in self._endpoint.sockets
-        ]
-
-    def _contact_host(self, bind_host: str) -> str:
-        probe = PROBE_HOST[6 if ":" in bind_host else 4]
-        try:
-            return self._advertise or announced_host(bind_host, probe)
-        except OSError:
-            return bind_host  # no network: whoever calls us is on this machine
+        return self._endpoint.addresses
 
     # Serving
 
@@ -206,7 +194,8 @@ class Engine:
             calls_up=len(self._calls),
             calls_limit=self.max_calls,
             draining=self._agent.admission.draining,
-            sip={count.name.lower(): counters[count] for count in Count},
+            sip={count.name.lower(): counters[count] for count in Count}
+            | self._endpoint.counts.as_dict(),
             media=self._pool.counters(),
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
@@ -214,7 +203,7 @@ class Engine:
 
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
-        bind_host = self._endpoint.sockets[sip.flow.listener].host
+        bind_host = self._bind_hosts[sip.flow.listener]
         key = sip.flow.listener, sip.flow.remote_host
         host = self._advertise or self._announced.get(key)
         if host is None:
@@ -234,12 +223,6 @@ class Engine:
             await call.hangup()
 
     # What the SIP layers tell
-
-    def _on_message(self, message: Request | Response, flow: Flow) -> None:
-        self._agent.receive(message, flow)
-
-    def _on_error(self, error: SipParseError, flow: Flow) -> None:
-        self._agent.receive_error(error, flow)
 
     def on_invite(self, call: SipCall) -> None:
         """A call came in."""

@@ -8,10 +8,9 @@ import structlog
 
 from .counters import Count, Counters
 from .edge import Timers
+from .logs import LogGate
 
 log = structlog.get_logger(__name__)
-
-_LOG_INTERVAL_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Admission:
         self._counters = counters
         # Per source: thousandths of requests left, and when that was; least recently seen first.
         self._buckets: dict[str, tuple[float, int]] = {}
-        self._logged: dict[Count, tuple[int, int]] = {}
+        self._gate = LogGate()
 
     def no_call(self) -> Refusal | None:
         """Why a call would not be let in now, its source aside; None if it would."""
@@ -94,12 +93,9 @@ class Admission:
     def note(self, refusal: Refusal, host: str) -> None:
         """Count a refusal, and log it: at most one line a second for each reason."""
         self._counters.add(refusal.count)
-        now_ms = self._timers.now_ms
-        since_ms, unlogged = self._logged.get(refusal.count, (now_ms - _LOG_INTERVAL_MS, 0))
-        if now_ms - since_ms < _LOG_INTERVAL_MS:
-            self._logged[refusal.count] = (since_ms, unlogged + 1)
+        unlogged = self._gate.passes(refusal.count, self._timers.now_ms)
+        if unlogged is None:
             return
-        self._logged[refusal.count] = (now_ms, 0)
         log.warning(
             "sip request refused",
             reason=refusal.count.name.lower(),

@@ -1,274 +1,375 @@
-"""The asyncio edge of SIP: sockets, the clock, and one wake-up a tick for protocol timers.
-
-Works on uvloop and on plain asyncio: all it asks of the loop is ``add_reader``, ``add_writer`` and
-``call_at``.
-"""
+"""The asyncio edge of SIP: UDP sockets in batches, and a clock for the timer wheel."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import socket
-import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol
 
 import structlog
 
 from .._core import DatagramReader, Timer, TimerWheel
 from .edge import Flow
+from .fields import format_host_port
+from .logs import LogGate
 from .message import Request, Response, SipParseError, parse
 
 log = structlog.get_logger(__name__)
 
-DATAGRAMS_PER_WAKE_UP = 64
-QUEUED_DATAGRAMS = 1_000
-SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
-DEFAULT_PORT = 5060
+BATCH = 64
+RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
+SEND_QUEUE_DATAGRAMS = 4_096
+KNOWN_PEERS = 4_096
+UNSPECIFIED = frozenset({"0.0.0.0", "::"})
+
+_CAUSES = {
+    errno.EADDRINUSE: "the port is in use; stop its holder (`ss -ulpn` names it) or take another",
+    errno.EADDRNOTAVAIL: "the address is not this machine's; take one that `ip address` lists",
+    errno.EACCES: "no permission for this port; take one from 1024 up",
+    errno.EAFNOSUPPORT: "this machine has no IPv6; take an IPv4 address",
+}
 
 
 class ListenError(Exception):
-    """A listener cannot be opened; one line that names cause and remedy."""
+    """A listener cannot be opened; the message is one line that names cause and remedy."""
+
+
+class MessageTaker(Protocol):
+    """Who takes the messages (`UserAgent`)."""
+
+    def receive(self, message: Request | Response, flow: Flow) -> None: ...
+
+    def receive_error(self, error: SipParseError, flow: Flow) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where to listen: a numeric address and a port (0: any)."""
+    """Where to listen: ``host`` numeric and without brackets; port 0 lets the system choose."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> Listener:
-        """Read ``udp:HOST[:PORT]``; IPv6 in brackets. Raises :class:`ListenError`."""
-        scheme, _, place = text.partition(":")
-        if scheme.lower() != "udp" or not place:
-            raise ListenError(f"{text!r} is no listener. Write it as udp:127.0.0.1:5060")
-        host, port_text = _split_port(place)
+        """Read ``udp:HOST:PORT`` or ``udp:[v6]:PORT``. ListenError: anything else."""
+        transport, _, address = text.partition(":")
+        host, colon, port = address.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        if transport.lower() != "udp" or not colon or (":" in host and not bracketed):
+            raise ListenError(f"{text}: write it as udp:HOST:PORT or udp:[V6]:PORT")
+        if not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+            raise ListenError(f"{text}: {port or 'nothing'} is no port; take 1 to 65535")
+        listener = cls(host.strip("[]"), int(port))
         try:
-            ipaddress.ip_address(host)
-            port = int(port_text or DEFAULT_PORT)
-        except ValueError:
-            raise ListenError(
-                f"{text!r} has no numeric address and port. Write it as udp:192.0.2.1:5060 or "
-                "udp:[2001:db8::1]:5060"
-            ) from None
-        if not 0 <= port <= 65535:
-            raise ListenError(f"{text!r}: there is no port {port}. Use 1 to 65535")
-        return cls(host, port)
+            socket.inet_pton(listener.family, listener.host)
+        except (OSError, ValueError):
+            raise ListenError(f"{text}: {host} is no numeric address; write one") from None
+        return listener
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """AF_INET or AF_INET6."""
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+
+    def __str__(self) -> str:
+        return f"udp:{format_host_port(self.host, self.port)}"
 
 
-def _split_port(place: str) -> tuple[str, str]:
-    if place.startswith("["):
-        host, _, port = place[1:].partition("]")
-        return host, port.removeprefix(":")
-    host, _, port = place.partition(":")
-    return host, port
+@dataclass(slots=True)
+class TransportCounts:
+    """What happened at the edge since the start."""
+
+    datagrams_received: int = 0
+    datagrams_sent: int = 0
+    sends_queued: int = 0
+    sends_dropped: int = 0
+    send_errors: int = 0
+    receive_errors: int = 0
+    parse_errors: int = 0
+    failures: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """Every counter by its name."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
-def bracketed(host: str) -> str:
-    """A numeric host as it stands in a URI: IPv6 in brackets."""
-    return f"[{host}]" if ":" in host else host
+class WheelClock:
+    """`Timers` over a C wheel, driven by one timer of the event loop, at most one a tick."""
 
-
-class UdpSocket:
-    """One bound UDP socket. What cannot be sent at once waits in a bounded queue."""
-
-    def __init__(
-        self,
-        listener: Listener,
-        reader: DatagramReader,
-        on_datagram: Callable[[bytes, str, int], None],
-    ) -> None:
-        """Raises :class:`ListenError`."""
-        self._reader = reader
-        self._on_datagram = on_datagram
-        self._loop = asyncio.get_running_loop()
-        self._queue: deque[tuple[bytes, tuple[str, int]]] = deque()
-        self._socket = _bind(listener)
-        self.dropped = 0
-        self.host, self.port = self._socket.getsockname()[:2]
-        self._loop.add_reader(self._socket, self._read)
-
-    def _read(self) -> None:
-        for data, host, port in self._reader.receive_batch(
-            self._socket.fileno(), DATAGRAMS_PER_WAKE_UP
-        ):
-            self._on_datagram(data, host, port)
-
-    def send(self, data: bytes, host: str, port: int) -> None:
-        """Send, or queue, or count a datagram that cannot be sent."""
-        if self._queue:
-            self._enqueue(data, (host, port))
-            return
-        try:
-            self._socket.sendto(data, (host, port))
-        except BlockingIOError:
-            self._enqueue(data, (host, port))
-        except (OSError, UnicodeError) as error:
-            self._drop(host, error)
-
-    def _enqueue(self, data: bytes, address: tuple[str, int]) -> None:
-        if len(self._queue) >= QUEUED_DATAGRAMS:
-            self._drop(address[0], OSError(errno.ENOBUFS, "the send queue is full"))
-            return
-        if not self._queue:
-            self._loop.add_writer(self._socket, self._write)
-        self._queue.append((data, address))
-
-    def _write(self) -> None:
-        while self._queue:
-            data, address = self._queue[0]
-            try:
-                self._socket.sendto(data, address)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._drop(address[0], error)
-            self._queue.popleft()
-        self._loop.remove_writer(self._socket)
-
-    def _drop(self, host: str, error: Exception) -> None:
-        self.dropped += 1
-        if self.dropped & (self.dropped - 1) == 0:  # at 1, 2, 4, 8 ...: a flood fills no log
-            log.warning("SIP not sent", peer=host, cause=str(error), so_far=self.dropped)
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._loop.remove_reader(self._socket)
-        if self._queue:
-            self._loop.remove_writer(self._socket)
-        self._socket.close()
-
-
-def _bind(listener: Listener) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    try:
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            bound.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((listener.host, listener.port))
-    except OSError as error:
-        bound.close()
-        raise ListenError(_why(listener, error)) from error
-    return bound
-
-
-def _why(listener: Listener, error: OSError) -> str:
-    place = f"udp:{bracketed(listener.host)}:{listener.port}"
-    remedies = {
-        errno.EADDRINUSE: f"another program listens there; end it or choose another port "
-        f"(see `ss -ulpn sport = {listener.port}`)",
-        errno.EADDRNOTAVAIL: "this machine does not have that address; see `ip address`",
-        errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one",
-    }
-    remedy = remedies.get(error.errno or 0, error.strerror or "unknown error")
-    return f"cannot listen on {place}: {remedy}"
-
-
-class LoopTimers:
-    """A :class:`TimerWheel` on the clock of a loop: one wake-up, at the wheel's next tick."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._wheel = TimerWheel(_monotonic_ms())
-        self._wake_up: asyncio.TimerHandle | None = None
-        self._wake_up_ms = 0
+    def __init__(self, failed: Callable[[str], None]) -> None:
+        """``failed`` is told in an ``except`` block that a callback raised."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failed = failed
+        self._wheel = TimerWheel(0)
+        self._handle: asyncio.TimerHandle | None = None
+        self._wake_ms = 0
 
     @property
     def now_ms(self) -> int:
-        """The present; the wheel itself stands still while nothing is due."""
-        return _monotonic_ms()
+        """The event loop's clock in milliseconds; what the wheel shows before the start."""
+        return self._wheel.now_ms if self._loop is None else int(self._loop.time() * 1_000)
 
     def __len__(self) -> int:
         return len(self._wheel)
 
-    def arm(self, delay_ms: int, callback: Callable[[], object]) -> Timer:
-        """Call ``callback`` after ``delay_ms``."""
-        behind_ms = _monotonic_ms() - self._wheel.now_ms
-        timer = self._wheel.arm(delay_ms + behind_ms, callback)
+    def start(self) -> None:
+        """Run on the running event loop from now on."""
+        self._loop = asyncio.get_running_loop()
+        self._wheel.advance(self.now_ms)
         self._schedule()
+
+    def stop(self) -> None:
+        """Drop every timer."""
+        self._wheel.clear()
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._loop = None
+
+    def arm(self, delay_ms: int, callback: Callable[[], object]) -> Timer:
+        """See `Timers`. The wheel shows the time of its last wake-up, so the delay is extended."""
+        now_ms = self.now_ms
+        timer = self._wheel.arm(delay_ms + now_ms - self._wheel.now_ms, callback)
+        if self._loop is not None and (self._handle is None or now_ms + delay_ms < self._wake_ms):
+            self._wake_at(self._loop, now_ms + max(1, delay_ms))
         return timer
+
+    def _wake_at(self, loop: asyncio.AbstractEventLoop, time_ms: int) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._wake_ms = time_ms
+        self._handle = loop.call_at(time_ms / 1_000, self._wake)
 
     def _schedule(self) -> None:
         next_ms = self._wheel.next_ms()
-        if next_ms is None or (self._wake_up is not None and self._wake_up_ms <= next_ms):
-            return
-        if self._wake_up is not None:
-            self._wake_up.cancel()
-        delay_ms = max(next_ms - _monotonic_ms(), 0)
-        self._wake_up_ms = next_ms
-        self._wake_up = self._loop.call_later(delay_ms / 1000, self._advance)
+        if next_ms is not None and self._loop is not None:
+            self._wake_at(self._loop, max(next_ms, self._wheel.now_ms + 1))
 
-    def _advance(self) -> None:
-        self._wake_up = None
-        self._wheel.advance(_monotonic_ms())
+    def _wake(self) -> None:
+        self._handle = None
+        try:
+            # A loop may wake up to its clock's resolution early: never before the tick asked for.
+            self._wheel.advance(max(self.now_ms, self._wake_ms))
+        except Exception:  # noqa: BLE001 - one bad callback must not stop all timers
+            self._failed("timer")
         self._schedule()
 
+
+class UdpTransport:
+    """One bound UDP socket, its peers' flows, and what waits to be sent."""
+
+    def __init__(self, listener: Listener, index: int, counts: TransportCounts) -> None:
+        """Binds. ListenError: it cannot be done."""
+        self.listener = listener
+        self.socket = open_socket(listener)
+        self._index = index
+        self._counts = counts
+        self._flows: dict[tuple[str, int], Flow] = {}
+        self._waiting: deque[tuple[bytes, tuple[str, int]]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it is bound to."""
+        port = self.socket.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+    def start(self, on_readable: Callable[[UdpTransport], None]) -> None:
+        """Call ``on_readable(self)`` from the running loop while datagrams wait."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self.socket, on_readable, self)
+
     def close(self) -> None:
-        """Forget every timer."""
-        if self._wake_up is not None:
-            self._wake_up.cancel()
-        self._wheel.clear()
+        """Stop and close; what waits to be sent is dropped and counted."""
+        if self._loop is not None:
+            self._loop.remove_reader(self.socket)
+            self._loop.remove_writer(self.socket)
+        self._counts.sends_dropped += len(self._waiting)
+        self._waiting.clear()
+        self.socket.close()
 
+    def flow(self, host: str, port: int) -> Flow:
+        """The flow to a peer: one object for each, for as long as the table has room."""
+        key = (host, port)
+        known = self._flows.get(key)
+        if known is None:
+            if len(self._flows) >= KNOWN_PEERS:
+                self._flows.clear()
+            known = self._flows[key] = Flow(host, port, self._index)
+        return known
 
-def _monotonic_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
+    def send(self, data: bytes, address: tuple[str, int]) -> None:
+        """Send now, or when the socket has room; beyond the queue's bound it is dropped."""
+        if self._waiting or not self._try(data, address):
+            self._queue(data, address)
+
+    def _queue(self, data: bytes, address: tuple[str, int]) -> None:
+        if len(self._waiting) >= SEND_QUEUE_DATAGRAMS or self._loop is None:
+            self._counts.sends_dropped += 1
+            return
+        if not self._waiting:
+            self._loop.add_writer(self.socket, self._on_writable)
+        self._waiting.append((data, address))
+        self._counts.sends_queued += 1
+
+    def _on_writable(self) -> None:
+        while self._waiting and self._try(*self._waiting[0]):
+            self._waiting.popleft()
+        if not self._waiting and self._loop is not None:
+            self._loop.remove_writer(self.socket)
+
+    def _try(self, data: bytes, address: tuple[str, int]) -> bool:
+        """False if the socket has no room; errors are counted and end the attempt."""
+        try:
+            self.socket.sendto(data, address)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except (OSError, OverflowError, ValueError):
+            self._counts.send_errors += 1
+        else:
+            self._counts.datagrams_sent += 1
+        return True
 
 
 class SipEndpoint:
-    """All listeners of an engine: datagrams in as messages, messages out as datagrams."""
+    """The listeners of a user agent, its `Sender` and its `Timers`.
 
-    def __init__(
-        self,
-        listeners: list[Listener],
-        on_message: Callable[[Request | Response, Flow], None],
-        on_error: Callable[[SipParseError, Flow], None],
-    ) -> None:
-        """Raises :class:`ListenError`; then nothing stays open."""
-        self._on_message = on_message
-        self._on_error = on_error
-        self.failures = 0
-        self.sockets: list[UdpSocket] = []
-        reader = DatagramReader(DATAGRAMS_PER_WAKE_UP)
+    Open it, make the `UserAgent` with `send`, `timers` and `addresses`, then `start` it with the
+    agent on the running event loop (uvloop or asyncio's own).
+    """
+
+    def __init__(self, listeners: Sequence[str], advertise: str | None = None) -> None:
+        """Bind every listener. ``advertise`` is the numeric address that peers reach us by, where
+        it is not the bound one. ListenError: one cannot be bound; then none is."""
+        self.counts = TransportCounts()
+        self.timers = WheelClock(self._failed)
+        self._advertise = advertise
+        self._reader = DatagramReader(BATCH)
+        self._gate = LogGate()
+        self._taker: MessageTaker | None = None
+        self._transports: list[UdpTransport] = []
         try:
-            for index, listener in enumerate(listeners):
-                self.sockets.append(UdpSocket(listener, reader, self._receiver(index)))
+            for index, text in enumerate(listeners):
+                transport = UdpTransport(Listener.parse(text), index, self.counts)
+                self._transports.append(transport)
         except ListenError:
             self.close()
             raise
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """``host:port`` of each listener as peers should write it, for `UserAgentConfig`."""
+        return tuple(
+            format_host_port(self._advertise or reachable_host(t.listener), t.port)
+            for t in self._transports
+        )
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """What is listened on, in the order of `Flow.listener`."""
+        return tuple(transport.listener for transport in self._transports)
+
+    def start(self, taker: MessageTaker) -> None:
+        """Take messages from now on, on the running event loop."""
+        self._taker = taker
+        self.timers.start()
+        for transport in self._transports:
+            transport.start(self._on_readable)
+
+    def close(self) -> None:
+        """Close the sockets and drop the timers. Shut the user agent down first."""
+        self._taker = None
+        for transport in self._transports:
+            transport.close()
+        self._transports.clear()
+        self.timers.stop()
+
+    def flow(self, host: str, port: int, listener: int = 0) -> Flow:
+        """The flow to a peer by way of one of the listeners, for `UserAgent.dial`."""
+        return self._transports[listener].flow(host, port)
+
     def send(self, data: bytes, flow: Flow) -> None:
-        """Put a message on the wire; never raises."""
-        self.sockets[flow.listener].send(data, flow.remote_host, flow.remote_port)
+        """See `Sender`."""
+        if flow.listener < len(self._transports):
+            self._transports[flow.listener].send(data, (flow.remote_host, flow.remote_port))
+        else:
+            self.counts.sends_dropped += 1
 
-    def _receiver(self, listener: int) -> Callable[[bytes, str, int], None]:
-        def receive(data: bytes, host: str, port: int) -> None:
-            self._receive(data, Flow(host, port, listener))
+    def _on_readable(self, transport: UdpTransport) -> None:
+        try:
+            batch = self._reader.receive_batch(transport.socket.fileno(), BATCH)
+        except OSError:
+            self.counts.receive_errors += 1
+            return
+        self.counts.datagrams_received += len(batch)
+        for data, host, port in batch:
+            try:
+                self._take(data, transport.flow(host, port))
+            except Exception:  # noqa: BLE001 - one message must not cost the others
+                self._failed("message")
 
-        return receive
-
-    def _receive(self, data: bytes, flow: Flow) -> None:
-        # RFC 5626 section 4.4.1: CRLFs alone keep a binding alive.
-        if not data.strip(b"\r\n\0 "):
+    def _take(self, data: bytes, flow: Flow) -> None:
+        taker = self._taker
+        if taker is None:
             return
         try:
             message = parse(data)
         except SipParseError as error:
-            self._on_error(error, flow)
-            return
-        try:
-            self._on_message(message, flow)
-        except Exception:
-            self.failures += 1
-            log.exception("SIP message failed", peer=flow.remote_host)
+            self._note_unreadable(error, flow)
+            taker.receive_error(error, flow)
+        else:
+            taker.receive(message, flow)
 
-    def close(self) -> None:
-        """Stop listening."""
-        for opened in self.sockets:
-            opened.close()
-        self.sockets.clear()
+    def _note_unreadable(self, error: SipParseError, flow: Flow) -> None:
+        self.counts.parse_errors += 1
+        unlogged = self._gate.passes(error.reason, self.timers.now_ms)
+        if unlogged is not None:
+            log.info(
+                "sip message unreadable",
+                reason=str(error),
+                source=flow.remote_host,
+                not_logged=unlogged,
+            )
+
+    def _failed(self, where: str) -> None:
+        self.counts.failures += 1
+        log.exception("sip edge failed", where=where)
+
+
+def open_socket(listener: Listener) -> socket.socket:
+    """A bound, non-blocking UDP socket with a large receive buffer. ListenError: cannot be had."""
+    try:
+        udp = socket.socket(listener.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        raise ListenError(f"{listener}: {_cause(error)}") from error
+    try:
+        if listener.family == socket.AF_INET6:
+            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        udp.bind((listener.host, listener.port))
+    except OSError as error:
+        udp.close()
+        raise ListenError(f"{listener}: {_cause(error)}") from error
+    return udp
+
+
+def reachable_host(listener: Listener) -> str:
+    """The bound address; for 0.0.0.0 and ``::`` the one that leads to the default route."""
+    if listener.host not in UNSPECIFIED:
+        return listener.host
+    v6 = listener.family == socket.AF_INET6
+    # Connecting a UDP socket sends nothing; the addresses are for documentation (RFC 5737, 3849).
+    with socket.socket(listener.family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("2001:db8::1" if v6 else "192.0.2.1", 9))
+        except OSError:
+            return "::1" if v6 else "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+def _cause(error: OSError) -> str:
+    return _CAUSES.get(error.errno or 0, f"{error.strerror}; take another address or port")

@@ -3,6 +3,9 @@
 Nothing sleeps: the C timer wheel is advanced from deadline to deadline.
 """
 
+import heapq
+import itertools
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,6 +54,8 @@ class Net:
         self.inboxes: dict[str, list[Packet]] = {}
         self.link: Callable[[Packet], list[int]] = deliver_all
         self.transport = transport
+        self._in_flight: list[tuple[int, int, Packet, bytes]] = []
+        self._count = itertools.count()
 
     def agent(self, host: str, handler: object, **options: object) -> UserAgent:
         """A user agent at ``host``, port 5060."""
@@ -77,9 +82,12 @@ class Net:
         packet = Packet(self.wheel.now_ms, source, target, parse(data))
         self.packets.append(packet)
         for delay_ms in self.link(packet):
-            self.wheel.arm(delay_ms, lambda: self._arrive(packet, data))
+            # The count keeps packets that arrive together in the order of their sending.
+            arrival = (self.wheel.now_ms + delay_ms, next(self._count), packet, data)
+            heapq.heappush(self._in_flight, arrival)
 
-    def _arrive(self, packet: Packet, data: bytes) -> None:
+    def _arrive(self) -> None:
+        _, _, packet, data = heapq.heappop(self._in_flight)
         if packet.target in self.agents:
             self.receive(packet.target, packet.source, data)
         else:
@@ -98,9 +106,18 @@ class Net:
     def run(self, duration_ms: int) -> None:
         """Let virtual time pass, from deadline to deadline."""
         end_ms = self.wheel.now_ms + duration_ms
-        while (next_ms := self.wheel.next_ms()) is not None and next_ms <= end_ms:
-            self.wheel.advance(max(next_ms, self.wheel.now_ms + 1))
+        while (next_ms := self._next_ms()) <= end_ms:
+            self.wheel.advance(next_ms)
+            while self._in_flight and self._in_flight[0][0] <= self.wheel.now_ms:
+                self._arrive()
         self.wheel.advance(end_ms)
+
+    def _next_ms(self) -> float:
+        timer_ms = self.wheel.next_ms()
+        arrival_ms = self._in_flight[0][0] if self._in_flight else math.inf
+        return min(
+            arrival_ms, math.inf if timer_ms is None else max(timer_ms, self.wheel.now_ms + 1)
+        )
 
     def sent(self, name: str, source: str | None = None) -> list[Packet]:
         """Packets of that name, in order."""
@@ -119,7 +136,7 @@ class Net:
         for agent in self.agents.values():
             left = (agent.calls, agent.dialogs, len(agent.transactions), agent.admission.calls)
             assert left == (0, 0, 0, 0)
-        assert len(self.wheel) == 0
+        assert (len(self.wheel), self._in_flight) == (0, [])
 
 
 @dataclass

@@ -1,0 +1,110 @@
+"""Requests that a user agent cannot serve (RFC 3261 8.2, 11, 12.2.2)."""
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("start", "lines", "status", "header", "counter"),
+    [
+        ("REGISTER sip:u@ua", [], 405, ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS"), "method"),
+        ("FLY sip:u@ua", [], 405, ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS"), "method"),
+        ("BYE sip:u@ua", [], 481, None, "no_dialog"),
+        ("OPTIONS tel:+123", [], 416, None, "uri_scheme"),
+        ("OPTIONS sips:u@ua", [], 416, None, "uri_scheme"),
+        ("OPTIONS sip:u@ua", ["Require: a, b"], 420, ("Unsupported", "a, b"), "extension"),
+        ("INVITE sip:u@ua", ["Content-Type: text/plain"], 415, ("Accept", "application/sdp"),
+         "media_type"),
+        ("INVITE sip:u@ua", ["Content-Type: application/sdp", "Content-Encoding: gzip"], 415,
+         ("Accept-Encoding", "identity"), "media_type"),
+        ("INVITE sip:u@ua", ["Accept: text/html"], 488, None, "accept"),
+    ],
+)  # fmt: skip
+def test_rejected(lone, start, lines, status, header, counter):
+    body = b"v=0" if start.startswith("INVITE") else b""
+    lone.send(start, *lines, body=body)
+    assert lone.last.status == status
+    if header:
+        assert lone.last.headers.get(header[0]) == header[1]
+    assert lone.agent.counters.as_dict()[f"rejected_{counter}"] == 1
+    assert lone.handler.events == []
+    lone.net.run(32_000)
+    lone.net.assert_quiet()
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+def test_no_hops_left(lone, method):
+    lone.send(f"{method} sip:u@ua", Max_Forwards="0")
+    assert lone.last.status == 483
+
+
+def test_too_large(lone):
+    lone.send("INVITE sip:u@ua", body=b"v" * 32_769)
+    assert lone.last.status == 513
+    lone.send(
+        "INVITE sip:u@ua", body=b"v" * 32_768, Call_ID="2", Via="SIP/2.0/UDP p;branch=z9hG4bK2"
+    )
+    assert lone.last.status == 200
+    lone.handler.calls[0].hangup()
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/sdp", "text/html, application/SDP;q=0.5", "application/*", "*/*"]
+)
+def test_accept_that_lets_sdp_in(lone, accept):
+    lone.send("INVITE sip:u@ua", f"Accept: {accept}", body=b"v=0")
+    assert lone.last.status == 200
+    lone.handler.calls[0].hangup()
+
+
+def test_options_tells_what_we_can(lone):
+    lone.send("OPTIONS sip:u@ua")
+    headers = lone.last.headers
+    assert headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS"
+    assert headers.get("Accept") == "application/sdp"
+    assert headers.get("Supported") == ""
+
+
+def test_parse_errors_are_answered_without_state(lone):
+    good = b"OPTIONS sip:u@ua SIP/2.0\r\nVia: SIP/2.0/UDP peer:5060;branch=z9hG4bK1;rport\r\n"
+    rest = b"To: <sip:u@ua>\r\nFrom: <sip:p@peer>;tag=1\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n"
+    lone.send_raw(good.replace(b"SIP/2.0\r\nVia", b"SIP/7.0\r\nVia") + rest)
+    assert lone.last.status == 505
+    lone.send_raw(good + rest.replace(b"1 OPTIONS", b"1 INVITE"))
+    assert lone.last.status == 400
+    lone.send_raw(b"\x00\xff garbage")
+    lone.send_raw(b"\r\n\r\n")
+    assert len(lone.out) == 2
+    assert lone.agent.counters.as_dict()["parse_errors"] == 4
+    lone.net.run(10)
+    lone.net.assert_quiet()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [["Record-Route: <sip:proxy"], ["Record-Route: <name:proxy>"], ['Record-Route: "x <sip:p;lr>']],
+)
+def test_an_unreadable_route_gets_400(lone, lines):
+    lone.send("INVITE sip:u@ua", *lines, body=b"v=0")
+    assert lone.last.status == 400
+    assert lone.handler.events == []
+    lone.send("ACK sip:u@ua", To="<sip:u@ua>;tag=1")
+    lone.net.run(32_000)
+    lone.net.assert_quiet()
+
+
+def test_an_unreadable_200_ends_our_call(lone):
+    lone.dial()
+    lone.reply(lone.out[0], 200, "t", "Record-Route: <name:proxy>", body=b"v=0")
+    assert lone.handler.events == [("ended", "error", 502)]
+    lone.net.run(32_000)
+    lone.net.assert_quiet()
+
+
+def test_dial_refuses_what_is_no_uri(lone):
+    for uri in ("", "robot", "sip:", "sip:a b@c", "sip:a@b\r\nEvil: 1"):
+        with pytest.raises(ValueError, match="."):
+            lone.agent.dial(uri, b"v=0", lone.net.flow("10.0.0.9"), from_uri="sip:u@ua")
+    with pytest.raises(ValueError, match="line break"):
+        lone.dial(headers=[("X-Note", "a\r\nEvil: 1")])
+    assert lone.out == []
+    lone.net.assert_quiet()
