@@ -18,6 +18,7 @@ from rich.console import Console
 
 from ..media.call import Call
 from ..media.engine import RESERVED_FILES, Engine
+from ..media.memory import settle_gc
 from ..media.ports import NoRtpPort
 from ..media.prompt import PromptError
 from ..media.sip.transport import ListenError
@@ -132,6 +133,7 @@ async def _serve(config: ServeConfig, log_options: LogOptions) -> None:
     try:
         async with make_engine(config) as engine:
             await engine.load(*config.prompts)
+            settle_gc()
             async with _status(engine, log_options), _drain_on_signal(engine, config.drain_s):
                 # Calls that came while prompts were read got 503: now they are welcome.
                 log.info("serving", prompts=[str(path) for path in config.prompts])
