@@ -5,12 +5,14 @@ Nothing sleeps: the C timer wheel is advanced from deadline to deadline.
 
 import heapq
 import itertools
+import logging
 import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+import structlog
 from ringwheel.media._core import TimerWheel
 from ringwheel.media.sip.edge import Flow
 from ringwheel.media.sip.events import CallStateError, Refuse
@@ -208,7 +210,7 @@ def sip(start: str, *lines: str, body: bytes = b"", **fields: str) -> bytes:
 @pytest.fixture(autouse=True, scope="session")
 def silent():
     """Handlers fail on purpose here, thousands of times: formatting it takes all the time."""
-    structlog.configure(processors=[structlog.testing.LogCapture()])
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
 
