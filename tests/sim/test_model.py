@@ -136,7 +136,9 @@ class Story:
         self.net.run(duration_ms)
 
     def _earlier(self, which):
-        return self.net.packets[which % len(self.net.packets)] if self.net.packets else None
+        """A packet of the past between the two (what a forged Contact drew elsewhere is not)."""
+        between = [p for p in self.net.packets if {p.source, p.target} == set(self.HOSTS)]
+        return between[which % len(between)] if between else None
 
     def do_replay(self, which, back):
         packet = self._earlier(which)
