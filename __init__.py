@@ -1,3 +1,25 @@
 """Ringwheel: a SIP/RTP media engine for telephony robots."""
 
+from .media.call import Call, CallEnded, EndCause, EndedBy, Played
+from .media.engine import Engine, EngineFigures
+from .media.events import LegFigures, PlayOutcome, Quantiles
+from .media.prompt import PromptError
+from .media.sip.transport import ListenError
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Call",
+    "CallEnded",
+    "EndCause",
+    "EndedBy",
+    "Engine",
+    "EngineFigures",
+    "LegFigures",
+    "ListenError",
+    "PlayOutcome",
+    "Played",
+    "PromptError",
+    "Quantiles",
+    "__version__",
+]

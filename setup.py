@@ -13,6 +13,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).parent.resolve()
 MESON_DIR = ROOT / "build" / "meson"
 LIBRARY = MESON_DIR / "libringwheel.a"
+BENCH_LIBRARY = MESON_DIR / "librwbench.a"
 PACKAGES = ["", ".media", ".media.sip", ".cli", ".bench"]
 
 
@@ -35,18 +36,19 @@ class BuildWithMeson(build_ext):
         super().run()
 
 
-def extension(name: str, source: str) -> Extension:
-    """One Cython module over the static library; rebuilt when C, .pyx or .pxi changes."""
+def extension(name: str, source: str, *libraries: Path) -> Extension:
+    """One Cython module over static libraries; rebuilt when C, .pyx or .pxi changes."""
     folder = Path(source).parent
+    archives = [str(library) for library in libraries]
     return Extension(
         name,
         [source],
         include_dirs=["csrc"],
         define_macros=[("_GNU_SOURCE", None)],
-        extra_objects=[str(LIBRARY)],
+        extra_objects=archives,
         libraries=["pthread", "m"],
         depends=[
-            str(LIBRARY),
+            *archives,
             *map(str, folder.glob("binding/*.pxi")),
             *map(str, Path("csrc").glob("*/*.h")),
         ],
@@ -65,7 +67,10 @@ setup(
         "ringwheel.bench": ["*.pyi"],
     },
     ext_modules=cythonize(
-        [extension("ringwheel.media._core", "media/_core.pyx")],
+        [
+            extension("ringwheel.media._core", "media/_core.pyx", LIBRARY),
+            extension("ringwheel.bench._native", "bench/_native.pyx", BENCH_LIBRARY, LIBRARY),
+        ],
         language_level=3,
         compiler_directives={"freethreading_compatible": False},
     ),

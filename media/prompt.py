@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from ._core import Prompt
 from .codec import Codec, Samples
 from .sound import (
     Levels,
@@ -49,15 +50,23 @@ LOADER_THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """A prompt as it goes on the wire. ``samples`` counts them, at the codec's sample rate."""
+    """A prompt as it goes on the wire. ``samples`` counts them, at the codec's sample rate.
+
+    ``native`` is what legs play; it holds the payload.
+    """
 
     codec: Codec
-    payload: bytes = field(repr=False)
+    native: Prompt = field(repr=False)
     samples: int
     duration_ms: float
     path: str
     peak_dbfs: float
     rms_dbfs: float
+
+    @property
+    def payload(self) -> bytes:
+        """A copy of the payload bytes."""
+        return bytes(self.native)
 
 
 def encode_sound(sound: Sound, codec: Codec) -> EncodedPrompt:
@@ -70,7 +79,7 @@ def encode_sound(sound: Sound, codec: Codec) -> EncodedPrompt:
     levels = measure_levels(samples)
     return EncodedPrompt(
         codec,
-        payload,
+        Prompt(payload),
         len(samples),
         len(samples) * 1000 / codec.sample_rate_hz,
         sound.path,
@@ -195,10 +204,10 @@ class PromptLibrary:
             loading.set_exception(outcome)
 
     def _keep(self, key: _Key, prompt: EncodedPrompt) -> None:
-        if len(prompt.payload) > self.max_bytes:
+        if len(prompt.native) > self.max_bytes:
             return
         self._prompts[key] = prompt
-        self._held_bytes += len(prompt.payload)
+        self._held_bytes += len(prompt.native)
         while self._held_bytes > self.max_bytes:
             _, oldest = self._prompts.popitem(last=False)
-            self._held_bytes -= len(oldest.payload)
+            self._held_bytes -= len(oldest.native)

@@ -246,7 +246,8 @@ def _mono_block(path: StrPath, block: npt.NDArray[Any]) -> Samples:
 
 def to_int16(values: npt.NDArray[np.floating[Any]]) -> Samples:
     """Values on the 16-bit scale, rounded and saturated (never wrapped)."""
-    return np.clip(np.rint(values), -32768, 32767).astype(np.int16)
+    samples: Samples = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
+    return samples
 
 
 # What programs write as the size of a stream that they cannot seek in: sox, and ffmpeg.

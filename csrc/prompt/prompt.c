@@ -32,6 +32,10 @@ size_t rw_prompt_bytes(const rw_prompt *prompt) {
     return prompt->bytes;
 }
 
+const uint8_t *rw_prompt_payload(const rw_prompt *prompt) {
+    return prompt->payload;
+}
+
 /* Moves the cursor over prompts that have been read to their end, or are empty. */
 static void settle(rw_playlist *playlist) {
     while (playlist->index < playlist->count &&

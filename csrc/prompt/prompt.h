@@ -21,6 +21,8 @@ rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes);
 rw_prompt *rw_prompt_retain(rw_prompt *prompt);
 void rw_prompt_release(rw_prompt *prompt);
 size_t rw_prompt_bytes(const rw_prompt *prompt);
+/* The payload, good as long as the prompt. */
+const uint8_t *rw_prompt_payload(const rw_prompt *prompt);
 
 /* How playing a list came to its end. */
 typedef enum rw_play_outcome {

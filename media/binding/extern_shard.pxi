@@ -17,6 +17,7 @@ cdef extern from "prompt/prompt.h" nogil:
     rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes)
     void rw_prompt_release(rw_prompt *prompt)
     size_t rw_prompt_bytes(const rw_prompt *prompt)
+    const uint8_t *rw_prompt_payload(const rw_prompt *prompt)
     rw_playlist *rw_playlist_create(uint64_t play_id, rw_prompt **prompts, size_t count, bint loop)
     void rw_playlist_destroy(rw_playlist *playlist)
 

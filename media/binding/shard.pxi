@@ -70,6 +70,9 @@ cdef class Prompt:
     def __len__(self) -> int:
         return rw_prompt_bytes(self.prompt)
 
+    def __bytes__(self) -> bytes:
+        return rw_prompt_payload(self.prompt)[:rw_prompt_bytes(self.prompt)]
+
 
 cdef class Shard:
     """One media thread with its timer wheel and legs. See ``csrc/shard/shard.h``.

@@ -1,1 +1,1 @@
-"""SIP: messages, transactions, dialogs, user agent; sans-I/O, bytes and time in, bytes and events out."""
+"""SIP, sans-I/O: messages, transactions, dialogs, user agent; bytes and time in, events out."""

@@ -22,7 +22,7 @@ class Flow:
 
 
 class Sender(Protocol):
-    """The transport edge: puts one message on the wire, or counts why it could not. Never raises."""
+    """Puts one message on the wire, or counts why it could not. Never raises."""
 
     def __call__(self, data: bytes, flow: Flow) -> None: ...
 

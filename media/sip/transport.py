@@ -268,6 +268,11 @@ class SipEndpoint:
             for t in self._transports
         )
 
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """What is listened on, in the order of `Flow.listener`."""
+        return tuple(transport.listener for transport in self._transports)
+
     def start(self, taker: MessageTaker) -> None:
         """Take messages from now on, on the running event loop."""
         self._taker = taker

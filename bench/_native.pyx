@@ -1,0 +1,279 @@
+# cython: language_level=3
+"""Cython binding of the C side of the benchmarks: checks arguments, calls, converts errors."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+import os
+
+cdef extern from "<arpa/inet.h>" nogil:
+    struct in_addr:
+        uint32_t s_addr
+    struct sockaddr_in:
+        uint16_t sin_family
+        uint16_t sin_port
+        in_addr sin_addr
+    int AF_INET
+    uint32_t htonl(uint32_t host)
+    uint16_t htons(uint16_t host)
+    uint32_t ntohl(uint32_t network)
+    uint16_t ntohs(uint16_t network)
+
+cdef extern from "histogram/histogram.h" nogil:
+    ctypedef struct rw_histogram:
+        pass
+    uint64_t rw_histogram_total(const rw_histogram *histogram)
+    uint64_t rw_histogram_quantile(const rw_histogram *histogram, double fraction)
+    uint64_t rw_histogram_max(const rw_histogram *histogram)
+
+cdef extern from "bench/limit.h" nogil:
+    ctypedef enum rw_limit_way:
+        RW_LIMIT_SEND
+        RW_LIMIT_SENDMMSG
+    ctypedef struct rw_limit_config:
+        rw_limit_way way
+        bint paced
+        uint32_t legs
+        uint64_t duration_us
+        const sockaddr_in *to
+    ctypedef struct rw_limit_result:
+        uint64_t packets
+        uint64_t failed
+        uint64_t ticks
+        uint64_t cpu_us
+        uint64_t wall_us
+        rw_histogram lateness_us
+    int rw_limit_run(const rw_limit_config *config, rw_limit_result *result)
+
+cdef extern from "rtp/rtp.h" nogil:
+    enum:
+        RW_RTP_TOO_SHORT
+        RW_RTP_BAD_VERSION
+        RW_RTP_BAD_CSRC
+        RW_RTP_BAD_EXTENSION
+        RW_RTP_BAD_PADDING
+        RW_RTP_REJECTS
+
+cdef extern from "bench/stream.h" nogil:
+    ctypedef struct rw_stream:
+        uint64_t first_arrival_ns
+        uint64_t last_arrival_ns
+        uint64_t packets
+        uint64_t duplicates
+        uint64_t reordered
+        uint64_t timestamp_jumps
+        uint64_t spurts
+        rw_histogram interval_error_us
+    uint64_t rw_stream_lost(const rw_stream *stream)
+
+cdef extern from "bench/receiver.h" nogil:
+    ctypedef struct rw_receiver:
+        pass
+    ctypedef struct rw_receiver_config:
+        uint32_t sockets
+        uint32_t streams_max
+        uint32_t ptime_us
+        uint32_t capture_every
+        uint32_t capture_bytes
+        bint all_loopback
+    ctypedef struct rw_receiver_totals:
+        uint64_t packets
+        uint64_t *rejected
+        uint64_t oversized
+        uint64_t unknown
+        uint64_t dropped
+    ctypedef struct rw_receiver_source:
+        uint32_t socket
+        uint32_t ssrc
+        sockaddr_in from_ "from"
+    int rw_receiver_open(rw_receiver **receiver, const rw_receiver_config *config)
+    void rw_receiver_close(rw_receiver *receiver)
+    uint16_t rw_receiver_port(const rw_receiver *receiver, uint32_t index)
+    int64_t rw_receiver_drain(rw_receiver *receiver)
+    int rw_receiver_run(rw_receiver *receiver, uint64_t duration_us)
+    void rw_receiver_begin_window(rw_receiver *receiver)
+    void rw_receiver_read_totals(const rw_receiver *receiver, rw_receiver_totals *totals)
+    const rw_histogram *rw_receiver_interval_error_us(const rw_receiver *receiver)
+    uint32_t rw_receiver_streams(const rw_receiver *receiver)
+    const rw_stream *rw_receiver_stream(const rw_receiver *receiver, uint32_t index,
+                                        rw_receiver_source *source)
+    const uint8_t *rw_receiver_captured(const rw_receiver *receiver, uint32_t index, size_t *bytes)
+
+LIMIT_WAYS = {"send": RW_LIMIT_SEND, "sendmmsg": RW_LIMIT_SENDMMSG}
+
+cdef tuple REJECTS = (
+    (RW_RTP_TOO_SHORT, "too_short"),
+    (RW_RTP_BAD_VERSION, "bad_version"),
+    (RW_RTP_BAD_CSRC, "bad_csrc"),
+    (RW_RTP_BAD_EXTENSION, "bad_extension"),
+    (RW_RTP_BAD_PADDING, "bad_padding"),
+)
+
+
+cdef dict quantiles(const rw_histogram *histogram):
+    return {
+        "p50": rw_histogram_quantile(histogram, 0.5),
+        "p99": rw_histogram_quantile(histogram, 0.99),
+        "p999": rw_histogram_quantile(histogram, 0.999),
+        "max": rw_histogram_max(histogram),
+    }
+
+
+cdef raise_errno(int64_t negative_errno):
+    raise OSError(-negative_errno, os.strerror(-negative_errno))
+
+
+def run_limit(str way, bint paced, list destinations, double seconds) -> dict:
+    """Run a bare sending loop, without the GIL, for ``seconds``.
+
+    ``way`` is a key of ``LIMIT_WAYS``; ``destinations`` has one ``(IPv4 as int, port)`` a leg.
+    Returns packets, failed, ticks, cpu_us (of this process), wall_us and lateness_us (quantiles).
+    Raises OSError if the sockets cannot be had, KeyError for an unknown way.
+    """
+    cdef rw_limit_config config
+    cdef int error
+    cdef uint32_t legs = len(destinations)
+    cdef sockaddr_in *to = <sockaddr_in *>calloc(legs + 1, sizeof(sockaddr_in))
+    cdef rw_limit_result *result = <rw_limit_result *>calloc(1, sizeof(rw_limit_result))
+    try:
+        if to == NULL or result == NULL:
+            raise MemoryError
+        for index, (address, port) in enumerate(destinations):
+            to[index].sin_family = AF_INET
+            to[index].sin_addr.s_addr = htonl(address)
+            to[index].sin_port = htons(port)
+        config.way = LIMIT_WAYS[way]
+        config.paced = paced
+        config.legs = legs
+        config.duration_us = <uint64_t>(seconds * 1e6)
+        config.to = to
+        with nogil:
+            error = rw_limit_run(&config, result)
+        if error:
+            raise_errno(error)
+        return {
+            "packets": result.packets,
+            "failed": result.failed,
+            "ticks": result.ticks,
+            "cpu_us": result.cpu_us,
+            "wall_us": result.wall_us,
+            "lateness_us": quantiles(&result.lateness_us),
+        }
+    finally:
+        free(to)
+        free(result)
+
+
+cdef class Receiver:
+    """RTP receiver on loopback; see csrc/bench/receiver.h. One thread at a time uses it.
+
+    ``sockets`` UDP sockets on free ports; at most ``streams_max`` streams are told apart, by
+    receiving socket, source address and SSRC. The payload of every ``capture_every``-th is
+    kept (0: of none), ``capture_bytes`` of each at most. With ``all_loopback`` any address of 127.0.0.0/8 reaches the
+    sockets, else 127.0.0.1 only. Raises OSError if the sockets cannot be had.
+    """
+
+    cdef rw_receiver *receiver
+    cdef uint32_t sockets
+
+    def __cinit__(
+        self,
+        *,
+        uint32_t sockets,
+        uint32_t streams_max,
+        uint32_t ptime_ms=20,
+        uint32_t capture_every=0,
+        uint32_t capture_bytes=0,
+        bint all_loopback=False,
+    ):
+        cdef rw_receiver_config config
+        config.sockets = sockets
+        config.streams_max = streams_max
+        config.ptime_us = ptime_ms * 1000
+        config.capture_every = capture_every
+        config.capture_bytes = capture_bytes
+        config.all_loopback = all_loopback
+        cdef int error = rw_receiver_open(&self.receiver, &config)
+        if error:
+            raise_errno(error)
+        self.sockets = sockets
+
+    def __dealloc__(self):
+        if self.receiver != NULL:
+            rw_receiver_close(self.receiver)
+
+    @property
+    def ports(self) -> list:
+        """UDP port of each socket."""
+        return [rw_receiver_port(self.receiver, index) for index in range(self.sockets)]
+
+    def drain(self) -> int:
+        """Take what has arrived; returns the number of packets. Raises OSError."""
+        cdef int64_t packets
+        with nogil:
+            packets = rw_receiver_drain(self.receiver)
+        if packets < 0:
+            raise_errno(packets)
+        return packets
+
+    def run(self, double seconds) -> None:
+        """Drain again and again for ``seconds``, asleep in between. Raises OSError."""
+        cdef uint64_t duration_us = <uint64_t>(seconds * 1e6)
+        cdef int error
+        with nogil:
+            error = rw_receiver_run(self.receiver, duration_us)
+        if error:
+            raise_errno(error)
+
+    def begin_window(self) -> None:
+        """Forget all counts; streams and captured payload stay."""
+        rw_receiver_begin_window(self.receiver)
+
+    def totals(self) -> dict:
+        """Counts of the window: packets, rejected (by reason), oversized, unknown, dropped."""
+        cdef rw_receiver_totals totals
+        rw_receiver_read_totals(self.receiver, &totals)
+        return {
+            "packets": totals.packets,
+            "rejected": {name: totals.rejected[reason] for reason, name in REJECTS},
+            "oversized": totals.oversized,
+            "unknown": totals.unknown,
+            "dropped": totals.dropped,
+        }
+
+    def interval_error_us(self) -> dict:
+        """Interval errors of the window over all streams: p50, p99, p999, max."""
+        return quantiles(rw_receiver_interval_error_us(self.receiver))
+
+    def __len__(self) -> int:
+        return rw_receiver_streams(self.receiver)
+
+    def stream(self, uint32_t index) -> dict:
+        """Counts of one stream in order of appearance, and who it is. Raises IndexError."""
+        cdef rw_receiver_source source
+        cdef const rw_stream *stream = rw_receiver_stream(self.receiver, index, &source)
+        if stream == NULL:
+            raise IndexError(index)
+        return {
+            "socket": source.socket,
+            "ssrc": source.ssrc,
+            "address": ntohl(source.from_.sin_addr.s_addr),
+            "port": ntohs(source.from_.sin_port),
+            "packets": stream.packets,
+            "lost": rw_stream_lost(stream),
+            "duplicates": stream.duplicates,
+            "reordered": stream.reordered,
+            "timestamp_jumps": stream.timestamp_jumps,
+            "spurts": stream.spurts,
+            "first_arrival_ns": stream.first_arrival_ns,
+            "last_arrival_ns": stream.last_arrival_ns,
+            "interval_error_us": quantiles(&stream.interval_error_us),
+        }
+
+    def captured(self, uint32_t index):
+        """Payload kept of one stream, in order of arrival without duplicates; None if none is."""
+        cdef size_t size = 0
+        cdef const uint8_t *payload = rw_receiver_captured(self.receiver, index, &size)
+        if payload == NULL:
+            return None
+        return payload[:size]

@@ -1,0 +1,120 @@
+"""`python -m ringwheel.bench.answer_process`: a whole engine that answers calls (see `child`).
+
+Arguments: ``prompt``, a file to play before the engine hangs up, or null to leave that to the
+caller; ``max_calls``. First it tells ``{"target": "udp:HOST:PORT"}``. Commands: ``begin`` starts a
+measuring window, ``report`` tells what the engine did in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+
+import uvloop
+
+from .. import Call, Engine
+from ..cli.errors import CommandError
+from ..cli.logging import configure_logging
+from .child import Parent, cpu_time_us
+from .measure import allow_files
+
+WAIT_S = 3600.0
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM."""
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * PAGE_BYTES
+
+
+def thread_count() -> int:
+    """Threads of this process, those of the C core included."""
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+class Answerer:
+    """What a measuring window says about an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._before = self._figures()
+
+    def _figures(self) -> dict[str, int]:
+        now = self._engine.snapshot()
+        return {
+            "cpu_us": cpu_time_us(),
+            "wall_us": time.monotonic_ns() // 1000,
+            "packets": now.media["packets_sent"],
+            "skipped": now.media["packets_skipped"],
+            "calls": now.sip["calls_offered"],
+            "refused": sum(n for name, n in now.sip.items() if name.startswith("refused")),
+            "retransmissions": now.sip["retransmissions_absorbed"],
+            "rss_bytes": resident_bytes(),
+        }
+
+    def answer(self, command: str) -> dict[str, object]:
+        """Carry out a command of the parent."""
+        now = self._figures()
+        if command == "begin":
+            self._before = now
+            return {}
+        changes = {name: now[name] - before for name, before in self._before.items()}
+        snapshot = self._engine.snapshot()
+        return {**changes, "calls_up": snapshot.calls_up, "threads": thread_count()}
+
+
+def listen_to_parent(
+    parent: Parent, loop: asyncio.AbstractEventLoop, answerer: Answerer, done: asyncio.Event
+) -> None:
+    """Runs in a thread of its own: commands are rare, and the event loop is what is measured."""
+    try:
+        while True:
+            command = parent.command(WAIT_S)
+            if command is not None:
+                loop.call_soon_threadsafe(lambda said: parent.tell(answerer.answer(said)), command)
+    except EOFError:
+        loop.call_soon_threadsafe(done.set)
+
+
+async def answer_calls(parent: Parent) -> None:
+    """Answer calls until the parent is done."""
+    prompt: str | None = parent.arguments["prompt"]
+    max_calls: int = parent.arguments["max_calls"]
+    allow_files(max_calls)
+
+    async def handle(call: Call) -> None:
+        await call.answer()
+        if prompt is None:
+            await call.wait_ended()
+        else:
+            await call.play(prompt)
+
+    done = asyncio.Event()
+    async with (
+        Engine(["udp:127.0.0.1:0"], codecs=["pcmu"], max_calls=max_calls) as engine,
+        asyncio.TaskGroup() as tasks,
+    ):
+        if prompt is not None:
+            await engine.load(prompt)
+        tasks.create_task(engine.serve(handle))
+        arguments = (parent, asyncio.get_running_loop(), Answerer(engine), done)
+        threading.Thread(target=listen_to_parent, args=arguments, daemon=True).start()
+        parent.tell({"target": f"udp:{engine.addresses[0]}"})
+        await done.wait()
+        await engine.drain(1.0)
+
+
+def main() -> None:
+    configure_logging("warning")
+    parent = Parent()
+    try:
+        uvloop.run(answer_calls(parent))
+    except CommandError as error:
+        parent.tell({"error": str(error)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""`ringwheel bench`: the command line of the benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..cli.errors import CommandError
+from ..cli.help import examples
+from . import plot, report
+from .calls import Load, run_calls
+from .limit import run_limit
+from .prompt_legs import BACKENDS, run_prompt_legs
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def bench() -> None:
+    """Measure this machine, and the engine on it.
+
+    Sender, receiver and caller are separate processes on loopback; figures are medians of several
+    runs taken in turns.
+    """
+
+
+Legs = Annotated[int, typer.Option(min=1, max=100_000, help="Legs that send at the same time.")]
+Seconds = Annotated[float, typer.Option(min=0.1, max=3600, help="Length of one run.")]
+Rounds = Annotated[int, typer.Option(min=1, max=99, help="Runs of each kind, taken in turns.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw the result as PNG.")
+]
+
+
+@app.command(
+    epilog=examples("ringwheel bench limit", "ringwheel bench limit --legs 1000 --plot limit.png")
+)
+def limit(
+    legs: Legs = 4000,
+    seconds: Seconds = 5.0,
+    rounds: Rounds = 3,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """What the kernel alone charges for an RTP packet, by bare sending loops in C."""
+    with report.progress() as progress:
+        result = run_limit(legs, seconds, rounds, progress)
+    if plot_file:
+        plot.plot_limit(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_limit(result)
+
+
+@app.command(
+    "prompt-legs",
+    epilog=examples(
+        "ringwheel bench prompt-legs --legs 4000 --json",
+        "ringwheel bench prompt-legs --legs 400 --legs 4000 --backend per-leg --plot legs.png",
+    ),
+)
+def prompt_legs(
+    *,
+    legs: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            max=100_000,
+            help="Legs that play at the same time; may be given more than once. [default: 4000]",
+            show_default=False,
+        ),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"How the legs send: {' or '.join(BACKENDS)}; may be given more than once. "
+            "[default: both]",
+            show_default=False,
+        ),
+    ] = None,
+    seconds: Seconds = 5.0,
+    rounds: Rounds = 3,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """What a packet of a playing leg costs on one shard, against the paced bare loop."""
+    backends = tuple(backend or BACKENDS)
+    if unknown := [name for name in backends if name not in BACKENDS]:
+        raise CommandError(f"--backend: no {unknown[0]!r}", f"Take {' or '.join(BACKENDS)}")
+    with report.progress() as progress:
+        result = run_prompt_legs(tuple(legs or (4000,)), backends, seconds, rounds, progress)
+    if plot_file:
+        plot.plot_prompt_legs(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_prompt_legs(result)
+
+
+@app.command(
+    epilog=examples(
+        "ringwheel bench calls --rate 300 --hold 1 --seconds 60 --json",
+        "ringwheel bench calls --rate 50 --seconds 10 --plot calls.png",
+    )
+)
+def calls(
+    *,
+    rate: Annotated[float, typer.Option(min=0.1, max=5000, help="Calls a second.")] = 300.0,
+    hold: Annotated[float, typer.Option(min=0, max=600, help="Seconds that a call lasts.")] = 1.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Length of one run.")] = 60.0,
+    prompt_seconds: Annotated[
+        float, typer.Option(min=0.02, max=60, help="Length of the prompt in the runs with one.")
+    ] = 1.0,
+    idle_calls: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Calls at rest in the run for memory.")
+    ] = 1000,
+    rounds: Rounds = 1,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """What a complete call costs the engine, without and with a prompt, and the memory of one."""
+    load = Load(rate, hold, max(1, round(rate * seconds)))
+    with report.progress() as progress:
+        result = run_calls(
+            load,
+            prompt_s=prompt_seconds,
+            idle_calls=idle_calls,
+            rounds=rounds,
+            progress=progress,
+        )
+    if plot_file:
+        plot.plot_calls(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_calls(result)

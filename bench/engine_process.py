@@ -1,0 +1,135 @@
+"""`python -m ringwheel.bench.engine_process`: one shard with many legs (see `child`).
+
+Arguments: ``backend``, ``legs``, the receiver's ``ports``. The legs are opened without SIP, and
+play speech-like noise in a loop. First it tells ``{"legs": N}`` once all of them play. Commands:
+``begin`` starts a measuring window, ``report`` tells what the shard did in it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from collections.abc import Callable
+
+from ..media import _core
+from ..media.events import LegMedia
+from .child import Parent, cpu_time_us
+from .measure import destinations
+from .speech import speech_like
+
+# Not multiples of 20 ms: packets that straddle two prompts are part of the price.
+PROMPT_SAMPLES = (40_037, 24_101, 56_003)
+WAIT_S = 3600.0
+OPEN_TIMEOUT_S = 30.0
+FAILURES = ("send_refused", "send_buffer_full", "send_unreachable", "send_failed")
+
+
+def leg_socket(legs: int) -> socket.socket:
+    """A non-blocking UDP socket on a free port, with send buffer for one packet of each leg."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, min(4 << 20, 8192 * legs))
+    made.bind(("127.0.0.1", 0))
+    return made
+
+
+def insist(command: Callable[[], object]) -> None:
+    """Repeat a command while the shard's command ring is full. Raises OSError at the latest end."""
+    deadline_s = time.monotonic() + OPEN_TIMEOUT_S
+    while True:
+        try:
+            command()
+        except BlockingIOError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.001)
+        else:
+            return
+
+
+class Engine:
+    """One shard whose legs all play."""
+
+    def __init__(self, backend: str, legs: int, ports: list[int]) -> None:
+        self._legs = legs
+        shared_fd = leg_socket(legs).detach() if backend == "shared" else -1
+        self._shard = _core.Shard(legs, backend, shared_fd)
+        self._prompts = [
+            _core.Prompt(speech_like(samples, seed)) for seed, samples in enumerate(PROMPT_SAMPLES)
+        ]
+        for address, port in destinations(ports, legs):
+            self._open(LegMedia(str(ipaddress.IPv4Address(address)), port), backend)
+        self._before = self._figures()
+
+    def _open(self, media: LegMedia, backend: str) -> None:
+        fd = leg_socket(1).detach() if backend == "per-leg" else -1
+        opened: list[int] = []
+        insist(lambda: opened.append(self._shard.open_leg(media, fd=fd)))
+        insist(lambda: self._shard.play(opened[0], 1, self._prompts, loop=True))
+
+    def wait_until_open(self) -> int:
+        """Wait until every leg is open; returns how many are."""
+        deadline_s = time.monotonic() + OPEN_TIMEOUT_S
+        while self._shard.counters()["legs_opened"] < self._legs:
+            if time.monotonic() > deadline_s:
+                break
+            time.sleep(0.01)
+        return self._shard.legs_open
+
+    def _figures(self) -> dict[str, int]:
+        counters = self._shard.counters()
+        return {
+            "packets": counters["packets_sent"],
+            "skipped": counters["packets_skipped"],
+            "caught_up": counters["packets_caught_up"],
+            "failed": sum(counters[name] for name in FAILURES),
+            "cpu_us": cpu_time_us(),
+            "wall_us": time.monotonic_ns() // 1000,
+            "shard_cpu_us": self._shard.cpu_ns // 1000,
+        }
+
+    def begin(self) -> None:
+        """Start a measuring window."""
+        self._before = self._figures()
+
+    def report(self) -> dict[str, object]:
+        """What happened in the window; lateness is that of the shard's whole life."""
+        now = self._figures()
+        lateness = self._shard.lateness_us()
+        return {
+            **{name: now[name] - before for name, before in self._before.items()},
+            "lateness_us": {
+                "p50": lateness.p50,
+                "p99": lateness.p99,
+                "p999": lateness.p999,
+                "max": lateness.max,
+            },
+        }
+
+    def stop(self) -> None:
+        self._shard.stop()
+
+
+def main() -> None:
+    parent = Parent()
+    arguments = parent.arguments
+    try:
+        engine = Engine(arguments["backend"], arguments["legs"], arguments["ports"])
+        parent.tell({"legs": engine.wait_until_open()})
+    except OSError as error:
+        parent.tell({"error": f"cannot open {arguments['legs']} legs: {error}"})
+        return
+    try:
+        while True:
+            command = parent.command(WAIT_S)
+            if command == "begin":
+                engine.begin()
+                parent.tell({})
+            elif command == "report":
+                parent.tell(engine.report())
+    except EOFError:
+        engine.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Plots of benchmark results as PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ..cli.errors import CommandError
+from .calls import CallsResult
+from .limit import WAYS, LimitResult
+from .measure import Run, median_quantiles
+from .prompt_legs import LIMIT_OF, Comparison, PromptLegsResult
+
+BARS = ("#4c78a8", "#f58518", "#54a24b", "#e45756")
+DPI = 120
+
+
+def new_figure(width: float, panels: int) -> tuple[Any, Sequence[Any]]:
+    """A figure with ``panels`` axes side by side, drawn without a display. Raises CommandError."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError:
+        raise CommandError(
+            "--plot needs matplotlib", "Install it: pip install 'ringwheel[bench]'"
+        ) from None
+    figure = Figure(figsize=(width, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, [figure.add_subplot(1, panels, number + 1) for number in range(panels)]
+
+
+def save(figure: Any, file: Path) -> None:
+    """Write the PNG. Raises CommandError if the file cannot be written."""
+    try:
+        figure.savefig(file, dpi=DPI, format="png")
+    except OSError as error:
+        raise CommandError(
+            f"cannot write the plot {file}: {error.strerror}", "Take another place for it"
+        ) from None
+
+
+def cost_bars(
+    axes: Any, names: Sequence[str], costs: Sequence[Sequence[float]], what: str = "packet"
+) -> None:
+    """Bars of medians, each run a dot, in CPU microseconds a packet or a call."""
+    for place, runs in enumerate(costs):
+        middle = median(runs)
+        axes.bar(place, middle, width=0.6, color=BARS[place % len(BARS)], alpha=0.8)
+        axes.plot([place] * len(runs), runs, "k.", markersize=6)
+        axes.annotate(f"{middle:.2f}", (place, middle), xytext=(14, 4), textcoords="offset points")
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylabel(f"CPU time a {what} [µs]")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def plot_limit(result: LimitResult, file: Path) -> None:
+    """Cost of each bare loop. Raises CommandError."""
+    figure, (axes,) = new_figure(8, 1)
+    cells = [(way, paced) for way in WAYS for paced in (False, True)]
+    cost_bars(
+        axes,
+        [f"{way}\n{'paced in 1 ms ticks' if paced else 'flat out'}" for way, paced in cells],
+        [[run.cpu_us_per_packet for run in result.runs[cell]] for cell in cells],
+    )
+    axes.set_title(
+        f"What the kernel charges for an RTP packet of 172 bytes\n{result.legs} legs, loopback, "
+        f"bar: median, dots: runs of {result.seconds:g} s"
+    )
+    save(figure, file)
+
+
+def plot_prompt_legs(result: PromptLegsResult, file: Path) -> None:
+    """Cost against the bare loops, and interval errors at the receiver. Raises CommandError."""
+    figure, (costs, errors) = new_figure(12, 2)
+    cells = [(backend, legs) for backend in result.backends for legs in result.legs]
+    names, runs = [], []
+    for backend, legs in cells:
+        comparison = result.comparisons[backend, legs]
+        names += [f"{backend}\n{legs} legs", f"bare {LIMIT_OF[backend]}\n{legs} legs"]
+        runs += [[run.cpu_us_per_packet for run in side] for side in comparison_sides(comparison)]
+    cost_bars(costs, names, runs)
+    costs.set_title(
+        f"CPU time a packet, one shard (bar: median, dots: runs of {result.seconds:g} s)"
+    )
+    for (backend, legs), color in zip(cells, BARS * len(cells), strict=False):
+        sides = comparison_sides(result.comparisons[backend, legs])
+        for side, style, who in zip(sides, ("-o", "--x"), ("engine", "bare loop"), strict=True):
+            middle = median_quantiles(run.reception.interval_error_us for run in side)
+            values = [max(1, middle[name]) / 1000 for name in ("p50", "p99", "p999", "max")]
+            errors.plot(values, style, color=color, label=f"{backend}, {legs} legs, {who}")
+    errors.set_xticks(range(4), ["p50", "p99", "p99.9", "max"])
+    errors.set_yscale("log")
+    errors.yaxis.set_major_formatter("{x:g}")
+    errors.yaxis.set_minor_formatter("{x:g}")
+    errors.set_ylabel("interval error [ms]")
+    errors.grid(alpha=0.3, which="both")
+    errors.legend(fontsize=8)
+    errors.set_title("Distance of arrival intervals from 20 ms, by kernel time stamps")
+    save(figure, file)
+
+
+def comparison_sides(comparison: Comparison) -> tuple[list[Run], list[Run]]:
+    """The engine's runs and the bare loop's."""
+    return comparison.engine, comparison.limit
+
+
+def plot_calls(result: CallsResult, file: Path) -> None:
+    """Cost of a call and its set-up time, without and with a prompt. Raises CommandError."""
+    figure, (costs, setups) = new_figure(11, 2)
+    names = ["no prompt", f"prompt of {result.prompt_s:g} s"]
+    sides = [result.plain, result.prompted]
+    cost_bars(costs, names, [[run.cpu_us_per_call for run in runs] for runs in sides], "call")
+    load = result.load
+    costs.set_title(f"CPU time of the engine, {load.rate_per_s:g} calls/s, {result.seconds:g} s")
+    quantiles = ("p50", "p95", "p99", "max")
+    for name, runs, color in zip(names, sides, BARS, strict=False):
+        values = [median(run.caller["setup_ms"].get(q, 0.0) for run in runs) for q in quantiles]
+        setups.plot(values, "-o", color=color, label=name)
+    setups.set_xticks(range(len(quantiles)), quantiles)
+    setups.set_ylabel("INVITE to 200 [ms]")
+    setups.set_yscale("log")
+    setups.yaxis.set_major_formatter("{x:g}")
+    setups.grid(alpha=0.3, which="both")
+    setups.legend()
+    setups.set_title("Set-up time, seen by the caller")
+    save(figure, file)

@@ -1,0 +1,127 @@
+"""How a benchmark's result is shown: JSON on stdout, or a table; progress on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from .calls import CallsResult
+from .limit import WAYS, LimitResult, Progress
+from .prompt_legs import PromptLegsResult
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A one-line status on a terminal's stderr, plain lines elsewhere."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield console.print
+        return
+    with console.status("starting") as status:
+        yield status.update
+
+
+def show_json(result: dict[str, object]) -> None:
+    """Print the result as one JSON document."""
+    print(json.dumps(result, indent=2))
+
+
+def show_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str
+) -> None:
+    """Print rows of figures; the first column holds names."""
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def show_limit(result: LimitResult) -> None:
+    """The table of `bench limit`."""
+    rows = []
+    for way in WAYS:
+        for paced in (False, True):
+            runs = result.runs[way, paced]
+            rows.append(
+                (
+                    f"{way}, {'paced' if paced else 'flat out'}",
+                    f"{result.cost_us(way, paced=paced):.2f}",
+                    max(run.lateness_us["p99"] for run in runs) if paced else "-",
+                    sum(run.reception.lost_by_sender for run in runs),
+                    sum(run.reception.receiver_dropped for run in runs),
+                    max(run.reception.interval_error_us["p99"] for run in runs) if paced else "-",
+                )
+            )
+    show_table(
+        f"Limit: bare loops, {result.legs} legs, {result.seconds:g} s a run",
+        ("loop", "CPU us", "late us", "lost", "dropped", "error us"),
+        rows,
+        "CPU time a packet: median of the runs. Late (of ticks) and error (of arrival intervals): "
+        "p99 of the worst run. Dropped: by the receiver.",
+    )
+
+
+def show_prompt_legs(result: PromptLegsResult) -> None:
+    """The table of `bench prompt-legs`."""
+    rows = []
+    for backend in result.backends:
+        for legs in result.legs:
+            comparison = result.comparisons[backend, legs]
+            runs = comparison.engine
+            rows.append(
+                (
+                    f"{legs} {backend}{' (*)' if comparison.saturated else ''}",
+                    f"{comparison.engine_cost_us:.2f}",
+                    f"{comparison.limit_cost_us:.2f}",
+                    f"{comparison.ratio:.2f}",
+                    sum(run.reception.lost_by_sender for run in runs),
+                    sum(run.skipped for run in runs),
+                    max(run.reception.interval_error_us["p99"] for run in runs),
+                    max(run.reception.worst_leg_interval_error_us["p99"] for run in runs),
+                )
+            )
+    show_table(
+        f"Prompt legs: one shard against the paced bare loop, {result.seconds:g} s a run",
+        ("legs", "CPU us", "limit", "ratio", "lost", "skipped", "error", "worst"),
+        rows,
+        "CPU time a packet in microseconds: median of the runs. Error of arrival intervals in "
+        "microseconds: p99 of the worst run, over all legs and of the worst leg.",
+    )
+    if any(comparison.saturated for comparison in result.comparisons.values()):
+        print(
+            "(*) the bare loop itself ran late: the kernel alone needs more than a core for these"
+        )
+
+
+def show_calls(result: CallsResult) -> None:
+    """The table of `bench calls`."""
+    rows = []
+    for name, runs in (
+        ("no prompt", result.plain),
+        (f"prompt of {result.prompt_s:g} s", result.prompted),
+    ):
+        rows.append(
+            (
+                name,
+                sum(run.caller["calls"] for run in runs),
+                sum(run.caller["failed"] for run in runs),
+                f"{result.cost_us(runs):.0f}",
+                max(run.caller["setup_ms"].get("p99", 0.0) for run in runs),
+                sum(run.caller["lost"] for run in runs),
+            )
+        )
+    load = result.load
+    show_table(
+        f"Calls: {load.rate_per_s:g} a second, held {load.hold_s:g} s, for {result.seconds:g} s",
+        ("calls", "placed", "failed", "CPU us", "set-up ms", "lost"),
+        rows,
+        "CPU time of the engine's process a call: median of the runs. Set-up: p99 of the worst "
+        f"run. Memory of a call at rest: {result.idle_bytes_per_call / 1024:.1f} KiB, "
+        f"over {result.idle_calls} calls.",
+    )

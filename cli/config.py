@@ -1,0 +1,266 @@
+"""The configuration of `ringwheel serve`: a TOML file, and flags that override it.
+
+Both ways lead through the same checks, :data:`CHECKS`; every error names the key, or the flag,
+and says what is right. Keys may be written with ``_`` or ``-``. Paths of prompts in a file are
+relative to that file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from ..media.codec import CODECS, UnknownCodec, codecs_by_name
+from ..media.pool import RtpSockets
+from ..media.ports import RtpPorts
+from .errors import CommandError
+
+MAX_CONFIG_BYTES = 1024 * 1024
+
+Silence = Literal["send", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """What `ringwheel serve` runs with. ``max_calls`` None: as many as ports and files allow.
+
+    ``per_source_rate`` is the number of requests outside of dialogs taken from one address per
+    second; None: no limit.
+    """
+
+    prompts: tuple[Path, ...] = ()
+    loop: bool = False
+    sip: tuple[str, ...] = ("udp:127.0.0.1:5060",)
+    codecs: tuple[str, ...] = tuple(codec.name.lower() for codec in CODECS)
+    rtp_ports: tuple[int, int] = (20000, 40000)
+    advertise: str | None = None
+    shards: int = 1
+    max_calls: int | None = None
+    rtp_sockets: RtpSockets = "per-leg"
+    silence: Silence = "send"
+    per_source_rate: float | None = None
+    drain_s: float = 30.0
+
+
+class Listener(NamedTuple):
+    """A SIP listener: transport in lower case, a numeric host, a port."""
+
+    transport: str
+    host: str
+    port: int
+
+
+class _Refused(ValueError):
+    """Why a value is refused; becomes a :class:`CommandError` once the key is known."""
+
+
+def parse_listener(text: str) -> Listener:
+    """``udp:127.0.0.1:5060`` or ``udp:[::1]:5060``. Raises ValueError with the reason."""
+    transport, _, rest = text.partition(":")
+    host, colon, port_text = rest.rpartition(":")
+    if transport.lower() != "udp" or not colon:
+        raise _Refused(f"{text!r} is not udp:HOST:PORT")
+    port = _decimal(port_text)
+    if not 1 <= port <= 65535:
+        raise _Refused(f"{port_text!r} in {text!r} is not a port from 1 to 65535")
+    bracketed = host.startswith("[") and host.endswith("]")
+    _numeric_address(host[1:-1] if bracketed else host)
+    if (":" in host) != bracketed:
+        raise _Refused(f"an IPv6 address in {text!r} needs brackets, and only that")
+    return Listener("udp", host.strip("[]"), port)
+
+
+def _decimal(text: str) -> int:
+    """A number of up to five digits, or -1."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 else -1
+
+
+def _numeric_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise _Refused(f"{text!r} is not an IP address") from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise _Refused(f"{value!r} is not a text")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """A list of texts, or one text with commas."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, (list, tuple)) or not value:
+        raise _Refused(f"{value!r} is not a list of texts")
+    return tuple(_text(part) for part in value)
+
+
+def _prompts(value: object) -> tuple[Path, ...]:
+    # A comma may stand in a file name: only a real list makes several of it.
+    return tuple(Path(text) for text in _texts([value] if isinstance(value, str) else value))
+
+
+def _sip(value: object) -> tuple[str, ...]:
+    listeners = _texts(value)
+    if len(set(map(parse_listener, listeners))) != len(listeners):
+        raise _Refused("the same listener stands there twice")
+    return listeners
+
+
+def _codecs(value: object) -> tuple[str, ...]:
+    try:
+        return tuple(codec.name.lower() for codec in codecs_by_name(_texts(value)))
+    except UnknownCodec as error:
+        raise _Refused(str(error)) from None
+
+
+def _rtp_ports(value: object) -> tuple[int, int]:
+    low, high = (_decimal(part.strip()) for part in _port_texts(value))
+    if not 1024 <= low < high <= 65535:
+        raise _Refused(f"{value!r} is not a range within 1024-65535, such as 20000-40000")
+    return low, high
+
+
+def _port_texts(value: object) -> tuple[str, str]:
+    """Both ends of ``"20000-40000"`` or ``[20000, 40000]``."""
+    parts = value.split("-") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or len(parts) != 2:
+        raise _Refused(f"{value!r} is not a range such as 20000-40000")
+    return str(parts[0]), str(parts[1])
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _Refused(f"{value!r} is neither true nor false")
+    return value
+
+
+def _whole(low: int, high: int) -> Callable[[object], int]:
+    def check(value: object) -> int:
+        # A bool is an int to Python, but not to whoever wrote the file.
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise _Refused(f"{value!r} is not a whole number from {low:,} to {high:,}")
+        return value
+
+    return check
+
+
+def _amount(low: float, high: float) -> Callable[[object], float]:
+    def check(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise _Refused(f"{value!r} is not a number")
+        if low <= value <= high:  # False for what is not a number, nan
+            return float(value)
+        raise _Refused(f"{value!r} is not a number from {low:g} to {high:g}")
+
+    return check
+
+
+def _choice(choices: tuple[str, ...]) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if value not in choices:
+            raise _Refused(f"{value!r} is not one of: {', '.join(choices)}")
+        return str(value)
+
+    return check
+
+
+CHECKS: dict[str, Callable[[object], Any]] = {
+    "prompts": _prompts,
+    "loop": _flag,
+    "sip": _sip,
+    "codecs": _codecs,
+    "rtp_ports": _rtp_ports,
+    "advertise": lambda value: _numeric_address(_text(value)),
+    "shards": _whole(1, 64),
+    "max_calls": _whole(1, 1_000_000),
+    "rtp_sockets": _choice(get_args(RtpSockets)),
+    "silence": _choice(get_args(Silence)),
+    "per_source_rate": _amount(0.1, 1_000_000),
+    "drain_s": _amount(0, 86_400),
+}
+"""The check of each key: from what TOML or a flag gave to what the class holds."""
+
+_FLAGS = {"prompts": "--prompt", "codecs": "--codec", "drain_s": "--drain"}
+"""Flags that are not called as their key."""
+
+
+def flag_of(key: str) -> str:
+    """The command-line flag of a configuration key."""
+    return _FLAGS.get(key, "--" + key.replace("_", "-"))
+
+
+def load_config(path: Path) -> ServeConfig:
+    """Read and check a TOML file. Raises :class:`CommandError` that names the key and reason."""
+    where = f"configuration {path}"
+    values = {key.replace("-", "_"): value for key, value in _read_toml(path, where).items()}
+    for key in values:
+        if key not in CHECKS:
+            raise CommandError(f"{where}: {key!r} is not a key", _nearest_key(key))
+    checked = {key: _checked(key, value, f"{where}: {key}") for key, value in values.items()}
+    if "prompts" in checked:
+        checked["prompts"] = tuple(path.parent / prompt for prompt in checked["prompts"])
+    return _consistent(ServeConfig(**checked))
+
+
+def override(config: ServeConfig, flags: Mapping[str, object]) -> ServeConfig:
+    """``config`` with the flags that were given, by key; None and () stand for not given."""
+    given = {key: value for key, value in flags.items() if value not in (None, (), [])}
+    checked = {key: _checked(key, value, flag_of(key)) for key, value in given.items()}
+    return _consistent(replace(config, **checked))
+
+
+def _read_toml(path: Path, where: str) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+        if len(data) > MAX_CONFIG_BYTES:
+            raise CommandError(f"{where} is larger than 1 MiB", "Name a TOML file")
+        return tomllib.loads(data.decode())
+    except OSError as error:
+        cause = f"{where} cannot be read: {error.strerror or error}"
+        raise CommandError(cause, "Check the path and its permissions") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise CommandError(f"{where} is not TOML: {error}", "Correct that place") from error
+
+
+def _nearest_key(key: str) -> str:
+    near = difflib.get_close_matches(key, CHECKS, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Keys are: {', '.join(CHECKS)}"
+
+
+def _checked(key: str, value: object, where: str) -> Any:
+    try:
+        return CHECKS[key](value)
+    except _Refused as error:
+        raise CommandError(f"{where}: {error}", "Correct it, or see --help") from None
+
+
+def _consistent(config: ServeConfig) -> ServeConfig:
+    """What no key can say alone: ports that collide, or are too few."""
+    low, high = config.rtp_ports
+    for text in config.sip:
+        if low <= parse_listener(text).port <= high:
+            raise CommandError(
+                f"the SIP listener {text} lies within the RTP ports {low}-{high}",
+                "Move one of them with --sip or --rtp-ports",
+            )
+    calls = rtp_call_capacity(config.rtp_ports)
+    if config.rtp_sockets == "per-leg" and (config.max_calls or 0) > calls:
+        raise CommandError(
+            f"the RTP ports {low}-{high} are enough for {calls:,} calls, not {config.max_calls:,}",
+            "Widen --rtp-ports, or lower --max-calls",
+        )
+    return config
+
+
+def rtp_call_capacity(rtp_ports: tuple[int, int]) -> int:
+    """Calls that a range has room for: an even port for RTP and the odd one behind for RTCP."""
+    return RtpPorts(*rtp_ports).capacity

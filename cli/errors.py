@@ -1,0 +1,32 @@
+"""Errors that end the command: one line on stderr, "ringwheel: CAUSE. REMEDY", and a status."""
+
+from __future__ import annotations
+
+import string
+
+STATUS_FAILED = 1
+"""The command began its work, and the work failed."""
+STATUS_USAGE = 2
+"""What the user gave cannot be used: a flag, a configuration, a file, an address."""
+
+
+class CommandError(Exception):
+    """Ends the command with ``status``; nothing but its one line is shown to the user."""
+
+    def __init__(self, cause: str, remedy: str, status: int = STATUS_USAGE) -> None:
+        # Causes quote what others wrote, which may hold line breaks.
+        self.cause = _sentence(cause)
+        self.remedy = _sentence(remedy)
+        self.status = status
+        super().__init__(f"{self.cause} {self.remedy}")
+
+
+def _sentence(text: str) -> str:
+    """One line that ends in a full stop; its first letter is left to the writer."""
+    line = " ".join(text.split())
+    return line if line.endswith(tuple(".!?")) else f"{line}."
+
+
+def capitalized(text: str) -> str:
+    """``text`` with its first letter in upper case and the others as they are."""
+    return text[:1].upper() + text[1:] if text[:1] in string.ascii_lowercase else text

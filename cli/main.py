@@ -1,0 +1,91 @@
+"""The `ringwheel` command: its parts put together, and one line for every way to fail."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from .. import __version__
+from ..bench import commands as bench
+from . import doctor, prompt
+from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
+from .help import examples
+from .logging import LEVELS, LogFormat, configure_logging
+
+app = typer.Typer(
+    name="ringwheel",
+    help="A SIP/RTP media engine for telephony robots.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(prompt.app, name="prompt")
+app.add_typer(bench.app, name="bench")
+app.command(
+    "doctor",
+    epilog=examples("ringwheel doctor", "ringwheel doctor --max-calls 4000 --json"),
+)(doctor.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ringwheel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+    log_level: Annotated[str, typer.Option(help=f"One of {', '.join(LEVELS)}.")] = "info",
+    log_format: Annotated[
+        LogFormat, typer.Option(help="auto is pretty on a terminal, logfmt elsewhere.")
+    ] = LogFormat.AUTO,
+) -> None:
+    """A SIP/RTP media engine for telephony robots."""
+    if log_level not in LEVELS:
+        cause = f"--log-level: {log_level!r} is not one of: {', '.join(LEVELS)}"
+        raise CommandError(cause, "Choose one of them")
+    configure_logging(log_level, log_format)
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line; its exit status. Every failure is one line on stderr."""
+    try:
+        status = app(list(arguments), prog_name="ringwheel", standalone_mode=False)
+    except CommandError as error:
+        return _fail(str(error), error.status)
+    except TyperException as error:
+        if not error.format_message():
+            return STATUS_USAGE  # Nothing was asked: typer has shown the help already.
+        help_of = getattr(getattr(error, "ctx", None), "command_path", "ringwheel")
+        usage = CommandError(error.format_message(), f"See '{help_of} --help'")
+        return _fail(str(usage), STATUS_USAGE)
+    except (Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has had enough (`ringwheel doctor | head`).
+        sys.stderr.close()
+        return STATUS_FAILED
+    return status if isinstance(status, int) else 0
+
+
+def _fail(line: str, status: int) -> int:
+    print(f"ringwheel: {line}", file=sys.stderr)
+    return status
+
+
+def run() -> NoReturn:
+    """The console script."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,186 @@
+#include "bench/limit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bench/clock.h"
+#include "rtp/rtp.h"
+
+#define PACKET_BYTES (RW_RTP_HEADER_BYTES + RW_LIMIT_PAYLOAD_BYTES)
+#define BATCH 1024 /* UIO_MAXIOV: the kernel takes no more at once */
+#define TICK_US 1000
+#define TICKS_PER_PACKET 20
+#define PTIME_TS 160
+#define SEND_BUFFER_BYTES (4 << 20)
+#define LOOK_AT_CLOCK_EVERY 1000 /* packets, when sending flat out */
+
+typedef struct limit_leg {
+    rw_rtp_header header;
+    int fd; /* -1 when the legs share a socket */
+} limit_leg;
+
+typedef struct limit_loop {
+    const rw_limit_config *config;
+    rw_limit_result *result;
+    limit_leg *legs;
+    int shared_fd;
+    struct mmsghdr *messages;
+    struct iovec *slices;
+    uint8_t (*packets)[PACKET_BYTES];
+} limit_loop;
+
+static void write_packet(limit_leg *leg, uint8_t *packet) {
+    rw_rtp_write_header(packet, &leg->header);
+    leg->header.sequence++;
+    leg->header.timestamp += PTIME_TS;
+    leg->header.marker = false;
+}
+
+static void send_each(limit_loop *loop, uint32_t first, uint32_t count) {
+    uint8_t *packet = loop->packets[0];
+    for (uint32_t i = first; i < first + count; i++) {
+        write_packet(&loop->legs[i], packet);
+        if (send(loop->legs[i].fd, packet, PACKET_BYTES, 0) == PACKET_BYTES)
+            loop->result->packets++;
+        else
+            loop->result->failed++;
+    }
+}
+
+/* At most BATCH legs. What the kernel refuses is passed over and counted. */
+static void send_batch(limit_loop *loop, uint32_t first, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        write_packet(&loop->legs[first + i], loop->packets[i]);
+        loop->messages[i].msg_hdr.msg_name = (void *)(uintptr_t)&loop->config->to[first + i];
+    }
+    for (uint32_t done = 0; done < count;) {
+        int sent = sendmmsg(loop->shared_fd, loop->messages + done, count - done, 0);
+        if (sent > 0) {
+            loop->result->packets += (uint32_t)sent;
+            done += (uint32_t)sent;
+        } else {
+            loop->result->failed++;
+            done++;
+        }
+    }
+}
+
+static void send_legs(limit_loop *loop, uint32_t first, uint32_t count) {
+    if (loop->config->way == RW_LIMIT_SEND) {
+        send_each(loop, first, count);
+        return;
+    }
+    for (uint32_t done = 0; done < count; done += BATCH)
+        send_batch(loop, first + done, count - done < BATCH ? count - done : BATCH);
+}
+
+/* A late tick is made up for at once, none is left out. */
+static void run_paced(limit_loop *loop) {
+    uint64_t legs = loop->config->legs, start_us = rw_clock_us(CLOCK_MONOTONIC) + TICK_US;
+    uint64_t ticks = loop->config->duration_us / TICK_US;
+    for (uint64_t tick = 0; tick < ticks; tick++) {
+        uint64_t deadline_us = start_us + tick * TICK_US, phase = tick % TICKS_PER_PACKET;
+        uint64_t first = legs * phase / TICKS_PER_PACKET;
+        uint64_t behind = legs * (phase + 1) / TICKS_PER_PACKET;
+        rw_sleep_until_us(deadline_us);
+        uint64_t now_us = rw_clock_us(CLOCK_MONOTONIC);
+        rw_histogram_add(&loop->result->lateness_us, now_us - deadline_us, 1);
+        send_legs(loop, (uint32_t)first, (uint32_t)(behind - first));
+        loop->result->ticks++;
+    }
+}
+
+static void run_flat_out(limit_loop *loop) {
+    uint64_t end_us = rw_clock_us(CLOCK_MONOTONIC) + loop->config->duration_us;
+    uint32_t next = 0;
+    while (rw_clock_us(CLOCK_MONOTONIC) < end_us) {
+        uint32_t left = loop->config->legs - next;
+        uint32_t count = left < LOOK_AT_CLOCK_EVERY ? left : LOOK_AT_CLOCK_EVERY;
+        send_legs(loop, next, count);
+        next = next + count == loop->config->legs ? 0 : next + count;
+    }
+}
+
+static int open_socket(const struct sockaddr_in *to) {
+    int bytes = SEND_BUFFER_BYTES, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    if (!to || connect(fd, (const struct sockaddr *)to, sizeof *to) == 0) return fd;
+    int error = -errno;
+    close(fd);
+    return error;
+}
+
+static int open_sockets(limit_loop *loop) {
+    if (loop->config->way == RW_LIMIT_SENDMMSG) {
+        loop->shared_fd = open_socket(NULL);
+        return loop->shared_fd < 0 ? loop->shared_fd : 0;
+    }
+    for (uint32_t i = 0; i < loop->config->legs; i++) {
+        loop->legs[i].fd = open_socket(&loop->config->to[i]);
+        if (loop->legs[i].fd < 0) return loop->legs[i].fd;
+    }
+    return 0;
+}
+
+static void set_up_legs(limit_loop *loop) {
+    uint32_t salt = (uint32_t)rw_clock_us(CLOCK_REALTIME);
+    for (uint32_t i = 0; i < loop->config->legs; i++) {
+        loop->legs[i].fd = -1;
+        /* Distinct for every leg, and from run to run. */
+        loop->legs[i].header = (rw_rtp_header){
+            .marker = true, .ssrc = salt + i, .sequence = (uint16_t)(i * 7), .timestamp = i * 31};
+    }
+}
+
+static void set_up_messages(limit_loop *loop) {
+    for (uint32_t i = 0; i < BATCH; i++) {
+        memset(loop->packets[i], 0xff, PACKET_BYTES); /* silence, in mu-law */
+        loop->slices[i] = (struct iovec){.iov_base = loop->packets[i], .iov_len = PACKET_BYTES};
+        loop->messages[i].msg_hdr = (struct msghdr){
+            .msg_namelen = sizeof *loop->config->to, .msg_iov = &loop->slices[i], .msg_iovlen = 1};
+    }
+}
+
+static int set_up(limit_loop *loop) {
+    loop->legs = calloc(loop->config->legs, sizeof *loop->legs);
+    loop->messages = calloc(BATCH, sizeof *loop->messages);
+    loop->slices = calloc(BATCH, sizeof *loop->slices);
+    loop->packets = calloc(BATCH, sizeof *loop->packets);
+    if (!loop->legs || !loop->messages || !loop->slices || !loop->packets) return -ENOMEM;
+    set_up_legs(loop);
+    set_up_messages(loop);
+    return open_sockets(loop);
+}
+
+static void tear_down(limit_loop *loop) {
+    for (uint32_t i = 0; loop->legs && i < loop->config->legs; i++)
+        if (loop->legs[i].fd >= 0) close(loop->legs[i].fd);
+    if (loop->shared_fd >= 0) close(loop->shared_fd);
+    free(loop->legs);
+    free(loop->messages);
+    free(loop->slices);
+    free(loop->packets);
+}
+
+int rw_limit_run(const rw_limit_config *config, rw_limit_result *result) {
+    if (!config->legs) return -EINVAL;
+    limit_loop loop = {.config = config, .result = result, .shared_fd = -1};
+    int error = set_up(&loop);
+    if (!error) {
+        rw_no_timer_slack();
+        uint64_t cpu_us = rw_clock_us(CLOCK_PROCESS_CPUTIME_ID);
+        uint64_t wall_us = rw_clock_us(CLOCK_MONOTONIC);
+        if (config->paced)
+            run_paced(&loop);
+        else
+            run_flat_out(&loop);
+        result->cpu_us = rw_clock_us(CLOCK_PROCESS_CPUTIME_ID) - cpu_us;
+        result->wall_us = rw_clock_us(CLOCK_MONOTONIC) - wall_us;
+    }
+    tear_down(&loop);
+    return error;
+}

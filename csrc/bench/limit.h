@@ -1,0 +1,48 @@
+/*
+ * The limit: bare loops that send RTP packets with the fewest system calls there are, and do
+ * nothing else. What they cost is what the kernel charges; an engine is measured against them.
+ *
+ * Sequence numbers, timestamps and SSRCs are really written, leg by leg, so that a receiver checks
+ * these packets as it checks the engine's. Reads CLOCK_MONOTONIC and the process's CPU clock.
+ */
+#ifndef RW_BENCH_LIMIT_H
+#define RW_BENCH_LIMIT_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "histogram/histogram.h"
+
+#define RW_LIMIT_PAYLOAD_BYTES 160 /* 20 ms of G.711 */
+
+typedef enum rw_limit_way {
+    RW_LIMIT_SEND,     /* one connected socket a leg, one `send` a packet */
+    RW_LIMIT_SENDMMSG, /* one unconnected socket, one `sendmmsg` for many packets */
+} rw_limit_way;
+
+typedef struct rw_limit_config {
+    rw_limit_way way;
+    /* In 1 ms ticks with a twentieth of the legs in each, so that a leg sends every 20 ms;
+     * otherwise as fast as it goes, leg after leg. */
+    bool paced;
+    uint32_t legs;
+    uint64_t duration_us;
+    const struct sockaddr_in *to; /* destination of each leg; the caller's, read during the run */
+} rw_limit_config;
+
+/* Zeroed by the caller. */
+typedef struct rw_limit_result {
+    uint64_t packets;
+    uint64_t failed; /* packets that the kernel did not take */
+    uint64_t ticks;
+    uint64_t cpu_us; /* of the whole process, user and system */
+    uint64_t wall_us;
+    rw_histogram lateness_us; /* of each tick's start; empty when not paced */
+} rw_limit_result;
+
+/* Runs the loop for the duration. 0, or a negative errno if the sockets could not be had. */
+int rw_limit_run(const rw_limit_config *config, rw_limit_result *result);
+
+#endif

@@ -1,0 +1,75 @@
+#include "bench/limit.h"
+
+#include <arpa/inet.h>
+
+#include "bench/receiver.h"
+#include "test/check.h"
+
+#define LEGS 45 /* not a multiple of the 20 ticks */
+#define SOCKETS 4
+
+static const rw_receiver_config receiver_config = {.sockets = SOCKETS,
+                                                   .streams_max = LEGS + 1,
+                                                   .ptime_us = 20000,
+                                                   .capture_every = LEGS,
+                                                   .capture_bytes = 4000,
+                                                   .all_loopback = true};
+
+/* Every leg's address is its own: few ports, many addresses of 127.0.0.0/8. */
+static void set_destinations(const rw_receiver *receiver, struct sockaddr_in *to) {
+    for (uint32_t i = 0; i < LEGS; i++)
+        to[i] = (struct sockaddr_in){.sin_family = AF_INET,
+                                     .sin_port = htons(rw_receiver_port(receiver, i % SOCKETS)),
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK + i / SOCKETS)};
+}
+
+static void check_streams(const rw_receiver *receiver, const rw_limit_result *result) {
+    rw_receiver_totals totals;
+    rw_receiver_read_totals(receiver, &totals);
+    CHECK_EQUAL(totals.packets + totals.dropped, result->packets);
+    CHECK_EQUAL(totals.unknown + totals.oversized, 0);
+    CHECK_EQUAL(rw_receiver_streams(receiver), LEGS);
+    for (uint32_t i = 0; i < LEGS; i++) {
+        rw_receiver_source source;
+        const rw_stream *stream = rw_receiver_stream(receiver, i, &source);
+        CHECK_EQUAL(stream->duplicates + stream->reordered + stream->timestamp_jumps, 0);
+        CHECK_EQUAL(stream->spurts, 1);
+        if (!totals.dropped) CHECK_EQUAL(rw_stream_lost(stream), 0);
+    }
+}
+
+static void test_loop(rw_limit_way way, bool paced, uint64_t duration_us) {
+    static struct sockaddr_in to[LEGS];
+    static rw_limit_result result;
+    rw_receiver *receiver;
+    result = (rw_limit_result){0};
+    CHECK_EQUAL(rw_receiver_open(&receiver, &receiver_config), 0);
+    set_destinations(receiver, to);
+    rw_limit_config config = {
+        .way = way, .paced = paced, .legs = LEGS, .duration_us = duration_us, .to = to};
+    CHECK_EQUAL(rw_limit_run(&config, &result), 0);
+    CHECK(rw_receiver_drain(receiver) > 0);
+    CHECK_EQUAL(result.failed, 0);
+    if (paced) CHECK_EQUAL(result.packets, LEGS * duration_us / 20000);
+    check_streams(receiver, &result);
+    size_t bytes = 0;
+    const uint8_t *captured = rw_receiver_captured(receiver, 0, &bytes);
+    CHECK(captured && bytes >= RW_LIMIT_PAYLOAD_BYTES);
+    CHECK_EQUAL(captured[RW_LIMIT_PAYLOAD_BYTES - 1], 0xff);
+    rw_receiver_close(receiver);
+}
+
+static void test_no_legs(void) {
+    static rw_limit_result result;
+    rw_limit_config config = {.duration_us = 1000};
+    CHECK(rw_limit_run(&config, &result) < 0);
+}
+
+int main(void) {
+    test_no_legs();
+    test_loop(RW_LIMIT_SEND, true, 200000);
+    test_loop(RW_LIMIT_SENDMMSG, true, 200000);
+    test_loop(RW_LIMIT_SEND, false, 2000);
+    test_loop(RW_LIMIT_SENDMMSG, false, 2000);
+    return 0;
+}

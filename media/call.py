@@ -1,0 +1,264 @@
+"""A call, as the handler of an engine sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from .events import LegClosed, LegFigures, PlayOutcome
+from .pool import NoRtpPort
+from .sdp import NotAcceptable, SdpError, SdpReason
+from .session import MediaSession
+from .sip.events import EndCause, EndedBy, Refuse
+from .sip.message import Headers
+from .sip.session import SipCall
+from .sound import StrPath
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+log = structlog.get_logger(__name__)
+
+
+class CallEnded(Exception):
+    """The call is over; ``cause`` says who ended it and why."""
+
+    def __init__(self, cause: EndCause) -> None:
+        super().__init__(f"the call was ended ({cause.by.value}): {cause.status} {cause.reason}")
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How playing went. ``played_ms`` counts sound handed to the network, without silence."""
+
+    outcome: PlayOutcome
+    played_ms: float
+
+
+class Call:
+    """One call that came in. Its methods raise :class:`CallEnded` once it is over.
+
+    ``id`` is unique within the engine and goes through all log lines of the call; ``call_id`` is
+    SIP's Call-ID; ``ended`` says why the call ended, None while it lasts.
+    """
+
+    __slots__ = ("_confirmed", "_engine", "_media", "_sip", "_waiting", "call_id", "ended", "id")
+
+    def __init__(self, engine: Engine, sip: SipCall) -> None:
+        self._engine = engine
+        self._sip = sip
+        self._media: MediaSession | None = None
+        self._confirmed = False
+        self._waiting: list[asyncio.Future[None]] = []
+        self.ended: EndCause | None = None
+        self.id = sip.id
+        self.call_id = sip.call_id
+
+    def __repr__(self) -> str:
+        return f"<Call {self.id} from {self.from_uri} to {self.to_uri}>"
+
+    @property
+    def from_uri(self) -> str:
+        """Who calls, as the From header says."""
+        return self._sip.from_uri
+
+    @property
+    def to_uri(self) -> str:
+        """Who is called, as the To header says."""
+        return self._sip.to_uri
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the INVITE."""
+        return self._sip.invite.headers
+
+    @property
+    def codec(self) -> str | None:
+        """Name of the codec agreed on (``PCMU``); None before the answer."""
+        codec = self._media.codec if self._media else None
+        return codec.name if codec else None
+
+    @property
+    def figures(self) -> LegFigures:
+        """Packets and bytes of the call's leg up to now."""
+        leg = self._media.leg if self._media else None
+        return leg.figures() if leg else LegFigures()
+
+    def ring(self) -> None:
+        """Tell the caller that it rings (180)."""
+        self._check()
+        self._sip.ring()
+
+    async def answer(self) -> None:
+        """Answer the call; returns when the caller has confirmed (ACK) and sound can flow.
+
+        An offer that cannot be met is refused with the status that fits (488 for codecs, 503 if
+        there is no RTP port), and :class:`CallEnded` raised.
+        """
+        self._check()
+        if self._media is None:
+            self._accept()
+        while not self._confirmed:
+            await self._change()
+            self._check()
+
+    def reject(self, status: int = 603, reason: str | None = None) -> None:
+        """Refuse the call with a SIP status of 300 to 699."""
+        self._check()
+        self._sip.reject(status, reason)
+
+    async def play(self, *prompts: StrPath, loop: bool = False, replace: bool = False) -> Played:
+        """Play sound files one after the other, without a gap; returns when the last packet left.
+
+        Playing starts behind what is queued already, or at once with ``replace``. Cancelling it
+        stops the sound. Raises PromptError for a file that cannot be played, ValueError if there is
+        nothing to loop, RuntimeError if the call was not answered.
+        """
+        self._check()
+        leg = self._media.leg if self._media else None
+        codec = self._media.codec if self._media else None
+        if leg is None or codec is None:
+            raise RuntimeError("answer the call before playing to it")
+        encoded = [await self._engine.prompts.load(path, codec) for path in prompts]
+        self._check()
+        natives = [prompt.native for prompt in encoded]
+        try:
+            done = await leg.play(natives, loop=loop, replace=replace)
+        except asyncio.CancelledError:
+            if not leg.closed.done():
+                leg.stop_playing()
+            raise
+        if done.outcome is PlayOutcome.LEG_CLOSED:
+            await self._ended_by_leg()
+        return Played(done.outcome, done.played_bytes * 1000 / codec.clock_rate_hz)
+
+    def stop_playing(self) -> None:
+        """Stop what plays and forget what is queued; their ``play`` returns ``stopped``."""
+        if self._media and self._media.leg:
+            self._media.leg.stop_playing()
+
+    def pause(self) -> None:
+        """Hold what plays at its place."""
+        if self._media and self._media.leg:
+            self._media.leg.pause()
+
+    def resume(self) -> None:
+        """Go on from where :meth:`pause` held."""
+        if self._media and self._media.leg:
+            self._media.leg.resume()
+
+    async def hangup(self, text: str = "") -> EndCause:
+        """End the call, if it is not over: BYE, or 480 before the answer. Returns the cause.
+
+        ``text`` goes out in a Reason header (RFC 3326).
+        """
+        self.abandon(text)
+        return await self.wait_ended()
+
+    def abandon(self, text: str = "") -> None:
+        """As :meth:`hangup`, without waiting for the end."""
+        if self.ended is None:
+            headers = [("Reason", f'SIP;cause=200;text="{_quotable(text)}"')] if text else []
+            self._sip.hangup(headers)
+
+    async def wait_ended(self) -> EndCause:
+        """Wait until the call is over, whoever ends it."""
+        while self.ended is None:
+            await self._change()
+        return self.ended
+
+    # What the engine tells
+
+    def on_ack(self, sdp: bytes | None) -> None:
+        """Our answer is confirmed; ``sdp`` answers our offer, where we made it."""
+        assert self._media is not None
+        try:
+            if sdp is not None:
+                self._media.settle(sdp)
+            if self._media.negotiated is None:
+                raise SdpError(SdpReason.ANSWER_MISMATCH, "the ACK carried no answer")
+            if self._media.leg is None:
+                self._media.open().closed.add_done_callback(self._on_leg_closed)
+        except (SdpError, OSError, ValueError) as error:
+            self._fail(error)
+            return
+        self._confirmed = True
+        self._changed()
+
+    def on_offer(self, sdp: bytes | None) -> bytes:
+        """A re-INVITE: returns our answer, or our offer if it had none. Raises Refuse."""
+        assert self._media is not None
+        try:
+            return self._media.offer() if sdp is None else self._media.answer(sdp)
+        except SdpError as error:
+            raise Refuse(error.status, text=str(error)) from error
+
+    def on_ended(self, cause: EndCause) -> None:
+        """The call is over."""
+        if self._media is not None:
+            self._media.close()
+        self.ended = cause
+        self._changed()
+
+    # Within
+
+    async def _change(self) -> None:
+        """Wait for the confirmation or the end, whichever comes next."""
+        change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(change)
+        await change
+
+    def _changed(self) -> None:
+        for change in self._waiting:
+            if not change.done():  # cancelled by whoever waited
+                change.set_result(None)
+        self._waiting.clear()
+
+    def _check(self) -> None:
+        if self.ended is not None:
+            raise CallEnded(self.ended)
+
+    def _accept(self) -> None:
+        try:
+            self._media = self._engine.open_media(self._sip)
+            offer = self._sip.remote_sdp
+            body = self._media.offer() if offer is None else self._media.answer(offer)
+        except (SdpError, NoRtpPort) as error:
+            self._refuse(error)
+        else:
+            self._sip.accept(body)
+
+    def _refuse(self, error: SdpError | NoRtpPort) -> None:
+        """Refuse the call and say why: in the log, and in a Warning (RFC 3261 20.43)."""
+        status = error.status if isinstance(error, SdpError) else 503
+        code = error.warning_code if isinstance(error, NotAcceptable) else 399
+        warning = f'{code} {self._engine.agent_name} "{_quotable(str(error))}"'
+        log.warning("call refused", call=self.id, status=status, cause=str(error))
+        self._sip.reject(status, headers=[("Warning", warning)])
+        self._check()
+
+    def _fail(self, error: Exception) -> None:
+        """The call cannot go on: hang up and say why."""
+        log.warning("call failed", call=self.id, cause=str(error))
+        self._sip.hangup([("Reason", f'SIP;cause=488;text="{_quotable(str(error))}"')])
+
+    def _on_leg_closed(self, closed: asyncio.Future[LegClosed]) -> None:
+        error = closed.result().error
+        if error and self.ended is None:
+            self._fail(OSError(error, os.strerror(error)))
+
+    async def _ended_by_leg(self) -> None:
+        raise CallEnded(await self.wait_ended())
+
+
+def _quotable(text: str) -> str:
+    """Text fit for a quoted string in a header."""
+    return "".join(c if c.isprintable() and c not in '"\\' else " " for c in text)[:200]
+
+
+__all__ = ["Call", "CallEnded", "EndCause", "EndedBy", "Played"]

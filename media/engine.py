@@ -1,0 +1,283 @@
+"""The engine: listeners, media threads, prompts, and a task for each call."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal
+
+import structlog
+
+from .call import Call, CallEnded
+from .codec import codecs_by_name
+from .events import Quantiles
+from .pool import RtpSockets, ShardPool, announced_host
+from .prompt import PromptLibrary
+from .session import MediaSession
+from .sip.admission import Limits
+from .sip.counters import Count
+from .sip.events import EndCause
+from .sip.message import Response
+from .sip.session import SipCall
+from .sip.transport import SipEndpoint
+from .sip.ua import UserAgent, UserAgentConfig
+from .sound import StrPath
+
+log = structlog.get_logger(__name__)
+
+CallHandlerFunction = Callable[[Call], Awaitable[None]]
+Silence = Literal["stop", "send"]
+
+RESERVED_FILES = 256
+"""File descriptors kept for everything that is not an RTP socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFigures:
+    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard."""
+
+    calls_up: int
+    calls_limit: int
+    draining: bool
+    sip: dict[str, int]
+    media: dict[str, int]
+    lateness_us: list[Quantiles]
+    prompts_bytes: int
+
+
+class Engine:
+    """Answers SIP calls, and runs a handler for each; an asynchronous context manager.
+
+    ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference. ``rtp_ports``:
+    first and last port for RTP; each call takes two. ``advertise``: the numeric address that peers
+    reach us by, where it is not the one we listen on. ``max_calls``: calls beyond it are refused
+    with 503; by default what the port range and the file limit allow. ``per_source_rate``: new
+    requests a second that one address may send. ``rtp_sockets``: ``"per-leg"``, or ``"shared"``
+    behind a trunk, where each call has a remote address of its own. ``silence``: whether to send
+    packets of silence, or nothing, while nothing plays.
+
+    Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
+    that make no sense.
+    """
+
+    agent_name = "ringwheel"
+
+    def __init__(
+        self,
+        sip: Sequence[str] = ("udp:127.0.0.1:5060",),
+        *,
+        codecs: Sequence[str] = ("pcmu", "pcma"),
+        rtp_ports: tuple[int, int] = (20000, 40000),
+        advertise: str | None = None,
+        shards: int = 1,
+        max_calls: int | None = None,
+        per_source_rate: float | None = None,
+        rtp_sockets: RtpSockets = "per-leg",
+        silence: Silence = "stop",
+    ) -> None:
+        first, last = rtp_ports
+        if not 1024 <= first < last <= 65535:
+            raise ValueError(f"RTP ports {first}-{last}: use a range within 1024-65535")
+        if shards < 1 or (max_calls is not None and max_calls < 1):
+            raise ValueError("an engine needs at least one shard and one call")
+        if not sip:
+            raise ValueError("an engine needs at least one listener")
+        self._sip = tuple(sip)
+        self._codecs = codecs_by_name(codecs)
+        self._rtp_ports = rtp_ports
+        self._advertise = advertise
+        self._shards = shards
+        self._rtp_sockets = rtp_sockets
+        self._send_silence = silence == "send"
+        self._per_source_rate = per_source_rate
+        self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
+        self.prompts = PromptLibrary()
+        self._calls: dict[str, Call] = {}
+        self._handler: CallHandlerFunction | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._announced: dict[tuple[int, str], str] = {}
+
+    # Life
+
+    async def __aenter__(self) -> Engine:
+        self._endpoint = SipEndpoint(self._sip, self._advertise)
+        try:
+            self._pool = ShardPool(
+                shards=self._shards,
+                max_legs=self.max_calls + RESERVED_FILES,
+                rtp_ports=self._rtp_ports,
+                rtp_sockets=self._rtp_sockets,
+                bind_host=self._endpoint.listeners[0].host,
+                send_silence=self._send_silence,
+            )
+        except BaseException:
+            self._endpoint.close()
+            raise
+        self._bind_hosts = [listener.host for listener in self._endpoint.listeners]
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._stopped = asyncio.Event()
+        self._agent = UserAgent(
+            self._endpoint.send, self._endpoint.timers, self._agent_config(), self
+        )
+        self._endpoint.start(self._agent)
+        log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        self._agent.shutdown()
+        self._endpoint.close()
+        await self._pool.close()
+        self.prompts.close()
+
+    def _agent_config(self) -> UserAgentConfig:
+        limits = Limits(max_calls=self.max_calls, requests_per_s=self._per_source_rate)
+        return UserAgentConfig(addresses=self.addresses, limits=limits)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """``host:port`` of each listener, as peers reach it."""
+        return self._endpoint.addresses
+
+    # Serving
+
+    async def load(self, *prompts: StrPath) -> None:
+        """Read and encode prompts before they are needed. Raises PromptError."""
+        for prompt in prompts:
+            for codec in self._codecs:
+                await self.prompts.load(prompt, codec)
+
+    async def serve(self, handler: CallHandlerFunction) -> None:
+        """Run ``handler`` for each call, in a task of its own, until :meth:`drain` has ended.
+
+        A call whose handler returns is hung up. A handler that raises costs its call, and no other.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks, self._handler = tasks, handler
+            try:
+                await self._stopped.wait()
+            finally:
+                self._handler = None
+
+    async def drain(self, timeout_s: float = 30.0) -> bool:
+        """Refuse new calls, let the running ones end, then stop serving.
+
+        Calls still up after ``timeout_s`` are hung up. True if none had to be.
+        """
+        self._agent.drain()
+        log.info("draining", calls=len(self._calls), timeout_s=timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._quiet.wait()
+        except TimeoutError:
+            log.warning("calls cut short", calls=len(self._calls))
+            for call in list(self._calls.values()):
+                call.abandon("the engine is shutting down")
+            return False
+        finally:
+            self._stopped.set()
+        return True
+
+    def snapshot(self) -> EngineFigures:
+        """Live figures."""
+        counters = self._agent.counters
+        return EngineFigures(
+            calls_up=len(self._calls),
+            calls_limit=self.max_calls,
+            draining=self._agent.admission.draining,
+            sip={count.name.lower(): counters[count] for count in Count}
+            | self._endpoint.counts.as_dict(),
+            media=self._pool.counters(),
+            lateness_us=self._pool.lateness_us(),
+            prompts_bytes=self.prompts.held_bytes,
+        )
+
+    def open_media(self, sip: SipCall) -> MediaSession:
+        """A media session for a call, on the address by which its peer reached us."""
+        bind_host = self._bind_hosts[sip.flow.listener]
+        key = sip.flow.listener, sip.flow.remote_host
+        host = self._advertise or self._announced.get(key)
+        if host is None:
+            if len(self._announced) > 1_000:
+                self._announced.clear()
+            host = self._announced[key] = announced_host(bind_host, sip.flow.remote_host)
+        return MediaSession(self._pool, self._codecs, bind_host, host)
+
+    async def _run(self, handler: CallHandlerFunction, call: Call) -> None:
+        try:
+            await handler(call)
+        except CallEnded:
+            pass
+        except Exception:
+            log.exception("call handler failed", call=call.id)
+        if call.ended is None:
+            await call.hangup()
+
+    # What the SIP layers tell
+
+    def on_invite(self, call: SipCall) -> None:
+        """A call came in."""
+        if self._handler is None or self._tasks is None:
+            call.reject(503, headers=[("Retry-After", "1")])
+            return
+        ours = call.context = Call(self, call)
+        self._calls[call.id] = ours
+        self._quiet.clear()
+        self._tasks.create_task(self._run(self._handler, ours))
+
+    def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
+        """Our answer is confirmed."""
+        _call_of(call).on_ack(sdp)
+
+    def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
+        """A re-INVITE."""
+        return _call_of(call).on_offer(sdp)
+
+    def on_ended(self, call: SipCall, cause: EndCause) -> None:
+        """A call is over."""
+        ours = self._calls.pop(call.id, None)
+        if not self._calls:
+            self._quiet.set()
+        if ours is None:
+            return
+        ours.on_ended(cause)
+        figures = ours.figures
+        log.info(
+            "call ended",
+            call=call.id,
+            call_id=call.call_id,
+            by=cause.by.value,
+            status=cause.status,
+            packets_sent=figures.packets_sent,
+        )
+
+    def on_ringing(self, call: SipCall, response: Response) -> None:
+        """Calls of ours are not placed here."""
+
+    def on_answered(self, call: SipCall, sdp: bytes | None) -> None:
+        """Calls of ours are not placed here."""
+
+    def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
+        """Re-INVITEs of ours are not sent here."""
+
+
+def _call_of(call: SipCall) -> Call:
+    assert isinstance(call.context, Call)
+    return call.context
+
+
+def _affordable_calls(rtp_ports: tuple[int, int], rtp_sockets: RtpSockets) -> int:
+    """How many calls the RTP ports and the file limit allow."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if rtp_sockets == "shared":
+        return 100_000
+    return max(1, min((rtp_ports[1] - rtp_ports[0] + 1) // 2, files - RESERVED_FILES))

@@ -1,0 +1,121 @@
+"""Legs as asyncio sees them: handles on what a shard's thread owns."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+
+from ._core import Prompt, Shard
+from .events import LegClosed, LegFigures, LegMedia, PlayEnded, PlayOutcome
+
+_play_ids = itertools.count(1)
+
+
+class Leg:
+    """One RTP stream. Methods return at once; what comes of them is told by futures.
+
+    ``closed`` ends with the leg's last figures, however it came to be closed.
+    """
+
+    __slots__ = ("_loop", "_plays", "_shard", "closed", "id")
+
+    def __init__(self, shard: Shard, leg_id: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._shard = shard
+        self._loop = loop
+        self._plays: dict[int, asyncio.Future[PlayEnded]] = {}
+        self.id = leg_id
+        self.closed: asyncio.Future[LegClosed] = loop.create_future()
+
+    def play(
+        self, prompts: Sequence[Prompt], *, loop: bool = False, replace: bool = False
+    ) -> asyncio.Future[PlayEnded]:
+        """Queue ``prompts`` behind what plays, without a gap; or play them now instead of it."""
+        play_id = next(_play_ids)
+        ended: asyncio.Future[PlayEnded] = self._loop.create_future()
+        if self.closed.done():
+            ended.set_result(PlayEnded(self.id, play_id, PlayOutcome.LEG_CLOSED, 0))
+            return ended
+        self._shard.play(self.id, play_id, prompts, loop=loop, replace=replace)
+        self._plays[play_id] = ended
+        return ended
+
+    def stop_playing(self) -> None:
+        """End everything that plays or is queued."""
+        self._shard.stop_playing(self.id)
+
+    def pause(self) -> None:
+        """Hold what plays at its place."""
+        self._shard.pause(self.id, True)
+
+    def resume(self) -> None:
+        """Go on from where :meth:`pause` held."""
+        self._shard.pause(self.id, False)
+
+    def update(self, media: LegMedia) -> None:
+        """Take over a new agreement; what plays goes on."""
+        self._shard.update_leg(self.id, media)
+
+    def close(self) -> None:
+        """Close the leg and its socket; ``closed`` tells when."""
+        if not self.closed.done():
+            self._shard.close_leg(self.id)
+
+    def figures(self) -> LegFigures:
+        """Counts up to now."""
+        if self.closed.done():
+            return self.closed.result().figures
+        return self._shard.leg_figures(self.id) or LegFigures()
+
+    def on_event(self, event: PlayEnded | LegClosed) -> None:
+        """An event of this leg, from the shard."""
+        if isinstance(event, LegClosed):
+            self.closed.set_result(event)
+            return
+        ended = self._plays.pop(event.play_id)
+        if not ended.done():  # cancelled by whoever waited
+            ended.set_result(event)
+
+
+class LegTable:
+    """The open legs of one shard, and the reader that brings them the shard's events."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self._legs: dict[int, tuple[Leg, Callable[[], None]]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(shard.event_fd, self._read)
+
+    def __len__(self) -> int:
+        return len(self._legs)
+
+    def open(
+        self, media: LegMedia, *, fd: int, send_silence: bool, on_closed: Callable[[], None]
+    ) -> Leg:
+        """Open a leg; the shard owns ``fd`` on success. ``on_closed`` is called when it is gone.
+
+        OSError and ValueError as :meth:`Shard.open_leg`.
+        """
+        leg_id = self.shard.open_leg(media, fd=fd, send_silence=send_silence)
+        leg = Leg(self.shard, leg_id, self._loop)
+        self._legs[leg_id] = leg, on_closed
+        return leg
+
+    def close(self) -> None:
+        """End the shard's thread: every leg is closed and its last events are told."""
+        self._loop.remove_reader(self.shard.event_fd)
+        self.shard.stop()
+        while self._read():
+            pass
+
+    def _read(self) -> bool:
+        events = self.shard.poll_events()
+        for event in events:
+            if isinstance(event, PlayEnded):
+                if event.leg_id in self._legs:
+                    self._legs[event.leg_id][0].on_event(event)
+                continue
+            leg, on_closed = self._legs.pop(event.leg_id)
+            leg.on_event(event)
+            on_closed()
+        return bool(events)

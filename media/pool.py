@@ -1,0 +1,141 @@
+"""The media threads of an engine: shards, the sockets they send from, and who gets which leg."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ._core import Shard
+from .events import LegMedia, Quantiles
+from .leg import Leg, LegTable
+from .ports import NoRtpPort, RtpPorts, bind_udp
+
+RtpSockets = Literal["per-leg", "shared"]
+
+
+@dataclass(slots=True)
+class Place:
+    """A place for a leg, taken before offer and answer: a shard and a local port.
+
+    It has to end in :meth:`ShardPool.open` or :meth:`ShardPool.give_up`.
+    """
+
+    table: LegTable
+    port: int
+    socket: socket.socket | None = field(repr=False)
+
+
+class ShardPool:
+    """``shards`` media threads. New legs go to the one with the fewest.
+
+    With ``rtp_sockets="shared"`` each shard sends all its legs from one socket, bound to
+    ``bind_host`` on the range's first ports: for trunks, where each leg has a remote address of
+    its own. OSError: a shared socket cannot be bound.
+    """
+
+    def __init__(
+        self,
+        *,
+        shards: int,
+        max_legs: int,
+        rtp_ports: tuple[int, int],
+        rtp_sockets: RtpSockets = "per-leg",
+        bind_host: str = "127.0.0.1",
+        send_silence: bool = False,
+    ) -> None:
+        self.ports = RtpPorts(*rtp_ports)
+        self._send_silence = send_silence
+        self._shared_ports: list[int] = []
+        self._places = [0] * shards
+        self.tables: list[LegTable] = []
+        for _ in range(shards):
+            self.tables.append(self._start(max_legs, rtp_sockets, bind_host))
+
+    def _start(self, max_legs: int, rtp_sockets: RtpSockets, bind_host: str) -> LegTable:
+        if rtp_sockets == "per-leg":
+            return LegTable(Shard(max_legs))
+        shared, port = self.ports.bind(bind_host)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            shared.setsockopt(socket.SOL_SOCKET, option, 4 * 1024 * 1024)
+        self._shared_ports.append(port)
+        return LegTable(Shard(max_legs, "shared", shared.detach()))
+
+    @property
+    def legs_open(self) -> int:
+        """Legs open in all shards."""
+        return sum(len(table) for table in self.tables)
+
+    def reserve(self, bind_host: str) -> Place:
+        """A place on the least loaded shard, its port bound to ``bind_host``; or NoRtpPort."""
+        index = self._places.index(min(self._places))
+        if self._shared_ports:
+            place = Place(self.tables[index], self._shared_ports[index], None)
+        else:
+            bound, port = self.ports.bind(bind_host)
+            place = Place(self.tables[index], port, bound)
+        self._places[index] += 1
+        return place
+
+    def open(self, place: Place, media: LegMedia) -> Leg:
+        """Open the leg of ``place``, which is given up if that fails (OSError, ValueError)."""
+        fd = place.socket.fileno() if place.socket else -1
+        try:
+            leg = place.table.open(
+                media,
+                fd=fd,
+                send_silence=self._send_silence,
+                on_closed=lambda: self._free(place),
+            )
+        except (OSError, ValueError):
+            self.give_up(place)
+            raise
+        if place.socket:
+            place.socket.detach()
+        return leg
+
+    def give_up(self, place: Place) -> None:
+        """The place is not needed."""
+        if place.socket:
+            place.socket.close()
+        self._free(place)
+
+    def _free(self, place: Place) -> None:
+        self._places[self.tables.index(place.table)] -= 1
+        if not self._shared_ports:
+            self.ports.give_back(place.port)
+
+    def counters(self) -> dict[str, int]:
+        """The counters of all shards, added up."""
+        total: dict[str, int] = {}
+        for table in self.tables:
+            for name, value in table.shard.counters().items():
+                total[name] = total.get(name, 0) + value
+        return total
+
+    def lateness_us(self) -> list[Quantiles]:
+        """How late packets left, in microseconds, shard by shard."""
+        return [table.shard.lateness_us() for table in self.tables]
+
+    async def close(self) -> None:
+        """Close every leg and end the threads."""
+        for table in self.tables:
+            table.close()
+        await asyncio.sleep(0)  # whoever waited for those legs goes on
+
+
+def announced_host(bind_host: str, remote_host: str) -> str:
+    """The numeric address at which ``remote_host`` reaches a socket bound to ``bind_host``.
+
+    A wildcard is resolved by asking the routing table; OSError if there is no way there.
+    """
+    if not ipaddress.ip_address(bind_host).is_unspecified:
+        return bind_host
+    with bind_udp(bind_host, 0) as probe:
+        probe.connect((remote_host, 9))
+        return str(probe.getsockname()[0])
+
+
+__all__ = ["NoRtpPort", "Place", "RtpSockets", "ShardPool", "announced_host"]

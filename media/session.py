@@ -1,0 +1,128 @@
+"""The media of one call: offer and answer on one side, its leg on the other."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from .codec import Codec
+from .events import LegMedia
+from .leg import Leg
+from .pool import Place, ShardPool
+from .sdp import (
+    Direction,
+    LocalMedia,
+    NegotiatedMedia,
+    NotAcceptable,
+    SdpReason,
+    accept_answer,
+    answer_offer,
+    make_offer,
+    parse_sdp,
+)
+
+_SENDING = (Direction.SENDRECV, Direction.SENDONLY)
+
+
+class MediaSession:
+    """Takes a place in ``pool`` when it is made, and a leg once both sides have agreed.
+
+    ``bind_host`` is where the RTP socket is bound, ``host`` the address that SDP announces. The
+    codec of the first agreement stays for the whole call. Raises NoRtpPort.
+    """
+
+    __slots__ = (
+        "_codecs",
+        "_host",
+        "_last_body",
+        "_negotiated",
+        "_place",
+        "_pool",
+        "_port",
+        "_session_id",
+        "leg",
+    )
+
+    def __init__(
+        self, pool: ShardPool, codecs: tuple[Codec, ...], bind_host: str, host: str
+    ) -> None:
+        self._pool = pool
+        self._place: Place | None = pool.reserve(bind_host)
+        self._port = self._place.port
+        self._host = host
+        self._codecs = codecs
+        self._session_id = random.getrandbits(62)
+        self._last_body = b""
+        self._negotiated: NegotiatedMedia | None = None
+        self.leg: Leg | None = None
+
+    @property
+    def codec(self) -> Codec | None:
+        """The codec agreed on; None before."""
+        return self._negotiated.codec if self._negotiated else None
+
+    @property
+    def negotiated(self) -> NegotiatedMedia | None:
+        """The last agreement; None before the first."""
+        return self._negotiated
+
+    def answer(self, offer: bytes) -> bytes:
+        """Our answer to the peer's offer. Raises SdpError (its ``status`` fits the response)."""
+        answer = answer_offer(parse_sdp(offer), self._local())
+        if answer.media is None and self._negotiated is None:
+            raise NotAcceptable(SdpReason.NO_AUDIO, "every stream is off")
+        self._last_body = answer.body
+        if answer.media is not None:
+            self._agree(answer.media)
+        return answer.body
+
+    def offer(self) -> bytes:
+        """Our offer, for an INVITE that came without one (RFC 3261 section 13.2.1)."""
+        self._last_body = make_offer(self._local())
+        return self._last_body
+
+    def settle(self, answer: bytes) -> None:
+        """The peer's answer to our last offer. Raises SdpError."""
+        self._agree(accept_answer(self._last_body, parse_sdp(answer), self._local()))
+
+    def _local(self) -> LocalMedia:
+        return LocalMedia(
+            self._host, self._port, self._codecs, self._session_id, last_body=self._last_body
+        )
+
+    def _agree(self, media: NegotiatedMedia) -> None:
+        if media.direction not in _SENDING and self._negotiated is not None:
+            # On hold the peer's address means nothing (0.0.0.0 of RFC 2543): stay where we were.
+            old = self._negotiated
+            media = replace(media, remote_host=old.remote_host, remote_port=old.remote_port)
+        self._negotiated = media
+        self._codecs = (media.codec,)
+        if self.leg is not None:
+            self.leg.update(_leg_media(media))
+
+    def open(self) -> Leg:
+        """Open the leg: from now on sound can be sent. OSError: the system refuses the socket."""
+        assert self._place is not None and self._negotiated is not None
+        place, self._place = self._place, None
+        self.leg = self._pool.open(place, _leg_media(self._negotiated))
+        return self.leg
+
+    def close(self) -> None:
+        """Close the leg, or give the place up if there is none yet."""
+        if self.leg is not None:
+            self.leg.close()
+        elif self._place is not None:
+            self._pool.give_up(self._place)
+            self._place = None
+
+
+def _leg_media(media: NegotiatedMedia) -> LegMedia:
+    return LegMedia(
+        remote_host=media.remote_host,
+        remote_port=media.remote_port,
+        payload_type=media.payload_type,
+        ptime_ms=media.ptime_ms,
+        clock_rate_hz=media.codec.clock_rate_hz,
+        silence=media.codec.silence,
+        send=media.direction in _SENDING,
+    )

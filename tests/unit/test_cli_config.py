@@ -1,0 +1,160 @@
+"""The configuration of `serve`: a file, flags over it, and errors that name key and reason."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ringwheel.cli.config import (
+    ServeConfig,
+    load_config,
+    override,
+    parse_listener,
+    rtp_call_capacity,
+)
+from ringwheel.cli.errors import CommandError
+
+FULL = """
+prompts = ["welcome.wav", "/srv/menu.flac"]
+loop = true
+sip = ["udp:192.0.2.1:5060", "udp:[2001:db8::1]:5060"]
+codecs = ["PCMA"]
+rtp-ports = "30000-30099"
+advertise = "198.51.100.1"
+shards = 2
+max_calls = 50
+rtp_sockets = "shared"
+silence = "stop"
+per_source_rate = 200
+drain_s = 2.5
+"""
+
+
+def load(tmp_path: Path, text: str) -> ServeConfig:
+    path = tmp_path / "serve.toml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def test_every_key(tmp_path):
+    assert load(tmp_path, FULL) == ServeConfig(
+        prompts=(tmp_path / "welcome.wav", Path("/srv/menu.flac")),
+        loop=True,
+        sip=("udp:192.0.2.1:5060", "udp:[2001:db8::1]:5060"),
+        codecs=("pcma",),
+        rtp_ports=(30000, 30099),
+        advertise="198.51.100.1",
+        shards=2,
+        max_calls=50,
+        rtp_sockets="shared",
+        silence="stop",
+        per_source_rate=200.0,
+        drain_s=2.5,
+    )
+
+
+def test_an_empty_file_means_the_defaults(tmp_path):
+    assert load(tmp_path, "") == ServeConfig()
+
+
+def test_flags_override_the_file(tmp_path):
+    config = override(
+        load(tmp_path, FULL),
+        {"prompts": ["other.wav"], "codecs": "pcmu,PCMA", "loop": None, "shards": 1},
+    )
+    assert config.prompts == (Path("other.wav"),)
+    assert config.codecs == ("pcmu", "pcma")
+    assert (config.loop, config.shards, config.max_calls) == (True, 1, 50)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("max_call = 5", "'max_call' is not a key. Did you mean 'max_calls'?"),
+        ("zzz = 5", "'zzz' is not a key. Keys are: prompts, loop"),
+        ("prompts = []", "prompts: [] is not a list of texts"),
+        ("prompts = [1]", "prompts: 1 is not a text"),
+        ("loop = 1", "loop: 1 is neither true nor false"),
+        ('sip = "tcp:127.0.0.1:5060"', "sip: 'tcp:127.0.0.1:5060' is not udp:HOST:PORT"),
+        ('sip = "udp:localhost:5060"', "sip: 'localhost' is not an IP address"),
+        ('sip = "udp:127.0.0.1:0"', "is not a port from 1 to 65535"),
+        ('sip = "udp:127.0.0.1:99999999999"', "is not a port from 1 to 65535"),
+        ('sip = "udp:::1:5060"', "needs brackets"),
+        ('sip = "udp:127.0.0.1:5060,udp:127.0.0.1:5060"', "stands there twice"),
+        ('codecs = "opus"', "codecs: there is no codec 'opus'; use one of: pcmu, pcma"),
+        ('rtp_ports = "20000"', "rtp_ports: '20000' is not a range such as 20000-40000"),
+        ('rtp_ports = "1-20"', "not a range within 1024-65535"),
+        ("rtp_ports = [30000, 20000]", "not a range within 1024-65535"),
+        ('rtp_ports = "5000-6000"', "the SIP listener udp:127.0.0.1:5060 lies within"),
+        ('advertise = "example.org"', "advertise: 'example.org' is not an IP address"),
+        ("shards = 0", "shards: 0 is not a whole number from 1 to 64"),
+        ("shards = true", "shards: True is not a whole number"),
+        ("max_calls = 1.5", "max_calls: 1.5 is not a whole number"),
+        ('rtp_sockets = "both"', "rtp_sockets: 'both' is not one of: per-leg, shared"),
+        ("silence = 0", "silence: 0 is not one of: send, stop"),
+        ("per_source_rate = nan", "per_source_rate: nan is not a number from 0.1"),
+        ('drain_s = "soon"', "drain_s: 'soon' is not a number"),
+        ("drain_s = inf", "drain_s: inf is not a number from 0 to 86400"),
+        ("max_calls = 10001", "enough for 10,000 calls, not 10,001"),
+        ("shards =", "is not TOML"),
+    ],
+)
+def test_errors_name_key_and_reason(tmp_path, line, words):
+    with pytest.raises(CommandError) as caught:
+        load(tmp_path, line)
+    text = str(caught.value)
+    assert words in text
+    assert text.startswith(f"configuration {tmp_path / 'serve.toml'}") or "RTP ports" in text
+    assert "\n" not in text
+    assert caught.value.status == 2
+
+
+def test_flag_errors_name_the_flag():
+    for key, flag in {
+        "drain_s": "--drain",
+        "codecs": "--codec",
+        "rtp_ports": "--rtp-ports",
+    }.items():
+        with pytest.raises(CommandError, match=f"^{flag}: "):
+            override(ServeConfig(), {key: "?"})
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    for path, words in (
+        (tmp_path / "absent.toml", "No such file"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(CommandError, match=f"cannot be read: {words}"):
+            load_config(path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CommandError, match="is not TOML"):
+        load_config(tmp_path / "binary.toml")
+    (tmp_path / "big.toml").write_bytes(b"#" * (1024 * 1024 + 1))
+    with pytest.raises(CommandError, match="larger than 1 MiB"):
+        load_config(tmp_path / "big.toml")
+
+
+def test_listeners():
+    assert parse_listener("UDP:192.0.2.1:5060") == ("udp", "192.0.2.1", 5060)
+    assert parse_listener("udp:[::1]:5062") == ("udp", "::1", 5062)
+
+
+@given(st.text(max_size=30) | st.from_regex(r"udp:[\[\]0-9:.]{0,20}:[0-9]{0,6}", fullmatch=True))
+def test_any_listener_text_is_one_or_a_value_error(text):
+    try:
+        transport, _, port = parse_listener(text)
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert transport == "udp"
+        assert 1 <= port <= 65535
+
+
+@pytest.mark.parametrize(
+    ("rtp_ports", "calls"),
+    [((20000, 40000), 10000), ((20000, 20001), 1), ((20001, 20003), 1), ((20001, 20004), 1)],
+)
+def test_a_call_takes_an_even_port_and_the_next(rtp_ports, calls):
+    low, high = rtp_ports
+    assert rtp_call_capacity(rtp_ports) == calls
+    assert calls == sum(port + 1 <= high for port in range(low, high + 1) if port % 2 == 0)
