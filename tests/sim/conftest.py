@@ -207,7 +207,7 @@ def sip(start: str, *lines: str, body: bytes = b"", **fields: str) -> bytes:
     return "\r\n".join([*text, "", ""]).encode() + body
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def silent():
     """Handlers fail on purpose here, thousands of times: formatting it takes all the time."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -444,6 +444,29 @@ class TestOffers:
         assert "reinvited" not in pair.here.names()
 
 
+def test_a_reinvite_that_gets_no_further_than_100_is_given_up(lone):
+    call = lone.dial()
+    lone.reply(lone.out[0], 200, body=b"v=0")
+    call.reinvite(b"v=0 hold")
+    lone.reply(lone.out[-1], 100)
+    lone.net.run(179_999)
+    assert lone.handler.names() == ["answered"]
+    lone.net.run(1)
+    assert lone.handler.events[-1] == ("ended", "error", 408)
+    lone.net.run(32_000)
+    lone.net.assert_quiet()
+
+
+def test_a_reinvite_in_progress_does_not_outlive_its_call_for_long(lone):
+    call = lone.dial()
+    lone.reply(lone.out[0], 200, body=b"v=0")
+    call.reinvite(b"v=0 hold")
+    lone.reply(lone.out[-1], 100)
+    call.hangup()
+    lone.net.run(32_000)
+    lone.net.assert_quiet()
+
+
 class TestWithinDialogs:
     def confirmed(self, lone, **fields):
         lone.send("INVITE sip:u@ua", body=b"v=0", **fields)
