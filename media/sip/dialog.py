@@ -176,12 +176,12 @@ def contact_uri(headers: Headers) -> str | None:
 
 
 def address_uri(value: str) -> str:
-    """The URI of a name-addr or addr-spec (the first one of a list)."""
+    """The URI of a name-addr or addr-spec, the first of a list. SipParseError: there is none."""
     if '"' not in value:
         start, end = value.find("<") + 1, value.find(">")
         if 0 < start < end:
             return value[start:end]
-    return NameAddr.parse(split_commas(value)[0]).uri
+    return NameAddr.parse(next(iter(split_commas(value)), "")).uri
 
 
 def request_uri_of(uri: str) -> str:

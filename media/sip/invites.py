@@ -8,6 +8,7 @@ from .counters import Count
 from .dialog import Dialog, fork_of
 from .edge import Flow, TimerHandle
 from .message import Request, Response, SipParseError
+from .transaction import InviteClient
 
 if TYPE_CHECKING:
     from .session import SipCall
@@ -119,7 +120,17 @@ class ByeWatcher:
 class Reinvite:
     """A re-INVITE of ours: the user of its transactions, tried again after glare."""
 
-    __slots__ = ("_ack", "_attempts", "_call", "_dialog", "_sdp", "_timer", "in_progress")
+    __slots__ = (
+        "_ack",
+        "_attempts",
+        "_call",
+        "_dialog",
+        "_proceeding",
+        "_sdp",
+        "_timer",
+        "_transaction",
+        "in_progress",
+    )
 
     def __init__(self, call: SipCall, dialog: Dialog, sdp: bytes | None) -> None:
         self._call = call
@@ -127,6 +138,8 @@ class Reinvite:
         self._sdp = sdp
         self._attempts = 0
         self._timer: TimerHandle | None = None
+        self._transaction: InviteClient | None = None
+        self._proceeding = False
         self._ack: tuple[bytes, Flow] | None = None
         self.in_progress = False
 
@@ -138,12 +151,16 @@ class Reinvite:
             return
         self._attempts += 1
         self.in_progress = True
-        self._call.agent.send_reinvite(self._dialog, self._call.flow, self._sdp, self)
+        self._proceeding = False
+        agent = self._call.agent
+        self._transaction = agent.send_reinvite(self._dialog, self._call.flow, self._sdp, self)
 
     def stop(self) -> None:
-        """The call is over. (A 2xx that still comes gets its ACK all the same.)"""
+        """The call is over. A 2xx that still comes within 64*T1 gets its ACK all the same."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._transaction is not None:
+            self._transaction.expire_in(self._call.agent.config.timing.give_up_ms)
 
     def _wait(self) -> None:
         agent = self._call.agent
@@ -159,6 +176,7 @@ class Reinvite:
     def on_response(self, response: Response) -> None:
         """A response to the re-INVITE."""
         if response.status < 200:
+            self._on_provisional()
             return
         self.in_progress = False
         if response.status < 300:
@@ -169,6 +187,13 @@ class Reinvite:
             self._wait()
         else:
             self._call.reinvite_done(response.status, None)
+
+    def _on_provisional(self) -> None:
+        if self._proceeding or self._transaction is None:
+            return
+        self._proceeding = True
+        config, ended = self._call.agent.config, self._call.ended
+        self._transaction.expire_in(config.timing.give_up_ms if ended else config.answer_timeout_ms)
 
     def _accepted(self, response: Response) -> None:
         call, agent = self._call, self._call.agent

@@ -288,6 +288,11 @@ class InviteClient(ClientTransaction):
         if self.user is not None:
             self.user.on_response(response)
 
+    def expire_in(self, delay_ms: int) -> None:
+        """Bound the wait for a final response after a provisional one, which has no timer."""
+        if self.state is State.PROCEEDING:
+            self._wait(delay_ms)
+
     def _first_final(self, response: Response) -> None:
         user, request = self.user, self.request
         self.request = self.data = None
@@ -303,7 +308,9 @@ class InviteClient(ClientTransaction):
 
     def __call__(self) -> None:
         self._timer = None
-        if self.state is not State.CALLING:
+        if self.state is State.PROCEEDING:
+            self._timed_out()
+        elif self.state is not State.CALLING:
             self.terminate()  # timer D or M
         elif self._given_up():
             self._timed_out()  # timer B

@@ -35,6 +35,7 @@ from .screening import (
 from .session import SipCall
 from .transaction import (
     MAGIC_COOKIE,
+    InviteClient,
     ServerTransaction,
     Timing,
     TransactionLayer,
@@ -342,14 +343,16 @@ class UserAgent:
         bye = self._in_dialog(dialog, hop, "BYE", dialog.next_cseq(), headers)
         self.transactions.send_request(bye, hop, ByeWatcher(self, dialog))
 
-    def send_reinvite(self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite) -> None:
+    def send_reinvite(
+        self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite
+    ) -> InviteClient:
         """Send a re-INVITE; ``user`` hears what becomes of it."""
         hop = self._next_hop(dialog, flow)
         lines = [("Contact", self.contact(flow)), ("Allow", ALLOW)]
         if sdp:
             lines.append(("Content-Type", SDP))
         invite = self._in_dialog(dialog, hop, "INVITE", dialog.next_cseq(), lines, body=sdp or b"")
-        self.transactions.send_invite(invite, hop, user)
+        return self.transactions.send_invite(invite, hop, user)
 
     # Within
 

@@ -5,15 +5,17 @@ Nothing sleeps: the C timer wheel is advanced from deadline to deadline.
 
 import heapq
 import itertools
+import logging
 import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+import structlog
 from ringwheel.media._core import TimerWheel
 from ringwheel.media.sip.edge import Flow
-from ringwheel.media.sip.events import Refuse
+from ringwheel.media.sip.events import CallStateError, Refuse
 from ringwheel.media.sip.message import Message, Request, Response, SipParseError, parse
 from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
 
@@ -205,6 +207,14 @@ def sip(start: str, *lines: str, body: bytes = b"", **fields: str) -> bytes:
     return "\r\n".join([*text, "", ""]).encode() + body
 
 
+@pytest.fixture(autouse=True, scope="module")
+def silent():
+    """Handlers fail on purpose here, thousands of times: formatting it takes all the time."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+
+
 @pytest.fixture
 def net() -> Net:
     """A network without hosts."""
@@ -217,6 +227,7 @@ class World:
     Net = Net
     Recorder = Recorder
     Refuse = Refuse
+    CallStateError = CallStateError
     sip = staticmethod(sip)
 
 

@@ -18,6 +18,10 @@ class Crowd:
         self.net.receive("10.0.0.2", host, self.message(method, number))
         return self.net.packets[-1].message
 
+    def dial(self):
+        flow = self.net.flow("10.0.0.9")
+        return self.agent.dial("sip:p@10.0.0.9", b"v=0", flow, from_uri="sip:u@ua")
+
     def message(self, method, number, cseq=1, to="<sip:u@ua>", mark=""):
         return self.sip(
             f"{method} sip:u@ua",
@@ -68,7 +72,7 @@ def test_calls_of_ours_count_too(world):
     )
     assert crowd.invite(1).status == 503
     with pytest.raises(Refuse, match="503"):
-        crowd.agent.dial("sip:p@10.0.0.9", b"v=0", crowd.net.flow("10.0.0.9"), from_uri="sip:u@ua")
+        crowd.dial()
     call.hangup()
     crowd.net.run(32_000)
     assert crowd.agent.admission.calls == 0
@@ -120,6 +124,6 @@ def test_drain(world):
     assert (reply.status, reply.headers.get("Retry-After")) == (503, "5")
     assert crowd.invite(3, method="OPTIONS").status == 503  # RFC 3261 11.2
     with pytest.raises(Refuse, match="503"):
-        crowd.agent.dial("sip:p@10.0.0.9", None, crowd.net.flow("10.0.0.9"), from_uri="sip:u@ua")
+        crowd.dial()
     assert crowd.bye(1, to).status == 200
     assert crowd.agent.counters.as_dict()["refused_draining"] == 3

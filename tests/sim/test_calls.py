@@ -41,7 +41,7 @@ def test_a_call_from_invite_to_bye(pair):
 
 
 def test_the_callee_hangs_up(pair):
-    call, robot = pair.call()
+    _call, robot = pair.call()
     robot.hangup()
     pair.net.run(10)
     assert pair.here.events[-1] == ("ended", "remote", 200)
@@ -62,7 +62,7 @@ def test_methods_of_an_ended_call_do_nothing(pair):
 
 def test_methods_that_the_state_forbids_raise(pair):
     call, robot = pair.call()
-    for forbidden in (lambda: robot.accept(b"x"), lambda: robot.ring(), lambda: call.accept(b"x")):
+    for forbidden in (lambda: robot.accept(b"x"), robot.ring, lambda: call.accept(b"x")):
         with pytest.raises(CallStateError):
             forbidden()
     call.hangup()
@@ -269,7 +269,7 @@ def test_bye_in_an_early_dialog_answers_the_invite_with_487(lone):
 
 
 def test_bye_to_a_call_that_is_over_gets_481(pair, world):
-    call, robot = pair.call()
+    call, _robot = pair.call()
     call.hangup()
     pair.net.run(60_000)
     bye = pair.net.sent("BYE")[0].message
@@ -310,7 +310,7 @@ def test_an_early_fork_that_leaves_is_forgotten(lone):
 class TestOffers:
     def test_late_offer(self, pair):
         pair.here.offer_reply = b"v=0 late answer"
-        call, robot = pair.call(sdp=None)
+        _call, robot = pair.call(sdp=None)
         assert pair.there.events == [("invite", None), ("ack", b"v=0 late answer")]
         assert pair.here.events == [("offer", b"v=0 answer"), ("answered", b"v=0 answer")]
         assert robot.remote_sdp == b"v=0 late answer"
@@ -342,7 +342,7 @@ class TestOffers:
         pair.finish()
 
     def test_reinvite_without_an_offer(self, pair):
-        call, robot = pair.call()
+        call, _robot = pair.call()
         call.reinvite(None)
         pair.net.run(10)
         assert pair.there.events[-2:] == [("offer", None), ("ack", b"v=0 reply")]
@@ -377,7 +377,7 @@ class TestOffers:
         pair.finish()
 
     def test_reinvite_whose_ack_never_comes_ends_the_call(self, pair):
-        call, robot = pair.call()
+        call, _robot = pair.call()
         lose(pair.net, "ACK", count=99)
         call.reinvite(b"v=0 hold")
         pair.net.run(40_000)
@@ -409,7 +409,7 @@ class TestOffers:
         pair.finish()
 
     def test_one_invite_at_a_time(self, pair):
-        call, robot = pair.call()
+        call, _robot = pair.call()
         call.reinvite(b"v=0 hold")
         with pytest.raises(CallStateError):
             call.reinvite(b"v=0 again")
@@ -429,7 +429,7 @@ class TestOffers:
 
     def test_reinvite_before_our_late_offer_is_answered_gets_491(self, pair):
         lose(pair.net, "ACK", count=1)
-        call, robot = pair.call(sdp=None)
+        call, _robot = pair.call(sdp=None)
         call.reinvite(b"v=0 hold")
         pair.net.run(10)
         assert len(pair.net.sent("491 INVITE")) == 1
@@ -437,11 +437,34 @@ class TestOffers:
         pair.finish()
 
     def test_reinvite_during_a_reinvite_that_is_over_when_the_call_is(self, pair):
-        call, robot = pair.call()
+        call, _robot = pair.call()
         call.reinvite(b"v=0 hold")
         call.hangup()
         pair.finish()
         assert "reinvited" not in pair.here.names()
+
+
+def test_a_reinvite_that_gets_no_further_than_100_is_given_up(lone):
+    call = lone.dial()
+    lone.reply(lone.out[0], 200, body=b"v=0")
+    call.reinvite(b"v=0 hold")
+    lone.reply(lone.out[-1], 100)
+    lone.net.run(179_999)
+    assert lone.handler.names() == ["answered"]
+    lone.net.run(1)
+    assert lone.handler.events[-1] == ("ended", "error", 408)
+    lone.net.run(32_000)
+    lone.net.assert_quiet()
+
+
+def test_a_reinvite_in_progress_does_not_outlive_its_call_for_long(lone):
+    call = lone.dial()
+    lone.reply(lone.out[0], 200, body=b"v=0")
+    call.reinvite(b"v=0 hold")
+    lone.reply(lone.out[-1], 100)
+    call.hangup()
+    lone.net.run(32_000)
+    lone.net.assert_quiet()
 
 
 class TestWithinDialogs:
@@ -527,7 +550,7 @@ class TestHandlerErrors:
         assert lone.agent.counters.as_dict()["handler_errors"] == 1
 
     def test_on_offer(self, pair):
-        call, robot = pair.call()
+        call, _robot = pair.call()
         pair.there.offer_reply = RuntimeError("bug")
         call.reinvite(b"v=0 hold")
         pair.net.run(10)
@@ -536,7 +559,7 @@ class TestHandlerErrors:
         pair.finish()
 
     def test_on_ended(self, pair):
-        call, robot = pair.call()
+        call, _robot = pair.call()
 
         def broken(call, cause):
             raise RuntimeError("bug")

@@ -1,6 +1,7 @@
 """The 49 torture messages of RFC 4475: what the user agent answers, and that nothing is left."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,46 @@ def test_repeated_they_get_the_same_answer():
         bench.hear(data)
         assert len({data for data, _ in bench.sent}) == 1
         assert len(bench.handler.calls) <= 1
+
+
+SPLICES = [
+    b"",
+    b"\r\n",
+    b'"',
+    b"<",
+    b">",
+    b",",
+    b";",
+    b";lr",
+    b";tag=x",
+    b"\xff",
+    b"\x00",
+    b"0",
+    b"sip:",
+]
+
+
+def mutate(data, source):
+    """Cut, double, flip or splice at a few random places."""
+    data = bytearray(data)
+    for _ in range(source.randint(1, 4)):
+        at, to = sorted(source.randrange(len(data) + 1) for _ in range(2))
+        to = min(to, at + source.choice([0, 1, 1, 4, 40]))
+        data[at:to] = source.choice([*SPLICES, data[at:to] * 2, bytes([source.randrange(256)])])
+    return bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mutated_messages_leave_no_dialog_and_raise_nothing(seed):
+    source = random.Random(seed)
+    originals = [(DATA / f"{name}.dat").read_bytes() for name in ROWS]
+    bench = Bench()
+    for _ in range(2_000):
+        bench.hear(mutate(source.choice(originals), source))
+        bench.run(bench.wheel.now_ms + 1_000)
+    for call in bench.handler.calls:
+        call.hangup()
+    bench.run(bench.wheel.now_ms + 64_000)
+    assert len(bench.handler.ended) == len(bench.handler.calls) > 10
+    left = (bench.agent.calls, bench.agent.dialogs, len(bench.agent.transactions))
+    assert (*left, len(bench.wheel)) == (0, 0, 0, 0)

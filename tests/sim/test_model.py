@@ -1,0 +1,227 @@
+"""Random behaviour of handlers, users, peers and link: what holds whatever happens."""
+
+import random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "FLY"]
+STATUSES = [100, 180, 200, 299, 408, 481, 491, 699]
+ACTIONS = ["ring", "accept", "reject", "hangup", "reinvite", "ask_offer"]
+# Virtual time has no deadline; the fixture is a class without state.
+RELAXED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+step = st.one_of(
+    st.tuples(st.just("dial"), st.integers(0, 1), st.booleans()),
+    st.tuples(st.sampled_from(ACTIONS), st.integers(0, 1), st.integers(0, 5)),
+    st.tuples(st.just("wait"), st.sampled_from([0, 1, 5, 300, 1_000, 40_000]), st.just(0)),
+    st.tuples(st.just("replay"), st.integers(0, 200), st.integers(0, 1)),
+    st.tuples(st.just("response"), st.integers(0, 200), st.sampled_from(STATUSES)),
+    st.tuples(st.just("request"), st.integers(0, 200), st.sampled_from(METHODS)),
+    st.tuples(st.just("drain"), st.just(0), st.just(0)),
+)
+
+
+class Weather:
+    """A link that loses, delays, doubles and so reorders."""
+
+    def __init__(self, source):
+        self._random = source
+
+    def __call__(self, packet):
+        kind = self._random.random()
+        copies = 0 if kind < 0.15 else 2 if kind > 0.85 else 1
+        return [self._random.choice([1, 1, 2, 20, 600]) for _ in range(copies)]
+
+
+class Moody:
+    """A handler whose callbacks act or fail at random, and which counts ``on_ended``."""
+
+    def __init__(self, source, refuse):
+        self._random = source
+        self._refuse = refuse
+        self.calls = []
+        self.ended = []
+        self.acks = []
+
+    def _mood(self, call):
+        kind = self._random.random()
+        if kind < 0.1:
+            raise RuntimeError("bug in the handler")
+        if kind < 0.2:
+            call.hangup()
+
+    def on_invite(self, call):
+        self.calls.append(call)
+        if self._random.random() < 0.5:
+            call.ring()
+        if self._random.random() < 0.6:
+            call.accept(b"v=0 answer")
+        self._mood(call)
+
+    def on_ringing(self, call, response):
+        self._mood(call)
+
+    def on_answered(self, call, sdp):
+        self._mood(call)
+
+    def on_ack(self, call, sdp):
+        self._mood(call)
+
+    def on_reinvited(self, call, status, sdp):
+        self._mood(call)
+
+    def on_offer(self, call, sdp):
+        self._mood(call)
+        if self._random.random() < 0.3:
+            raise self._refuse(488)
+        return b"v=0 reply"
+
+    def on_ended(self, call, cause):
+        assert call not in self.ended
+        self.ended.append(call)
+        if self._random.random() < 0.2:
+            raise RuntimeError("bug in on_ended")
+
+
+class Story:
+    """Two agents, and whatever is done to them."""
+
+    HOSTS = ("10.0.0.1", "10.0.0.2")
+
+    def __init__(self, world, seed):
+        self.source = random.Random(seed)
+        self.world = world
+        self.net = world.Net()
+        self.net.link = Weather(self.source)
+        self.handlers = [Moody(self.source, world.Refuse) for _ in self.HOSTS]
+        self.agents = [
+            self.net.agent(host, handler, answer_timeout_ms=90_000)
+            for host, handler in zip(self.HOSTS, self.handlers, strict=True)
+        ]
+        self.serial = 0
+
+    def play(self, action, first, second):
+        getattr(self, f"do_{action}", lambda *_: self.act(action, first, second))(first, second)
+
+    def do_dial(self, who, late):
+        target = self.HOSTS[1 - who]
+        sdp = None if late else b"v=0 offer"
+        try:
+            call = self.agents[who].dial(
+                f"sip:u@{target}", sdp, self.net.flow(target), from_uri="sip:me@here"
+            )
+        except self.world.Refuse:
+            return
+        self.handlers[who].calls.append(call)
+
+    def act(self, action, who, which):
+        calls = self.handlers[who].calls
+        if not calls:
+            return
+        call = calls[which % len(calls)]
+        methods = {
+            "ring": call.ring,
+            "accept": lambda: call.accept(b"v=0 late"),
+            "reject": lambda: call.reject(486),
+            "hangup": call.hangup,
+            "reinvite": lambda: call.reinvite(b"v=0 hold"),
+            "ask_offer": lambda: call.reinvite(None),
+        }
+        try:
+            methods[action]()
+        except self.world.CallStateError:
+            assert call.outgoing or not call.ended
+
+    def do_wait(self, duration_ms, _):
+        self.net.run(duration_ms)
+
+    def _earlier(self, which):
+        """A packet of the past between the two (what a forged Contact drew elsewhere is not)."""
+        between = [p for p in self.net.packets if {p.source, p.target} == set(self.HOSTS)]
+        return between[which % len(between)] if between else None
+
+    def do_replay(self, which, back):
+        packet = self._earlier(which)
+        if packet:
+            ends = (packet.source, packet.target) if back else (packet.target, packet.source)
+            self.net.receive(*ends, packet.message.to_bytes())
+
+    def do_response(self, which, status):
+        """A response to some request of the past, with an odd status and tag."""
+        packet = self._earlier(which)
+        if packet is None or " " in packet.name:
+            return
+        lines = [f"SIP/2.0 {status} Odd"]
+        for name in ("Via", "From", "To", "Call-ID", "CSeq"):
+            value = packet.message.headers.get(name)
+            odd = name == "To" and packet.message.to_tag is None and self.source.random() < 0.8
+            lines.append(f"{name}: {value}" + (f";tag=t{self.source.randint(0, 3)}" if odd else ""))
+        data = "\r\n".join([*lines, "Content-Length: 0", "", ""]).encode()
+        self.net.receive(packet.source, packet.target, data)
+
+    def do_request(self, which, method):
+        """A request with the ids of some packet of the past, under a new branch."""
+        packet = self._earlier(which)
+        if packet is None:
+            return
+        self.serial += 1
+        headers = packet.message.headers
+        swap = self.source.random() < 0.5
+        ends = ("To", "From") if swap else ("From", "To")
+        data = self.world.sip(
+            f"{method} sip:u@{packet.target}",
+            Via=f"SIP/2.0/UDP {packet.source};branch=z9hG4bKextra{self.serial};rport",
+            From=headers.get(ends[0]),
+            To=headers.get(ends[1]),
+            Call_ID=packet.message.call_id,
+            CSeq=f"{self.source.randint(0, 9)} {method}",
+            body=b"v=0" if method == "INVITE" and self.source.random() < 0.5 else b"",
+        )
+        self.net.receive(packet.target, packet.source, data)
+
+    def do_drain(self, _, __):
+        self.agents[1].drain()
+
+    def end(self):
+        for handler in self.handlers:
+            for call in handler.calls:
+                call.hangup()
+        self.net.run(400_000)
+
+
+@settings(max_examples=150, **RELAXED)
+@given(seed=st.integers(0, 2**32), steps=st.lists(step, max_size=40))
+def test_every_call_ends_once_and_leaves_nothing(world, seed, steps):
+    story = Story(world, seed)
+    for item in steps:
+        story.play(*item)
+        for agent in story.agents:
+            assert agent.calls == agent.admission.calls
+    story.end()
+    for handler in story.handlers:
+        assert sorted(c.id for c in handler.calls) == sorted(c.id for c in handler.ended)
+    story.net.assert_quiet()
+
+
+@settings(max_examples=60, **RELAXED)
+@given(seed=st.integers(0, 2**32), calls=st.integers(1, 12))
+def test_on_a_bad_line_every_call_still_comes_to_its_end(world, seed, calls):
+    net = world.Net()
+    source = random.Random(seed)
+    net.link = Weather(source)
+    here, there = world.Recorder(), world.Recorder()
+    caller, callee = net.agent("10.0.0.1", here), net.agent("10.0.0.2", there)
+    dialled = []
+    for _ in range(calls):
+        flow = net.flow("10.0.0.2")
+        dialled.append(caller.dial("sip:u@10.0.0.2", b"v=0", flow, from_uri="sip:me@10.0.0.1"))
+        net.run(source.randint(0, 2_000))
+    net.run(32_000)
+    for call in dialled:
+        call.hangup()
+    net.run(200_000)
+    assert set(here.ended) == {call.id for call in dialled}
+    assert set(there.ended) == {call.id for call in there.calls}
+    assert len(there.calls) <= calls  # retransmissions never make a second call
+    net.assert_quiet()
+    assert callee.counters.as_dict()["calls_offered"] == len(there.calls)

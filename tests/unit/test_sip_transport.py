@@ -1,0 +1,304 @@
+"""The asyncio edge of SIP on real loopback sockets, under asyncio and uvloop."""
+
+import asyncio
+import socket
+from types import SimpleNamespace
+
+import pytest
+import uvloop
+from ringwheel.media.sip.transport import (
+    SEND_QUEUE_DATAGRAMS,
+    Listener,
+    ListenError,
+    SipEndpoint,
+    TransportCounts,
+    UdpTransport,
+    WheelClock,
+    reachable_host,
+)
+from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
+
+LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+class Party:
+    """A user agent on a socket of its own; futures tell what its handler heard."""
+
+    def __init__(self, listener="udp:127.0.0.1:0"):
+        self.endpoint = SipEndpoint([listener])
+        config = UserAgentConfig(addresses=self.endpoint.addresses)
+        self.agent = UserAgent(self.endpoint.send, self.endpoint.timers, config, self)
+        self.endpoint.start(self.agent)
+        loop = asyncio.get_running_loop()
+        self.answered, self.acked, self.ended = (loop.create_future() for _ in range(3))
+        self.sdp = b"v=0\r\n"
+
+    @property
+    def address(self):
+        return self.endpoint.addresses[0]
+
+    def dial(self, other, sdp):
+        host, _, port = other.address.rpartition(":")
+        flow = self.endpoint.flow(host.strip("[]"), int(port))
+        return self.agent.dial(f"sip:u@{other.address}", sdp, flow, from_uri="sip:me@here")
+
+    def on_invite(self, call):
+        call.accept(self.sdp)
+
+    def on_answered(self, call, sdp):
+        self.answered.set_result(sdp)
+
+    def on_ack(self, call, sdp):
+        self.acked.set_result(call)
+
+    def on_ended(self, call, cause):
+        self.ended.set_result(cause.by.value)
+
+    def close(self):
+        self.agent.shutdown()
+        self.endpoint.close()
+
+
+def run(make_loop, main):
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(asyncio.wait_for(main(), 20))
+
+
+@pytest.mark.parametrize("make_loop", LOOPS)
+@pytest.mark.parametrize("listener", ["udp:127.0.0.1:0", "udp:[::1]:0"])
+def test_a_call_over_sockets(make_loop, listener):
+    async def main():
+        here, there = Party(listener), Party(listener)
+        call = here.dial(there, b"v=0 offer")
+        assert await here.answered == b"v=0\r\n"
+        await there.acked
+        call.hangup()
+        assert (await there.ended, await here.ended) == ("remote", "local")
+        assert here.endpoint.counts.datagrams_sent == 3
+        here.close()
+        there.close()
+
+    run(make_loop, main)
+
+
+@pytest.mark.parametrize("make_loop", LOOPS)
+def test_a_message_of_30_kilobytes_passes(make_loop):
+    async def main():
+        here, there = Party(), Party()
+        there.sdp = b"v" * 60_000
+        here.dial(there, b"v" * 30_000)
+        assert await here.answered == b"v" * 60_000
+        here.close()
+        there.close()
+
+    run(make_loop, main)
+
+
+@pytest.mark.parametrize("make_loop", LOOPS)
+def test_timers_fire_on_the_loop(make_loop):
+    async def main():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            here = Party()
+            flow = here.endpoint.flow("127.0.0.1", deaf.getsockname()[1])
+            here.agent.dial("sip:u@127.0.0.1", b"v=0", flow, from_uri="sip:me@here")
+            deaf.setblocking(False)
+            loop = asyncio.get_running_loop()
+            first = await loop.sock_recv(deaf, 65_536)
+            assert await loop.sock_recv(deaf, 65_536) == first  # timer A
+            here.close()
+
+    run(make_loop, main)
+
+
+@pytest.mark.parametrize("make_loop", LOOPS)
+def test_garbage_and_failures_cost_a_counter(make_loop):
+    async def main():
+        here, there = Party(), Party()
+
+        failed = asyncio.Event()
+
+        def broken(message, flow):
+            failed.set()
+            raise RuntimeError("bug")
+
+        works, there.agent.receive = there.agent.receive, broken
+        host, port = there.address.split(":")
+        flow = here.endpoint.flow(host, int(port))
+        here.endpoint.send(b"\xff\x00", flow)
+        here.endpoint.send(b"OPTIONS sip:u@h SIP/2.0\r\n\r\n", flow)
+        call = here.dial(there, b"v=0")
+        await failed.wait()
+        there.agent.receive = works  # timer A brings the INVITE again
+        await here.answered
+        assert there.endpoint.counts.parse_errors == 2
+        assert there.endpoint.counts.failures == 1
+        call.hangup()
+        here.close()
+        there.close()
+
+    run(make_loop, main)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("tcp:127.0.0.1:5060", "write it as udp:HOST:PORT"),
+        ("127.0.0.1", "write it as udp:HOST:PORT"),
+        ("udp:::1:5060", "write it as udp:HOST:PORT"),
+        ("udp:127.0.0.1:sip", "take 1 to 65535"),
+        ("udp:127.0.0.1:70000", "take 1 to 65535"),
+        ("udp:localhost:5060", "no numeric address"),
+        ("udp:192.0.2.77:5060", "take one that `ip address` lists"),
+    ],
+)
+def test_a_listener_that_cannot_be(text, remedy):
+    with pytest.raises(ListenError) as caught:
+        SipEndpoint([text])
+    assert str(caught.value).startswith(text)
+    assert remedy in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_port_in_use_names_who_tells_and_frees_the_other_listeners():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        taken = other.getsockname()[1]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            free = probe.getsockname()[1]
+        with pytest.raises(ListenError, match="port is in use"):
+            SipEndpoint([f"udp:127.0.0.1:{free}", f"udp:127.0.0.1:{taken}"])
+        SipEndpoint([f"udp:127.0.0.1:{free}"]).close()
+
+
+def test_addresses_are_what_peers_write():
+    endpoint = SipEndpoint(["udp:127.0.0.1:0", "udp:[::1]:0"])
+    v4, v6 = endpoint.addresses
+    assert v4.startswith("127.0.0.1:")
+    assert v6.startswith("[::1]:")
+    endpoint.close()
+    endpoint = SipEndpoint(["udp:0.0.0.0:0"], advertise="203.0.113.5")
+    assert endpoint.addresses[0].startswith("203.0.113.5:")
+    endpoint.close()
+    assert reachable_host(Listener.parse("udp:0.0.0.0:1")) != "0.0.0.0"
+
+
+class FullSocket:
+    """A socket without room until told so."""
+
+    def __init__(self):
+        self.full = True
+        self.sent = []
+
+    def sendto(self, data, address):
+        if self.full:
+            raise BlockingIOError
+        self.sent.append(data)
+
+
+def test_a_full_socket_queues_in_order_and_drops_beyond_the_bound():
+    counts = TransportCounts()
+    transport = UdpTransport(Listener("127.0.0.1", 0), 0, counts)
+    transport.socket.close()
+    transport.socket = full = FullSocket()
+    writers = []
+    transport._loop = SimpleNamespace(
+        add_writer=lambda fd, callback: writers.append(callback),
+        remove_writer=lambda fd: writers.clear(),
+    )
+    for number in range(SEND_QUEUE_DATAGRAMS + 3):
+        transport.send(b"%d" % number, ("127.0.0.1", 9))
+    assert (counts.sends_queued, counts.sends_dropped) == (SEND_QUEUE_DATAGRAMS, 3)
+    full.full = False
+    writers[0]()
+    assert full.sent == [b"%d" % number for number in range(SEND_QUEUE_DATAGRAMS)]
+    assert writers == []
+    assert counts.datagrams_sent == SEND_QUEUE_DATAGRAMS
+
+
+def test_an_address_that_cannot_be_sent_to_costs_a_counter():
+    counts = TransportCounts()
+    transport = UdpTransport(Listener("127.0.0.1", 0), 0, counts)
+    for address in (("127.0.0.1", 0), ("127.0.0.1", 70_000), ("::1", 5060)):
+        transport.send(b"x", address)
+    assert counts.send_errors == 3
+    transport.close()
+
+
+class SlowLoop:
+    """An event loop whose clock is set by hand."""
+
+    def __init__(self):
+        self.now_s = 1_000.0
+        self.armed = []
+
+    def time(self):
+        return self.now_s
+
+    def call_at(self, when_s, callback):
+        entry = SimpleNamespace(when_s=when_s, callback=callback)
+        entry.cancel = lambda: self.armed.remove(entry)
+        self.armed.append(entry)
+        return entry
+
+    def pass_time(self, duration_s):
+        end_s = self.now_s + duration_s
+        wakes = 0
+        while self.armed and min(e.when_s for e in self.armed) <= end_s:
+            entry = min(self.armed, key=lambda e: e.when_s)
+            self.armed.remove(entry)
+            self.now_s = max(self.now_s, entry.when_s)
+            entry.callback()
+            wakes += 1
+        self.now_s = end_s
+        return wakes
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    loop = SlowLoop()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    failures = []
+    clock = WheelClock(failures.append)
+    clock.start()
+    return SimpleNamespace(loop=loop, wheel=clock, failures=failures, fired=[])
+
+
+def test_the_clock_fires_on_time_though_the_wheel_was_idle(clock):
+    clock.loop.pass_time(77.7)
+    due_ms = clock.wheel.now_ms + 500
+    clock.wheel.arm(500, lambda: clock.fired.append(clock.wheel.now_ms))
+    clock.loop.pass_time(2)
+    assert len(clock.fired) == 1
+    assert due_ms <= clock.fired[0] <= due_ms + 1
+
+
+def test_the_clock_wakes_once_for_all_timers_of_a_tick(clock):
+    for _ in range(1_000):
+        clock.wheel.arm(10, lambda: clock.fired.append(1))
+    assert len(clock.loop.armed) == 1
+    assert clock.loop.pass_time(0.05) == 1
+    assert len(clock.fired) == 1_000
+    assert clock.loop.armed == []
+
+
+def test_an_earlier_timer_takes_the_place_of_a_later_one(clock):
+    clock.wheel.arm(5_000, lambda: clock.fired.append("late"))
+    clock.wheel.arm(20, lambda: clock.fired.append("early"))
+    clock.loop.pass_time(0.1)
+    assert clock.fired == ["early"]
+    clock.loop.pass_time(5)
+    assert clock.fired == ["early", "late"]
+
+
+def test_a_callback_that_raises_does_not_stop_the_clock(clock):
+    def broken():
+        raise RuntimeError("bug")
+
+    clock.wheel.arm(10, broken)
+    clock.wheel.arm(10, lambda: clock.fired.append(1))
+    clock.wheel.arm(30, lambda: clock.fired.append(2))
+    clock.loop.pass_time(0.1)
+    assert clock.failures == ["timer"]
+    assert sorted(clock.fired) == [1, 2]
