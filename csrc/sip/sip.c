@@ -192,6 +192,13 @@ static int take_parameter(cursor *c, parameter *p) {
     return 1;
 }
 
+/* A parameter that stands twice has two readers who disagree: refused. */
+static int set_once(rw_sip_span *field, rw_sip_span span) {
+    if (field->length) return -RW_SIP_PARAMETER;
+    *field = span;
+    return 0;
+}
+
 /* `sip:...` or any other scheme: something, a colon, no white space or brackets within. */
 static int check_address_uri(const uint8_t *data, rw_sip_span uri) {
     for (uint32_t i = 0; i < uri.length; i++) {
@@ -245,8 +252,7 @@ static int take_address(cursor *c, bool list, rw_sip_span *tag) {
     if (found) return found;
     while ((found = take_parameter(c, &p)) > 0) {
         if (!tag || !span_is(c->data, p.name, "tag")) continue;
-        if (!p.value.length || tag->length) return -RW_SIP_PARAMETER;
-        *tag = p.value;
+        if (!p.value.length || set_once(tag, p.value)) return -RW_SIP_PARAMETER;
     }
     return found;
 }
@@ -308,17 +314,15 @@ static int take_sent_by(cursor *c, rw_sip_via *via) {
     return via->host.length ? 0 : -RW_SIP_VIA;
 }
 
-static void note_via_parameter(const uint8_t *data, const parameter *p, rw_sip_via *via) {
-    if (span_is(data, p->name, "branch")) via->branch = p->value;
-    if (span_is(data, p->name, "maddr")) via->maddr = p->value;
+static int note_via_parameter(const uint8_t *data, const parameter *p, rw_sip_via *via) {
+    if (span_is(data, p->name, "branch")) return set_once(&via->branch, p->value);
+    if (span_is(data, p->name, "maddr")) return set_once(&via->maddr, p->value);
     if (span_is(data, p->name, "received")) {
         via->received = p->value;
-        via->received_param = p->whole;
+        return set_once(&via->received_param, p->whole);
     }
-    if (span_is(data, p->name, "rport")) {
-        via->has_rport = true;
-        via->rport_param = p->whole;
-    }
+    if (span_is(data, p->name, "rport")) return set_once(&via->rport_param, p->whole);
+    return 0;
 }
 
 static int take_via(cursor *c, rw_sip_via *via) {
@@ -326,10 +330,8 @@ static int take_via(cursor *c, rw_sip_via *via) {
     parameter p;
     int bad_protocol = take_via_protocol(c, via);
     int bad = take_sent_by(c, via);
-    while (!bad && (bad = take_parameter(c, &p)) > 0) {
-        note_via_parameter(c->data, &p, via);
-        bad = 0;
-    }
+    while (!bad && (bad = take_parameter(c, &p)) > 0)
+        bad = note_via_parameter(c->data, &p, via);
     via->whole = trim(c->data, from, c->at);
     return bad_protocol ? bad_protocol : bad;
 }

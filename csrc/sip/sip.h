@@ -165,9 +165,9 @@ typedef struct rw_sip_via {
     rw_sip_span host;      /* sent-by host; an IPv6 address without its brackets */
     uint16_t port;         /* sent-by port; 0: none given */
     rw_sip_span branch, received, maddr;
-    rw_sip_span received_param, rport_param; /* from the semicolon to the end of the parameter */
-    bool has_rport;                          /* RFC 3581, with or without a value */
-    bool ipv6;                               /* the host stood in brackets */
+    rw_sip_span received_param; /* from the semicolon to the end of the parameter */
+    rw_sip_span rport_param;    /* the same: RFC 3581, with or without a value */
+    bool ipv6;                  /* the host stood in brackets */
 } rw_sip_via;
 
 typedef struct rw_sip_message {

@@ -62,22 +62,6 @@ static bool is_icmp_error(int error) {
            error == ENOPROTOOPT || error == EOPNOTSUPP || error == EACCES || error == ENETDOWN;
 }
 
-/* Drops truncated datagrams by moving the rest up; the slots are swapped, not the bytes. */
-static unsigned keep_whole(rw_udp_batch *batch, unsigned received) {
-    unsigned kept = 0;
-    for (unsigned i = 0; i < received; i++) {
-        if (batch->headers[i].msg_hdr.msg_flags & MSG_TRUNC) {
-            batch->counts.truncated++;
-            continue;
-        }
-        struct mmsghdr header = batch->headers[kept];
-        batch->headers[kept++] = batch->headers[i];
-        batch->headers[i] = header;
-    }
-    batch->counts.datagrams += kept;
-    return kept;
-}
-
 int rw_udp_receive(rw_udp_batch *batch, int fd, unsigned limit) {
     if (limit > batch->capacity) limit = batch->capacity;
     for (unsigned i = 0; i < limit; i++)
@@ -85,7 +69,10 @@ int rw_udp_receive(rw_udp_batch *batch, int fd, unsigned limit) {
     /* Each failed call takes one pending error off the socket: bounded by the limit as well. */
     for (unsigned attempt = 0; attempt < limit; attempt++) {
         int received = recvmmsg(fd, batch->headers, limit, MSG_DONTWAIT, NULL);
-        if (received >= 0) return (int)keep_whole(batch, (unsigned)received);
+        if (received >= 0) {
+            batch->counts.datagrams += (unsigned)received;
+            return received;
+        }
         if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
         if (is_icmp_error(errno))
             batch->counts.icmp_errors++;

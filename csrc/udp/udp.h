@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define RW_UDP_MAX_BYTES 65536 /* above any UDP payload, so that nothing is cut off */
+#define RW_UDP_MAX_BYTES 65536 /* above any UDP payload (65,527), so that nothing is cut off */
 
 typedef struct rw_udp_batch rw_udp_batch;
 
@@ -25,7 +25,6 @@ typedef struct rw_udp_datagram {
 typedef struct rw_udp_counts {
     uint64_t datagrams;
     uint64_t icmp_errors; /* a peer or a router refused something we sent: ECONNREFUSED and kin */
-    uint64_t truncated;   /* dropped */
 } rw_udp_counts;
 
 /* A batch of up to `capacity` datagrams (at least 1); NULL if memory is short. The caller owns it.

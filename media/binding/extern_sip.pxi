@@ -21,7 +21,6 @@ cdef extern from "sip/sip.h" nogil:
         rw_sip_span branch
         rw_sip_span received_param
         rw_sip_span rport_param
-        bint has_rport
         bint ipv6
     ctypedef struct rw_sip_message:
         bint is_request
@@ -61,7 +60,6 @@ cdef extern from "udp/udp.h" nogil:
     ctypedef struct rw_udp_counts:
         uint64_t datagrams
         uint64_t icmp_errors
-        uint64_t truncated
     rw_udp_batch *rw_udp_batch_new(unsigned capacity)
     void rw_udp_batch_free(rw_udp_batch *batch)
     int rw_udp_receive(rw_udp_batch *batch, int fd, unsigned limit)

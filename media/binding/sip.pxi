@@ -105,7 +105,7 @@ def stamp_via_value(str value not None, str host not None, int port):
     if not reply_port:
         reply_port = 5061 if _text(data, via.transport).upper() == "TLS" else 5060
     added = ""
-    if via.has_rport:
+    if via.rport_param.length:
         reply_port = port
         added = f";rport={port};received={host}"
     elif _text(data, via.host).lower() != host:
@@ -149,13 +149,9 @@ cdef class DatagramReader:
 
     @property
     def counts(self) -> dict:
-        """``datagrams`` received, ``icmp_errors`` absorbed, ``truncated`` datagrams dropped."""
+        """``datagrams`` received and ``icmp_errors`` absorbed since the start."""
         cdef const rw_udp_counts *counts = rw_udp_counts_of(self.batch)
-        return {
-            "datagrams": counts.datagrams,
-            "icmp_errors": counts.icmp_errors,
-            "truncated": counts.truncated,
-        }
+        return {"datagrams": counts.datagrams, "icmp_errors": counts.icmp_errors}
 
     cdef unsigned _slot_of(self, const sockaddr_storage *source):
         # The key is the socket address as the kernel wrote it, zero-padded to one length.

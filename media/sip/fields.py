@@ -50,18 +50,18 @@ def is_token(text: str) -> bool:
 
 
 def _split(text: str, piece: re.Pattern[str], separator: str) -> list[str]:
-    parts = [""]
+    parts: list[str] = []
+    begin = 0
     for found in piece.finditer(text):
         token = found.group()
         if token == separator:
-            parts.append("")
+            parts.append(text[begin : found.start()].strip())
+            begin = found.end()
         elif token == '"':
             raise SipParseError(SipReject.QUOTE)
         elif token == "<":
             raise SipParseError(SipReject.BRACKET)
-        else:
-            parts[-1] += token
-    return [part.strip() for part in parts]
+    return [*parts, text[begin:].strip()]
 
 
 def split_commas(value: str) -> list[str]:
@@ -145,10 +145,11 @@ class Via:
         """Read one value, that is, an element of `split_commas`. SipParseError: malformed."""
         head, semicolon, params = value.partition(";")
         pieces = head.split("/", 2)
-        transport, _, sent_by = pieces[-1].strip().partition(" ")
         sip = len(pieces) == 3 and pieces[0].strip().upper() == "SIP" and pieces[1].strip() == "2.0"
-        if not sip or not is_token(transport):
+        words = pieces[-1].split(None, 1)
+        if not sip or len(words) != 2 or not is_token(words[0]):
             raise SipParseError(SipReject.VIA)
+        transport, sent_by = words
         host, port = parse_host_port(sent_by.strip(), SipReject.VIA)
         return cls(transport.upper(), host, port, parse_params(semicolon + params))
 

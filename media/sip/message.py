@@ -12,6 +12,7 @@ from .._core import (
     scan_message,
     stamp_via_value,
 )
+from .fields import is_token
 from .reject import SipParseError, SipReject
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Headers:
     Look-up by canonical name is exact: the parser has already turned compact forms and any case
     into the canonical name (``v``, ``VIA`` and ``via`` all read as ``Via``). Headers that the
     parser does not know (``X-Account``) keep their spelling and are found in any case.
-    Line breaks in names and values are refused with ValueError.
+    Line breaks in values, and names that are no tokens, are refused with ValueError.
     """
 
     __slots__ = ("_lines",)
@@ -101,7 +102,9 @@ class Headers:
 
     def add(self, name: str, value: str) -> None:
         """Append a line."""
-        _refuse_line_breaks(name + value)
+        if name not in SIP_HEADER_NAMES and not is_token(name):
+            raise ValueError("a header name that is no token")
+        _refuse_line_breaks(value)
         self._lines.append((name, value))
 
     def set(self, name: str, value: str) -> None:

@@ -186,14 +186,15 @@ class NameAddr:
         value = value.strip()
         start = quoted_end(value, 0) if value.startswith('"') else 0
         opening = value.find("<", start)
-        if opening < 0:
+        # A bracket behind a semicolon is part of a parameter, unless the name before is quoted.
+        if opening < 0 or (not start and ";" in value[:opening]):
             return cls._parse_bare(value)
         closing = value.find(">", opening)
         if closing < 0:
             raise SipParseError(SipReject.BRACKET)
         display = value[:opening].strip()
-        if start and len(display) != start:
-            raise SipParseError(SipReject.ADDRESS)
+        if (start and len(display) != start) or (not start and '"' in display):
+            raise SipParseError(SipReject.QUOTE)
         uri = _checked_uri(value[opening + 1 : closing])
         return cls(uri, unquote(display), parse_params(value[closing + 1 :]))
 
