@@ -44,18 +44,18 @@ class Call:
     """One call that came in. Its methods raise :class:`CallEnded` once it is over.
 
     ``id`` is unique within the engine and goes through all log lines of the call; ``call_id`` is
-    SIP's Call-ID.
+    SIP's Call-ID; ``ended`` says why the call ended, None while it lasts.
     """
 
-    __slots__ = ("_confirmed", "_ended", "_engine", "_media", "_sip", "call_id", "id")
+    __slots__ = ("_confirmed", "_engine", "_media", "_sip", "_waiting", "call_id", "ended", "id")
 
     def __init__(self, engine: Engine, sip: SipCall) -> None:
-        loop = asyncio.get_running_loop()
         self._engine = engine
         self._sip = sip
         self._media: MediaSession | None = None
-        self._confirmed: asyncio.Future[None] = loop.create_future()
-        self._ended: asyncio.Future[EndCause] = loop.create_future()
+        self._confirmed = False
+        self._waiting: list[asyncio.Future[None]] = []
+        self.ended: EndCause | None = None
         self.id = sip.id
         self.call_id = sip.call_id
 
@@ -76,11 +76,6 @@ class Call:
     def headers(self) -> Headers:
         """The headers of the INVITE."""
         return self._sip.invite.headers
-
-    @property
-    def ended(self) -> EndCause | None:
-        """Why the call ended; None while it lasts."""
-        return self._ended.result() if self._ended.done() else None
 
     @property
     def codec(self) -> str | None:
@@ -108,7 +103,9 @@ class Call:
         self._check()
         if self._media is None:
             self._accept()
-        await asyncio.shield(self._confirmed)
+        while not self._confirmed:
+            await self._change()
+            self._check()
 
     def reject(self, status: int = 603, reason: str | None = None) -> None:
         """Refuse the call with a SIP status of 300 to 699."""
@@ -165,13 +162,15 @@ class Call:
 
     def abandon(self, text: str = "") -> None:
         """As :meth:`hangup`, without waiting for the end."""
-        if not self._ended.done():
+        if self.ended is None:
             headers = [("Reason", f'SIP;cause=200;text="{_quotable(text)}"')] if text else []
             self._sip.hangup(headers)
 
     async def wait_ended(self) -> EndCause:
         """Wait until the call is over, whoever ends it."""
-        return await asyncio.shield(self._ended)
+        while self.ended is None:
+            await self._change()
+        return self.ended
 
     # What the engine tells
 
@@ -188,8 +187,8 @@ class Call:
         except (SdpError, OSError, ValueError) as error:
             self._fail(error)
             return
-        if not self._confirmed.done():
-            self._confirmed.set_result(None)
+        self._confirmed = True
+        self._changed()
 
     def on_offer(self, sdp: bytes | None) -> bytes:
         """A re-INVITE: returns our answer, or our offer if it had none. Raises Refuse."""
@@ -203,16 +202,26 @@ class Call:
         """The call is over."""
         if self._media is not None:
             self._media.close()
-        self._ended.set_result(cause)
-        if not self._confirmed.done():
-            self._confirmed.set_exception(CallEnded(cause))
-            self._confirmed.exception()  # nobody may be waiting for it
+        self.ended = cause
+        self._changed()
 
     # Within
 
+    async def _change(self) -> None:
+        """Wait for the confirmation or the end, whichever comes next."""
+        change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(change)
+        await change
+
+    def _changed(self) -> None:
+        for change in self._waiting:
+            if not change.done():  # cancelled by whoever waited
+                change.set_result(None)
+        self._waiting.clear()
+
     def _check(self) -> None:
-        if self._ended.done():
-            raise CallEnded(self._ended.result())
+        if self.ended is not None:
+            raise CallEnded(self.ended)
 
     def _accept(self) -> None:
         try:
@@ -231,7 +240,7 @@ class Call:
         warning = f'{code} {self._engine.agent_name} "{_quotable(str(error))}"'
         log.warning("call refused", call=self.id, status=status, cause=str(error))
         self._sip.reject(status, headers=[("Warning", warning)])
-        raise CallEnded(self._ended.result())
+        self._check()
 
     def _fail(self, error: Exception) -> None:
         """The call cannot go on: hang up and say why."""
@@ -240,7 +249,7 @@ class Call:
 
     def _on_leg_closed(self, closed: asyncio.Future[LegClosed]) -> None:
         error = closed.result().error
-        if error and not self._ended.done():
+        if error and self.ended is None:
             self._fail(OSError(error, os.strerror(error)))
 
     async def _ended_by_leg(self) -> None:

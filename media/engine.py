@@ -116,6 +116,7 @@ class Engine:
         except BaseException:
             self._endpoint.close()
             raise
+        self._bind_hosts = [listener.host for listener in self._endpoint.listeners]
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._stopped = asyncio.Event()
@@ -202,7 +203,7 @@ class Engine:
 
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
-        bind_host = self._endpoint.listeners[sip.flow.listener].host
+        bind_host = self._bind_hosts[sip.flow.listener]
         key = sip.flow.listener, sip.flow.remote_host
         host = self._advertise or self._announced.get(key)
         if host is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import random
 from dataclasses import replace
 
@@ -32,14 +31,28 @@ class MediaSession:
     codec of the first agreement stays for the whole call. Raises NoRtpPort.
     """
 
-    __slots__ = ("_local", "_negotiated", "_place", "_pool", "leg")
+    __slots__ = (
+        "_codecs",
+        "_host",
+        "_last_body",
+        "_negotiated",
+        "_place",
+        "_pool",
+        "_port",
+        "_session_id",
+        "leg",
+    )
 
     def __init__(
         self, pool: ShardPool, codecs: tuple[Codec, ...], bind_host: str, host: str
     ) -> None:
         self._pool = pool
         self._place: Place | None = pool.reserve(bind_host)
-        self._local = LocalMedia(host, self._place.port, codecs, random.getrandbits(62))
+        self._port = self._place.port
+        self._host = host
+        self._codecs = codecs
+        self._session_id = random.getrandbits(62)
+        self._last_body = b""
         self._negotiated: NegotiatedMedia | None = None
         self.leg: Leg | None = None
 
@@ -55,31 +68,35 @@ class MediaSession:
 
     def answer(self, offer: bytes) -> bytes:
         """Our answer to the peer's offer. Raises SdpError (its ``status`` fits the response)."""
-        answer = answer_offer(parse_sdp(offer), self._local)
+        answer = answer_offer(parse_sdp(offer), self._local())
         if answer.media is None and self._negotiated is None:
             raise NotAcceptable(SdpReason.NO_AUDIO, "every stream is off")
-        self._local = replace(self._local, last_body=answer.body)
+        self._last_body = answer.body
         if answer.media is not None:
             self._agree(answer.media)
         return answer.body
 
     def offer(self) -> bytes:
         """Our offer, for an INVITE that came without one (RFC 3261 section 13.2.1)."""
-        body = make_offer(self._local)
-        self._local = replace(self._local, last_body=body)
-        return body
+        self._last_body = make_offer(self._local())
+        return self._last_body
 
     def settle(self, answer: bytes) -> None:
         """The peer's answer to our last offer. Raises SdpError."""
-        self._agree(accept_answer(self._local.last_body, parse_sdp(answer), self._local))
+        self._agree(accept_answer(self._last_body, parse_sdp(answer), self._local()))
+
+    def _local(self) -> LocalMedia:
+        return LocalMedia(
+            self._host, self._port, self._codecs, self._session_id, last_body=self._last_body
+        )
 
     def _agree(self, media: NegotiatedMedia) -> None:
-        if not _can_send(media) and self._negotiated is not None:
+        if media.direction not in _SENDING and self._negotiated is not None:
             # On hold the peer's address means nothing (0.0.0.0 of RFC 2543): stay where we were.
             old = self._negotiated
             media = replace(media, remote_host=old.remote_host, remote_port=old.remote_port)
         self._negotiated = media
-        self._local = replace(self._local, codecs=(media.codec,))
+        self._codecs = (media.codec,)
         if self.leg is not None:
             self.leg.update(_leg_media(media))
 
@@ -99,11 +116,6 @@ class MediaSession:
             self._place = None
 
 
-def _can_send(media: NegotiatedMedia) -> bool:
-    known = not ipaddress.ip_address(media.remote_host).is_unspecified
-    return known and media.direction in _SENDING
-
-
 def _leg_media(media: NegotiatedMedia) -> LegMedia:
     return LegMedia(
         remote_host=media.remote_host,
@@ -112,5 +124,5 @@ def _leg_media(media: NegotiatedMedia) -> LegMedia:
         ptime_ms=media.ptime_ms,
         clock_rate_hz=media.codec.clock_rate_hz,
         silence=media.codec.silence,
-        send=_can_send(media),
+        send=media.direction in _SENDING,
     )

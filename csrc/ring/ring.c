@@ -88,3 +88,8 @@ int rw_ring_pop(rw_ring *ring, void *element) {
     atomic_store_explicit(&source->turn, position + ring->mask + 1, memory_order_release);
     return 0;
 }
+
+bool rw_ring_empty(const rw_ring *ring) {
+    size_t position = atomic_load(&ring->pop_position);
+    return atomic_load(&cell_at(ring, position)->turn) != position + 1;
+}

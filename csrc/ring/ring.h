@@ -8,6 +8,7 @@
 #ifndef RW_RING_H
 #define RW_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct rw_ring rw_ring;
@@ -21,5 +22,8 @@ int rw_ring_push(rw_ring *ring, const void *element);
 
 /* Copies the oldest element out to `element`; -EAGAIN when the ring is empty. */
 int rw_ring_pop(rw_ring *ring, void *element);
+
+/* True if there was nothing to pop at that moment. */
+bool rw_ring_empty(const rw_ring *ring);
 
 #endif

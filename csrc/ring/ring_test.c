@@ -16,10 +16,12 @@ static void test_full_and_empty(void) {
     rw_ring *ring = rw_ring_create(4, sizeof(int));
     int value = 0;
     CHECK_EQUAL(rw_ring_pop(ring, &value), -EAGAIN);
+    CHECK(rw_ring_empty(ring));
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 4; i++)
             CHECK_EQUAL(rw_ring_push(ring, &i), 0);
         CHECK_EQUAL(rw_ring_push(ring, &value), -EAGAIN);
+        CHECK(!rw_ring_empty(ring));
         for (int i = 0; i < 4; i++) {
             CHECK_EQUAL(rw_ring_pop(ring, &value), 0);
             CHECK_EQUAL(value, i);

@@ -14,6 +14,12 @@
 #define WAKE_EVENT (UINT64_MAX - 1)
 #define EPOLL_BATCH 256
 
+#define TICK_NS 1000000u
+
+/* Opening and closing a leg may wait this long for a shard that is asleep; playing may not. A
+ * wake-up costs both sides more than the command itself. */
+#define PATIENT_NS (10 * TICK_NS)
+
 /* How long a caller waits for room in a full command ring. */
 #define SUBMIT_TRIES 500
 #define SUBMIT_PAUSE_NS 200000
@@ -26,18 +32,32 @@ static uint64_t monotonic_ns(void) {
 
 /* --- the thread --------------------------------------------------------------------------- */
 
-/* Sleeps until the wheel's next tick, a command, or a datagram for a leg left to epoll. The
+/* The tick at which the shard has to be awake again. While legs are open that is soon, even if none
+ * sends: so the commands that can wait a little need not wake it one by one. */
+static uint64_t next_wake_tick(const rw_shard *shard) {
+    uint64_t now_tick = shard->wheel.now_tick;
+    uint64_t next_tick = rw_wheel_next_tick(&shard->wheel);
+    uint64_t patience_ticks = shard->ended.first || shard->closed ? 1 : PATIENT_NS / TICK_NS;
+    if (!rw_shard_legs_open(shard) || next_tick <= now_tick + patience_ticks) return next_tick;
+    return now_tick + patience_ticks;
+}
+
+/* Sleeps until the next tick that is needed, a wake-up, or a datagram for a leg left to epoll. The
  * deadline is absolute, so nothing adds up from one tick to the next. */
 static int wait_for_work(rw_shard *shard, struct epoll_event *events) {
-    uint64_t next_tick = rw_wheel_next_tick(&shard->wheel);
-    bool waiting_events = shard->ended.first || shard->closed;
-    if (waiting_events && next_tick > shard->wheel.now_tick + 1)
-        next_tick = shard->wheel.now_tick + 1;
-    if (next_tick == RW_WHEEL_NEVER) return epoll_wait(shard->epoll_fd, events, EPOLL_BATCH, -1);
-    uint64_t now_ns = monotonic_ns(), next_ns = next_tick * 1000000u;
-    uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+    uint64_t tick = next_wake_tick(shard);
+    uint64_t until_ns = tick == RW_WHEEL_NEVER ? UINT64_MAX : tick * TICK_NS;
+    atomic_store(&shard->sleeps_until_ns, until_ns);
+    /* Who asked for something before that store saw us awake, and did not wake us: look once more.
+     */
+    bool asked = !rw_ring_empty(shard->commands) || atomic_load(&shard->stopping);
+    uint64_t now_ns = asked ? until_ns : monotonic_ns();
+    uint64_t wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
     struct timespec timeout = {(time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u)};
-    return epoll_pwait2(shard->epoll_fd, events, EPOLL_BATCH, &timeout, NULL);
+    bool forever = until_ns == UINT64_MAX && wait_ns;
+    int count = epoll_pwait2(shard->epoll_fd, events, EPOLL_BATCH, forever ? NULL : &timeout, NULL);
+    atomic_store(&shard->sleeps_until_ns, 0);
+    return count;
 }
 
 static void take_events(rw_shard *shard, const struct epoll_event *events, int count) {
@@ -68,7 +88,10 @@ static void *run(void *context) {
     return NULL;
 }
 
-static void wake(rw_shard *shard) {
+/* Makes sure that the shard is awake within `patience_ns`. */
+static void wake_within(rw_shard *shard, uint64_t patience_ns) {
+    uint64_t until_ns = atomic_load(&shard->sleeps_until_ns);
+    if (until_ns == 0 || until_ns <= monotonic_ns() + patience_ns) return;
     if (!atomic_exchange(&shard->wake_pending, 1)) eventfd_write(shard->wake_fd, 1);
 }
 
@@ -128,7 +151,7 @@ int rw_shard_create_at(const rw_shard_config *config, const rw_backend_ops *ops,
 
 int rw_shard_create(const rw_shard_config *config, rw_shard **shard) {
     const rw_backend_ops *ops = rw_backend_find(config->backend);
-    return rw_shard_create_at(config, ops, monotonic_ns() / 1000000u, shard);
+    return rw_shard_create_at(config, ops, monotonic_ns() / TICK_NS, shard);
 }
 
 int rw_shard_start(rw_shard *shard) {
@@ -140,7 +163,7 @@ int rw_shard_start(rw_shard *shard) {
 void rw_shard_stop(rw_shard *shard) {
     if (!shard->running) return;
     atomic_store(&shard->stopping, 1);
-    wake(shard);
+    wake_within(shard, 0);
     pthread_join(shard->thread, NULL);
     shard->running = false;
 }
@@ -176,13 +199,17 @@ void rw_shard_destroy(rw_shard *shard) {
 
 /* --- commands ----------------------------------------------------------------------------- */
 
+static uint64_t patience_of(rw_command_kind kind) {
+    return kind == RW_COMMAND_OPEN || kind == RW_COMMAND_CLOSE ? PATIENT_NS : TICK_NS;
+}
+
 static int submit(rw_shard *shard, const rw_command *command) {
     const struct timespec pause = {0, SUBMIT_PAUSE_NS};
     for (int i = 0; rw_ring_push(shard->commands, command) < 0; i++) {
         if (i == SUBMIT_TRIES) return -EAGAIN;
         nanosleep(&pause, NULL);
     }
-    wake(shard);
+    wake_within(shard, patience_of(command->kind));
     return 0;
 }
 

@@ -59,6 +59,7 @@ struct rw_shard {
     rw_ring *commands;
     rw_ring *events;
     rw_ring *free_ids; /* ids of the free slots, with the generation that comes next */
+    _Atomic uint64_t sleeps_until_ns; /* 0 while awake: commands are seen before it sleeps */
     _Atomic int wake_pending;
     _Atomic int stopping;
     int wake_fd;
