@@ -1,4 +1,5 @@
 """Costs of the small steps of a call, run by `make bench`; nothing is asserted on time.
+
 What a step yields is checked all the same: a benchmark of something broken measures nothing.
 """
 
