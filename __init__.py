@@ -3,6 +3,7 @@
 from .media.call import Call, CallEnded, EndCause, EndedBy, Played
 from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
+from .media.memory import settle_gc
 from .media.prompt import PromptError
 from .media.sip.transport import ListenError
 
@@ -22,4 +23,5 @@ __all__ = [
     "PromptError",
     "Quantiles",
     "__version__",
+    "settle_gc",
 ]

@@ -13,16 +13,16 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, get_args
 
 from ..media.codec import CODECS, UnknownCodec, codecs_by_name
+from ..media.engine import Silence
 from ..media.pool import RtpSockets
 from ..media.ports import RtpPorts
+from ..media.sip.transport import Listener, ListenError
 from .errors import CommandError
 
 MAX_CONFIG_BYTES = 1024 * 1024
-
-Silence = Literal["send", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,37 +42,13 @@ class ServeConfig:
     shards: int = 1
     max_calls: int | None = None
     rtp_sockets: RtpSockets = "per-leg"
-    silence: Silence = "send"
+    silence: Silence = "stop"
     per_source_rate: float | None = None
     drain_s: float = 30.0
 
 
-class Listener(NamedTuple):
-    """A SIP listener: transport in lower case, a numeric host, a port."""
-
-    transport: str
-    host: str
-    port: int
-
-
 class _Refused(ValueError):
     """Why a value is refused; becomes a :class:`CommandError` once the key is known."""
-
-
-def parse_listener(text: str) -> Listener:
-    """``udp:127.0.0.1:5060`` or ``udp:[::1]:5060``. Raises ValueError with the reason."""
-    transport, _, rest = text.partition(":")
-    host, colon, port_text = rest.rpartition(":")
-    if transport.lower() != "udp" or not colon:
-        raise _Refused(f"{text!r} is not udp:HOST:PORT")
-    port = _decimal(port_text)
-    if not 1 <= port <= 65535:
-        raise _Refused(f"{port_text!r} in {text!r} is not a port from 1 to 65535")
-    bracketed = host.startswith("[") and host.endswith("]")
-    _numeric_address(host[1:-1] if bracketed else host)
-    if (":" in host) != bracketed:
-        raise _Refused(f"an IPv6 address in {text!r} needs brackets, and only that")
-    return Listener("udp", host.strip("[]"), port)
 
 
 def _decimal(text: str) -> int:
@@ -109,7 +85,11 @@ def _prompts(value: object) -> tuple[Path, ...]:
 
 def _sip(value: object) -> tuple[str, ...]:
     listeners = _texts(value)
-    if len(set(map(parse_listener, listeners))) != len(listeners):
+    try:
+        parsed = [Listener.parse(text) for text in listeners]
+    except ListenError as error:
+        raise _Refused(str(error)) from None
+    if len(set(parsed)) != len(parsed):
         raise _Refused("the same listener stands there twice")
     return listeners
 
@@ -244,14 +224,8 @@ def _checked(key: str, value: object, where: str) -> Any:
 
 
 def _consistent(config: ServeConfig) -> ServeConfig:
-    """What no key can say alone: ports that collide, or are too few."""
+    """What no key can say alone: whether the ports are enough for the calls."""
     low, high = config.rtp_ports
-    for text in config.sip:
-        if low <= parse_listener(text).port <= high:
-            raise CommandError(
-                f"the SIP listener {text} lies within the RTP ports {low}-{high}",
-                "Move one of them with --sip or --rtp-ports",
-            )
     calls = rtp_call_capacity(config.rtp_ports)
     if config.rtp_sockets == "per-leg" and (config.max_calls or 0) > calls:
         raise CommandError(

@@ -11,14 +11,15 @@ STATUS_USAGE = 2
 
 
 class CommandError(Exception):
-    """Ends the command with ``status``; nothing but its one line is shown to the user."""
+    """Ends the command with ``status``; nothing but its one line is shown to the user.
 
-    def __init__(self, cause: str, remedy: str, status: int = STATUS_USAGE) -> None:
-        # Causes quote what others wrote, which may hold line breaks.
-        self.cause = _sentence(cause)
-        self.remedy = _sentence(remedy)
+    ``remedy`` is empty where ``cause`` holds it already.
+    """
+
+    def __init__(self, cause: str, remedy: str = "", status: int = STATUS_USAGE) -> None:
         self.status = status
-        super().__init__(f"{self.cause} {self.remedy}")
+        # Causes quote what others wrote, which may hold line breaks.
+        super().__init__(" ".join(_sentence(text) for text in (cause, remedy) if text))
 
 
 def _sentence(text: str) -> str:

@@ -11,7 +11,7 @@ from typer.exceptions import Abort, TyperException
 
 from .. import __version__
 from ..bench import commands as bench
-from . import doctor, prompt
+from . import doctor, prompt, serve
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
 from .logging import LEVELS, LogFormat, configure_logging
@@ -27,6 +27,14 @@ app = typer.Typer(
 app.add_typer(prompt.app, name="prompt")
 app.add_typer(bench.app, name="bench")
 app.command(
+    "serve",
+    epilog=examples(
+        "ringwheel serve --prompt welcome.wav",
+        "ringwheel serve --prompt welcome.wav --prompt menu.wav --loop --sip udp:192.0.2.1:5060",
+        "ringwheel serve --config serve.toml --max-calls 500",
+    ),
+)(serve.serve)
+app.command(
     "doctor",
     epilog=examples("ringwheel doctor", "ringwheel doctor --max-calls 4000 --json"),
 )(doctor.doctor)
@@ -40,6 +48,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
@@ -54,6 +63,7 @@ def common(
         cause = f"--log-level: {log_level!r} is not one of: {', '.join(LEVELS)}"
         raise CommandError(cause, "Choose one of them")
     configure_logging(log_level, log_format)
+    context.obj = serve.LogOptions(log_level, log_format)
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -3,13 +3,10 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from ringwheel.cli.config import (
     ServeConfig,
     load_config,
     override,
-    parse_listener,
     rtp_call_capacity,
 )
 from ringwheel.cli.errors import CommandError
@@ -24,7 +21,7 @@ advertise = "198.51.100.1"
 shards = 2
 max_calls = 50
 rtp_sockets = "shared"
-silence = "stop"
+silence = "send"
 per_source_rate = 200
 drain_s = 2.5
 """
@@ -47,7 +44,7 @@ def test_every_key(tmp_path):
         shards=2,
         max_calls=50,
         rtp_sockets="shared",
-        silence="stop",
+        silence="send",
         per_source_rate=200.0,
         drain_s=2.5,
     )
@@ -75,23 +72,20 @@ def test_flags_override_the_file(tmp_path):
         ("prompts = []", "prompts: [] is not a list of texts"),
         ("prompts = [1]", "prompts: 1 is not a text"),
         ("loop = 1", "loop: 1 is neither true nor false"),
-        ('sip = "tcp:127.0.0.1:5060"', "sip: 'tcp:127.0.0.1:5060' is not udp:HOST:PORT"),
-        ('sip = "udp:localhost:5060"', "sip: 'localhost' is not an IP address"),
-        ('sip = "udp:127.0.0.1:0"', "is not a port from 1 to 65535"),
-        ('sip = "udp:127.0.0.1:99999999999"', "is not a port from 1 to 65535"),
-        ('sip = "udp:::1:5060"', "needs brackets"),
+        ('sip = "tcp:127.0.0.1:5060"', "sip: tcp:127.0.0.1:5060: write it as udp:HOST:PORT"),
+        ('sip = "udp:localhost:5060"', "sip: udp:localhost:5060: localhost is no numeric address"),
+        ('sip = "udp:127.0.0.1:99999"', "99999 is no port"),
         ('sip = "udp:127.0.0.1:5060,udp:127.0.0.1:5060"', "stands there twice"),
         ('codecs = "opus"', "codecs: there is no codec 'opus'; use one of: pcmu, pcma"),
         ('rtp_ports = "20000"', "rtp_ports: '20000' is not a range such as 20000-40000"),
         ('rtp_ports = "1-20"', "not a range within 1024-65535"),
         ("rtp_ports = [30000, 20000]", "not a range within 1024-65535"),
-        ('rtp_ports = "5000-6000"', "the SIP listener udp:127.0.0.1:5060 lies within"),
         ('advertise = "example.org"', "advertise: 'example.org' is not an IP address"),
         ("shards = 0", "shards: 0 is not a whole number from 1 to 64"),
         ("shards = true", "shards: True is not a whole number"),
         ("max_calls = 1.5", "max_calls: 1.5 is not a whole number"),
         ('rtp_sockets = "both"', "rtp_sockets: 'both' is not one of: per-leg, shared"),
-        ("silence = 0", "silence: 0 is not one of: send, stop"),
+        ("silence = 0", "silence: 0 is not one of: stop, send"),
         ("per_source_rate = nan", "per_source_rate: nan is not a number from 0.1"),
         ('drain_s = "soon"', "drain_s: 'soon' is not a number"),
         ("drain_s = inf", "drain_s: inf is not a number from 0 to 86400"),
@@ -132,22 +126,6 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "big.toml").write_bytes(b"#" * (1024 * 1024 + 1))
     with pytest.raises(CommandError, match="larger than 1 MiB"):
         load_config(tmp_path / "big.toml")
-
-
-def test_listeners():
-    assert parse_listener("UDP:192.0.2.1:5060") == ("udp", "192.0.2.1", 5060)
-    assert parse_listener("udp:[::1]:5062") == ("udp", "::1", 5062)
-
-
-@given(st.text(max_size=30) | st.from_regex(r"udp:[\[\]0-9:.]{0,20}:[0-9]{0,6}", fullmatch=True))
-def test_any_listener_text_is_one_or_a_value_error(text):
-    try:
-        transport, _, port = parse_listener(text)
-    except ValueError as error:
-        assert str(error)
-    else:
-        assert transport == "udp"
-        assert 1 <= port <= 65535
 
 
 @pytest.mark.parametrize(

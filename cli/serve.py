@@ -1,0 +1,216 @@
+"""`ringwheel serve`: answer every call and play it a list of prompts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from rich.console import Console
+
+from ..media.call import Call
+from ..media.engine import RESERVED_FILES, Engine
+from ..media.memory import settle_gc
+from ..media.ports import NoRtpPort
+from ..media.prompt import PromptError
+from ..media.sip.transport import ListenError
+from .config import ServeConfig, load_config, override
+from .errors import CommandError
+from .logging import LogFormat, configure_logging
+from .status import live_display, log_status, show_status
+
+log = structlog.get_logger(__name__)
+
+# A hard limit may be a thousand million: more than we use would only slow down who walks it.
+MAX_OPEN_FILES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """What the user said about logging, for when the live status takes the terminal."""
+
+    level: str = "info"
+    log_format: LogFormat = LogFormat.AUTO
+
+
+def serve(
+    context: typer.Context,
+    *,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="Sound file to play; again for more, gapless.")
+    ] = None,
+    loop: Annotated[
+        bool | None,
+        typer.Option("--loop/--no-loop", help="Play the list for ever, instead of hanging up."),
+    ] = None,
+    sip: Annotated[
+        list[str] | None,
+        typer.Option(help="Listen here; again for more.", metavar="udp:HOST:PORT"),
+    ] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="Codecs to accept, with commas: pcmu,pcma.")
+    ] = None,
+    rtp_ports: Annotated[
+        str | None, typer.Option(help="Ports for RTP, two a call.", metavar="FIRST-LAST")
+    ] = None,
+    advertise: Annotated[
+        str | None, typer.Option(help="Address that peers reach us by, behind a NAT.")
+    ] = None,
+    shards: Annotated[int | None, typer.Option(help="Media threads.")] = None,
+    max_calls: Annotated[
+        int | None, typer.Option(help="Calls at the same time; 503 beyond.")
+    ] = None,
+    rtp_sockets: Annotated[str | None, typer.Option(help="per-leg, or shared for trunks.")] = None,
+    silence: Annotated[
+        str | None, typer.Option(help="While nothing plays: send silence, or stop.")
+    ] = None,
+    per_source_rate: Annotated[
+        float | None, typer.Option(help="New requests a second from one address.")
+    ] = None,
+    drain: Annotated[
+        float | None, typer.Option(help="Seconds that running calls get at SIGTERM.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; flags override its keys.")] = None,
+) -> None:
+    """Answer every call, play the prompts without a gap, hang up.
+
+    SIGTERM and Ctrl-C drain: new calls get 503, running ones may end; a second one hangs up.
+    """
+    flags = {
+        "prompts": prompt,
+        "loop": loop,
+        "sip": sip,
+        "codecs": codec,
+        "rtp_ports": rtp_ports,
+        "advertise": advertise,
+        "shards": shards,
+        "max_calls": max_calls,
+        "rtp_sockets": rtp_sockets,
+        "silence": silence,
+        "per_source_rate": per_source_rate,
+        "drain_s": drain,
+    }
+    settled = override(load_config(config) if config else ServeConfig(), flags)
+    if not settled.prompts:
+        raise CommandError("there is no prompt to play", "Name one with --prompt FILE")
+    raise_file_limit(settled)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settled, context.obj or LogOptions()))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed; None is asyncio's own."""
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every system
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def raise_file_limit(config: ServeConfig) -> None:
+    """Use all the files that the hard limit gives. Raises CommandError if those are too few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    needed = (config.max_calls or 0) + RESERVED_FILES
+    if config.rtp_sockets == "per-leg" and soft != resource.RLIM_INFINITY and needed > soft:
+        cause = f"--max-calls {config.max_calls} needs {needed} open files, the limit is {soft}"
+        raise CommandError(cause, f"Raise it (ulimit -n {needed}), or lower --max-calls")
+
+
+async def _serve(config: ServeConfig, log_options: LogOptions) -> None:
+    try:
+        async with make_engine(config) as engine:
+            await engine.load(*config.prompts)
+            settle_gc()
+            async with _status(engine, log_options), _drain_on_signal(engine, config.drain_s):
+                # Calls that came while prompts were read got 503: now they are welcome.
+                log.info("serving", prompts=[str(path) for path in config.prompts])
+                await engine.serve(make_greeter(engine, config))
+    except PromptError as error:
+        raise CommandError(str(error)) from error
+    except (ListenError, NoRtpPort) as error:
+        raise CommandError(str(error)) from error
+
+
+def make_engine(config: ServeConfig) -> Engine:
+    """The engine of a configuration, not started."""
+    return Engine(
+        config.sip,
+        codecs=config.codecs,
+        rtp_ports=config.rtp_ports,
+        advertise=config.advertise,
+        shards=config.shards,
+        max_calls=config.max_calls,
+        per_source_rate=config.per_source_rate,
+        rtp_sockets=config.rtp_sockets,
+        silence=config.silence,
+    )
+
+
+def make_greeter(engine: Engine, config: ServeConfig) -> Callable[[Call], Awaitable[None]]:
+    """What is done with each call."""
+
+    async def greet(call: Call) -> None:
+        try:
+            # From memory, unless a file was changed: then it has to be sound before we answer.
+            await engine.load(*config.prompts)
+        except PromptError as error:
+            log.error("call refused", call=call.id, status=500, cause=str(error))
+            call.reject(500)
+            return
+        await call.answer()
+        await call.play(*config.prompts, loop=config.loop)
+        await call.hangup()
+
+    return greet
+
+
+@contextlib.asynccontextmanager
+async def _status(engine: Engine, options: LogOptions) -> AsyncIterator[None]:
+    """Live on a terminal, where only warnings are logged above it; by log lines elsewhere."""
+    console = Console()
+    async with asyncio.TaskGroup() as tasks:
+        if not console.is_terminal:
+            task = tasks.create_task(log_status(engine))
+            yield
+        else:
+            with live_display(console) as live:
+                level = "warning" if options.level == "info" else options.level
+                # stderr is the display's for as long as it lasts: lines go above the status.
+                configure_logging(level, options.log_format, sys.stderr)
+                task = tasks.create_task(show_status(engine, live))
+                yield
+            configure_logging(options.level, options.log_format)
+        task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _drain_on_signal(engine: Engine, drain_s: float) -> AsyncIterator[None]:
+    """The first SIGTERM or SIGINT drains; any further one hangs up at once."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    async with asyncio.TaskGroup() as tasks:
+        timeouts_s = iter([drain_s])
+
+        def drain() -> None:
+            tasks.create_task(engine.drain(next(timeouts_s, 0.0)))
+
+        for number in signals:
+            loop.add_signal_handler(number, drain)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)

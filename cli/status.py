@@ -1,0 +1,106 @@
+"""The live status of an engine: what moved between two snapshots, for a terminal or for a log."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict, dataclass
+
+import structlog
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from ..media.engine import Engine, EngineFigures
+
+log = structlog.get_logger(__name__)
+
+TERMINAL_INTERVAL_S = 0.5
+LOG_INTERVAL_S = 10.0
+
+_REFUSALS = ("refused_", "rejected_")
+_LOSSES = (
+    "packets_skipped",
+    "send_buffer_full",
+    "send_refused",
+    "send_unreachable",
+    "send_failed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """An engine at one moment. ``refused`` and ``lost`` count by reason, zeros left out.
+
+    ``lateness_p99_us`` is that of the worst shard since its start.
+    """
+
+    calls_up: int
+    calls_limit: int
+    draining: bool
+    answered: int
+    refused: dict[str, int]
+    packets_per_s: int
+    lost: dict[str, int]
+    lateness_p99_us: int
+
+
+def status_of(before: EngineFigures, now: EngineFigures, elapsed_s: float) -> Status:
+    """The status at ``now``, with rates over the time since ``before``."""
+    sent = now.media["packets_sent"] - before.media["packets_sent"]
+    return Status(
+        calls_up=now.calls_up,
+        calls_limit=now.calls_limit,
+        draining=now.draining,
+        answered=now.sip["calls_answered"],
+        refused={
+            name.partition("_")[2]: count
+            for name, count in now.sip.items()
+            if name.startswith(_REFUSALS) and count
+        },
+        packets_per_s=round(sent / elapsed_s) if elapsed_s > 0 else 0,
+        lost={name: now.media[name] for name in _LOSSES if now.media[name]},
+        lateness_p99_us=max(shard.p99 for shard in now.lateness_us),
+    )
+
+
+def table_of(status: Status) -> Table:
+    """The status for people."""
+    table = Table.grid(padding=(0, 2))
+    state = "draining" if status.draining else "serving"
+    table.add_row(state, f"{status.calls_up:,} of {status.calls_limit:,} calls up")
+    table.add_row("answered", f"{status.answered:,}")
+    table.add_row("refused", _counts(status.refused))
+    table.add_row("packets", f"{status.packets_per_s:,} a second")
+    table.add_row("lost", _counts(status.lost))
+    table.add_row("lateness", f"{status.lateness_p99_us / 1000:.2f} ms at p99")
+    return table
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()) or "0"
+
+
+async def log_status(engine: Engine, interval_s: float = LOG_INTERVAL_S) -> None:
+    """Log a line every so often, for ever."""
+    before, before_s = engine.snapshot(), time.monotonic()
+    while True:
+        await asyncio.sleep(interval_s)
+        now, now_s = engine.snapshot(), time.monotonic()
+        log.info("status", **asdict(status_of(before, now, now_s - before_s)))
+        before, before_s = now, now_s
+
+
+async def show_status(engine: Engine, live: Live) -> None:
+    """Keep the status on a terminal up to date, for ever."""
+    before, before_s = engine.snapshot(), time.monotonic()
+    while True:
+        await asyncio.sleep(TERMINAL_INTERVAL_S)
+        now, now_s = engine.snapshot(), time.monotonic()
+        live.update(table_of(status_of(before, now, now_s - before_s)), refresh=True)
+        before, before_s = now, now_s
+
+
+def live_display(console: Console) -> Live:
+    """A display at the bottom of the terminal, without a thread of its own."""
+    return Live(console=console, auto_refresh=False, transient=True)

@@ -1,0 +1,178 @@
+"""`ringwheel serve` as a process: a call over loopback hears the prompt, SIGTERM drains."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from ringwheel.media.codec import PCMA
+from ringwheel.media.sip.message import Message, Response, parse
+
+SERVE = [sys.executable, "-m", "ringwheel.cli.main", "--log-format", "json", "serve"]
+TIMEOUT_S = 20
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([*SERVE, *arguments], stderr=subprocess.PIPE, text=True)
+
+
+def events(process: subprocess.Popen[str]) -> Iterator[dict]:
+    assert process.stderr is not None
+    return map(json.loads, process.stderr)
+
+
+class Caller:
+    """A bare SIP client with an RTP socket."""
+
+    def __init__(self, server_port: int) -> None:
+        self.server = ("127.0.0.1", server_port)
+        self.sip, self.rtp = (self._socket() for _ in range(2))
+        self.port = self.sip.getsockname()[1]
+
+    def _socket(self) -> socket.socket:
+        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        bound.bind(("127.0.0.1", 0))
+        bound.settimeout(TIMEOUT_S)
+        return bound
+
+    def close(self) -> None:
+        self.sip.close()
+        self.rtp.close()
+
+    def request(self, method: str, cseq: int, to_tag: str = "", body: str = "") -> None:
+        lines = [
+            f"{method} sip:robot@127.0.0.1:{self.server[1]} SIP/2.0",
+            f"Via: SIP/2.0/UDP 127.0.0.1:{self.port};branch=z9hG4bK{method}{cseq}",
+            "Max-Forwards: 70",
+            "From: <sip:caller@127.0.0.1>;tag=caller",
+            f"To: <sip:robot@127.0.0.1>{to_tag and ';tag=' + to_tag}",
+            f"Call-ID: serve-{self.port}",
+            f"CSeq: {cseq} {method}",
+            f"Contact: <sip:caller@127.0.0.1:{self.port}>",
+            *(["Content-Type: application/sdp"] if body else []),
+            f"Content-Length: {len(body)}",
+            "",
+            body,
+        ]
+        self.sip.sendto("\r\n".join(lines).encode(), self.server)
+
+    def invite(self) -> None:
+        rtp_port = self.rtp.getsockname()[1]
+        self.request(
+            "INVITE",
+            1,
+            body="v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+            f"m=audio {rtp_port} RTP/AVP 8\r\n",
+        )
+
+    def receive(self) -> Message:
+        return parse(self.sip.recv(65536))
+
+    def final_response(self) -> Response:
+        while True:
+            message = self.receive()
+            if isinstance(message, Response) and message.status >= 200:
+                return message
+
+
+@pytest.fixture
+def prompt(tmp_path) -> bytes:
+    """Half a second and a bit of A-law in two files; returns the codes of both."""
+    codes = np.random.default_rng(3).integers(0, 256, 4345).astype(np.uint8).tobytes()
+    (tmp_path / "a.alaw").write_bytes(codes[:1234])
+    (tmp_path / "b.alaw").write_bytes(codes[1234:])
+    return codes
+
+
+def serve_prompts(tmp_path, port: int, *arguments: str) -> subprocess.Popen[str]:
+    names = [str(tmp_path / name) for name in ("a.alaw", "b.alaw")]
+    prompts = [part for name in names for part in ("--prompt", name)]
+    sip = f"udp:127.0.0.1:{port}"
+    return start(*prompts, "--sip", sip, "--rtp-ports", "16000-16999", *arguments)
+
+
+def test_a_call_hears_the_list_and_is_hung_up(tmp_path, prompt):
+    port = free_port()
+    process = serve_prompts(tmp_path, port)
+    caller = Caller(port)
+    try:
+        assert next(e for e in events(process) if e["event"] == "serving")
+        caller.invite()
+        answer = caller.final_response()
+        assert answer.status == 200
+        caller.request("ACK", 1, answer.to_tag)
+        packets = [caller.rtp.recv(2048) for _ in range((len(prompt) + 159) // 160)]
+        heard = b"".join(packet[12:] for packet in packets)
+        assert heard[: len(prompt)] == prompt
+        assert set(heard[len(prompt) :]) <= {PCMA.silence}
+        bye = caller.receive()
+        assert bye.cseq_method == "BYE"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == 0
+    finally:
+        caller.close()
+        process.kill()
+
+
+def test_sigterm_refuses_new_calls_and_a_second_one_ends_the_running(tmp_path, prompt):
+    port = free_port()
+    process = serve_prompts(tmp_path, port, "--loop", "--drain", "600")
+    lines = events(process)
+    running, late = Caller(port), Caller(port)
+    try:
+        assert next(e for e in lines if e["event"] == "serving")
+        running.invite()
+        running.request("ACK", 1, running.final_response().to_tag)
+        running.rtp.recv(2048)
+        process.send_signal(signal.SIGTERM)
+        assert next(e for e in lines if e["event"] == "draining")["calls"] == 1
+        late.invite()
+        refusal = late.final_response()
+        assert refusal.status == 503
+        assert refusal.headers.get("Retry-After") is not None
+        process.send_signal(signal.SIGTERM)
+        assert running.receive().cseq_method == "BYE"
+        assert process.wait(TIMEOUT_S) == 0
+    finally:
+        running.close()
+        late.close()
+        process.kill()
+
+
+def run_failing(*arguments: str) -> str:
+    ended = subprocess.run(
+        [*SERVE, *arguments], capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+    )
+    assert ended.returncode == 2
+    line = ended.stderr.splitlines()[-1]
+    assert line.startswith("ringwheel: ")
+    assert "Traceback" not in ended.stderr
+    return line
+
+
+def test_what_cannot_be_served_is_one_line(tmp_path, prompt):
+    good = ["--prompt", str(tmp_path / "a.alaw")]
+    assert "there is no prompt to play. Name one" in run_failing()
+    (tmp_path / "bad.wav").write_bytes(b"garbage")
+    sip = f"udp:127.0.0.1:{free_port()}"
+    bad = run_failing("--prompt", str(tmp_path / "bad.wav"), "--sip", sip)
+    assert "bad.wav: not a sound file" in bad
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        sip = f"udp:127.0.0.1:{taken.getsockname()[1]}"
+        assert "the port is in use" in run_failing(*good, "--sip", sip)
+    assert "the address is not this machine's" in run_failing(
+        *good, "--sip", "udp:203.0.113.9:5060"
+    )
+    (tmp_path / "serve.toml").write_text("loop = maybe")
+    assert "is not TOML" in run_failing(*good, "--config", str(tmp_path / "serve.toml"))
