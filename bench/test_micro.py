@@ -1,0 +1,152 @@
+"""Costs of the small steps of a call, run by `make bench`; nothing is asserted on time.
+
+What a step yields is checked all the same: a benchmark of something broken measures nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from ringwheel.media._core import TimerWheel
+from ringwheel.media.codec import PCMA, PCMU, Codec
+from ringwheel.media.sdp import LocalMedia, answer_offer, make_offer, parse_sdp
+from ringwheel.media.sip.edge import Flow
+from ringwheel.media.sip.events import EndCause
+from ringwheel.media.sip.message import Request, Response, make_response, parse
+from ringwheel.media.sip.session import SipCall
+from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
+
+Benchmark = Callable[..., Any]
+
+OURS = LocalMedia("192.0.2.1", 40000, (PCMU, PCMA), 7)
+THEIRS = LocalMedia("192.0.2.2", 30000, (PCMA, PCMU), 8)
+OFFER = make_offer(THEIRS)
+FLOW = Flow("192.0.2.2", 5060)
+TIMERS = 100_000
+LINGER_MS = 40_000
+
+
+def request(method: str, branch: str, call_id: str, to: str, body: bytes = b"") -> bytes:
+    """A request as SIPp and many phones send it."""
+    lines = [
+        f"{method} sip:robot@192.0.2.1:5060 SIP/2.0",
+        f"Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bK{branch};rport",
+        "From: <sip:caller@192.0.2.2:5060>;tag=their-tag",
+        f"To: {to}",
+        f"Call-ID: {call_id}",
+        f"CSeq: {2 if method == 'BYE' else 1} {method}",
+        "Contact: <sip:caller@192.0.2.2:5060>",
+        "Max-Forwards: 70",
+        "User-Agent: a phone",
+        *(["Content-Type: application/sdp"] if body else []),
+        f"Content-Length: {len(body)}",
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + body
+
+
+INVITE = request("INVITE", "1", "a-call", "<sip:robot@192.0.2.1:5060>", OFFER)
+
+
+def test_parse_invite(benchmark: Benchmark) -> None:
+    message = benchmark(parse, INVITE)
+    assert isinstance(message, Request)
+    assert message.body == OFFER
+
+
+def test_make_answer_to_invite(benchmark: Benchmark) -> None:
+    invite = parse(INVITE)
+    assert isinstance(invite, Request)
+
+    def answer() -> bytes:
+        return make_response(invite, 200, to_tag="our-tag").to_bytes()
+
+    assert benchmark(answer).startswith(b"SIP/2.0 200 OK\r\n")
+
+
+def test_parse_sdp(benchmark: Benchmark) -> None:
+    assert benchmark(parse_sdp, OFFER).media[0].port == 30000
+
+
+def test_answer_offer(benchmark: Benchmark) -> None:
+    answer = benchmark(answer_offer, parse_sdp(OFFER), OURS)
+    assert answer.media is not None
+    assert answer.media.codec is PCMA
+
+
+@pytest.mark.parametrize("codec", [PCMU, PCMA], ids=lambda codec: codec.name)
+def test_encode_one_second(benchmark: Benchmark, codec: Codec) -> None:
+    samples = np.random.default_rng(1).integers(-32768, 32768, 8000).astype(np.int16)
+    assert len(benchmark(codec.encode, samples)) == 8000
+
+
+def test_arm_and_cancel_a_timer_among_many(benchmark: Benchmark) -> None:
+    wheel = TimerWheel(0)
+    source = random.Random(1)
+    for _ in range(TIMERS):
+        wheel.arm(source.randrange(1, LINGER_MS), int)
+
+    def arm_and_cancel() -> bool:
+        return wheel.arm(500, int).cancel()
+
+    assert benchmark(arm_and_cancel) is True
+    wheel.clear()
+
+
+class Answerer:
+    """Takes every call at once."""
+
+    def __init__(self) -> None:
+        self.ended = 0
+
+    def on_invite(self, call: SipCall) -> None:
+        call.accept(OFFER)
+
+    def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
+        """The call is up."""
+
+    def on_ended(self, call: SipCall, cause: EndCause) -> None:
+        self.ended += 1
+
+    def on_ringing(self, call: SipCall, response: Response) -> None:
+        """Not for calls that come in."""
+
+    def on_answered(self, call: SipCall, sdp: bytes | None) -> None:
+        """Not for calls that come in."""
+
+    def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
+        return OFFER
+
+    def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
+        """None is sent."""
+
+
+def test_signalling_of_a_complete_call(benchmark: Benchmark) -> None:
+    """INVITE, ACK and BYE through parser and user agent; transactions linger as they do."""
+    wheel = TimerWheel(0)
+    handler = Answerer()
+    sent: list[bytes] = []
+    config = UserAgentConfig(("192.0.2.1:5060",))
+    agent = UserAgent(lambda data, _flow: sent.append(data), wheel, config, handler)
+    calls = 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+        sent.clear()
+        robot = "<sip:robot@192.0.2.1:5060>"
+        agent.receive(parse(request("INVITE", f"i{calls}", f"c{calls}", robot, OFFER)), FLOW)
+        answer = parse(sent[-1])
+        to = answer.headers.get("To") or ""
+        agent.receive(parse(request("ACK", f"a{calls}", f"c{calls}", to)), FLOW)
+        agent.receive(parse(request("BYE", f"b{calls}", f"c{calls}", to)), FLOW)
+        wheel.advance(wheel.now_ms + 3)  # about 300 calls a second: some 10,000 linger
+
+    benchmark(call)
+    assert handler.ended == calls
+    agent.shutdown()
