@@ -1,7 +1,7 @@
 """`python -m ringwheel.bench.answer_process`: a whole engine that answers calls (see `child`).
 
-Arguments: ``prompt``, a file to play before the engine hangs up, or null to leave that to the
-caller; ``max_calls``. First it tells ``{"target": "udp:HOST:PORT"}``. Commands: ``begin`` starts a
+Arguments: ``prompts``, files to play before the engine hangs up, or an empty list to leave that to
+the caller; ``max_calls``. First it tells ``{"target": "udp:HOST:PORT"}``. Commands: ``begin`` starts a
 measuring window, ``report`` tells what the engine did in it.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from .. import Call, Engine
+from .. import Call, Engine, settle_gc
 from ..cli.errors import CommandError
 from ..cli.logging import configure_logging
 from .child import Parent, cpu_time_us
@@ -63,7 +63,12 @@ class Answerer:
             return {}
         changes = {name: now[name] - before for name, before in self._before.items()}
         snapshot = self._engine.snapshot()
-        return {**changes, "calls_up": snapshot.calls_up, "threads": thread_count()}
+        return {
+            **changes,
+            "calls_up": snapshot.calls_up,
+            "lateness_p99_us": max(shard.p99 for shard in snapshot.lateness_us),
+            "threads": thread_count(),
+        }
 
 
 def listen_to_parent(
@@ -81,24 +86,24 @@ def listen_to_parent(
 
 async def answer_calls(parent: Parent) -> None:
     """Answer calls until the parent is done."""
-    prompt: str | None = parent.arguments["prompt"]
+    prompts: list[str] = parent.arguments["prompts"]
     max_calls: int = parent.arguments["max_calls"]
     allow_files(max_calls)
 
     async def handle(call: Call) -> None:
         await call.answer()
-        if prompt is None:
-            await call.wait_ended()
+        if prompts:
+            await call.play(*prompts)
         else:
-            await call.play(prompt)
+            await call.wait_ended()
 
     done = asyncio.Event()
     async with (
         Engine(["udp:127.0.0.1:0"], codecs=["pcmu"], max_calls=max_calls) as engine,
         asyncio.TaskGroup() as tasks,
     ):
-        if prompt is not None:
-            await engine.load(prompt)
+        await engine.load(*prompts)
+        settle_gc()
         tasks.create_task(engine.serve(handle))
         arguments = (parent, asyncio.get_running_loop(), Answerer(engine), done)
         threading.Thread(target=listen_to_parent, args=arguments, daemon=True).start()

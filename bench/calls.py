@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,11 @@ class CallsResult:
         }
 
 
-def start_engine(prompt: Path | None, max_calls: int) -> Child:
-    """An engine process that answers calls."""
+def start_engine(prompts: Sequence[Path], max_calls: int) -> Child:
+    """An engine process that answers calls and plays them ``prompts``, if there are any."""
     return start_child(
         "ringwheel.bench.answer_process",
-        prompt=str(prompt) if prompt else None,
+        prompts=[str(prompt) for prompt in prompts],
         max_calls=max_calls,
     )
 
@@ -139,7 +140,7 @@ def run_load(load: Load, prompt: Path | None, progress: Progress, prefix: str) -
     options = [f"--calls={load.calls}", f"--rate={load.rate_per_s}", "--progress"]
     options.append(f"--expect={prompt}" if prompt else f"--hold={load.hold_s}")
     timeout_s = load.calls / load.rate_per_s + load.hold_s + CALLER_SPARE_S
-    with start_engine(prompt, load.at_once + SPARE_CALLS) as engine:
+    with start_engine([prompt] if prompt else [], load.at_once + SPARE_CALLS) as engine:
         target = engine.answer(START_TIMEOUT_S)["target"]
         engine.ask("begin")
         with Child("ringwheel.bench.caller", target, *options) as caller:
@@ -150,7 +151,7 @@ def run_load(load: Load, prompt: Path | None, progress: Progress, prefix: str) -
 def idle_memory(calls: int, progress: Progress) -> int:
     """Bytes of the engine's memory that each of ``calls`` calls takes which are up and at rest."""
     fill_s = calls / IDLE_RATE_PER_S
-    with start_engine(None, calls + SPARE_CALLS) as engine:
+    with start_engine([], calls + SPARE_CALLS) as engine:
         target = engine.answer(START_TIMEOUT_S)["target"]
         warm_up = [f"--calls={WARM_UP_CALLS}", "--rate=100", "--hold=0.1", "--progress"]
         with Child("ringwheel.bench.caller", target, *warm_up) as caller:

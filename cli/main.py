@@ -11,7 +11,7 @@ from typer.exceptions import Abort, TyperException
 
 from .. import __version__
 from ..bench import commands as bench
-from . import doctor, prompt, serve
+from . import demo, doctor, prompt, serve
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
 from .logging import LEVELS, LogFormat, configure_logging
@@ -34,6 +34,9 @@ app.command(
         "ringwheel serve --config serve.toml --max-calls 500",
     ),
 )(serve.serve)
+app.command(
+    "demo", epilog=examples("ringwheel demo", "ringwheel demo --calls 1000 --rate 100 --json")
+)(demo.demo)
 app.command(
     "doctor",
     epilog=examples("ringwheel doctor", "ringwheel doctor --max-calls 4000 --json"),
