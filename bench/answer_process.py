@@ -1,8 +1,8 @@
 """`python -m ringwheel.bench.answer_process`: a whole engine that answers calls (see `child`).
 
 Arguments: ``prompts``, files to play before the engine hangs up, or an empty list to leave that to
-the caller; ``max_calls``. First it tells ``{"target": "udp:HOST:PORT"}``. Commands: ``begin`` starts a
-measuring window, ``report`` tells what the engine did in it.
+the caller; ``max_calls``. First it tells ``{"target": "udp:HOST:PORT"}``. Commands: ``begin``
+starts a measuring window, ``report`` tells what the engine did in it.
 """
 
 from __future__ import annotations
