@@ -11,10 +11,11 @@ import json
 import os
 import resource
 import selectors
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -128,8 +129,10 @@ def start_child(module: str, **arguments: object) -> Child:
 class Parent:
     """The child's end: its arguments, the commands it gets, the answers it gives."""
 
-    def __init__(self, argv: Sequence[str] | None = None) -> None:
-        self.arguments: Answer = json.loads((sys.argv if argv is None else argv)[1])
+    def __init__(self) -> None:
+        self.arguments: Answer = json.loads(sys.argv[1])
+        # Ctrl-C reaches the whole group: the parent stops, and its going away ends us.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._lines = LineReader(sys.stdin.fileno())
 
     def command(self, timeout_s: float) -> str | None:

@@ -64,7 +64,9 @@ rw_stream_verdict rw_stream_packet(rw_stream *stream, const rw_rtp_header *heade
 
 uint64_t rw_stream_lost(const rw_stream *stream) {
     if (!stream->highest_sequence) return 0;
-    return stream->highest_sequence + 1 - stream->base_sequence - stream->packets;
+    uint64_t expected = stream->highest_sequence + 1 - stream->base_sequence;
+    /* Copies of packets too old to be told apart count as packets: there may be too many. */
+    return expected > stream->packets ? expected - stream->packets : 0;
 }
 
 void rw_stream_begin_window(rw_stream *stream) {

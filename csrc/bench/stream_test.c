@@ -39,6 +39,16 @@ static void test_gap_reordering_and_duplicate(void) {
     CHECK_EQUAL(rw_stream_lost(&stream), 64);
 }
 
+static void test_old_copies_do_not_make_a_loss(void) {
+    stream = (rw_stream){0};
+    for (uint32_t i = 0; i < 100; i++)
+        hear(0, i, 0);
+    for (int i = 0; i < 5; i++)
+        CHECK_EQUAL(hear(0, 2, 0), RW_STREAM_REORDERED);
+    CHECK_EQUAL(rw_stream_lost(&stream), 0);
+    CHECK_EQUAL(stream.reordered, 5);
+}
+
 static void test_packet_older_than_the_first(void) {
     stream = (rw_stream){0};
     hear(0, 5, 0);
@@ -106,6 +116,7 @@ static void test_random_streams_against_a_plain_count(void) {
 int main(void) {
     test_unbroken_stream_across_the_sequence_wrap();
     test_gap_reordering_and_duplicate();
+    test_old_copies_do_not_make_a_loss();
     test_packet_older_than_the_first();
     test_interval_error_is_absolute();
     test_timestamp_jump_and_spurt();
