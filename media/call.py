@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 log = structlog.get_logger(__name__)
+
+TAIL_S = 0.2
+"""What a peer's jitter buffer may still hold when our last packet has left; a BYE would cut it."""
 
 
 class CallEnded(Exception):
@@ -47,13 +51,24 @@ class Call:
     SIP's Call-ID; ``ended`` says why the call ended, None while it lasts.
     """
 
-    __slots__ = ("_confirmed", "_engine", "_media", "_sip", "_waiting", "call_id", "ended", "id")
+    __slots__ = (
+        "_confirmed",
+        "_engine",
+        "_media",
+        "_sip",
+        "_sound_until_s",
+        "_waiting",
+        "call_id",
+        "ended",
+        "id",
+    )
 
     def __init__(self, engine: Engine, sip: SipCall) -> None:
         self._engine = engine
         self._sip = sip
         self._media: MediaSession | None = None
         self._confirmed = False
+        self._sound_until_s = 0.0
         self._waiting: list[asyncio.Future[None]] = []
         self.ended: EndCause | None = None
         self.id = sip.id
@@ -134,7 +149,8 @@ class Call:
                 leg.stop_playing()
             raise
         if done.outcome is PlayOutcome.LEG_CLOSED:
-            await self._ended_by_leg()
+            raise CallEnded(await self.wait_ended())
+        self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
         return Played(done.outcome, done.played_bytes * 1000 / codec.clock_rate_hz)
 
     def stop_playing(self) -> None:
@@ -155,13 +171,19 @@ class Call:
     async def hangup(self, text: str = "") -> EndCause:
         """End the call, if it is not over: BYE, or 480 before the answer. Returns the cause.
 
-        ``text`` goes out in a Reason header (RFC 3326).
+        After a prompt it waits until the peer, too, has played it to its end. ``text`` goes out in
+        a Reason header (RFC 3326).
         """
+        rest_s = self._sound_until_s - asyncio.get_running_loop().time()
+        if rest_s > 0 and self.ended is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await self.wait_ended()
         self.abandon(text)
         return await self.wait_ended()
 
     def abandon(self, text: str = "") -> None:
-        """As :meth:`hangup`, without waiting for the end."""
+        """As :meth:`hangup`, at once, without waiting for the end."""
         if self.ended is None:
             headers = [("Reason", f'SIP;cause=200;text="{_quotable(text)}"')] if text else []
             self._sip.hangup(headers)
@@ -251,9 +273,6 @@ class Call:
         error = closed.result().error
         if error and self.ended is None:
             self._fail(OSError(error, os.strerror(error)))
-
-    async def _ended_by_leg(self) -> None:
-        raise CallEnded(await self.wait_ended())
 
 
 def _quotable(text: str) -> str:

@@ -14,7 +14,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 30.0
@@ -59,10 +61,10 @@ def wait_for_address(process: subprocess.Popen[bytes], log: Path) -> tuple[str, 
     """Where a server listens, as soon as it says so."""
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline_s:
-        for event in events_of(log):
-            if event["event"] == "listening":
-                host, _, port = event["sip"][0].rpartition(":")  # type: ignore[index]
-                return host, int(port)
+        events = {event["event"]: event for event in events_of(log)}
+        if "serving" in events:
+            host, _, port = events["listening"]["sip"][0].rpartition(":")  # type: ignore[index]
+            return host, int(port)
         time.sleep(0.02)
     pytest.fail(f"ringwheel serve did not start: {log.read_text('utf-8')}")
 
@@ -102,3 +104,42 @@ def program() -> Callable[[str, str], str]:
 def serve() -> Callable[..., AbstractContextManager[Served]]:
     """`serve_prompts`."""
     return serve_prompts
+
+
+PROMPT_SAMPLES = (12_003, 9_777, 16_011)
+RATE_HZ = 8000
+
+
+@pytest.fixture(scope="session")
+def chirps(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three rising tones, 8 kHz, of lengths that are no multiples of a packet: a gap would show."""
+    folder = tmp_path_factory.mktemp("chirps")
+    files = []
+    for number, samples in enumerate(PROMPT_SAMPLES):
+        time_s = np.arange(samples) / RATE_HZ
+        rise_hz_per_s = 2500 * (1 + 0.3 * number) / time_s[-1]
+        wave = 8000 * np.sin(2 * np.pi * (300 + rise_hz_per_s * time_s / 2) * time_s)
+        files.append(folder / f"chirp{number}.wav")
+        soundfile.write(files[-1], wave.astype(np.int16), RATE_HZ)
+    return files
+
+
+def likeness(heard: Path, prompts: list[Path]) -> tuple[float, int]:
+    """Correlation of a recording with the prompts at its best place; samples of them it has."""
+    recorded, rate_hz = soundfile.read(heard)
+    assert rate_hz == RATE_HZ
+    sent = np.concatenate([soundfile.read(prompt)[0] for prompt in prompts])
+    size = len(recorded) + len(sent)
+    spectrum = np.fft.rfft(recorded, size) * np.conj(np.fft.rfft(sent, size))
+    place = int(np.fft.irfft(spectrum, size).argmax())
+    lag = place if place < len(recorded) else place - size
+    part = recorded[max(0, lag) : max(0, lag) + len(sent)]
+    same = sent[max(0, -lag) : max(0, -lag) + len(part)]
+    part = part[: len(same)]
+    return float(np.corrcoef(part, same)[0, 1]), len(part)
+
+
+@pytest.fixture(scope="session")
+def heard_likeness() -> Callable[[Path, list[Path]], tuple[float, int]]:
+    """`likeness`."""
+    return likeness

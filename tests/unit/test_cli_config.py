@@ -12,7 +12,7 @@ from ringwheel.cli.config import (
 from ringwheel.cli.errors import CommandError
 
 FULL = """
-prompts = ["welcome.wav", "/srv/menu.flac"]
+prompts = ["welcome.wav", "/var/menu.flac"]
 loop = true
 sip = ["udp:192.0.2.1:5060", "udp:[2001:db8::1]:5060"]
 codecs = ["PCMA"]
@@ -35,7 +35,7 @@ def load(tmp_path: Path, text: str) -> ServeConfig:
 
 def test_every_key(tmp_path):
     assert load(tmp_path, FULL) == ServeConfig(
-        prompts=(tmp_path / "welcome.wav", Path("/srv/menu.flac")),
+        prompts=(tmp_path / "welcome.wav", Path("/var/menu.flac")),
         loop=True,
         sip=("udp:192.0.2.1:5060", "udp:[2001:db8::1]:5060"),
         codecs=("pcma",),

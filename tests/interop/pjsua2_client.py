@@ -1,0 +1,105 @@
+"""One call by pjsua2, in a process of its own (PJSIP is GPL): prints one JSON line about it.
+
+python pjsua2_client.py TARGET_URI WAV CODEC [HANG_UP_AFTER_S]
+
+The call is recorded to WAV through PJSIP's own conference bridge and jitter buffer, without a sound
+device. pjsua2 polls with select and its worker threads call into Python, so it is polled here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import pjsua2 as pj
+
+DEADLINE_S = 60.0
+
+
+class HearingCall(pj.Call):
+    """Records what it hears."""
+
+    def __init__(self, account: pj.Account, wav: str) -> None:
+        super().__init__(account)
+        self.recorder = pj.AudioMediaRecorder()
+        self.recorder.createRecorder(wav)
+        self.confirmed_s: float | None = None
+        self.over = False
+        self.status = 0
+        self.codec = ""
+
+    def onCallState(self, prm: pj.OnCallStateParam) -> None:
+        info = self.getInfo()
+        self.status = info.lastStatusCode
+        if info.state == pj.PJSIP_INV_STATE_CONFIRMED:
+            self.confirmed_s = time.monotonic()
+        self.over = info.state == pj.PJSIP_INV_STATE_DISCONNECTED
+
+    def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:
+        info = self.getInfo()  # has to outlive its media
+        for media in info.media:
+            active = media.status == pj.PJSUA_CALL_MEDIA_ACTIVE
+            if media.type == pj.PJMEDIA_TYPE_AUDIO and active:
+                self.getAudioMedia(media.index).startTransmit(self.recorder)
+                self.codec = self.getStreamInfo(media.index).codecName
+
+
+def start_endpoint(codec: str) -> pj.Endpoint:
+    """PJSIP on a free port of loopback, without a sound device, with one codec."""
+    endpoint = pj.Endpoint()
+    endpoint.libCreate()
+    config = pj.EpConfig()
+    config.logConfig.level = 0
+    config.logConfig.consoleLevel = 0
+    config.uaConfig.threadCnt = 0
+    config.uaConfig.mainThreadOnly = True
+    config.medConfig.noVad = True
+    config.medConfig.clockRate = 8000
+    endpoint.libInit(config)
+    transport = pj.TransportConfig()
+    transport.boundAddress = "127.0.0.1"
+    endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
+    endpoint.libStart()
+    endpoint.audDevManager().setNullDev()
+    for known in endpoint.codecEnum2():
+        wanted = known.codecId.startswith(f"{codec.upper()}/8000")
+        endpoint.codecSetPriority(known.codecId, 255 if wanted else 0)
+    return endpoint
+
+
+def main(target: str, wav: str, codec: str, hang_up_after_s: float | None) -> None:
+    endpoint = start_endpoint(codec)
+    account_config = pj.AccountConfig()
+    account_config.idUri = "sip:pjsua2@127.0.0.1"
+    account_config.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
+    account = pj.Account()
+    account.create(account_config)
+    call = HearingCall(account, wav)
+    call.makeCall(target, pj.CallOpParam(True))
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not call.over and time.monotonic() < deadline_s:
+        endpoint.libHandleEvents(10)
+        talk_s = time.monotonic() - (call.confirmed_s or time.monotonic())
+        if hang_up_after_s is not None and talk_s > hang_up_after_s:
+            call.hangup(pj.CallOpParam())
+            hang_up_after_s = None
+    print(
+        json.dumps(
+            {
+                "confirmed": call.confirmed_s is not None,
+                "over": call.over,
+                "status": call.status,
+                "codec": call.codec,
+            }
+        ),
+        flush=True,
+    )
+    del call.recorder  # which completes the file
+    del call
+    account.shutdown()
+    endpoint.libDestroy()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4], float(sys.argv[4]) if len(sys.argv) > 4 else None)
