@@ -7,6 +7,7 @@ SOURCES := setup.py pyproject.toml meson.build $(C_SOURCES) $(wildcard */*.pyx m
 FUZZ_SECONDS ?= 60
 FUZZ_MESSAGES ?= 1000000
 FUZZ_CC ?= clang-14
+LINTERS := ruff==0.17.5 mypy==2.4.1 clang-format==23.1.5
 PJSUA2 := pjsua2-python==2.15.1.post1
 PACKAGES := __init__.py py.typed media cli bench
 
@@ -57,8 +58,8 @@ fuzz: $(VENV)/tested ## libFuzzer for FUZZ_SECONDS each, then FUZZ_MESSAGES muta
 	RINGWHEEL_FUZZ_MESSAGES=$(FUZZ_MESSAGES) $(BIN)/python -m pytest -q --timeout=1800 \
 	    tests/unit/test_sip_mutations.py
 
-lint: $(VENV)/built ## ruff, mypy --strict, clang-format
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lint]'
+lint: $(VENV)/tested ## ruff, mypy --strict, clang-format
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(LINTERS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
