@@ -56,7 +56,7 @@ fuzz: $(VENV)/tested ## libFuzzer for FUZZ_SECONDS each, then FUZZ_MESSAGES muta
 	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 || exit 1; \
 	done
 	RINGWHEEL_FUZZ_MESSAGES=$(FUZZ_MESSAGES) $(BIN)/python -m pytest -q --timeout=1800 \
-	    tests/unit/test_sip_mutations.py
+	    tests/unit/test_sip_mutations.py tests/vectors/test_rfc4475_ua.py
 
 lint: $(VENV)/tested ## ruff, mypy --strict, clang-format
 	@$(BIN)/pip install --quiet --disable-pip-version-check $(LINTERS)

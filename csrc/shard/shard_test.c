@@ -404,6 +404,39 @@ static void test_sound_is_read_in_the_slots_until_it_ends(void) {
     end();
 }
 
+/* Changes some bytes of a sound packet, and its length; the same each run. */
+static size_t mutate_rtp(uint8_t *datagram, size_t room, unsigned long long *seed) {
+    size_t bytes = check_random(seed) % 4 ? 172 : check_random(seed) % (room + 1);
+    rw_rtp_write_header(datagram, &(rw_rtp_header){.sequence = 1, .ssrc = 7});
+    for (uint64_t flips = check_random(seed) % 6; flips > 0; flips--)
+        datagram[check_random(seed) % 20] = (uint8_t)check_random(seed);
+    return bytes;
+}
+
+static void test_a_million_mutated_datagrams_are_counted_and_leave_nothing(void) {
+    enum { DATAGRAMS = 1000000 };
+    unsigned long long seed = 2026;
+    static uint8_t datagram[RW_RECEIVE_BYTES];
+    begin(1);
+    uint64_t leg_id = open_leg(20, RW_SILENCE_STOP);
+    run_ms(1);
+    rw_leg *leg = rw_shard_find_leg(shard, leg_id);
+    for (int i = 0; i < DATAGRAMS; i++)
+        rw_shard_deliver(shard, leg, datagram, mutate_rtp(datagram, sizeof(datagram), &seed));
+    uint64_t counted = rw_shard_counter(shard, RW_PACKETS_RECEIVED);
+    for (int reason = 1; reason < RW_RTP_REJECTS; reason++) {
+        uint64_t rejected = rw_shard_counter(shard, (rw_counter)(RW_RECEIVED_REJECT_0 + reason));
+        CHECK(rejected > 0);
+        counted += rejected;
+    }
+    CHECK_EQUAL(counted, DATAGRAMS);
+    rw_shard_close_leg(shard, leg_id);
+    run_ms(2);
+    CHECK_EQUAL(rw_shard_legs_open(shard), 0);
+    CHECK_EQUAL(shard->wheel.armed, 0);
+    end();
+}
+
 /* --- on its thread ------------------------------------------------------------------------- */
 
 static int bound_socket(rw_address *address) {
@@ -491,6 +524,7 @@ int main(void) {
     test_a_leg_that_cannot_be_attached_is_closed_with_the_reason();
     test_a_full_event_ring_defers_and_loses_nothing();
     test_sound_is_read_in_the_slots_until_it_ends();
+    test_a_million_mutated_datagrams_are_counted_and_leave_nothing();
     test_commands_and_events_cross_threads();
     test_stopping_closes_every_leg();
     return 0;
