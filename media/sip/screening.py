@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .counters import Count
 from .fields import split_commas
-from .message import Headers, Request
+from .message import Headers, Request, SipParseError
 
 SDP = "application/sdp"
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS"
@@ -58,7 +58,12 @@ def screen_content(request: Request, max_body_bytes: int) -> Rejection | None:
         return _unsupported(required)
     if len(request.body) > max_body_bytes:
         return _TOO_LARGE
-    return _screen_media(headers, request.body) if request.method == "INVITE" else None
+    if request.method != "INVITE":
+        return None
+    try:
+        return _screen_media(headers, request.body)
+    except SipParseError:
+        return BAD_REQUEST  # an Accept that cannot be read
 
 
 def _unsupported(required: list[str]) -> Rejection | None:

@@ -296,10 +296,7 @@ class UserAgent:
 
     def acceptable(self, transaction: ServerTransaction, request: Request) -> bool:
         """Check a request within a dialog; False if it was rejected."""
-        try:
-            rejection = screen_content(request, self.config.max_body_bytes)
-        except SipParseError:
-            rejection = BAD_REQUEST
+        rejection = screen_content(request, self.config.max_body_bytes)
         if rejection is not None:
             self.reject(transaction, request, rejection)
         return rejection is None

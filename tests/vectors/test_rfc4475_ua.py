@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,16 @@ def test_mutated_messages_leave_no_dialog_and_raise_nothing(seed):
     assert len(bench.handler.ended) == len(bench.handler.calls) > 10
     left = (bench.agent.calls, bench.agent.dialogs, len(bench.agent.transactions))
     assert (*left, len(bench.wheel)) == (0, 0, 0, 0)
+
+
+def test_a_merged_request_whose_accept_cannot_be_read_is_answered():
+    bench = Bench()
+    original = (DATA / "sdp01.dat").read_bytes()
+    bench.hear(original)
+    merged = original.replace(b"branch=z9hG4bK", b"branch=z9hG4bKother")
+    bench.hear(re.sub(rb"Accept: [^\r]*", b'Accept: text/"unclosed', merged))
+    assert int(bench.sent[-1][0].split()[1]) == 400
+    for call in bench.handler.calls:
+        call.hangup()
+    bench.run(64_000)
+    assert (len(bench.agent.transactions), len(bench.wheel)) == (0, 0)
