@@ -69,11 +69,14 @@ class MediaSession:
     def answer(self, offer: bytes) -> bytes:
         """Our answer to the peer's offer. Raises SdpError (its ``status`` fits the response)."""
         answer = answer_offer(parse_sdp(offer), self._local())
-        if answer.media is None and self._negotiated is None:
-            raise NotAcceptable(SdpReason.NO_AUDIO, "every stream is off")
+        media = answer.media
+        if media is None:
+            if self._negotiated is None:
+                raise NotAcceptable(SdpReason.NO_AUDIO, "every stream is off")
+            # RFC 3264 section 8.2: a stream that is turned off gets nothing, until it is on again.
+            media = replace(self._negotiated, direction=Direction.INACTIVE)
         self._last_body = answer.body
-        if answer.media is not None:
-            self._agree(answer.media)
+        self._agree(media)
         return answer.body
 
     def offer(self) -> bytes:
