@@ -406,3 +406,29 @@ async def test_a_port_in_use_names_cause_and_remedy():
         with pytest.raises(ringwheel.ListenError, match="port is in use"):
             async with ringwheel.Engine(sip=[taken]):
                 pass
+
+
+async def test_a_stream_that_is_turned_off_gets_nothing(prompts):
+    async def greet(call):
+        await call.answer()
+        await call.play(*prompts, loop=True)
+
+    async with serving(greet) as running:
+        with running.client() as caller, running.client() as other:
+            await caller.invite()
+            await caller.hear(2)
+            port = caller.rtp.getsockname()[1]
+            off = caller.sdp(version=2).replace(f"m=audio {port}", "m=audio 0")
+            assert "m=audio 0" in (await caller.invite(off)).body
+            # Two calls later, which is time enough, its socket has fallen silent.
+            for _ in range(2):
+                with running.client() as another:
+                    await another.invite()
+                    await another.hear(3)
+                    await another.bye()
+            caller.heard()
+            await other.invite()
+            await other.hear(5)
+            assert caller.heard() == []
+            for ending in (caller, other):
+                assert (await ending.bye()).status == 200
