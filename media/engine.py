@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ Silence = Literal["stop", "send"]
 
 RESERVED_FILES = 256
 """File descriptors kept for everything that is not an RTP socket."""
+
+GOODBYE_S = 1.0
+"""How long a drain that is over waits for answers to its BYEs, and for ACKs that are still due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,8 @@ class Engine:
     async def drain(self, timeout_s: float = 30.0) -> bool:
         """Refuse new calls, let the running ones end, then stop serving.
 
-        Calls still up after ``timeout_s`` are hung up. True if none had to be.
+        Calls still up after ``timeout_s`` are hung up. True if none had to be. It takes at most
+        ``GOODBYE_S`` longer.
         """
         self._agent.drain()
         log.info("draining", calls=len(self._calls), timeout_s=timeout_s)
@@ -182,10 +187,19 @@ class Engine:
             log.warning("calls cut short", calls=len(self._calls))
             for call in list(self._calls.values()):
                 call.abandon("the engine is shutting down")
+            await self._cut_short()
             return False
         finally:
             self._stopped.set()
         return True
+
+    async def _cut_short(self) -> None:
+        """End the calls that hanging up alone does not end in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await self._quiet.wait()
+        # RFC 3261 15.1.1 has a BYE wait for the ACK, which may be 32 s away or never come.
+        self._agent.shutdown()
 
     def snapshot(self) -> EngineFigures:
         """Live figures."""
