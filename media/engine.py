@@ -16,6 +16,7 @@ from .call import Call, CallEnded
 from .codec import codecs_by_name
 from .events import Quantiles
 from .pool import RtpSockets, ShardPool, announced_host
+from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
 from .session import MediaSession
 from .sip.admission import Limits
@@ -23,7 +24,7 @@ from .sip.counters import Count
 from .sip.events import EndCause
 from .sip.message import Response
 from .sip.session import SipCall
-from .sip.transport import SipEndpoint
+from .sip.transport import ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
 
@@ -37,6 +38,12 @@ RESERVED_FILES = 256
 
 GOODBYE_S = 1.0
 """How long a drain that is over waits for answers to its BYEs, and for ACKs that are still due."""
+
+MAX_CALLS = 1_000_000
+"""What a shard has room for."""
+
+HANDLER_GRACE_S = 1.0
+"""How long handlers may go on when serving has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +90,18 @@ class Engine:
         silence: Silence = "stop",
     ) -> None:
         first, last = rtp_ports
-        if not 1024 <= first < last <= 65535:
-            raise ValueError(f"RTP ports {first}-{last}: use a range within 1024-65535")
+        if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
+            raise ValueError(
+                f"RTP ports {first}-{last}: use a range within 1024-65535, from an even port up"
+            )
         if shards < 1 or (max_calls is not None and max_calls < 1):
             raise ValueError("an engine needs at least one shard and one call")
+        if max_calls is not None and max_calls > MAX_CALLS:
+            raise ValueError(f"an engine takes at most {MAX_CALLS} calls")
         if not sip:
             raise ValueError("an engine needs at least one listener")
+        if rtp_sockets == "shared" and len({text.rpartition(":")[0] for text in sip}) > 1:
+            raise ValueError("shared RTP sockets need one address that all listeners have")
         self._sip = tuple(sip)
         self._codecs = codecs_by_name(codecs)
         self._rtp_ports = rtp_ports
@@ -102,6 +115,7 @@ class Engine:
         self._calls: dict[str, Call] = {}
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
+        self._running: set[asyncio.Task[None]] = set()
         self._announced: dict[tuple[int, str], str] = {}
 
     # Life
@@ -109,14 +123,7 @@ class Engine:
     async def __aenter__(self) -> Engine:
         self._endpoint = SipEndpoint(self._sip, self._advertise)
         try:
-            self._pool = ShardPool(
-                shards=self._shards,
-                max_legs=self.max_calls + RESERVED_FILES,
-                rtp_ports=self._rtp_ports,
-                rtp_sockets=self._rtp_sockets,
-                bind_host=self._endpoint.listeners[0].host,
-                send_silence=self._send_silence,
-            )
+            self._pool = self._start_pool(self._endpoint.listeners[0].host)
         except BaseException:
             self._endpoint.close()
             raise
@@ -142,6 +149,19 @@ class Engine:
         self._endpoint.close()
         await self._pool.close()
         self.prompts.close()
+
+    def _start_pool(self, bind_host: str) -> ShardPool:
+        try:
+            return ShardPool(
+                shards=self._shards,
+                max_legs=self.max_calls + RESERVED_FILES,
+                rtp_ports=self._rtp_ports,
+                rtp_sockets=self._rtp_sockets,
+                bind_host=bind_host,
+                send_silence=self._send_silence,
+            )
+        except NoRtpPort as error:
+            raise ListenError(str(error)) from error
 
     def _agent_config(self) -> UserAgentConfig:
         limits = Limits(max_calls=self.max_calls, requests_per_s=self._per_source_rate)
@@ -171,12 +191,24 @@ class Engine:
                 await self._stopped.wait()
             finally:
                 self._handler = None
+            await self._end_handlers()
+
+    async def _end_handlers(self) -> None:
+        """Cancel the handlers that do not come to their end though their calls have."""
+        if not self._running:
+            return
+        _, late = await asyncio.wait(self._running, timeout=HANDLER_GRACE_S)
+        if late:
+            log.warning("call handlers cancelled", handlers=len(late))
+        for task in late:
+            task.cancel()
 
     async def drain(self, timeout_s: float = 30.0) -> bool:
-        """Refuse new calls, let the running ones end, then stop serving.
+        """Refuse new calls, let the running ones and their handlers end, then stop serving.
 
-        Calls still up after ``timeout_s`` are hung up. True if none had to be. It takes at most
-        ``GOODBYE_S`` longer.
+        Calls still up after ``timeout_s`` are hung up, and get ``GOODBYE_S`` to end; handlers still
+        at work then get a last second, and are cancelled. True if all came to their end by
+        themselves.
         """
         self._agent.drain()
         log.info("draining", calls=len(self._calls), timeout_s=timeout_s)
@@ -184,7 +216,7 @@ class Engine:
             async with asyncio.timeout(timeout_s):
                 await self._quiet.wait()
         except TimeoutError:
-            log.warning("calls cut short", calls=len(self._calls))
+            log.warning("calls cut short", calls=len(self._calls), handlers=len(self._running))
             for call in list(self._calls.values()):
                 call.abandon("the engine is shutting down")
             await self._cut_short()
@@ -227,14 +259,17 @@ class Engine:
         return MediaSession(self._pool, self._codecs, bind_host, host)
 
     async def _run(self, handler: CallHandlerFunction, call: Call) -> None:
+        """The task of one call: its handler, and the end of the call whatever came of that."""
         try:
-            await handler(call)
-        except CallEnded:
-            pass
-        except Exception:
-            log.exception("call handler failed", call=call.id)
-        if call.ended is None:
+            await _handle(handler, call)
             await call.hangup()
+        finally:  # for a cancellation, of this task or out of the handler
+            call.abandon()
+
+    def _on_run(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not self._running:
+            self._quiet.set()
 
     # What the SIP layers tell
 
@@ -245,8 +280,10 @@ class Engine:
             return
         ours = call.context = Call(self, call)
         self._calls[call.id] = ours
+        task = self._tasks.create_task(self._run(self._handler, ours))
+        self._running.add(task)
         self._quiet.clear()
-        self._tasks.create_task(self._run(self._handler, ours))
+        task.add_done_callback(self._on_run)
 
     def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
         """Our answer is confirmed."""
@@ -259,8 +296,7 @@ class Engine:
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         """A call is over."""
         ours = self._calls.pop(call.id, None)
-        if not self._calls:
-            self._quiet.set()
+        call.context = None  # the two know each other: else only the collector could free them
         if ours is None:
             return
         ours.on_ended(cause)
@@ -284,6 +320,15 @@ class Engine:
         """Re-INVITEs of ours are not sent here."""
 
 
+async def _handle(handler: CallHandlerFunction, call: Call) -> None:
+    try:
+        await handler(call)
+    except CallEnded:
+        pass
+    except Exception:
+        log.exception("call handler failed", call=call.id)
+
+
 def _call_of(call: SipCall) -> Call:
     assert isinstance(call.context, Call)
     return call.context
@@ -294,4 +339,4 @@ def _affordable_calls(rtp_ports: tuple[int, int], rtp_sockets: RtpSockets) -> in
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if rtp_sockets == "shared":
         return 100_000
-    return max(1, min((rtp_ports[1] - rtp_ports[0] + 1) // 2, files - RESERVED_FILES))
+    return max(1, min(len(rtp_port_range(*rtp_ports)), files - RESERVED_FILES))

@@ -69,9 +69,15 @@ class Leg:
 
     def on_event(self, event: PlayEnded | LegClosed) -> None:
         """An event of this leg, from the shard."""
-        if isinstance(event, LegClosed):
-            self.closed.set_result(event)
+        if isinstance(event, PlayEnded):
+            self._end_play(event)
             return
+        self.closed.set_result(event)
+        # What came too late for the shard is told by nobody else.
+        for play_id in list(self._plays):
+            self._end_play(PlayEnded(self.id, play_id, PlayOutcome.LEG_CLOSED, 0))
+
+    def _end_play(self, event: PlayEnded) -> None:
         ended = self._plays.pop(event.play_id)
         if not ended.done():  # cancelled by whoever waited
             ended.set_result(event)

@@ -33,7 +33,7 @@ class ShardPool:
 
     With ``rtp_sockets="shared"`` each shard sends all its legs from one socket, bound to
     ``bind_host`` on the range's first ports: for trunks, where each leg has a remote address of
-    its own. OSError: a shared socket cannot be bound.
+    its own. NoRtpPort: a shared socket cannot be bound. OSError: no thread can be had.
     """
 
     def __init__(
@@ -51,8 +51,12 @@ class ShardPool:
         self._shared_ports: list[int] = []
         self._places = [0] * shards
         self.tables: list[LegTable] = []
-        for _ in range(shards):
-            self.tables.append(self._start(max_legs, rtp_sockets, bind_host))
+        try:
+            for _ in range(shards):
+                self.tables.append(self._start(max_legs, rtp_sockets, bind_host))
+        except BaseException:
+            self._close_tables()
+            raise
 
     def _start(self, max_legs: int, rtp_sockets: RtpSockets, bind_host: str) -> LegTable:
         if rtp_sockets == "per-leg":
@@ -121,21 +125,27 @@ class ShardPool:
 
     async def close(self) -> None:
         """Close every leg and end the threads."""
+        self._close_tables()
+        await asyncio.sleep(0)  # whoever waited for those legs goes on
+
+    def _close_tables(self) -> None:
         for table in self.tables:
             table.close()
-        await asyncio.sleep(0)  # whoever waited for those legs goes on
 
 
 def announced_host(bind_host: str, remote_host: str) -> str:
     """The numeric address at which ``remote_host`` reaches a socket bound to ``bind_host``.
 
-    A wildcard is resolved by asking the routing table; OSError if there is no way there.
+    A wildcard is resolved by asking the routing table; NoRtpPort if there is no way there.
     """
     if not ipaddress.ip_address(bind_host).is_unspecified:
         return bind_host
-    with bind_udp(bind_host, 0) as probe:
-        probe.connect((remote_host, 9))
-        return str(probe.getsockname()[0])
+    try:
+        with bind_udp(bind_host, 0) as probe:
+            probe.connect((remote_host, 9))
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise NoRtpPort(f"no way to {remote_host} for RTP: {error.strerror}") from error
 
 
 __all__ = ["NoRtpPort", "Place", "RtpSockets", "ShardPool", "announced_host"]

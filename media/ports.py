@@ -31,6 +31,11 @@ def bind_udp(host: str, port: int) -> socket.socket:
     return bound
 
 
+def rtp_port_range(first: int, last: int) -> range:
+    """The even ports from ``first`` to ``last`` that have the odd one above them for RTCP."""
+    return range(first + first % 2, last, 2)
+
+
 class RtpPorts:
     """The even ports of a range (RFC 3550 section 11), the odd one above each kept for RTCP.
 
@@ -39,7 +44,7 @@ class RtpPorts:
     """
 
     def __init__(self, first: int, last: int) -> None:
-        self._free = deque(range(first + first % 2, last, 2))
+        self._free = deque(rtp_port_range(first, last))
         self.capacity = len(self._free)
         self._range = f"{first}-{last}"
 
