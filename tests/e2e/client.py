@@ -1,4 +1,8 @@
-"""A small SIP caller of plain sockets and text, independent of the project's own SIP code."""
+"""An independent little SIP client and RTP receiver for tests: messages are text, sockets plain.
+
+Nothing of Ringwheel is used here, so that a mistake in our reading of a message cannot hide one in
+our writing of it.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +10,53 @@ import asyncio
 import itertools
 import re
 import socket
-import struct
 from dataclasses import dataclass, field
+from types import TracebackType
+
+TIMEOUT_S = 20.0
 
 _numbers = itertools.count(1)
-TIMEOUT_S = 10.0
 
 
-@dataclass
-class Answer:
-    """A message that came in."""
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request or response as it came: the start line, header lines, the body."""
 
-    text: str
+    start: str
+    headers: list[tuple[str, str]]
+    body: str
 
     @property
     def status(self) -> int:
-        return int(self.text.split(" ", 2)[1]) if self.text.startswith("SIP/2.0") else 0
+        """The status of a response, 0 for a request."""
+        return int(self.start.split()[1]) if self.start.startswith("SIP/2.0 ") else 0
 
     @property
     def method(self) -> str:
-        return self.text.split(" ", 1)[0]
+        """The method of a request, or the one that a response answers."""
+        return self.start.split()[0] if not self.status else self.get("CSeq").split()[1]
 
-    @property
-    def body(self) -> str:
-        return self.text.partition("\r\n\r\n")[2]
+    def get(self, name: str) -> str:
+        """The first header of that name; empty if there is none."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
 
-    def header(self, name: str) -> str:
-        found = re.search(rf"^{name}: *(.*?)\r$", self.text, re.MULTILINE | re.IGNORECASE)
-        return found.group(1) if found else ""
+    def sdp(self, prefix: str) -> str:
+        """What follows ``prefix`` on the first line of the body that begins with it."""
+        lines = (line for line in self.body.split("\r\n") if line.startswith(prefix))
+        return next(lines, prefix)[len(prefix) :]
 
 
-@dataclass
-class Packet:
-    """One RTP packet."""
+def read_message(data: bytes) -> Message:
+    """Split a datagram into its lines."""
+    head, _, body = data.decode().partition("\r\n\r\n")
+    start, *lines = head.split("\r\n")
+    pairs = (line.partition(":") for line in lines)
+    return Message(start, [(name.strip(), value.strip()) for name, _, value in pairs], body)
+
+
+@dataclass(frozen=True, slots=True)
+class Rtp:
+    """A packet of 12 header bytes (version 2, no CSRC, no extension) and its payload."""
 
     marker: bool
     payload_type: int
@@ -46,141 +64,190 @@ class Packet:
     timestamp: int
     ssrc: int
     payload: bytes
+    source: tuple[str, int]
 
 
-@dataclass
-class Client:
-    """One call: a SIP socket and an RTP socket, both on ``host``."""
+def read_rtp(data: bytes, source: tuple[str, int]) -> Rtp:
+    """Read a packet; ValueError if its first byte says that it is of another kind."""
+    if len(data) < 12 or data[0] != 0x80:
+        raise ValueError(f"not plain RTP: {data[:12].hex()}")
+    return Rtp(
+        bool(data[1] & 0x80),
+        data[1] & 0x7F,
+        int.from_bytes(data[2:4], "big"),
+        int.from_bytes(data[4:8], "big"),
+        int.from_bytes(data[8:12], "big"),
+        data[12:],
+        source,
+    )
 
-    target: tuple[str, int]
+
+def udp(host: str, port: int = 0) -> socket.socket:
+    """A bound, non-blocking UDP socket."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    bound.bind((host, port))
+    return bound
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands in a URI."""
+    return f"[{host}]" if ":" in host else host
+
+
+@dataclass(slots=True)
+class Phone:
+    """One call from ``host`` to ``server``, with a socket for SIP and one for RTP."""
+
+    server: tuple[str, int]
     host: str = "127.0.0.1"
-    offer_codecs: str = "0"
-    ptime: int | None = None
-    direction: str = "sendrecv"
-    number: int = field(default_factory=lambda: next(_numbers))
+    formats: str = "0"
+    ptime_ms: int = 0
+    invite_headers: tuple[str, ...] = ()
+    call_id: str = field(default_factory=lambda: f"e2e-{next(_numbers)}")
+    to_tag: str = ""
+    cseq: int = 0
+    bye: Message | None = None
+    sip: socket.socket = field(init=False)
+    rtp: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self.sip, self.rtp = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
-        for opened in (self.sip, self.rtp):
-            opened.bind((self.host, 0))
-            opened.setblocking(False)
-        self.rtp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self.cseq = 0
-        self.to = f"<sip:robot@{self._bracketed(self.target[0])}>"
-        self.here = f"{self._bracketed(self.host)}:{self.sip.getsockname()[1]}"
+        self.sip, self.rtp = udp(self.host), udp(self.host)
 
-    @staticmethod
-    def _bracketed(host: str) -> str:
-        return f"[{host}]" if ":" in host else host
+    async def __aenter__(self) -> Phone:
+        return self
 
-    def close(self) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.sip.close()
         self.rtp.close()
 
-    def __enter__(self) -> Client:
-        return self
+    # Sending
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    # Signalling
-
-    def sdp(self, *, address: str | None = None, version: int = 1) -> str:
-        kind = "IP6" if ":" in self.host else "IP4"
+    def offer(self, *attributes: str, host: str = "", rtp_port: int | None = None) -> str:
+        """An SDP body for one audio stream to our RTP socket, or where we are told."""
+        family = "IP6" if ":" in self.host else "IP4"
+        port = self.rtp.getsockname()[1] if rtp_port is None else rtp_port
+        ptime = [f"a=ptime:{self.ptime_ms}"] if self.ptime_ms else []
         lines = [
             "v=0",
-            f"o=- 7 {version} IN {kind} {self.host}",
+            f"o=- 1 {self.cseq + 1} IN {family} {self.host}",
             "s=-",
-            f"c=IN {kind} {address or self.host}",
+            f"c=IN {family} {host or self.host}",
             "t=0 0",
-            f"m=audio {self.rtp.getsockname()[1]} RTP/AVP {self.offer_codecs}",
-            f"a={self.direction}",
+            f"m=audio {port} RTP/AVP {self.formats}",
+            *ptime,
+            *(f"a={attribute}" for attribute in attributes),
         ]
-        if self.ptime:
-            lines.append(f"a=ptime:{self.ptime}")
-        return "\r\n".join(lines) + "\r\n"
+        return "\r\n".join([*lines, ""])
 
-    def send(
-        self, method: str, body: str = "", *, cseq: int | None = None, branch: str = ""
-    ) -> str:
-        if cseq is None:
+    def send(self, method: str, body: str = "", *headers: str, cseq: int = 0) -> None:
+        """Send a request. CANCEL has the INVITE's branch (RFC 3261 9.1), others their own."""
+        if method not in ("ACK", "CANCEL"):
             self.cseq += 1
-            cseq = self.cseq
-        branch = branch or f"z9hG4bK-{self.number}-{method}-{cseq}"
-        content = "Content-Type: application/sdp\r\n" if body else ""
-        message = (
-            f"{method} sip:robot@{self._bracketed(self.target[0])}:{self.target[1]} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {self.here};branch={branch};rport\r\n"
-            f"From: <sip:test@{self.here}>;tag=c{self.number}\r\n"
-            f"To: {self.to}\r\n"
-            f"Call-ID: {self.number}@test\r\n"
-            f"CSeq: {cseq} {method}\r\n"
-            f"Contact: <sip:test@{self.here}>\r\n"
-            "Max-Forwards: 70\r\n"
-            f"{content}Content-Length: {len(body)}\r\n\r\n{body}"
-        )
-        self.sip.sendto(message.encode(), self.target)
-        return branch
-
-    async def receive(self) -> Answer:
-        loop = asyncio.get_running_loop()
-        data = await asyncio.wait_for(loop.sock_recv(self.sip, 65536), TIMEOUT_S)
-        return Answer(data.decode())
-
-    async def final(self) -> Answer:
-        """The next final response; provisional ones are passed over."""
-        while (answer := await self.receive()).status < 200:
-            assert answer.status, answer.text
-        return answer
-
-    async def invite(self, body: str | None = None, ack_body: str = "") -> Answer:
-        """INVITE and its final response, which is acknowledged."""
-        branch = self.send("INVITE", self.sdp() if body is None else body)
-        answer = await self.final()
-        self.to = answer.header("To")
-        ok = answer.status < 300
-        self.send("ACK", ack_body, cseq=self.cseq, branch="" if ok else branch)
-        return answer
-
-    async def bye(self) -> Answer:
-        self.send("BYE")
-        return await self.final()
-
-    async def wait_bye(self) -> Answer:
-        """The engine's BYE, answered."""
-        request = await self.receive()
-        assert request.method == "BYE", request.text
-        copied = "".join(
-            f"{name}: {request.header(name)}\r\n"
-            for name in ("Via", "From", "To", "Call-ID", "CSeq")
-        )
-        self.sip.sendto(
-            f"SIP/2.0 200 OK\r\n{copied}Content-Length: 0\r\n\r\n".encode(), self.target
-        )
-        return request
-
-    # Sound
-
-    async def hear(self, count: int) -> list[Packet]:
-        """The next ``count`` packets."""
-        loop = asyncio.get_running_loop()
-        return [
-            parse_rtp(await asyncio.wait_for(loop.sock_recv(self.rtp, 2048), TIMEOUT_S))
-            for _ in range(count)
+        number = cseq or self.cseq
+        branch = "INVITE" if method == "CANCEL" else method
+        host, port = bracketed(self.host), self.sip.getsockname()[1]
+        server = f"{bracketed(self.server[0])}:{self.server[1]}"
+        lines = [
+            f"{method} sip:robot@{server} SIP/2.0",
+            f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK-{self.call_id}-{branch}-{number}",
+            "Max-Forwards: 70",
+            f"From: <sip:caller@{host}>;tag=from-{self.call_id}",
+            f"To: <sip:robot@{server}>{self.to_tag and ';tag=' + self.to_tag}",
+            f"Call-ID: {self.call_id}",
+            f"CSeq: {number} {method}",
+            f"Contact: <sip:caller@{host}:{port}>",
+            *headers,
+            *(["Content-Type: application/sdp"] if body else []),
+            f"Content-Length: {len(body)}",
+            "",
+            body,
         ]
+        self.sip.sendto("\r\n".join(lines).encode(), self.server)
 
-    def heard(self) -> list[Packet]:
-        """Every packet that waits in the socket."""
+    def invite(self, body: str | None = None) -> None:
+        """Send the INVITE, or a re-INVITE once there is a dialog; an empty body offers late."""
+        self.send("INVITE", self.offer() if body is None else body, *self.invite_headers)
+
+    # Receiving
+
+    async def _datagram(self, bound: socket.socket) -> tuple[bytes, tuple[str, int]]:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                data, source = bound.recvfrom(65536)
+                return data, source[:2]
+            except BlockingIOError:
+                readable = loop.create_future()
+                loop.add_reader(bound.fileno(), _mark, readable)
+                try:
+                    async with asyncio.timeout(TIMEOUT_S):
+                        await readable
+                finally:
+                    loop.remove_reader(bound.fileno())
+
+    async def message(self) -> Message:
+        """The next message; a BYE is answered with 200 and kept in ``bye``."""
+        message = read_message((await self._datagram(self.sip))[0])
+        if message.method == "BYE" and not message.status:
+            self.bye = message
+            self._answer(message)
+        return message
+
+    def _answer(self, request: Message) -> None:
+        copied = ("via", "from", "to", "call-id", "cseq")
+        lines = [f"{name}: {value}" for name, value in request.headers if name.lower() in copied]
+        text = "\r\n".join(["SIP/2.0 200 OK", *lines, "Content-Length: 0", "", ""])
+        self.sip.sendto(text.encode(), self.server)
+
+    async def response(self, method: str) -> Message:
+        """The final response to our last request of that method."""
+        while True:
+            message = await self.message()
+            if message.status >= 200 and message.method == method:
+                found = re.search(r";tag=([^;>\s]+)", message.get("To"))
+                self.to_tag = found[1] if found else ""
+                return message
+
+    async def until_bye(self) -> Message:
+        """Wait for the other side to hang up."""
+        while self.bye is None:
+            await self.message()
+        return self.bye
+
+    async def call(self, body: str | None = None) -> Message:
+        """INVITE, the 200 and its ACK; returns the 200."""
+        self.invite(body)
+        answer = await self.response("INVITE")
+        assert answer.status == 200, answer
+        self.send("ACK")
+        return answer
+
+    async def hang_up(self) -> None:
+        """BYE and its 200."""
+        self.send("BYE")
+        assert (await self.response("BYE")).status == 200
+
+    async def packets(self, count: int) -> list[Rtp]:
+        """The next ``count`` RTP packets."""
+        return [read_rtp(*await self._datagram(self.rtp)) for _ in range(count)]
+
+    def waiting_packets(self) -> list[Rtp]:
+        """What lies in the RTP socket's buffer: all that came so far and was not read."""
         packets = []
         while True:
             try:
-                packets.append(parse_rtp(self.rtp.recv(2048)))
+                data, source = self.rtp.recvfrom(2048)
             except BlockingIOError:
                 return packets
+            packets.append(read_rtp(data, source[:2]))
 
 
-def parse_rtp(data: bytes) -> Packet:
-    first, second, sequence, timestamp, ssrc = struct.unpack("!BBHII", data[:12])
-    assert first == 0x80
-    return Packet(bool(second & 0x80), second & 0x7F, sequence, timestamp, ssrc, data[12:])
+def _mark(readable: asyncio.Future[None]) -> None:
+    if not readable.done():
+        readable.set_result(None)
