@@ -43,7 +43,6 @@ cdef class TimerWheel:
     def __cinit__(self, uint64_t now_ms):
         rw_wheel_init(&self.wheel, now_ms)
 
-
     @property
     def now_ms(self) -> int:
         """The time of the last :meth:`advance`."""
@@ -53,7 +52,12 @@ cdef class TimerWheel:
         return self.wheel.armed
 
     def arm(self, uint64_t delay_ms, callback) -> Timer:
-        """Call ``callback()`` in the advance that reaches now + ``delay_ms`` (at least 1 ms)."""
+        """Call ``callback()`` in the advance that reaches now + ``delay_ms`` (at least 1 ms).
+
+        OverflowError: that is beyond 64 bits.
+        """
+        if delay_ms >= RW_WHEEL_NEVER - self.wheel.now_tick:
+            raise OverflowError("the deadline is beyond 64 bits")
         cdef Timer timer = Timer.__new__(Timer)
         timer.wheel = self
         timer.callback = callback
@@ -84,11 +88,13 @@ cdef class TimerWheel:
             count += 1
 
     def clear(self) -> None:
-        """Cancel every timer, calling none (for shutdown)."""
+        """Cancel every timer, calling none (for shutdown). Time stays where it is."""
+        cdef uint64_t now_tick = self.wheel.now_tick
         cdef rw_timer *expired
         rw_wheel_advance(&self.wheel, RW_WHEEL_NEVER)
         while True:
             expired = rw_wheel_pop_due(&self.wheel)
             if expired == NULL:
-                return
+                break
             (<Timer>(<owned_timer *>expired).owner)._ended()
+        rw_wheel_init(&self.wheel, now_tick)
