@@ -55,6 +55,7 @@ class Call:
         "_confirmed",
         "_engine",
         "_media",
+        "_queueing",
         "_sip",
         "_sound_until_s",
         "_waiting",
@@ -68,6 +69,7 @@ class Call:
         self._sip = sip
         self._media: MediaSession | None = None
         self._confirmed = False
+        self._queueing = asyncio.Lock()
         self._sound_until_s = 0.0
         self._waiting: list[asyncio.Future[None]] = []
         self.ended: EndCause | None = None
@@ -139,11 +141,14 @@ class Call:
         codec = self._media.codec if self._media else None
         if leg is None or codec is None:
             raise RuntimeError("answer the call before playing to it")
-        encoded = [await self._engine.prompts.load(path, codec) for path in prompts]
-        self._check()
-        natives = [prompt.native for prompt in encoded]
+        # However long their files take to load, plays queue in the order in which they were called.
+        async with self._queueing:
+            encoded = [await self._engine.prompts.load(path, codec) for path in prompts]
+            self._check()
+            natives = [prompt.native for prompt in encoded]
+            playing = leg.play(natives, loop=loop, replace=replace)
         try:
-            done = await leg.play(natives, loop=loop, replace=replace)
+            done = await playing
         except asyncio.CancelledError:
             if not leg.closed.done():
                 leg.stop_playing()
