@@ -5,6 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = str(ROOT / "build" / "meson" / "libringwheel.a")
 
 ffi = FFI()
 ffi.cdef(
@@ -95,6 +96,7 @@ ffi.set_source(
     #include "wheel/wheel.h"
     """,
     include_dirs=[str(ROOT / "csrc")],
-    extra_objects=[str(ROOT / "build" / "meson" / "libringwheel.a")],
+    extra_objects=[LIBRARY],
+    depends=[LIBRARY],  # else an edit in C leaves the tests with what it was before
     libraries=["pthread", "m"],
 )

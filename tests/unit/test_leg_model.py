@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from ringwheel._testcore import ffi, lib
@@ -13,8 +13,13 @@ SILENCE = 0xD5
 SSRC = 0xCAFE_F00D
 MAX_PACKET_BYTES = 1472
 
-# Lengths about the packet's own: where one prompt's end and the next one's start share a packet.
-lengths = st.one_of(st.integers(0, 5), st.integers(70, 170), st.integers(300, 1100))
+# Nothing, whole packets, and lengths about a packet's own, where two prompts share one.
+lengths = st.one_of(
+    st.sampled_from([0, 0, 80, 160, 240, 480]),
+    st.integers(0, 5),
+    st.integers(70, 170),
+    st.integers(300, 1100),
+)
 prompts = st.lists(lengths, max_size=5)
 
 
@@ -32,7 +37,8 @@ def make_playlist(play_id: int, parts: list[bytes], loop: bool):
     return playlist
 
 
-@given(parts=prompts, reads=st.lists(st.integers(0, 700), max_size=20), loop=st.booleans())
+@given(parts=prompts, reads=st.lists(lengths, max_size=20), loop=st.booleans())
+@example(parts=[160, 0, 0], reads=[160], loop=False)  # ended with its last byte, not a slot later
 def test_what_is_read_is_the_prompts_one_after_the_other(parts, reads, loop):
     sounds = [sound(n, length) for n, length in enumerate(parts)]
     whole = b"".join(sounds)
