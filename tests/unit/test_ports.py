@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
+import resource
 import socket
 
 import pytest
+from ringwheel.media._core import open_udp_socket
 from ringwheel.media.pool import announced_host
-from ringwheel.media.ports import NoRtpPort, RtpPorts, bind_udp, rtp_port_range
+from ringwheel.media.ports import DSCP_EXPEDITED_FORWARDING, NoRtpPort, RtpPorts, rtp_port_range
+
+
+def bind_udp(host: str, port: int) -> socket.socket:
+    """A socket such as RTP gets."""
+    return socket.socket(fileno=open_udp_socket(host, port, DSCP_EXPEDITED_FORWARDING))
 
 
 def free_pairs(count: int) -> tuple[int, int]:
@@ -46,13 +54,13 @@ def test_ports_are_taken_in_turn_and_one_given_back_comes_last():
     ports = RtpPorts(first, last)
     taken = [ports.bind("127.0.0.1") for _ in range(2)]
     assert [port for _, port in taken] == [first, first + 2]
-    taken[0][0].close()
+    os.close(taken[0][0])
     ports.give_back(first)
     assert ports.free == 2
     bound, port = ports.bind("127.0.0.1")
     again, last_port = ports.bind("127.0.0.1")
     for each in (taken[1][0], bound, again):
-        each.close()
+        os.close(each)
     assert (port, last_port) == (first + 4, first)
 
 
@@ -61,14 +69,13 @@ def test_a_port_that_somebody_else_holds_is_passed_over_until_it_is_free():
     ports = RtpPorts(first, last)
     with bind_udp("127.0.0.1", first):
         bound, port = ports.bind("127.0.0.1")
-        with bound:
-            assert port == first + 2
-            expected = f"every RTP port of {first}-{last} is in use"
-            with pytest.raises(NoRtpPort, match=expected):
-                ports.bind("127.0.0.1")
-            assert ports.free == 1
+        assert port == first + 2
+        with pytest.raises(NoRtpPort, match=f"every RTP port of {first}-{last} is in use"):
+            ports.bind("127.0.0.1")
+        os.close(bound)
+        assert ports.free == 1
     bound, port = ports.bind("127.0.0.1")
-    bound.close()
+    os.close(bound)
     assert port == first
 
 
@@ -78,6 +85,17 @@ def test_an_address_that_is_not_ours_is_no_shortage():
     with pytest.raises(NoRtpPort, match="cannot bind 203.0.113.9 for RTP: Cannot assign"):
         ports.bind("203.0.113.9")
     assert ports.free == 2
+
+
+def test_running_out_of_files_names_the_limit():
+    first, last = free_pairs(1)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(NoRtpPort, match="too many open files; raise the limit"):
+            RtpPorts(first, last).bind("127.0.0.1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.parametrize(

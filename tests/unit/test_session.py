@@ -13,11 +13,11 @@ from ringwheel.media.codec import PCMA, PCMU
 from ringwheel.media.events import LegClosed, LegFigures, LegMedia, PlayOutcome
 from ringwheel.media.leg import Leg
 from ringwheel.media.pool import ShardPool
-from ringwheel.media.ports import NoRtpPort, bind_udp
+from ringwheel.media.ports import NoRtpPort
 from ringwheel.media.sdp import Direction, NoCommonCodec, NotAcceptable, SdpError, SdpReason
 from ringwheel.media.session import MediaSession
 
-from .test_ports import free_pairs
+from .test_ports import bind_udp, free_pairs
 
 HOST = "127.0.0.1"
 TIMEOUT_S = 20.0
