@@ -27,17 +27,10 @@ __all__ = [
     "SipParseError",
     "SipReject",
     "canonical_header_name",
-    "make_response",
     "parse",
     "response_bytes",
     "stamp_via",
 ]
-
-
-def _refuse_line_breaks(text: str, expected: int) -> None:
-    """Header injection: ValueError if there are more CR or LF than we write ourselves."""
-    if text.count("\n") != expected or text.count("\r") != expected:
-        raise ValueError("a line break inside a SIP header or start line")
 
 
 def _refuse_bad_line(name: str, value: str) -> None:
@@ -167,7 +160,9 @@ def _render(start_line: str, headers: Iterable[tuple[str, str]], body: bytes) ->
     lines = [f"{name}: {value}" for name, value in headers if name != "Content-Length"]
     lines.append(f"Content-Length: {len(body)}\r\n\r\n")
     head = start_line + "\r\n" + "\r\n".join(lines)
-    _refuse_line_breaks(head, len(lines) + 2)
+    # Header injection: no more line breaks than are written here.
+    if head.count("\n") != len(lines) + 2 or head.count("\r") != len(lines) + 2:
+        raise ValueError("a line break inside a SIP header or start line")
     return head.encode("utf-8", "surrogateescape") + body
 
 
@@ -282,40 +277,6 @@ def stamp_via(request: Request, host: str, port: int) -> int:
     return reply_port
 
 
-def make_response(
-    request: Request,
-    status: int,
-    reason: str | None = None,
-    headers: Iterable[tuple[str, str]] = (),
-    body: bytes = b"",
-    *,
-    to_tag: str | None = None,
-) -> Response:
-    """A response to ``request`` (RFC 3261 section 8.2.6): its Via, From, To, Call-ID and CSeq, then
-    ``headers``.
-
-    ``reason`` defaults to the standard phrase. ``to_tag`` is added to To where the request had none
-    and the response is not 100. Record-Route is copied into responses that may make a dialog.
-    ValueError: a line break in one of the headers.
-    """
-    tag = request.to_tag
-    if tag is None and status != 100:
-        tag = to_tag
-    return Response(
-        Headers.adopt(_response_lines(request, status, headers, to_tag)),
-        status=status,
-        reason=REASON_PHRASES.get(status, "") if reason is None else reason,
-        body=body,
-        call_id=request.call_id,
-        cseq=request.cseq,
-        cseq_method=request.cseq_method,
-        from_tag=request.from_tag,
-        to_tag=tag,
-        branch=request.branch,
-        sent_by=request.sent_by,
-    )
-
-
 def response_bytes(
     request: Request,
     status: int,
@@ -325,7 +286,13 @@ def response_bytes(
     *,
     to_tag: str | None = None,
 ) -> bytes:
-    """:func:`make_response` as it goes on the wire, without the object in between."""
+    """A response to ``request`` as it goes on the wire (RFC 3261 section 8.2.6): its Via, From, To,
+    Call-ID and CSeq, then ``headers``.
+
+    ``reason`` defaults to the standard phrase. ``to_tag`` is added to To where the request had none
+    and the response is not 100. Record-Route is copied into responses that may make a dialog.
+    ValueError: a line break in one of the headers.
+    """
     phrase = REASON_PHRASES.get(status, "") if reason is None else reason
     lines = _response_lines(request, status, headers, to_tag)
     return _render(f"SIP/2.0 {status} {phrase}", lines, body)
@@ -345,9 +312,9 @@ def _response_lines(
             (name, f"{value};tag={to_tag}") if name == "To" else (name, value)
             for name, value in lines
         ]
-    for line in headers:
-        _refuse_bad_line(*line)
-        lines.append(line)
+    for name, value in headers:
+        _refuse_bad_line(name, value)
+        lines.append((name, value))
     return lines
 
 
