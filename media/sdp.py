@@ -261,8 +261,7 @@ TELEPHONE_EVENTS = "0-16"
 """The events we take: digits, A to D, and flash (RFC 4733 section 3.2)."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalMedia:
+class LocalMedia(NamedTuple):
     """Our side of one dialog's stream.
 
     ``host`` is the numeric address announced, and decides the IP version. ``session_version`` is
@@ -478,9 +477,13 @@ def _direction(media: MediaDescription, description: SessionDescription) -> Dire
 
 def _ptime_ms(media: MediaDescription) -> int:
     """The packet length that the peer wants, within ours and its limits (RFC 8866 section 6.4)."""
-    wanted = _number(media.attribute("ptime") or "", 10_000) or DEFAULT_PTIME_MS
-    most = _number(media.attribute("maxptime") or "", 10_000) or MAX_PTIME_MS
-    return max(MIN_PTIME_MS, min(wanted, most, MAX_PTIME_MS))
+    wanted_ms, most_ms = DEFAULT_PTIME_MS, MAX_PTIME_MS
+    for name, value in reversed(media.attributes):  # the first of a name counts
+        if name == "ptime" and value is not None:
+            wanted_ms = _number(value, 10_000) or DEFAULT_PTIME_MS
+        elif name == "maxptime" and value is not None:
+            most_ms = _number(value, 10_000) or MAX_PTIME_MS
+    return max(MIN_PTIME_MS, min(wanted_ms, most_ms, MAX_PTIME_MS))
 
 
 def _rtcp_address(media: MediaDescription, connection: Connection) -> tuple[str, int | None]:
