@@ -1,9 +1,9 @@
 /*
  * UDP sockets: opening one for RTP, and receiving in batches.
  *
- * A batch is many datagrams in one system call (recvmmsg), into buffers that are allocated once and
- * used again. Memory of a buffer is touched only by datagrams that reach it. One thread uses a batch
- * at a time.
+ * A batch is many datagrams in one system call (recvmmsg), into buffers that are allocated once
+ * and used again. Memory of a buffer is touched only by datagrams that reach it. One thread uses a
+ * batch at a time.
  */
 #ifndef RW_UDP_H
 #define RW_UDP_H
