@@ -90,6 +90,40 @@ static void test_the_window_ends_with_time(void) {
     CHECK_EQUAL(hear("10.0.0.5"), RW_LATCH_ACCEPT);
 }
 
+/* From the first packet of the source that proved itself, not from the last. */
+static void test_the_window_of_a_slow_source(void) {
+    start(RW_LATCH_POLICY_LATCH);
+    hear("192.0.2.1");
+    now_us += RW_LATCH_SETTLE_US / 2;
+    hear("192.0.2.1");
+    now_us += RW_LATCH_SETTLE_US / 2 - 3 * PACKET_US;
+    CHECK_EQUAL(hear("192.0.2.1"), RW_LATCH_MOVED);
+    now_us += PACKET_US;
+    CHECK_EQUAL(hear("10.0.0.5"), RW_LATCH_STRANGER);
+}
+
+static void test_a_proof_takes_its_time(void) {
+    rw_address source = at("192.0.2.1", 4000);
+    start(RW_LATCH_POLICY_LATCH);
+    for (uint64_t us = 0; us < RW_LATCH_PROOF_US; us += RW_LATCH_PROOF_US / 3)
+        CHECK_EQUAL(rw_latch_hear(&latch, &source, now_us + us), RW_LATCH_PROVING);
+    CHECK_EQUAL(rw_latch_hear(&latch, &source, now_us + RW_LATCH_PROOF_US), RW_LATCH_MOVED);
+}
+
+static void test_a_proof_is_interrupted(void) {
+    start(RW_LATCH_POLICY_LATCH);
+    prove("192.0.2.1");
+    hear("192.0.2.1");
+    open_window(RW_LATCH_POLICY_LATCH, "10.0.0.5");
+    hear("198.51.100.9");
+    hear("198.51.100.9");
+    CHECK_EQUAL(hear("192.0.2.1"), RW_LATCH_ACCEPT); /* by the source that we send to */
+    CHECK_EQUAL(hear("198.51.100.9"), RW_LATCH_PROVING);
+    hear("198.51.100.9");
+    open_window(RW_LATCH_POLICY_LATCH, "10.0.0.5"); /* by a new window */
+    prove("198.51.100.9");
+}
+
 static void test_packets_far_apart_prove_nothing(void) {
     start(RW_LATCH_POLICY_LATCH);
     CHECK_EQUAL(hear("192.0.2.1"), RW_LATCH_PROVING);
@@ -168,6 +202,9 @@ int main(void) {
     test_the_sdp_takes_its_place_back_for_a_while();
     test_it_moves_to_another_source_only_once();
     test_the_window_ends_with_time();
+    test_the_window_of_a_slow_source();
+    test_a_proof_takes_its_time();
+    test_a_proof_is_interrupted();
     test_packets_far_apart_prove_nothing();
     test_a_stray_packet_does_not_end_the_window();
     test_a_flood_between_two_packets_proves_nothing();

@@ -20,7 +20,8 @@ PHONE, NAT, OTHER_PORT, THIEF = (
 )
 NEVER = [("2001:db8::1", 4000), ("239.1.1.1", 4000), ("0.0.0.0", 4000), ("192.0.2.1", 0)]
 SOURCES = [PHONE, NAT, NAT, NAT, OTHER_PORT, THIEF, *NEVER]
-PAUSES_US = [0, 1000, 20_000, 20_000, 20_000, 3_000_000, 6_000_000, 31_000_000]
+SHORT_US = [0, 1000, 10_000, 20_000, 20_000, 30_000]
+LONG_US = [1_000_000, 2_000_000, 2_499_999, 3_000_000, 4_900_000, 5_000_000, 6_000_000, 31_000_000]
 
 Source = tuple[str, int]
 
@@ -112,21 +113,33 @@ class LatchAgainstRules(RuleBasedStateMachine):
         proved = len(row) + 1 >= PROOF_PACKETS and self.now_us - row[0].at_us >= PROOF_US
         return lib.RW_LATCH_MOVED if proved else lib.RW_LATCH_PROVING
 
-    @rule(
-        source=st.sampled_from(SOURCES),
-        packets=st.integers(1, 5),
-        pause_us=st.sampled_from(PAUSES_US),
-    )
-    def hear(self, source: Source, packets: int, pause_us: int) -> None:
+    def hear(self, source: Source, pause_us: int) -> None:
+        self.now_us += pause_us
+        expected = self.judge(source)
+        verdict = lib.rw_latch_hear(self.latch, address(source), self.now_us)
+        assert verdict == expected
+        self.history.append(Heard(source, self.now_us, verdict))
+        if verdict == lib.RW_LATCH_MOVED:
+            self.remote = source
+        self.strangers += verdict == lib.RW_LATCH_STRANGER
+
+    @rule(source=st.sampled_from(SOURCES[:6]), packets=st.integers(1, 9))
+    def hear_stream(self, source: Source, packets: int) -> None:
         for _ in range(packets):
-            self.now_us += pause_us
-            expected = self.judge(source)
-            verdict = lib.rw_latch_hear(self.latch, address(source), self.now_us)
-            assert verdict == expected
-            self.history.append(Heard(source, self.now_us, verdict))
-            if verdict == lib.RW_LATCH_MOVED:
-                self.remote = source
-            self.strangers += verdict == lib.RW_LATCH_STRANGER
+            self.hear(source, 20_000)
+
+    @rule(sources=st.lists(st.sampled_from([NAT, NAT, THIEF]), max_size=6))
+    def hear_two_at_once(self, sources: list[Source]) -> None:
+        for source in sources:
+            self.hear(source, 10_000)
+
+    @rule(source=st.sampled_from(SOURCES), pause_us=st.sampled_from(SHORT_US))
+    def hear_one(self, source: Source, pause_us: int) -> None:
+        self.hear(source, pause_us)
+
+    @rule(source=st.sampled_from(SOURCES[:6]), pause_us=st.sampled_from(LONG_US))
+    def hear_after_a_pause(self, source: Source, pause_us: int) -> None:
+        self.hear(source, pause_us)
 
     @invariant()
     def sends_where_the_rules_say(self) -> None:
@@ -135,4 +148,4 @@ class LatchAgainstRules(RuleBasedStateMachine):
 
 
 TestLatch = LatchAgainstRules.TestCase
-TestLatch.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestLatch.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
