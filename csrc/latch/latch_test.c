@@ -72,6 +72,16 @@ static void test_the_sdp_takes_its_place_back_for_a_while(void) {
     CHECK_EQUAL(hear("192.0.2.1"), RW_LATCH_STRANGER);
 }
 
+static void test_the_window_ends_with_packets(void) {
+    for (int more = 4; more <= 5; more++) { /* 7 and 8 packets, the proof included */
+        start(RW_LATCH_POLICY_LATCH);
+        prove("192.0.2.1");
+        for (int i = 0; i < more; i++)
+            CHECK_EQUAL(hear("192.0.2.1"), RW_LATCH_ACCEPT);
+        CHECK_EQUAL(hear("10.0.0.5"), more == 4 ? RW_LATCH_MOVED : RW_LATCH_STRANGER);
+    }
+}
+
 static void test_it_moves_to_another_source_only_once(void) {
     start(RW_LATCH_POLICY_LATCH);
     prove("192.0.2.1");
@@ -200,6 +210,7 @@ int main(void) {
     test_sdp_only();
     test_a_phone_behind_a_nat_is_latched_on();
     test_the_sdp_takes_its_place_back_for_a_while();
+    test_the_window_ends_with_packets();
     test_it_moves_to_another_source_only_once();
     test_the_window_ends_with_time();
     test_the_window_of_a_slow_source();

@@ -136,13 +136,16 @@ def test_what_is_about_us_is_found_in_any_compound(parts):
         assert (heard.block_from, values(heard.block, BLOCK_FIELDS)) == last_block
 
 
+tails = st.sampled_from([b"", b"", *(bytes([0, 0, 0, last]) for last in (0, 3, 4, 6, 8, 255))])
 near_rtcp = st.lists(
     st.builds(
-        lambda first, kind, words, body: bytes([0x80 | first, kind, 0, words]) + body,
-        st.integers(0, 63),
+        lambda first, kind, body, slack: (
+            bytes([0x80 | first, kind, 0, max(0, len(body) // 4 + slack)]) + body
+        ),
+        st.sampled_from([0, 1, 2, 0x20, 0x21, 0x3F]),
         st.one_of(st.integers(200, 207), st.integers(190, 225)),
-        st.integers(0, 8),
-        st.binary(max_size=32),
+        st.builds(lambda words, tail: bytes(4 * words) + tail, st.integers(0, 16), tails),
+        st.sampled_from([0, 0, 0, -1, 1]),
     ),
     max_size=4,
 ).map(b"".join)
