@@ -48,16 +48,20 @@ bool rw_srtp_available(void) {
     return true;
 }
 
-static bool key_fits(const rw_srtp_key *key, rw_srtp_suite suite) {
-    return key->key_bytes == rw_srtp_key_bytes(suite) && key->mki_bytes <= RW_SRTP_MAX_MKI_BYTES;
+static int check_key(const rw_srtp_key *key, const rw_srtp_suite_facts *suite) {
+    if (key->key_bytes != suite->key_bytes + suite->salt_bytes) return -EINVAL;
+    if (key->mki_bytes > RW_SRTP_MAX_MKI_BYTES) return -EINVAL;
+    /* libsrtp2 looks for the MKI of SRTCP in front of a tag as long as that of RTP. */
+    return key->mki_bytes && suite->tag_bytes != suite->rtcp_tag_bytes ? -ENOTSUP : 0;
 }
 
 int rw_srtp_check_config(const rw_srtp_config *config) {
-    if (!rw_srtp_suite_find(config->suite)) return -EINVAL;
+    const rw_srtp_suite_facts *suite = rw_srtp_suite_find(config->suite);
+    if (!suite) return -EINVAL;
     if (config->window_packets < RW_SRTP_MIN_WINDOW_PACKETS) return -EINVAL;
     if (config->window_packets > RW_SRTP_MAX_WINDOW_PACKETS) return -EINVAL;
-    if (!key_fits(&config->local, config->suite)) return -EINVAL;
-    return key_fits(&config->remote, config->suite) ? 0 : -EINVAL;
+    int error = check_key(&config->local, suite);
+    return error ? error : check_key(&config->remote, suite);
 }
 
 static int errno_of(srtp_err_status_t status) {
@@ -160,20 +164,14 @@ void rw_srtp_destroy(rw_srtp *srtp) {
     free(srtp);
 }
 
-static bool same_key(const rw_srtp_key *a, const rw_srtp_key *b) {
-    return a->key_bytes == b->key_bytes && a->mki_bytes == b->mki_bytes &&
-           memcmp(a->bytes, b->bytes, a->key_bytes) == 0 &&
-           memcmp(a->mki, b->mki, a->mki_bytes) == 0;
-}
-
 int rw_srtp_rekey(rw_srtp *srtp, const rw_srtp_config *config) {
     int error = rw_srtp_check_config(config);
     if (error) return error;
     rw_srtp_config *old = &srtp->config;
-    bool same = old->suite == config->suite && old->window_packets == config->window_packets;
-    if (!same || !same_key(&old->local, &config->local))
+    bool same = rw_srtp_same_figures(old, config);
+    if (!same || !rw_srtp_same_key(&old->local, &config->local))
         error = set_key(&srtp->sending, config, &config->local, ssrc_any_outbound);
-    if (!error && (!same || !same_key(&old->remote, &config->remote)))
+    if (!error && (!same || !rw_srtp_same_key(&old->remote, &config->remote)))
         error = set_key(&srtp->receiving, config, &config->remote, ssrc_any_inbound);
     *old = *config;
     return error;

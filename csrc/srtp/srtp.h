@@ -82,8 +82,12 @@ bool rw_srtp_available(void);
 const char *rw_srtp_suite_name(rw_srtp_suite suite);
 size_t rw_srtp_key_bytes(rw_srtp_suite suite);
 
-/* -EINVAL if no context can be made of these figures, -ENOTSUP without libsrtp2, else 0. */
+/* -EINVAL if no context can be made of these figures; -ENOTSUP without libsrtp2, or for an MKI with
+ * AES_CM_128_HMAC_SHA1_32, which libsrtp2 gets wrong in RTCP; else 0. */
 int rw_srtp_check_config(const rw_srtp_config *config);
+
+/* True if a context of the one need not change to become one of the other. */
+bool rw_srtp_same_config(const rw_srtp_config *a, const rw_srtp_config *b);
 
 /* Sets `out` to a new context, which the caller owns; `config` is copied. What
  * rw_srtp_check_config() says, -ENOMEM, -ENOTSUP for a suite that this libsrtp2 was built without,
@@ -94,8 +98,9 @@ int rw_srtp_create(const rw_srtp_config *config, rw_srtp **out);
 void rw_srtp_destroy(rw_srtp *srtp);
 
 /* Changes to the keys of `config`, which is copied; streams go on where they were, a direction with
- * the key of before is left alone. Errors as for rw_srtp_create(); after -EINVAL nothing has
- * changed, after others the context is good for rw_srtp_destroy() only. */
+ * the key of before is left alone. Errors as for rw_srtp_create(); what
+ * rw_srtp_check_config() refuses changes nothing, after other errors the context is good for
+ * rw_srtp_destroy() only. */
 int rw_srtp_rekey(rw_srtp *srtp, const rw_srtp_config *config);
 
 /* Protects the RTP or RTCP packet of `*bytes`, in place; it grows by RW_SRTP_MAX_TRAILER_BYTES at

@@ -1,5 +1,7 @@
 #include "srtp/suites.h"
 
+#include <string.h>
+
 #include "base/base.h"
 
 static const rw_srtp_suite_facts facts[RW_SRTP_SUITES] = {
@@ -21,4 +23,19 @@ const char *rw_srtp_suite_name(rw_srtp_suite suite) {
 size_t rw_srtp_key_bytes(rw_srtp_suite suite) {
     const rw_srtp_suite_facts *found = rw_srtp_suite_find(suite);
     return found ? (size_t)found->key_bytes + found->salt_bytes : 0;
+}
+
+bool rw_srtp_same_key(const rw_srtp_key *a, const rw_srtp_key *b) {
+    return a->key_bytes == b->key_bytes && a->mki_bytes == b->mki_bytes &&
+           memcmp(a->bytes, b->bytes, a->key_bytes) == 0 &&
+           memcmp(a->mki, b->mki, a->mki_bytes) == 0;
+}
+
+bool rw_srtp_same_figures(const rw_srtp_config *a, const rw_srtp_config *b) {
+    return a->suite == b->suite && a->window_packets == b->window_packets;
+}
+
+bool rw_srtp_same_config(const rw_srtp_config *a, const rw_srtp_config *b) {
+    return rw_srtp_same_figures(a, b) && rw_srtp_same_key(&a->local, &b->local) &&
+           rw_srtp_same_key(&a->remote, &b->remote);
 }

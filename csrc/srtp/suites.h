@@ -15,4 +15,10 @@ typedef struct rw_srtp_suite_facts {
 /* NULL if there is no such suite. */
 const rw_srtp_suite_facts *rw_srtp_suite_find(rw_srtp_suite suite);
 
+/* A key that means nothing different: the same bytes, the same MKI. */
+bool rw_srtp_same_key(const rw_srtp_key *a, const rw_srtp_key *b);
+
+/* The same suite and window, whatever the keys. */
+bool rw_srtp_same_figures(const rw_srtp_config *a, const rw_srtp_config *b);
+
 #endif
