@@ -2,12 +2,14 @@ cdef extern from "srtp/srtp.h" nogil:
     enum:
         RW_SRTP_MAX_MKI_BYTES
         RW_SRTP_DEFAULT_WINDOW_PACKETS
+        RW_SRTP_MIN_WINDOW_PACKETS
+        RW_SRTP_MAX_WINDOW_PACKETS
     ctypedef enum rw_srtp_suite:
         RW_SRTP_SUITES
     ctypedef struct rw_srtp_key:
-        uint8_t bytes[44]
+        uint8_t bytes[44]  # RW_SRTP_MAX_KEY_BYTES
         uint8_t key_bytes
-        uint8_t mki[4]
+        uint8_t mki[4]  # RW_SRTP_MAX_MKI_BYTES
         uint8_t mki_bytes
     ctypedef struct rw_srtp_config:
         rw_srtp_suite suite

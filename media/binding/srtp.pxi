@@ -57,6 +57,11 @@ cdef class SrtpKeys:
             raise ValueError(f"there is no SRTP suite {suite!r}; use one of: {', '.join(_SUITES)}")
         self.config.suite = <rw_srtp_suite><int>_SUITES.index(suite)
         self.config.window_packets = window_packets
+        if not RW_SRTP_MIN_WINDOW_PACKETS <= window_packets <= RW_SRTP_MAX_WINDOW_PACKETS:
+            raise ValueError(
+                f"a replay window of {window_packets} packets is not within "
+                f"{RW_SRTP_MIN_WINDOW_PACKETS} and {RW_SRTP_MAX_WINDOW_PACKETS}"
+            )
         fill_srtp_key(&self.config.local, "local", local, wanted_bytes, local_mki)
         fill_srtp_key(&self.config.remote, "remote", remote, wanted_bytes, remote_mki)
         raise_errno(rw_srtp_check_config(&self.config))
