@@ -1,4 +1,4 @@
-"""SRTP of the C core against RFC 3711 and RFC 7714 in plain Python, for any packets in any order.
+"""SRTP of the C core against RFC 3711 and RFC 7714 in plain Python, and against pylibsrtp.
 
 The model shares nothing with libsrtp2, not even a library of ciphers; the vectors of the RFCs hold
 it up.
@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ringwheel._testcore import ffi, lib
 
+pylibsrtp = pytest.importorskip("pylibsrtp")
 pytestmark = pytest.mark.skipif(
     not lib.rw_srtp_available() and os.environ.get("CI") != "true",
     reason="this build has no libsrtp2: apt-get install libsrtp2-dev, and build again",
@@ -138,6 +139,7 @@ SUITES = (
     Suite("AEAD_AES_128_GCM", 16, 12, 16, True),
     Suite("AEAD_AES_256_GCM", 32, 12, 16, True),
 )
+ROOM_BYTES = 1472
 RTCP_TAG_BYTES = 10  # of both counter mode suites (RFC 4568 section 6.2.2)
 
 
@@ -205,20 +207,30 @@ def test_the_model_has_the_aes_of_fips_197(key, cipher):
 
 
 class Context:
-    """A context of the C core with one key for both ways."""
+    """A context of the C core; without ``remote``, one key serves both ways."""
 
-    def __init__(self, suite: Suite, key: bytes, window_packets: int = 128) -> None:
+    def __init__(
+        self, suite: Suite, local: bytes, remote: bytes | None = None, window_packets: int = 128
+    ) -> None:
+        out = ffi.new("rw_srtp **")
+        config = self._config(suite, local, remote or local, window_packets)
+        assert lib.rw_srtp_create(config, out) == 0
+        self._srtp = ffi.gc(out[0], lib.rw_srtp_destroy)
+        self._packet = ffi.new("uint8_t[]", ROOM_BYTES)
+        self._bytes = ffi.new("size_t *")
+
+    @staticmethod
+    def _config(suite: Suite, local: bytes, remote: bytes, window_packets: int):
         config = ffi.new("rw_srtp_config *")
         config.suite = SUITES.index(suite)
         config.window_packets = window_packets
-        for side in (config.local, config.remote):
+        for side, key in ((config.local, local), (config.remote, remote)):
             side.bytes[0 : len(key)] = key
             side.key_bytes = len(key)
-        out = ffi.new("rw_srtp **")
-        assert lib.rw_srtp_create(config, out) == 0
-        self._srtp = ffi.gc(out[0], lib.rw_srtp_destroy)
-        self._packet = ffi.new("uint8_t[]", 1500)
-        self._bytes = ffi.new("size_t *")
+        return config
+
+    def rekey(self, suite: Suite, key: bytes) -> None:
+        assert lib.rw_srtp_rekey(self._srtp, self._config(suite, key, key, 128)) == 0
 
     def _treat(self, function, packet: bytes, *room: int) -> tuple[int, bytes]:
         ffi.memmove(self._packet, packet, len(packet))
@@ -227,12 +239,12 @@ class Context:
         return reject, bytes(ffi.buffer(self._packet, self._bytes[0]))
 
     def protect(self, packet: bytes) -> bytes:
-        reject, protected = self._treat(lib.rw_srtp_protect, packet, 1500)
+        reject, protected = self._treat(lib.rw_srtp_protect, packet, ROOM_BYTES)
         assert reject == lib.RW_SRTP_OK
         return protected
 
     def protect_rtcp(self, packet: bytes) -> bytes:
-        reject, protected = self._treat(lib.rw_srtp_protect_rtcp, packet, 1500)
+        reject, protected = self._treat(lib.rw_srtp_protect_rtcp, packet, ROOM_BYTES)
         assert reject == lib.RW_SRTP_OK
         return protected
 
@@ -306,7 +318,7 @@ def test_rtcp_is_what_the_rfcs_say(suite, seed, ssrc, lengths):
 @example(suite=SUITES[3], window_packets=128, steps=[0, 128, -127, 0, -1])
 def test_each_packet_is_taken_once_and_only_inside_the_window(suite, window_packets, steps):
     key = bytes(range(suite.key + suite.salt))
-    receiver = Context(suite, key, window_packets)
+    receiver = Context(suite, key, window_packets=window_packets)
     sender = Context(suite, key)
     # Every index up to the highest is protected in order first: the network mixes them.
     places, place = [], 3_000
@@ -335,3 +347,95 @@ def test_no_stranger_gets_in(suite, datagram):
     for reject, left in (receiver.unprotect(datagram), receiver.unprotect_rtcp(datagram)):
         assert reject != lib.RW_SRTP_OK
         assert len(left) == len(datagram)
+
+
+PROFILES = {
+    "AES_CM_128_HMAC_SHA1_80": pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
+    "AES_CM_128_HMAC_SHA1_32": pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_32,
+    "AEAD_AES_128_GCM": pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
+    "AEAD_AES_256_GCM": pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
+}
+
+
+def key_of(suite: Suite, seed: int) -> bytes:
+    return bytes((seed + 11 * i) % 256 for i in range(suite.key + suite.salt))
+
+
+def theirs(suite: Suite, key: bytes, ssrc_type: int):
+    policy = pylibsrtp.Policy(key=key, ssrc_type=ssrc_type, srtp_profile=PROFILES[suite.name])
+    return pylibsrtp.Session(policy)
+
+
+def their_sender(suite: Suite, key: bytes):
+    return theirs(suite, key, pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
+
+
+def their_receiver(suite: Suite, key: bytes):
+    return theirs(suite, key, pylibsrtp.Policy.SSRC_ANY_INBOUND)
+
+
+@st.composite
+def rtp_packets(draw) -> bytes:
+    """Packets of any shape: marker, payload type, CSRCs, header extension."""
+    csrcs = draw(st.lists(st.binary(min_size=4, max_size=4), max_size=15))
+    extension = draw(st.one_of(st.none(), st.integers(0, 5)))
+    first = 0x80 | (0x10 if extension is not None else 0) | len(csrcs)
+    packet = bytes([first, draw(st.integers(0, 255))]) + draw(st.binary(min_size=10, max_size=10))
+    packet += b"".join(csrcs)
+    if extension is not None:
+        packet += b"\xbe\xde" + extension.to_bytes(2, "big") + bytes(4 * extension)
+    return packet + draw(st.binary(max_size=400))
+
+
+rtcp_packets = st.builds(
+    lambda ssrc, body: b"\x80\xc9" + (len(body) // 4 + 1).to_bytes(2, "big") + ssrc + body,
+    st.binary(min_size=4, max_size=4),
+    st.integers(0, 40).map(lambda words: bytes(3 * i % 256 for i in range(4 * words))),
+)
+
+
+@settings(max_examples=100)
+@given(suite=suites, key=st.binary(min_size=44, max_size=44), packet=rtp_packets())
+def test_rtp_packets_are_the_same_bytes(suite, key, packet):
+    key = key[: suite.key + suite.salt]
+    protected = Context(suite, key).protect(packet)
+    assert protected == their_sender(suite, key).protect(packet)
+    assert their_receiver(suite, key).unprotect(protected) == packet
+    assert Context(suite, key).unprotect(protected) == (lib.RW_SRTP_OK, packet)
+
+
+@settings(max_examples=100)
+@given(suite=suites, key=st.binary(min_size=44, max_size=44), packet=rtcp_packets)
+def test_rtcp_packets_are_the_same_bytes(suite, key, packet):
+    key = key[: suite.key + suite.salt]
+    protected = Context(suite, key).protect_rtcp(packet)
+    assert protected == their_sender(suite, key).protect_rtcp(packet)
+    assert their_receiver(suite, key).unprotect_rtcp(protected) == packet
+    assert Context(suite, key).unprotect_rtcp(protected) == (lib.RW_SRTP_OK, packet)
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+def test_a_call_both_ways_over_the_wrap_of_the_sequence_number(suite):
+    local, remote = key_of(suite, 1), key_of(suite, 2)
+    ours = Context(suite, local, remote)
+    to_them, from_them = their_receiver(suite, local), their_sender(suite, remote)
+    for sequence in [*range(65_500, 65_536), *range(40)]:
+        packet = b"\x80\x00" + sequence.to_bytes(2, "big") + b"timesource" + bytes(160)
+        assert to_them.unprotect(ours.protect(packet)) == packet
+        assert ours.unprotect(from_them.protect(packet)) == (lib.RW_SRTP_OK, packet)
+        if sequence % 10 == 0:
+            report = b"\x80\xc9\x00\x01" + b"ours"
+            assert to_them.unprotect_rtcp(ours.protect_rtcp(report)) == report
+            assert ours.unprotect_rtcp(from_them.protect_rtcp(report)) == (lib.RW_SRTP_OK, report)
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+def test_a_stream_that_begins_anew_after_new_keys_is_what_they_begin_with(suite):
+    """Before the first wrap the rollover counter is 0, whoever keeps it and whoever resets it."""
+    old, new = key_of(suite, 1), key_of(suite, 3)
+    ours = Context(suite, old)
+    packet = b"\x80\x00\x00\x01" + b"timesrce" + bytes(160)
+    ours.protect(packet)
+    ours.rekey(suite, new)
+    following = b"\x80\x00\x00\x02" + packet[4:]
+    assert their_receiver(suite, new).unprotect(ours.protect(following)) == following
