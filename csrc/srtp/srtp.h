@@ -98,13 +98,13 @@ int rw_srtp_create(const rw_srtp_config *config, rw_srtp **out);
 void rw_srtp_destroy(rw_srtp *srtp);
 
 /* Changes to the keys of `config`, which is copied; streams go on where they were, a direction with
- * the key of before is left alone. Errors as for rw_srtp_create(); what
- * rw_srtp_check_config() refuses changes nothing, after other errors the context is good for
- * rw_srtp_destroy() only. */
+ * the key of before is left alone. Errors as for rw_srtp_create(): what rw_srtp_check_config()
+ * refuses changes nothing, after others the context is good for rw_srtp_destroy() only. */
 int rw_srtp_rekey(rw_srtp *srtp, const rw_srtp_config *config);
 
 /* Protects the RTP or RTCP packet of `*bytes`, in place; it grows by RW_SRTP_MAX_TRAILER_BYTES at
- * most, within `room`. A packet that was refused must not be sent. */
+ * most, within `room`. A packet that was refused must not be sent. Where the machine wants words
+ * aligned, `packet` has to be, here and below: libsrtp2 reads words. */
 rw_srtp_reject rw_srtp_protect(rw_srtp *srtp, uint8_t *packet, size_t *bytes, size_t room);
 rw_srtp_reject rw_srtp_protect_rtcp(rw_srtp *srtp, uint8_t *packet, size_t *bytes, size_t room);
 
