@@ -13,8 +13,8 @@
  * 3.3.1), and so does the SRTCP index (section 3.4): rw_srtp_rekey(). When an address or a port
  * changes, both sides begin at zero (RFC 4568 section 7.1.4): create a new context and swap. A
  * description that repeats the keys of before changes nothing: rw_srtp_rekey() sees that. Creating,
- * keying and destroying cost some 100 us, and a libsrtp2 over NSS needs ms among a thousand contexts
- * (srtp_bench.c measures it): create and destroy on the control side.
+ * keying and destroying cost some 100 us, and a libsrtp2 over NSS needs ms among a thousand
+ * contexts (srtp_bench.c measures it): create and destroy on the control side.
  *
  * Without libsrtp2 at build time, rw_srtp_available() is false and there are no contexts.
  */
