@@ -24,6 +24,7 @@ $(VENV)/built: $(SOURCES)
 
 $(VENV)/tested: $(SOURCES)
 	@tools/bootstrap $(PYTHON)
+	@tools/peers --build
 	@echo "building Ringwheel and its tests in $(VENV) ..."
 	@RINGWHEEL_TEST_BINDING=1 $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: '$(PJSUA2)' || \

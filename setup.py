@@ -1,5 +1,6 @@
 """Builds the Python package; meson builds the C core that the extensions link."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,12 +18,20 @@ BENCH_LIBRARY = MESON_DIR / "librwbench.a"
 PACKAGES = ["", ".media", ".media.sip", ".cli", ".bench"]
 
 
-def meson(*arguments: str) -> None:
+def meson(*arguments: str, capture: bool = False) -> str:
     """Run meson: the module of this interpreter (an isolated build has it), else the command."""
     probe = [sys.executable, "-m", "mesonbuild.mesonmain"]
     found = subprocess.run([*probe, "--version"], capture_output=True, check=False).returncode == 0
     command = probe if found else [shutil.which("meson") or "meson"]
-    subprocess.run([*command, *arguments], check=True, cwd=ROOT)
+    output = subprocess.PIPE if capture else None
+    done = subprocess.run([*command, *arguments], check=True, cwd=ROOT, stdout=output, text=True)
+    return done.stdout or ""
+
+
+def found_libraries() -> list[str]:
+    """Linker arguments for the libraries that meson found and the static ones lean on."""
+    shown = meson("introspect", "--dependencies", str(MESON_DIR), capture=True)
+    return [argument for library in json.loads(shown) for argument in library["link_args"]]
 
 
 class BuildWithMeson(build_ext):
@@ -33,6 +42,9 @@ class BuildWithMeson(build_ext):
         again = ["--reconfigure"] if (MESON_DIR / "build.ninja").exists() else []
         meson("setup", *again, "-Dtests=false", str(MESON_DIR), str(ROOT))
         meson("compile", "-C", str(MESON_DIR))
+        libraries = found_libraries()
+        for extension in self.extensions:
+            extension.extra_link_args = ["-Wl,--as-needed", *libraries]
         super().run()
 
 

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..media import _core
 from .config import ServeConfig, override, rtp_call_capacity
 from .errors import STATUS_FAILED
 from .machine import Machine, TickLateness
@@ -220,6 +221,10 @@ def check_libraries(machine: Machine, wanted: Wanted) -> Finding:
             found.append(f"{name} {importlib.metadata.version(name)}")
         else:
             missing.append(f"pip install {name} ({use} without)")
+    if _core.SRTP_AVAILABLE:
+        found.append("libsrtp2")
+    else:
+        missing.append("apt-get install libsrtp2-dev and build again (no SRTP without)")
     status = Status.WARN if missing else Status.OK
     return Finding("libraries", status, ", ".join(found), "; ".join(missing))
 

@@ -92,3 +92,21 @@ class DatagramReader:
     @property
     def counts(self) -> dict[str, int]: ...
     def receive_batch(self, fd: int, limit: int) -> list[tuple[bytes, str, int]]: ...
+
+SRTP_AVAILABLE: bool
+SRTP_KEY_BYTES: dict[str, int]
+
+class SrtpKeys:
+    def __init__(
+        self,
+        suite: str,
+        local: bytes,
+        remote: bytes,
+        *,
+        local_mki: bytes = b"",
+        remote_mki: bytes = b"",
+        window_packets: int = 128,
+    ) -> None: ...
+    @property
+    def suite(self) -> str: ...
+    def __eq__(self, other: object) -> bool: ...

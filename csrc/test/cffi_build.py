@@ -157,6 +157,31 @@ ffi.cdef(
     uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick);
     size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended);
     void rw_leg_clear_queue(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended);
+
+    #define RW_SRTP_MAX_TRAILER_BYTES ...
+    #define RW_SRTP_MAX_SSRCS ...
+    typedef enum {
+        RW_SRTP_AES_CM_128_HMAC_SHA1_80, RW_SRTP_AES_CM_128_HMAC_SHA1_32, RW_SRTP_AEAD_AES_128_GCM,
+        RW_SRTP_AEAD_AES_256_GCM, ...
+    } rw_srtp_suite;
+    typedef enum {
+        RW_SRTP_OK, RW_SRTP_TOO_SHORT, RW_SRTP_MALFORMED, RW_SRTP_NO_ROOM, RW_SRTP_TOO_MANY_SSRCS,
+        RW_SRTP_AUTHENTICATION_FAILED, RW_SRTP_REPLAYED, RW_SRTP_TOO_OLD, ...
+    } rw_srtp_reject;
+    typedef struct rw_srtp_key { uint8_t bytes[...]; uint8_t key_bytes; ...; } rw_srtp_key;
+    typedef struct rw_srtp_config {
+        rw_srtp_suite suite; uint16_t window_packets; rw_srtp_key local; rw_srtp_key remote;
+    } rw_srtp_config;
+    typedef struct rw_srtp rw_srtp;
+    bool rw_srtp_available(void);
+    const char *rw_srtp_suite_name(rw_srtp_suite suite);
+    int rw_srtp_create(const rw_srtp_config *config, rw_srtp **out);
+    void rw_srtp_destroy(rw_srtp *srtp);
+    int rw_srtp_rekey(rw_srtp *srtp, const rw_srtp_config *config);
+    rw_srtp_reject rw_srtp_protect(rw_srtp *srtp, uint8_t *packet, size_t *bytes, size_t room);
+    rw_srtp_reject rw_srtp_protect_rtcp(rw_srtp *srtp, uint8_t *packet, size_t *bytes, size_t room);
+    rw_srtp_reject rw_srtp_unprotect(rw_srtp *srtp, uint8_t *packet, size_t *bytes);
+    rw_srtp_reject rw_srtp_unprotect_rtcp(rw_srtp *srtp, uint8_t *packet, size_t *bytes);
     """
 )
 ffi.set_source(
@@ -170,6 +195,7 @@ ffi.set_source(
     #include "reception/reception.h"
     #include "ring/ring.h"
     #include "rtp/rtp.h"
+    #include "srtp/srtp.h"
     #include "wheel/wheel.h"
     """,
     include_dirs=[str(ROOT / "csrc")],

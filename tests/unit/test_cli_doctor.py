@@ -9,6 +9,7 @@ from ringwheel.cli import doctor
 from ringwheel.cli.doctor import Status, Wanted, examine, judge_lateness, worst
 from ringwheel.cli.machine import Machine, TickLateness
 from ringwheel.cli.main import run_command
+from ringwheel.media import _core
 
 GOOD = {
     "proc/sys/net/core/rmem_max": "16777216\n",
@@ -52,6 +53,12 @@ def lay_out(root: Path, **changes: str | None) -> Path:
 
 def finding(name: str, machine: Machine, wanted: Wanted | None = None):
     return next(f for f in examine(machine, wanted or Wanted()) if f.name == name)
+
+
+@pytest.fixture(autouse=True)
+def complete_build(monkeypatch):
+    """A build that found every library, whatever this one found."""
+    monkeypatch.setattr(_core, "SRTP_AVAILABLE", True)
 
 
 def test_a_good_machine_has_nothing_to_change(tmp_path):
@@ -129,6 +136,19 @@ def test_kernel_and_io_uring(tmp_path):
     (tmp_path / "proc/sys/kernel/io_uring_disabled").write_text("2\n")
     row = finding("io_uring", FakeMachine(files, io_uring="Operation not permitted"))
     assert row.change.startswith("sysctl -w kernel.io_uring_disabled=0")
+
+
+@pytest.mark.parametrize(
+    ("available", "found", "change"),
+    [(True, "libsrtp2", ""), (False, "", "apt-get install libsrtp2-dev and build again (no SRTP")],
+)
+def test_a_build_without_srtp_says_so(tmp_path, monkeypatch, available, found, change):
+    monkeypatch.setattr(_core, "SRTP_AVAILABLE", available)
+    row = finding("libraries", FakeMachine(lay_out(tmp_path)))
+    assert ("libsrtp2" in row.found) == bool(found)
+    assert change in row.change
+    if change:
+        assert row.status is Status.WARN
 
 
 def test_clock(tmp_path):
