@@ -1,5 +1,6 @@
 #include "codec/codec.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -64,8 +65,10 @@ static size_t l16_encode(void *state, const int16_t *pcm, size_t samples, uint8_
     return 2 * samples;
 }
 
-static void g722_init(void *state) {
-    rw_g722_init(state);
+static void *g722_create(void) {
+    rw_g722 *state = malloc(sizeof(*state));
+    if (state) rw_g722_init(state);
+    return state;
 }
 
 static size_t g722_decode(void *state, const uint8_t *payload, size_t bytes, int16_t *pcm,
@@ -109,10 +112,8 @@ static const rw_codec codecs[] = {
      .sample_rate_hz = 16000,
      .bytes_per_ts = 1,
      .silence = RW_G722_SILENCE,
-     .decoder_bytes = sizeof(rw_g722),
-     .encoder_bytes = sizeof(rw_g722),
-     .init_decoder = g722_init,
-     .init_encoder = g722_init,
+     .create_decoder = g722_create,
+     .create_encoder = g722_create,
      .decode = g722_decode,
      .encode = g722_encode},
     {.name = "L16",
@@ -137,12 +138,42 @@ static const rw_codec codecs[] = {
      .payload_type = -1,
      .clock_rate_hz = 48000,
      .sample_rate_hz = RW_OPUS_SAMPLE_RATE_HZ,
-     .decoder_bytes = RW_OPUS_DECODER_BYTES,
-     .encoder_bytes = RW_OPUS_ENCODER_BYTES,
-     .init_decoder = rw_opus_init_decoder,
-     .init_encoder = rw_opus_init_encoder,
+     .create_decoder = rw_opus_create_decoder,
+     .create_encoder = rw_opus_create_encoder,
      .decode = rw_opus_decode,
      .encode = rw_opus_encode,
      .conceal = rw_opus_conceal},
 #endif
 };
+
+size_t rw_codec_count(void) {
+    return RW_LENGTH_OF(codecs);
+}
+
+const rw_codec *rw_codec_at(size_t index) {
+    return index < RW_LENGTH_OF(codecs) ? &codecs[index] : NULL;
+}
+
+const rw_codec *rw_codec_find(const char *name, uint32_t clock_rate_hz) {
+    for (size_t i = 0; i < RW_LENGTH_OF(codecs); i++)
+        if (codecs[i].clock_rate_hz == clock_rate_hz && !strcasecmp(codecs[i].name, name))
+            return &codecs[i];
+    return NULL;
+}
+
+static int create(void *(*make)(void), void **state) {
+    *state = make ? make() : NULL;
+    return make && !*state ? -ENOMEM : 0;
+}
+
+int rw_codec_create_decoder(const rw_codec *codec, void **state) {
+    return create(codec->create_decoder, state);
+}
+
+int rw_codec_create_encoder(const rw_codec *codec, void **state) {
+    return create(codec->create_encoder, state);
+}
+
+void rw_codec_destroy_state(void *state) {
+    free(state);
+}

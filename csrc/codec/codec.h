@@ -29,17 +29,16 @@ typedef size_t (*rw_encode)(void *state, const int16_t *pcm, size_t samples, uin
 typedef size_t (*rw_conceal)(void *state, int16_t *pcm, size_t samples);
 
 typedef struct rw_codec {
-    const char *name;        /* as SDP has it: "PCMU" */
-    const char *label;       /* what people call it, each once: "pcmu" */
-    int payload_type;        /* the static one (RFC 3551 table 4), or -1 */
-    uint32_t clock_rate_hz;  /* of RTP timestamps */
-    uint32_t sample_rate_hz; /* of the samples; G.722's is twice its clock (RFC 3551 section 4.5.2) */
-    uint8_t bytes_per_ts;    /* 0: a packet is a whole, and is not cut */
-    uint8_t silence;         /* the payload byte that sounds as silence, where packets are cut */
-    size_t decoder_bytes;    /* 0: has no state */
-    size_t encoder_bytes;
-    void (*init_decoder)(void *state); /* NULL: zeros will do */
-    void (*init_encoder)(void *state);
+    const char *name;       /* as SDP has it: "PCMU" */
+    const char *label;      /* what people call it, each once: "pcmu" */
+    int payload_type;       /* the static one (RFC 3551 table 4), or -1 */
+    uint32_t clock_rate_hz; /* of RTP timestamps */
+    uint32_t
+        sample_rate_hz;   /* of the samples; G.722's is twice its clock (RFC 3551 section 4.5.2) */
+    uint8_t bytes_per_ts; /* 0: a packet is a whole, and is not cut */
+    uint8_t silence;      /* the payload byte that sounds as silence, where packets are cut */
+    void *(*create_decoder)(void); /* NULL: has no state */
+    void *(*create_encoder)(void);
     rw_decode decode;
     rw_encode encode;
     rw_conceal conceal; /* NULL: the codec has none of its own */
@@ -53,9 +52,10 @@ const rw_codec *rw_codec_at(size_t index);
 /* The codec of an SDP encoding name (which knows no case) and clock rate; NULL if there is none. */
 const rw_codec *rw_codec_find(const char *name, uint32_t clock_rate_hz);
 
-/* A new state, for rw_codec_destroy_state(); never NULL but when out of memory. */
-void *rw_codec_create_decoder(const rw_codec *codec);
-void *rw_codec_create_encoder(const rw_codec *codec);
+/* A new state, NULL for a codec that has none, to be given back to rw_codec_destroy_state(). 0 or
+ * -ENOMEM. */
+int rw_codec_create_decoder(const rw_codec *codec, void **state);
+int rw_codec_create_encoder(const rw_codec *codec, void **state);
 void rw_codec_destroy_state(void *state);
 
 #endif
