@@ -156,7 +156,7 @@ class Call:
         if done.outcome is PlayOutcome.LEG_CLOSED:
             raise CallEnded(await self.wait_ended())
         self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
-        return Played(done.outcome, done.played_bytes * 1000 / codec.clock_rate_hz)
+        return Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
 
     def stop_playing(self) -> None:
         """Stop what plays and forget what is queued; their ``play`` returns ``stopped``."""

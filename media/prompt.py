@@ -165,7 +165,7 @@ class PromptLibrary:
         except (OSError, ValueError) as error:
             raise file_error(path, error) from error
         check_file(path, status, self.limits)
-        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, codec.name
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, codec.label
 
     def _find(self, key: _Key) -> tuple[EncodedPrompt | Future[EncodedPrompt], bool]:
         """The prompt, or the load to wait for and whether it is the caller's to carry out."""
