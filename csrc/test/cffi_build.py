@@ -83,14 +83,31 @@ ffi.cdef(
     uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick);
     size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended);
     void rw_leg_clear_queue(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended);
+
+    typedef struct rw_resampler { ...; } rw_resampler;
+    int rw_resampler_init(rw_resampler *resampler, uint32_t from_hz, uint32_t to_hz);
+    size_t rw_resampler_room(const rw_resampler *resampler, size_t samples);
+    size_t rw_resample(rw_resampler *resampler, const int16_t *from, size_t samples, int16_t *to,
+                       size_t room);
+
+    typedef struct rw_comfort_noise { ...; } rw_comfort_noise;
+    typedef enum {
+        RW_COMFORT_NOISE_OK, RW_COMFORT_NOISE_EMPTY, RW_COMFORT_NOISE_BAD_COEFFICIENT, ...
+    } rw_comfort_noise_reject;
+    void rw_comfort_noise_init(rw_comfort_noise *noise, uint64_t seed);
+    rw_comfort_noise_reject rw_comfort_noise_read(rw_comfort_noise *noise, const uint8_t *payload,
+                                                  size_t bytes);
+    void rw_comfort_noise_generate(rw_comfort_noise *noise, int16_t *pcm, size_t samples);
     """
 )
 ffi.set_source(
     "ringwheel._testcore",
     """
+    #include "comfort_noise/comfort_noise.h"
     #include "histogram/histogram.h"
     #include "leg/leg.h"
     #include "prompt/prompt.h"
+    #include "resample/resample.h"
     #include "ring/ring.h"
     #include "rtp/rtp.h"
     #include "wheel/wheel.h"
