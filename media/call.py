@@ -12,6 +12,7 @@ import structlog
 
 from .events import LegClosed, LegFigures, PlayOutcome
 from .pool import NoRtpPort
+from .prompt import join_prompts
 from .sdp import NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.events import EndCause, EndedBy, Refuse
@@ -145,8 +146,7 @@ class Call:
         async with self._queueing:
             encoded = [await self._engine.prompts.load(path, codec) for path in prompts]
             self._check()
-            natives = [prompt.native for prompt in encoded]
-            playing = leg.play(natives, loop=loop, replace=replace)
+            playing = leg.play(join_prompts(encoded, loop=loop), loop=loop, replace=replace)
         try:
             done = await playing
         except asyncio.CancelledError:

@@ -29,7 +29,8 @@ class Codec:
     3551 section 4.5.2). ``silence`` is the payload byte that sounds as silence. ``encode`` takes
     contiguous int16 samples at ``sample_rate_hz`` and gives the payload bytes of a whole stream,
     which may be cut into packets anywhere between timestamps; ``decode`` goes back. ``label`` is
-    the name that people use, since ``name`` is that of several codecs at times (L16).
+    the name that people use, since ``name`` is that of several codecs at times (L16). ``adapts``:
+    what a byte sounds like depends on those before it.
     """
 
     name: str
@@ -41,11 +42,17 @@ class Codec:
     decode: Callable[[bytes], Samples] = field(repr=False)
     bytes_per_ts: int = 1
     label: str = ""
+    adapts: bool = False
 
     @property
     def rtpmap(self) -> str:
         """The encoding as SDP names it: ``PCMU/8000``."""
         return f"{self.name}/{self.clock_rate_hz}"
+
+    @property
+    def samples_per_ts(self) -> int:
+        """Samples that are coded together, one RTP timestamp unit: 2 for G.722."""
+        return self.sample_rate_hz // self.clock_rate_hz
 
     @property
     def bytes_per_s(self) -> int:
@@ -78,7 +85,9 @@ def _decode(index: int, samples_per_ts: int, bytes_per_ts: int, payload: bytes) 
 def _from_table() -> dict[str, Codec]:
     found = {}
     for index, row in enumerate(_core.codec_table()):
-        label, name, payload_type, clock_rate_hz, sample_rate_hz, bytes_per_ts, silence = row
+        label, name, payload_type, clock_rate_hz, sample_rate_hz, bytes_per_ts, silence, adapts = (
+            row
+        )
         if not bytes_per_ts:
             continue  # Its packets cannot be cut, as playing a prompt does.
         units = (index, sample_rate_hz // clock_rate_hz, bytes_per_ts)
@@ -92,6 +101,7 @@ def _from_table() -> dict[str, Codec]:
             partial(_decode, *units),
             bytes_per_ts,
             label,
+            adapts,
         )
     return found
 
@@ -118,7 +128,7 @@ class UnknownCodec(ValueError):
 
 
 def codec_by_name(name: str) -> Codec:
-    """The codec a person named by its label, in any case: ``pcmu``. Raises :class:`UnknownCodec`."""
+    """The codec a person named, in any case: ``pcmu``. Raises :class:`UnknownCodec`."""
     codec = _BY_LABEL.get(name.strip().lower())
     if codec is None:
         known = ", ".join(_BY_LABEL)

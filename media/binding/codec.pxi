@@ -6,14 +6,15 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 def codec_table() -> list:
     """What is built in, by index: label, name, payload type (-1: dynamic), clock rate in Hz, sample
-    rate in Hz, payload bytes per RTP timestamp unit (0: packets are not cut), silence byte."""
+    rate in Hz, payload bytes per RTP timestamp unit (0: packets are not cut), silence byte, whether
+    it adapts to what came before."""
     cdef const rw_codec *codec
     table = []
     for i in range(rw_codec_count()):
         codec = rw_codec_at(i)
         table.append((
             codec.label.decode(), codec.name.decode(), codec.payload_type, codec.clock_rate_hz,
-            codec.sample_rate_hz, codec.bytes_per_ts, codec.silence,
+            codec.sample_rate_hz, codec.bytes_per_ts, codec.silence, codec.create_encoder != NULL,
         ))
     return table
 

@@ -17,6 +17,7 @@ cdef extern from "codec/codec.h" nogil:
         uint32_t sample_rate_hz
         uint8_t bytes_per_ts
         uint8_t silence
+        void *(*create_encoder)() noexcept
         rw_decode decode
         rw_encode encode
         rw_conceal conceal

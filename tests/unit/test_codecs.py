@@ -25,7 +25,7 @@ from ringwheel.media.codec import (
     codec_by_rtpmap,
     labels_built_in,
 )
-from ringwheel.media.prompt import PromptLibrary, encode_sound, read_sound
+from ringwheel.media.prompt import PromptLibrary, encode_sound, join_prompts, read_sound
 
 DATA = Path(__file__).parents[1] / "data" / "g722"
 INDEX = {label: index for index, label in enumerate(labels_built_in())}
@@ -46,7 +46,7 @@ def speech(duration_s: float, rate_hz: int, seed: int = 1) -> np.ndarray:
 
 
 def correlation(said: np.ndarray, heard: np.ndarray, most_lag: int) -> float:
-    """The best correlation of what was heard with what was said, at any delay up to ``most_lag``."""
+    """The best correlation of heard with said, at any delay below ``most_lag`` samples."""
     length = min(len(said), len(heard)) - most_lag
     one = said[:length].astype(float)
     found = [
@@ -223,13 +223,36 @@ def test_a_prompt_is_as_long_as_its_sound(tmp_path, codec):
     assert len(prompt.payload) * 1000 / codec.bytes_per_s == pytest.approx(731.3, abs=0.2)
 
 
-def test_g722_over_the_seam_of_two_prompts(tmp_path):
-    said = [write_speech(tmp_path / f"{seed}.wav", seed) for seed in (1, 5)]
-    prompts = [encode_sound(read_sound(tmp_path / f"{seed}.wav"), G722) for seed in (1, 5)]
-    heard = G722.decode(b"".join(prompt.payload for prompt in prompts))
-    seam = len(said[0])
-    around = slice(seam - 800, seam + 800)
-    assert correlation(np.concatenate(said)[around], heard[around], 40) > 0.95
+@pytest.mark.parametrize("seconds", [0.7313, 0.02, 0.1, 0.1001])
+@pytest.mark.parametrize("loop", [False, True])
+def test_g722_is_joined_without_a_bang(tmp_path, seconds, loop):
+    """Speech that is cut off in mid-word at full level, and goes on as another: the worst seam."""
+    said, prompts = [], []
+    for seed in (1, 5, 3):
+        path = tmp_path / f"{seed}.wav"
+        said.append(speech(seconds if seed == 5 else 0.7313, 16000, seed))
+        soundfile.write(path, said[-1], 16000)
+        prompts.append(encode_sound(read_sound(path), G722))
+    payload = b"".join(map(bytes, join_prompts(prompts, loop=loop)))
+    assert len(payload) == sum(len(prompt.payload) for prompt in prompts)
+    padded = [np.append(sound, np.zeros(len(sound) % 2, np.int16)) for sound in said]
+    rounds = 3 if loop else 1
+    sound, heard = np.concatenate(rounds * padded), G722.decode(rounds * payload)
+    assert correlation(sound[8000:], heard[8000:], 40) > 0.98
+    seams = np.cumsum([len(part) for part in rounds * padded])[:-1]
+    for seam in seams:
+        around = slice(seam - 800, seam + 800)
+        assert correlation(sound[around], heard[around], 40) > 0.95
+
+
+def test_codecs_without_a_state_are_played_as_they_lie_in_memory(tmp_path):
+    write_speech(tmp_path / "p.wav", 1)
+    prompt = encode_sound(read_sound(tmp_path / "p.wav"), L16_16K)
+    assert join_prompts([prompt, prompt], loop=True) == [prompt.native, prompt.native]
+
+
+def test_nothing_is_joined_of_nothing():
+    assert join_prompts([], loop=True) == []
 
 
 def test_codecs_of_one_name_have_prompts_of_their_own(tmp_path):
