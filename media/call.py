@@ -12,7 +12,7 @@ import structlog
 
 from .events import LegClosed, LegFigures, PlayOutcome
 from .pool import NoRtpPort
-from .prompt import join_prompts
+from .prompt import NOTHING, join_prompts, tail_behind
 from .sdp import NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.events import EndCause, EndedBy, Refuse
@@ -59,6 +59,7 @@ class Call:
         "_queueing",
         "_sip",
         "_sound_until_s",
+        "_tail",
         "_waiting",
         "call_id",
         "ended",
@@ -72,6 +73,7 @@ class Call:
         self._confirmed = False
         self._queueing = asyncio.Lock()
         self._sound_until_s = 0.0
+        self._tail = NOTHING
         self._waiting: list[asyncio.Future[None]] = []
         self.ended: EndCause | None = None
         self.id = sip.id
@@ -146,7 +148,10 @@ class Call:
         async with self._queueing:
             encoded = [await self._engine.prompts.load(path, codec) for path in prompts]
             self._check()
-            playing = leg.play(join_prompts(encoded, loop=loop), loop=loop, replace=replace)
+            natives = join_prompts(encoded, loop=loop, tail=self._tail)
+            # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
+            self._tail = tail_behind(self._tail, encoded)
+            playing = leg.play(natives, loop=loop, replace=replace)
         try:
             done = await playing
         except asyncio.CancelledError:

@@ -44,6 +44,7 @@ __all__ = [
     "join_prompts",
     "measure_levels",
     "read_sound",
+    "tail_behind",
 ]
 
 DEFAULT_LIBRARY_BYTES = 256 * 1024 * 1024
@@ -120,30 +121,37 @@ def _seam_of(samples: Samples, payload: bytes, codec: Codec) -> Seam:
     return Seam(samples[:count].copy(), samples[-count:].copy(), Prompt(payload[head_bytes:]))
 
 
-def join_prompts(prompts: Sequence[EncodedPrompt], *, loop: bool) -> list[Prompt]:
+NOTHING: Samples = np.zeros(0, np.int16)
+
+
+def join_prompts(
+    prompts: Sequence[EncodedPrompt], *, loop: bool, tail: Samples = NOTHING
+) -> list[Prompt]:
     """What a leg plays for ``prompts`` (all of one codec), one after the other.
+
+    ``tail`` is what :func:`tail_behind` gave for what the leg has played before.
 
     An adaptive codec is heard with the state that the prompt before has left: decoded so, a prompt
     that was encoded from rest begins with a bang. So its head is encoded anew behind the other's
     tail. The first prompt of a loop comes behind the last one, for all rounds but one.
     """
-    tail = np.zeros(0, np.int16)
     if loop:
-        for prompt in prompts:
-            tail = _tail_of(tail, prompt)
+        tail = tail_behind(tail, prompts)
     natives = []
     for prompt in prompts:
         natives += _behind(tail, prompt)
-        tail = _tail_of(tail, prompt)
+        tail = tail_behind(tail, [prompt])
     return natives
 
 
-def _tail_of(tail: Samples, prompt: EncodedPrompt) -> Samples:
-    """The last :data:`SEAM_MS` of what is heard, once ``prompt`` came behind ``tail``."""
-    if prompt.seam is None:
-        return tail
-    count = SEAM_MS * prompt.codec.sample_rate_hz // 1000
-    return np.concatenate([tail, prompt.seam.tail])[-count:]
+def tail_behind(tail: Samples, prompts: Sequence[EncodedPrompt]) -> Samples:
+    """The last :data:`SEAM_MS` of what is heard, once ``prompts`` came behind ``tail``; of codecs
+    that do not adapt, nothing."""
+    for prompt in prompts:
+        if prompt.seam is not None:
+            count = SEAM_MS * prompt.codec.sample_rate_hz // 1000
+            tail = np.concatenate([tail, prompt.seam.tail])[-count:]
+    return tail
 
 
 def _behind(tail: Samples, prompt: EncodedPrompt) -> list[Prompt]:

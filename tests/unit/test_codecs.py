@@ -25,7 +25,14 @@ from ringwheel.media.codec import (
     codec_by_rtpmap,
     labels_built_in,
 )
-from ringwheel.media.prompt import PromptLibrary, encode_sound, join_prompts, read_sound
+from ringwheel.media.prompt import (
+    NOTHING,
+    PromptLibrary,
+    encode_sound,
+    join_prompts,
+    read_sound,
+    tail_behind,
+)
 
 DATA = Path(__file__).parents[1] / "data" / "g722"
 INDEX = {label: index for index, label in enumerate(labels_built_in())}
@@ -243,6 +250,21 @@ def test_g722_is_joined_without_a_bang(tmp_path, seconds, loop):
     for seam in seams:
         around = slice(seam - 800, seam + 800)
         assert correlation(sound[around], heard[around], 40) > 0.95
+
+
+@pytest.mark.parametrize("fill_ms", [0, 3, 10, 19])
+def test_the_next_play_does_not_begin_with_a_bang(tmp_path, fill_ms):
+    """The last packet of a play is filled up with silence; then another play comes."""
+    prompts = []
+    for seed in (1, 5):
+        said = write_speech(tmp_path / f"{seed}.wav", seed)
+        prompts.append(encode_sound(read_sound(tmp_path / f"{seed}.wav"), G722))
+    fill = bytes([G722.silence]) * (fill_ms * G722.bytes_per_s // 1000)
+    natives = join_prompts(prompts[1:], loop=False, tail=tail_behind(NOTHING, prompts[:1]))
+    before = prompts[0].payload + fill
+    heard = G722.decode(before + b"".join(map(bytes, natives)))[2 * len(before) :]
+    assert correlation(said[:1600], heard[:1600], 40) > 0.9
+    assert np.abs(heard[:800].astype(int)).max() < 1.5 * np.abs(said[:800].astype(int)).max()
 
 
 def test_codecs_without_a_state_are_played_as_they_lie_in_memory(tmp_path):
