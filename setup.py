@@ -18,20 +18,25 @@ BENCH_LIBRARY = MESON_DIR / "librwbench.a"
 PACKAGES = ["", ".media", ".media.sip", ".cli", ".bench"]
 
 
-def meson(*arguments: str, capture: bool = False) -> str:
-    """Run meson: the module of this interpreter (an isolated build has it), else the command."""
+def meson(*arguments: str) -> str:
+    """Run meson: the module of this interpreter (an isolated build has it), else the command.
+
+    What `meson introspect` prints is the answer; anything else prints for people.
+    """
     probe = [sys.executable, "-m", "mesonbuild.mesonmain"]
     found = subprocess.run([*probe, "--version"], capture_output=True, check=False).returncode == 0
     command = probe if found else [shutil.which("meson") or "meson"]
-    output = subprocess.PIPE if capture else None
-    done = subprocess.run([*command, *arguments], check=True, cwd=ROOT, stdout=output, text=True)
+    output = subprocess.PIPE if arguments[0] == "introspect" else None
+    done = subprocess.run(
+        [*command, *arguments], check=True, cwd=ROOT, stdout=output, encoding="utf-8"
+    )
     return done.stdout or ""
 
 
-def found_libraries() -> list[str]:
-    """Linker arguments for the libraries that meson found and the static ones lean on."""
-    shown = meson("introspect", "--dependencies", str(MESON_DIR), capture=True)
-    return [argument for library in json.loads(shown) for argument in library["link_args"]]
+def wanted_features() -> list[str]:
+    """Meson options for RINGWHEEL_REQUIRE, such as ``opus``: optional parts that must be there."""
+    required = os.environ.get("RINGWHEEL_REQUIRE", "").split()
+    return [f"-D{name}=enabled" for name in required]
 
 
 class BuildWithMeson(build_ext):
@@ -40,11 +45,13 @@ class BuildWithMeson(build_ext):
     def run(self) -> None:
         # Always reconfigure: an isolated build leaves the path of a dead meson behind.
         again = ["--reconfigure"] if (MESON_DIR / "build.ninja").exists() else []
-        meson("setup", *again, "-Dtests=false", str(MESON_DIR), str(ROOT))
+        options = ["-Dtests=false", *wanted_features()]
+        meson("setup", *again, *options, str(MESON_DIR), str(ROOT))
         meson("compile", "-C", str(MESON_DIR))
-        libraries = found_libraries()
-        for extension in self.extensions:
-            extension.extra_link_args = ["-Wl,--as-needed", *libraries]
+        # The archive needs what meson found of the optional libraries.
+        for found in json.loads(meson("introspect", "--dependencies", str(MESON_DIR))):
+            for extension in self.extensions:
+                extension.extra_link_args += ["-Wl,--as-needed", *found["link_args"]]
         super().run()
 
 

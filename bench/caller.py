@@ -23,7 +23,7 @@ import uvloop
 from ..cli.errors import CommandError
 from ..cli.logging import configure_logging
 from ..media.codec import Codec, UnknownCodec, codec_by_name
-from ..media.prompt import PromptError, encode_sound, read_sound
+from ..media.prompt import PromptError, encode_sound, join_prompts, read_sound
 from ..media.sdp import LocalMedia, SdpError, accept_answer, make_offer, parse_sdp
 from ..media.sip.edge import Flow, TimerHandle
 from ..media.sip.events import EndCause, Refuse
@@ -201,7 +201,8 @@ def expected_payload(files: list[Path], codec: Codec, *, loop: bool) -> Expected
     """What the prompts sound like on the wire. Raises PromptError."""
     if not files:
         return None
-    payload = b"".join(encode_sound(read_sound(file), codec).payload for file in files)
+    prompts = [encode_sound(read_sound(file), codec) for file in files]
+    payload = b"".join(map(bytes, join_prompts(prompts, loop=loop)))
     return Expected(payload, codec.silence, loop)
 
 

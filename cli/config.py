@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from ..media.codec import CODECS, UnknownCodec, codecs_by_name
+from ..media.codec import DEFAULT_CODECS, UnknownCodec, codecs_by_name
 from ..media.engine import Silence
 from ..media.pool import RtpSockets
 from ..media.ports import RtpPorts
@@ -36,7 +36,7 @@ class ServeConfig:
     prompts: tuple[Path, ...] = ()
     loop: bool = False
     sip: tuple[str, ...] = ("udp:127.0.0.1:5060",)
-    codecs: tuple[str, ...] = tuple(codec.name.lower() for codec in CODECS)
+    codecs: tuple[str, ...] = tuple(codec.label for codec in DEFAULT_CODECS)
     rtp_ports: tuple[int, int] = (20000, 40000)
     advertise: str | None = None
     shards: int = 1
@@ -96,7 +96,7 @@ def _sip(value: object) -> tuple[str, ...]:
 
 def _codecs(value: object) -> tuple[str, ...]:
     try:
-        return tuple(codec.name.lower() for codec in codecs_by_name(_texts(value)))
+        return tuple(codec.label for codec in codecs_by_name(_texts(value)))
     except UnknownCodec as error:
         raise _Refused(str(error)) from None
 

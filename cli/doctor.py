@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..media import _core
+from ..media.codec import CODECS, labels_built_in
 from .config import ServeConfig, override, rtp_call_capacity
 from .errors import STATUS_FAILED
 from .machine import Machine, TickLateness
@@ -211,6 +212,16 @@ def judge_lateness(late: TickLateness) -> Finding:
     return Finding("wake-ups", status, found, change)
 
 
+def check_codecs(machine: Machine, wanted: Wanted) -> Finding:
+    """What `--codec` takes, and which of the optional ones were built in."""
+    found = ", ".join(codec.label for codec in CODECS)
+    if "opus" in labels_built_in():
+        found += "; opus is built in, but not offered in calls"
+    else:
+        found += "; built without libopus"
+    return Finding("codecs", Status.OK, found)
+
+
 def check_libraries(machine: Machine, wanted: Wanted) -> Finding:
     """What the package can do without, and does better with."""
     found, missing = [f"libsndfile {soundfile.__libsndfile_version__}"], []
@@ -239,6 +250,7 @@ CHECKS: tuple[Callable[[Machine, Wanted], Finding], ...] = (
     check_port_count,
     check_port_overlap,
     check_clock,
+    check_codecs,
     check_libraries,
 )
 

@@ -12,6 +12,7 @@ import structlog
 
 from .events import LegClosed, LegFigures, PlayOutcome
 from .pool import NoRtpPort
+from .prompt import NOTHING, join_prompts, tail_behind
 from .sdp import NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.events import EndCause, EndedBy, Refuse
@@ -58,6 +59,7 @@ class Call:
         "_queueing",
         "_sip",
         "_sound_until_s",
+        "_tail",
         "_waiting",
         "call_id",
         "ended",
@@ -71,6 +73,7 @@ class Call:
         self._confirmed = False
         self._queueing = asyncio.Lock()
         self._sound_until_s = 0.0
+        self._tail = NOTHING
         self._waiting: list[asyncio.Future[None]] = []
         self.ended: EndCause | None = None
         self.id = sip.id
@@ -145,7 +148,9 @@ class Call:
         async with self._queueing:
             encoded = [await self._engine.prompts.load(path, codec) for path in prompts]
             self._check()
-            natives = [prompt.native for prompt in encoded]
+            natives = join_prompts(encoded, loop=loop, tail=self._tail)
+            # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
+            self._tail = tail_behind(self._tail, encoded)
             playing = leg.play(natives, loop=loop, replace=replace)
         try:
             done = await playing
@@ -156,7 +161,7 @@ class Call:
         if done.outcome is PlayOutcome.LEG_CLOSED:
             raise CallEnded(await self.wait_ended())
         self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
-        return Played(done.outcome, done.played_bytes * 1000 / codec.clock_rate_hz)
+        return Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
 
     def stop_playing(self) -> None:
         """Stop what plays and forget what is queued; their ``play`` returns ``stopped``."""

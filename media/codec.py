@@ -1,13 +1,15 @@
 """Codecs: what a payload type stands for, and how samples become payload bytes.
 
-A codec is data plus two functions, found by its name on the command line, by an SDP rtpmap, or by
-its static payload type (RFC 3551 table 4). :data:`CODECS` is the one list of them.
+A codec is data plus two functions, found by its label on the command line, by an SDP rtpmap, or by
+its static payload type (RFC 3551 table 4). The C core has the table (``csrc/codec``);
+:data:`CODECS` are those of it that prompts can be played in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +26,11 @@ class Codec:
 
     ``payload_type`` is the static one, or None if SDP has to give it a number. ``clock_rate_hz``
     counts RTP timestamps; ``sample_rate_hz`` is that of the samples (they differ for G.722, RFC
-    3551 section 4.5.2). ``silence`` is the payload byte that decodes to zero. ``encode`` takes
-    contiguous int16 samples at ``sample_rate_hz`` and gives payload bytes; ``decode`` goes back.
+    3551 section 4.5.2). ``silence`` is the payload byte that sounds as silence. ``encode`` takes
+    contiguous int16 samples at ``sample_rate_hz`` and gives the payload bytes of a whole stream,
+    which may be cut into packets anywhere between timestamps; ``decode`` goes back. ``label`` is
+    the name that people use, since ``name`` is that of several codecs at times (L16). ``adapts``:
+    what a byte sounds like depends on those before it.
     """
 
     name: str
@@ -35,33 +40,87 @@ class Codec:
     silence: int
     encode: Callable[[Samples], bytes] = field(repr=False)
     decode: Callable[[bytes], Samples] = field(repr=False)
+    bytes_per_ts: int = 1
+    label: str = ""
+    adapts: bool = False
 
     @property
     def rtpmap(self) -> str:
         """The encoding as SDP names it: ``PCMU/8000``."""
         return f"{self.name}/{self.clock_rate_hz}"
 
+    @property
+    def samples_per_ts(self) -> int:
+        """Samples that are coded together, one RTP timestamp unit: 2 for G.722."""
+        return self.sample_rate_hz // self.clock_rate_hz
 
-def _ulaw_decode(codes: bytes) -> Samples:
-    samples = np.empty(len(codes), np.int16)
-    _core.ulaw_decode(codes, samples)
+    @property
+    def bytes_per_s(self) -> int:
+        """Payload bytes for a second of sound."""
+        return self.bytes_per_ts * self.clock_rate_hz
+
+    @property
+    def max_ptime_ms(self) -> int:
+        """The longest packet that fits an Ethernet frame, as ``RW_MAX_PACKET_BYTES`` has it."""
+        return MAX_PAYLOAD_BYTES * 1000 // self.bytes_per_s
+
+
+MAX_PAYLOAD_BYTES = 1472 - 12
+
+
+def _encode(index: int, samples_per_ts: int, bytes_per_ts: int, samples: Samples) -> bytes:
+    missing = -len(samples) % samples_per_ts
+    if missing:  # G.722 codes pairs.
+        samples = np.concatenate([samples, np.zeros(missing, np.int16)])
+    room_bytes = len(samples) // samples_per_ts * bytes_per_ts
+    return _core.CodecEncoder(index).encode(samples, room_bytes)
+
+
+def _decode(index: int, samples_per_ts: int, bytes_per_ts: int, payload: bytes) -> Samples:
+    samples = np.empty(len(payload) // bytes_per_ts * samples_per_ts, np.int16)
+    _core.CodecDecoder(index).decode(payload, samples)
     return samples
 
 
-def _alaw_decode(codes: bytes) -> Samples:
-    samples = np.empty(len(codes), np.int16)
-    _core.alaw_decode(codes, samples)
-    return samples
+def _from_table() -> dict[str, Codec]:
+    found = {}
+    for index, row in enumerate(_core.codec_table()):
+        label, name, payload_type, clock_rate_hz, sample_rate_hz, bytes_per_ts, silence, adapts = (
+            row
+        )
+        if not bytes_per_ts:
+            continue  # Its packets cannot be cut, as playing a prompt does.
+        units = (index, sample_rate_hz // clock_rate_hz, bytes_per_ts)
+        found[label] = Codec(
+            name,
+            payload_type if payload_type >= 0 else None,
+            clock_rate_hz,
+            sample_rate_hz,
+            silence,
+            partial(_encode, *units),
+            partial(_decode, *units),
+            bytes_per_ts,
+            label,
+            adapts,
+        )
+    return found
 
 
-PCMU = Codec("PCMU", 0, 8000, 8000, 0xFF, _core.ulaw_encode, _ulaw_decode)
-PCMA = Codec("PCMA", 8, 8000, 8000, 0xD5, _core.alaw_encode, _alaw_decode)
+_BY_LABEL = _from_table()
+CODECS = tuple(_BY_LABEL.values())
+PCMU, PCMA, G722 = _BY_LABEL["pcmu"], _BY_LABEL["pcma"], _BY_LABEL["g722"]
+L16_8K, L16_16K = _BY_LABEL["l16-8k"], _BY_LABEL["l16-16k"]
 
-CODECS = (PCMU, PCMA)
+DEFAULT_CODECS = (PCMU, PCMA)
+"""What is offered and accepted unless somebody asks for more: what every telephone has."""
 
-_BY_NAME = {codec.name.lower(): codec for codec in CODECS}
 _BY_RTPMAP = {(codec.name.lower(), codec.clock_rate_hz): codec for codec in CODECS}
 _BY_PAYLOAD_TYPE = {codec.payload_type: codec for codec in CODECS if codec.payload_type is not None}
+
+
+def labels_built_in() -> tuple[str, ...]:
+    """Labels of all codecs of the C core, also of those that prompts cannot be played in."""
+    return tuple(row[0] for row in _core.codec_table())
 
 
 class UnknownCodec(ValueError):
@@ -70,9 +129,9 @@ class UnknownCodec(ValueError):
 
 def codec_by_name(name: str) -> Codec:
     """The codec a person named, in any case: ``pcmu``. Raises :class:`UnknownCodec`."""
-    codec = _BY_NAME.get(name.strip().lower())
+    codec = _BY_LABEL.get(name.strip().lower())
     if codec is None:
-        known = ", ".join(_BY_NAME)
+        known = ", ".join(_BY_LABEL)
         raise UnknownCodec(f"there is no codec {name.strip()!r}; use one of: {known}")
     return codec
 

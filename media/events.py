@@ -19,9 +19,9 @@ class PlayOutcome(StrEnum):
 class LegMedia(NamedTuple):
     """What offer and answer agreed on for the sound that a leg sends.
 
-    ``bytes_per_ts``: payload bytes per RTP timestamp unit (1 for G.711). ``silence``: the payload
-    byte that sounds as silence. ``send`` is False while the other side holds the call: nothing is
-    sent, and what plays stands still.
+    ``bytes_per_ts``: payload bytes per RTP timestamp unit (1 for G.711 and G.722, 2 for L16).
+    ``silence``: the payload byte that sounds as silence. ``send`` is False while the other side
+    holds the call: nothing is sent, and what plays stands still.
     """
 
     remote_host: str

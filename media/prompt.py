@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,12 +41,29 @@ __all__ = [
     "Sound",
     "SoundLimits",
     "encode_sound",
+    "join_prompts",
     "measure_levels",
     "read_sound",
+    "tail_behind",
 ]
 
 DEFAULT_LIBRARY_BYTES = 256 * 1024 * 1024
 LOADER_THREADS = 2
+SEAM_MS = 200
+"""How long the state of an adaptive codec remembers what came before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """What it takes to play a prompt of an adaptive codec behind another one.
+
+    ``head`` and ``tail`` are its first and last :data:`SEAM_MS`; ``rest`` is the payload behind
+    the head.
+    """
+
+    head: Samples
+    tail: Samples
+    rest: Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +80,12 @@ class EncodedPrompt:
     path: str
     peak_dbfs: float
     rms_dbfs: float
+    seam: Seam | None = field(default=None, repr=False)
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory for its payload."""
+        return len(self.native) + (len(self.seam.rest) if self.seam else 0)
 
     @property
     def payload(self) -> bytes:
@@ -85,7 +109,58 @@ def encode_sound(sound: Sound, codec: Codec) -> EncodedPrompt:
         sound.path,
         levels.peak_dbfs,
         levels.rms_dbfs,
+        _seam_of(samples, payload, codec) if codec.adapts else None,
     )
+
+
+def _seam_of(samples: Samples, payload: bytes, codec: Codec) -> Seam:
+    count = SEAM_MS * codec.sample_rate_hz // 1000
+    # What was encoded: with half a pair filled up.
+    samples = np.append(samples, np.zeros(-len(samples) % codec.samples_per_ts, np.int16))
+    head_bytes = SEAM_MS * codec.bytes_per_s // 1000
+    return Seam(samples[:count].copy(), samples[-count:].copy(), Prompt(payload[head_bytes:]))
+
+
+NOTHING: Samples = np.zeros(0, np.int16)
+
+
+def join_prompts(
+    prompts: Sequence[EncodedPrompt], *, loop: bool, tail: Samples = NOTHING
+) -> list[Prompt]:
+    """What a leg plays for ``prompts`` (all of one codec), one after the other.
+
+    ``tail`` is what :func:`tail_behind` gave for what the leg has played before.
+
+    An adaptive codec is heard with the state that the prompt before has left: decoded so, a prompt
+    that was encoded from rest begins with a bang. So its head is encoded anew behind the other's
+    tail. The first prompt of a loop comes behind the last one, for all rounds but one.
+    """
+    if loop:
+        tail = tail_behind(tail, prompts)
+    natives = []
+    for prompt in prompts:
+        natives += _behind(tail, prompt)
+        tail = tail_behind(tail, [prompt])
+    return natives
+
+
+def tail_behind(tail: Samples, prompts: Sequence[EncodedPrompt]) -> Samples:
+    """The last :data:`SEAM_MS` of what is heard, once ``prompts`` came behind ``tail``; of codecs
+    that do not adapt, nothing."""
+    for prompt in prompts:
+        if prompt.seam is not None:
+            count = SEAM_MS * prompt.codec.sample_rate_hz // 1000
+            tail = np.concatenate([tail, prompt.seam.tail])[-count:]
+    return tail
+
+
+def _behind(tail: Samples, prompt: EncodedPrompt) -> list[Prompt]:
+    if prompt.seam is None or not len(tail):
+        return [prompt.native]
+    codec = prompt.codec
+    tail_bytes = len(tail) // codec.samples_per_ts * codec.bytes_per_ts
+    payload = codec.encode(np.concatenate([tail, prompt.seam.head]))
+    return [Prompt(payload[tail_bytes:]), prompt.seam.rest]
 
 
 def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
@@ -165,7 +240,7 @@ class PromptLibrary:
         except (OSError, ValueError) as error:
             raise file_error(path, error) from error
         check_file(path, status, self.limits)
-        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, codec.name
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, codec.label
 
     def _find(self, key: _Key) -> tuple[EncodedPrompt | Future[EncodedPrompt], bool]:
         """The prompt, or the load to wait for and whether it is the caller's to carry out."""
@@ -204,10 +279,10 @@ class PromptLibrary:
             loading.set_exception(outcome)
 
     def _keep(self, key: _Key, prompt: EncodedPrompt) -> None:
-        if len(prompt.native) > self.max_bytes:
+        if prompt.held_bytes > self.max_bytes:
             return
         self._prompts[key] = prompt
-        self._held_bytes += len(prompt.native)
+        self._held_bytes += prompt.held_bytes
         while self._held_bytes > self.max_bytes:
             _, oldest = self._prompts.popitem(last=False)
-            self._held_bytes -= len(oldest.native)
+            self._held_bytes -= oldest.held_bytes

@@ -119,12 +119,15 @@ class MediaSession:
 
 
 def _leg_media(media: NegotiatedMedia) -> LegMedia:
+    codec = media.codec
     return LegMedia(
         remote_host=media.remote_host,
         remote_port=media.remote_port,
         payload_type=media.payload_type,
-        ptime_ms=media.ptime_ms,
-        clock_rate_hz=media.codec.clock_rate_hz,
-        silence=media.codec.silence,
+        # A wish, not a must (RFC 8866 section 6.4): 60 ms of L16 at 16 kHz fit no packet.
+        ptime_ms=min(media.ptime_ms, codec.max_ptime_ms),
+        clock_rate_hz=codec.clock_rate_hz,
+        bytes_per_ts=codec.bytes_per_ts,
+        silence=codec.silence,
         send=media.direction in _SENDING,
     )

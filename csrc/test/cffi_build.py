@@ -182,17 +182,33 @@ ffi.cdef(
     rw_srtp_reject rw_srtp_protect_rtcp(rw_srtp *srtp, uint8_t *packet, size_t *bytes, size_t room);
     rw_srtp_reject rw_srtp_unprotect(rw_srtp *srtp, uint8_t *packet, size_t *bytes);
     rw_srtp_reject rw_srtp_unprotect_rtcp(rw_srtp *srtp, uint8_t *packet, size_t *bytes);
+    typedef struct rw_resampler { ...; } rw_resampler;
+    int rw_resampler_init(rw_resampler *resampler, uint32_t from_hz, uint32_t to_hz);
+    size_t rw_resampler_room(const rw_resampler *resampler, size_t samples);
+    size_t rw_resample(rw_resampler *resampler, const int16_t *from, size_t samples, int16_t *to,
+                       size_t room);
+
+    typedef struct rw_comfort_noise { ...; } rw_comfort_noise;
+    typedef enum {
+        RW_COMFORT_NOISE_OK, RW_COMFORT_NOISE_EMPTY, RW_COMFORT_NOISE_BAD_COEFFICIENT, ...
+    } rw_comfort_noise_reject;
+    void rw_comfort_noise_init(rw_comfort_noise *noise, uint64_t seed);
+    rw_comfort_noise_reject rw_comfort_noise_read(rw_comfort_noise *noise, const uint8_t *payload,
+                                                  size_t bytes);
+    void rw_comfort_noise_generate(rw_comfort_noise *noise, int16_t *pcm, size_t samples);
     """
 )
 ffi.set_source(
     "ringwheel._testcore",
     """
+    #include "comfort_noise/comfort_noise.h"
     #include "histogram/histogram.h"
     #include "latch/latch.h"
     #include "leg/leg.h"
     #include "prompt/prompt.h"
     #include "quality/quality.h"
     #include "reception/reception.h"
+    #include "resample/resample.h"
     #include "ring/ring.h"
     #include "rtp/rtp.h"
     #include "srtp/srtp.h"

@@ -3,11 +3,29 @@
 
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-cdef extern from "g711/g711.h" nogil:
-    void rw_g711_ulaw_encode(const int16_t *samples, size_t count, uint8_t *codes)
-    void rw_g711_ulaw_decode(const uint8_t *codes, size_t count, int16_t *samples)
-    void rw_g711_alaw_encode(const int16_t *samples, size_t count, uint8_t *codes)
-    void rw_g711_alaw_decode(const uint8_t *codes, size_t count, int16_t *samples)
+cdef extern from "codec/codec.h" nogil:
+    ctypedef size_t (*rw_decode)(
+        void *state, const uint8_t *payload, size_t bytes, int16_t *pcm, size_t room) noexcept
+    ctypedef size_t (*rw_encode)(
+        void *state, const int16_t *pcm, size_t samples, uint8_t *payload, size_t room) noexcept
+    ctypedef size_t (*rw_conceal)(void *state, int16_t *pcm, size_t samples) noexcept
+    ctypedef struct rw_codec:
+        const char *name
+        const char *label
+        int payload_type
+        uint32_t clock_rate_hz
+        uint32_t sample_rate_hz
+        uint8_t bytes_per_ts
+        uint8_t silence
+        void *(*create_encoder)() noexcept
+        rw_decode decode
+        rw_encode encode
+        rw_conceal conceal
+    size_t rw_codec_count()
+    const rw_codec *rw_codec_at(size_t index)
+    int rw_codec_create_decoder(const rw_codec *codec, void **state)
+    int rw_codec_create_encoder(const rw_codec *codec, void **state)
+    void rw_codec_destroy_state(void *state)
 
 cdef extern from "wheel/wheel.h" nogil:
     ctypedef struct rw_timer:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
+import numpy as np
 import pytest
+import soundfile
 from ringwheel import Call, Played, PlayOutcome
+from ringwheel.media.codec import codec_by_name
+from ringwheel.media.prompt import encode_sound, join_prompts, read_sound
 
 from .client import Phone, Rtp, udp
 from .conftest import eventually, phoning, serving
@@ -87,6 +91,51 @@ async def test_a_list_is_heard_to_the_last_byte(make_prompt, host, suffix, paylo
     rest = heard[len(prompts) :]
     assert rest == SILENCE[payload_type] * len(rest)
     assert played == [Played(PlayOutcome.FINISHED, len(prompts) / 8)]
+
+
+@pytest.mark.parametrize(
+    ("label", "payload_type", "rtpmap", "ptime_ms", "frame_ms"),
+    [
+        ("g722", 9, "G722/8000", 20, 20),
+        ("l16-8k", 97, "L16/8000", 30, 30),
+        ("l16-16k", 98, "L16/16000", 20, 20),
+        ("l16-16k", 98, "L16/16000", 60, 45),  # 60 ms would not fit a packet
+    ],
+)
+async def test_codecs_of_every_width(tmp_path, label, payload_type, rtpmap, ptime_ms, frame_ms):
+    files = []
+    for n, hz in enumerate((440, 700)):
+        samples = 9000 * np.sin(2 * np.pi * hz * np.arange(6000) / 16000)
+        soundfile.write(tmp_path / f"{n}.wav", samples.astype(np.int16), 16000)
+        files.append(tmp_path / f"{n}.wav")
+    played: list[Played] = []
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        played.append(await call.play(*files))
+        await call.hangup()
+
+    codec = codec_by_name(label)
+    async with (
+        serving(handler, codecs=["pcmu", label]) as engine,
+        phoning(engine, formats=str(payload_type), ptime_ms=ptime_ms) as phone,
+    ):
+        answer = await phone.call(phone.offer(f"rtpmap:{payload_type} {rtpmap}"))
+        await phone.until_bye()
+        packets = phone.waiting_packets()
+
+    assert answer.sdp(f"a=rtpmap:{payload_type} ") == rtpmap
+    frame_bytes = frame_ms * codec.bytes_per_s // 1000
+    ts_per_byte = 1 / codec.bytes_per_ts
+    for before, after in pairwise(packets):
+        assert (after.timestamp - before.timestamp) % 2**32 == frame_bytes * ts_per_byte
+    assert {(p.payload_type, len(p.payload)) for p in packets} == {(payload_type, frame_bytes)}
+    prompts = [encode_sound(read_sound(file), codec) for file in files]
+    sent = b"".join(map(bytes, join_prompts(prompts, loop=False)))
+    heard = b"".join(packet.payload for packet in packets)
+    assert heard[: len(sent)] == sent
+    assert set(heard[len(sent) :]) <= {codec.silence}
+    assert played == [Played(PlayOutcome.FINISHED, 750.0)]
 
 
 async def test_a_loop_goes_round_without_a_gap_until_it_is_stopped(make_prompt):

@@ -57,10 +57,11 @@ def test_an_empty_file_means_the_defaults(tmp_path):
 def test_flags_override_the_file(tmp_path):
     config = override(
         load(tmp_path, FULL),
-        {"prompts": ["other.wav"], "codecs": "pcmu,PCMA", "loop": None, "shards": 1},
+        {"prompts": ["other.wav"], "codecs": "G722,L16-16k,pcmu", "loop": None, "shards": 1},
     )
     assert config.prompts == (Path("other.wav"),)
-    assert config.codecs == ("pcmu", "pcma")
+    assert config.codecs == ("g722", "l16-16k", "pcmu")
+    assert ServeConfig().codecs == ("pcmu", "pcma")
     assert (config.loop, config.shards, config.max_calls) == (True, 1, 50)
 
 
@@ -76,7 +77,7 @@ def test_flags_override_the_file(tmp_path):
         ('sip = "udp:localhost:5060"', "sip: udp:localhost:5060: localhost is no numeric address"),
         ('sip = "udp:127.0.0.1:99999"', "99999 is no port"),
         ('sip = "udp:127.0.0.1:5060,udp:127.0.0.1:5060"', "stands there twice"),
-        ('codecs = "opus"', "codecs: there is no codec 'opus'; use one of: pcmu, pcma"),
+        ('codecs = "opus"', "codecs: there is no codec 'opus'; use one of: pcmu, pcma, g722"),
         ('rtp_ports = "20000"', "rtp_ports: '20000' is not a range such as 20000-40000"),
         ('rtp_ports = "1-20"', "not a range within 1024-65535"),
         ("rtp_ports = [30000, 20000]", "not a range within 1024-65535"),

@@ -10,6 +10,7 @@ from ringwheel.cli.doctor import Status, Wanted, examine, judge_lateness, worst
 from ringwheel.cli.machine import Machine, TickLateness
 from ringwheel.cli.main import run_command
 from ringwheel.media import _core
+from ringwheel.media.codec import labels_built_in
 
 GOOD = {
     "proc/sys/net/core/rmem_max": "16777216\n",
@@ -65,6 +66,13 @@ def test_a_good_machine_has_nothing_to_change(tmp_path):
     findings = examine(FakeMachine(lay_out(tmp_path)), Wanted())
     assert [(f.name, f.change) for f in findings if f.status is not Status.OK] == []
     assert [f.change for f in findings] == len(findings) * [""]
+
+
+def test_codecs_are_named_by_what_the_command_line_takes(tmp_path):
+    row = finding("codecs", FakeMachine(lay_out(tmp_path)))
+    calls, _, optional = row.found.partition("; ")
+    assert calls == "pcmu, pcma, g722, l16-8k, l16-16k"
+    assert ("opus is built in" in optional) == ("opus" in labels_built_in())
 
 
 def test_small_buffers_get_the_exact_command(tmp_path):

@@ -1,0 +1,119 @@
+#include "opus_codec/opus_codec.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "test/check.h"
+
+#define PACKET_SAMPLES 320
+#define PACKETS 100
+#define SAMPLES (PACKETS * PACKET_SAMPLES)
+#define PAYLOAD_BYTES 400
+
+static int16_t said[SAMPLES], heard[SAMPLES];
+
+/* Something like a voice: harmonics of a gliding pitch, coming and going four times a second. */
+static void make_voice(void) {
+    double phase = 0;
+    for (size_t i = 0; i < SAMPLES; i++) {
+        double at_s = (double)i / RW_OPUS_SAMPLE_RATE_HZ, sum = 0;
+        phase += 2 * M_PI * (140 + 30 * sin(3 * at_s)) / RW_OPUS_SAMPLE_RATE_HZ;
+        for (int harmonic = 1; harmonic <= 12; harmonic++)
+            sum += sin(harmonic * phase) / harmonic;
+        said[i] = (int16_t)(6000 * sum * (0.6 + 0.4 * sin(2 * M_PI * 4 * at_s)));
+    }
+}
+
+/* The best correlation at any delay up to 20 ms. */
+static double correlation(size_t from, size_t to) {
+    double best = 0;
+    for (size_t lag = 0; lag < PACKET_SAMPLES; lag++) {
+        double both = 0, one = 0, other = 0;
+        for (size_t i = from; i + lag < to; i++) {
+            both += (double)said[i] * heard[i + lag];
+            one += (double)said[i] * said[i];
+            other += (double)heard[i + lag] * heard[i + lag];
+        }
+        best = fmax(best, both / sqrt(one * other + 1));
+    }
+    return best;
+}
+
+/* Passes the voice, without every `lose_every`th packet (0: none is lost). */
+static void pass(size_t lose_every) {
+    void *encoder = rw_opus_create_encoder(), *decoder = rw_opus_create_decoder();
+    CHECK(encoder && decoder);
+    for (size_t i = 0; i < PACKETS; i++) {
+        uint8_t payload[PAYLOAD_BYTES];
+        int16_t *to = heard + i * PACKET_SAMPLES;
+        size_t bytes = rw_opus_encode(encoder, said + i * PACKET_SAMPLES, PACKET_SAMPLES, payload,
+                                      sizeof(payload));
+        CHECK(bytes > 0);
+        size_t got = lose_every && i % lose_every == 5
+                         ? rw_opus_conceal(decoder, to, PACKET_SAMPLES)
+                         : rw_opus_decode(decoder, payload, bytes, to, PACKET_SAMPLES);
+        CHECK_EQUAL(got, PACKET_SAMPLES);
+    }
+    free(encoder);
+    free(decoder);
+}
+
+static void test_a_voice_comes_back(void) {
+    pass(0);
+    CHECK(correlation(1600, SAMPLES) > 0.95);
+}
+
+static void test_losses_are_concealed(void) {
+    pass(10);
+    CHECK(correlation(1600, SAMPLES) > 0.8);
+    for (size_t i = 5; i < PACKETS; i += 10) {
+        double power = 0;
+        for (size_t j = 0; j < PACKET_SAMPLES; j++)
+            power += pow(heard[i * PACKET_SAMPLES + j], 2);
+        CHECK(power / PACKET_SAMPLES > 100 * 100);
+    }
+}
+
+static void test_lengths_that_there_are_not(void) {
+    uint8_t payload[PAYLOAD_BYTES];
+    void *encoder = rw_opus_create_encoder(), *decoder = rw_opus_create_decoder();
+    CHECK_EQUAL(rw_opus_encode(encoder, said, 321, payload, sizeof(payload)), 0);
+    CHECK_EQUAL(rw_opus_encode(encoder, said, 0, payload, sizeof(payload)), 0);
+    CHECK_EQUAL(rw_opus_encode(encoder, said, SAMPLES, payload, sizeof(payload)), 0);
+    CHECK_EQUAL(rw_opus_encode(encoder, said, PACKET_SAMPLES, payload, 0), 0);
+    size_t bytes = rw_opus_encode(encoder, said, PACKET_SAMPLES, payload, sizeof(payload));
+    CHECK_EQUAL(rw_opus_decode(decoder, payload, bytes, heard, PACKET_SAMPLES - 1), 0);
+    CHECK_EQUAL(rw_opus_decode(decoder, payload, bytes, heard, SAMPLES), PACKET_SAMPLES);
+    CHECK_EQUAL(rw_opus_decode(decoder, payload, 0, heard, SAMPLES), 0);
+    CHECK_EQUAL(rw_opus_decode(decoder, payload, SIZE_MAX, heard, SAMPLES), 0);
+    CHECK_EQUAL(rw_opus_conceal(decoder, heard, 100), 80);
+    CHECK_EQUAL(rw_opus_conceal(decoder, heard, 39), 0);
+    free(encoder);
+    free(decoder);
+}
+
+/* Any bytes: a number of samples within the room, or none (ASan and UBSan watch). */
+static void test_noise_is_bearable(void) {
+    unsigned long long random = 6716;
+    void *decoder = rw_opus_create_decoder();
+    for (int round = 0; round < 3000; round++) {
+        uint8_t payload[PAYLOAD_BYTES];
+        size_t bytes = check_random(&random) % sizeof(payload);
+        size_t room = check_random(&random) % 2000;
+        for (size_t i = 0; i < bytes; i++)
+            payload[i] = (uint8_t)(check_random(&random) >> 32);
+        CHECK(rw_opus_decode(decoder, payload, bytes, heard, room) <= room);
+    }
+    free(decoder);
+}
+
+int main(void) {
+    make_voice();
+    test_a_voice_comes_back();
+    test_losses_are_concealed();
+    test_lengths_that_there_are_not();
+    test_noise_is_bearable();
+    CHECK(strstr(rw_opus_version(), "opus"));
+    return 0;
+}
