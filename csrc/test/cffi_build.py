@@ -32,6 +32,20 @@ ffi.cdef(
     } rw_rtp_reject;
     rw_rtp_reject rw_rtp_parse(const uint8_t *datagram, size_t bytes, rw_rtp_packet *packet);
 
+    typedef struct rw_digit { char symbol; bool ended; uint32_t duration_ms; } rw_digit;
+
+    #define RW_DTMF_ROW_DBM0 ...
+    #define RW_DTMF_COLUMN_DBM0 ...
+    typedef struct rw_dtmf_detector { ...; } rw_dtmf_detector;
+    int rw_dtmf_detector_init(rw_dtmf_detector *detector, uint32_t sample_rate_hz);
+    size_t rw_dtmf_detector_hear(rw_dtmf_detector *detector, const int16_t *pcm, size_t samples,
+                                 rw_digit *digits, size_t room);
+    bool rw_dtmf_detector_gap(rw_dtmf_detector *detector, size_t samples, rw_digit *ended);
+    typedef struct rw_dtmf_tone { ...; } rw_dtmf_tone;
+    int rw_dtmf_tone_start(rw_dtmf_tone *tone, char symbol, uint16_t on_ms, uint16_t off_ms,
+                           int row_dbm0, int column_dbm0, uint32_t sample_rate_hz);
+    size_t rw_dtmf_tone_fill(rw_dtmf_tone *tone, int16_t *pcm, size_t samples);
+
     typedef struct rw_histogram { ...; } rw_histogram;
     void rw_histogram_add(rw_histogram *histogram, uint64_t value, uint64_t times);
     uint64_t rw_histogram_total(const rw_histogram *histogram);
@@ -88,6 +102,7 @@ ffi.cdef(
 ffi.set_source(
     "ringwheel._testcore",
     """
+    #include "dtmf/dtmf.h"
     #include "histogram/histogram.h"
     #include "leg/leg.h"
     #include "prompt/prompt.h"
