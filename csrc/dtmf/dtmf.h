@@ -13,8 +13,8 @@
  * phase's turn from window to window says that both frequencies are within 2.5 % + 1 Hz (Q.24:
  * 1.5 % + 2 Hz is heard, 3.5 % is not): tones of 35 ms are always long enough, those of 24 ms
  * never. A voice has its fundamental and harmonics elsewhere, the second harmonics of both tones
- * among them, so its share is less. The worst digit of Q.24 has 79 %, and 20 minutes of speech hold
- * several places with up to 72 %: hence 75. It is over after 7 windows without it: breaks up to
+ * among them, so its share is less. The worst digit of Q.24 has 79 %, and 38 minutes of speech hold
+ * a few places with up to 69 %: hence 75. It is over after 7 windows without it: breaks up to
  * 14 ms are bridged, pauses from 30 ms on separate. So a start is told about 45 ms after it.
  *
  * 0 dBm0 is the level of a sine 3.14 dB below full scale (G.711). No allocation, no clock: time is
