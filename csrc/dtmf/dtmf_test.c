@@ -18,8 +18,10 @@ static size_t add_tone(size_t at, char symbol, uint16_t on_ms, uint16_t off_ms, 
 
 /* Writes what is told: a symbol when a digit begins, a dot when it ends. */
 static void note(char *told, const rw_digit *digits, size_t count) {
+    size_t length = strlen(told);
     for (size_t i = 0; i < count; i++)
-        strncat(told, digits[i].ended ? "." : &digits[i].symbol, 1);
+        told[length++] = digits[i].ended ? '.' : digits[i].symbol;
+    told[length] = 0;
 }
 
 static void hear(rw_dtmf_detector *detector, size_t from, size_t to, size_t block, char *told) {

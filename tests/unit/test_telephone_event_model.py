@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -121,7 +122,7 @@ def test_packets_are_as_rfc_4733_wants_them(orders, clock_hz, ptime_ms):
         durations = [packet.duration_ts for packet in packets]
         assert durations == sorted(durations)
         assert durations[-3:] == [clock_hz * on_ms // 1000] * 3
-        steps_ms = {b.at_ms - a.at_ms for a, b in zip(packets, packets[1:], strict=False)}
+        steps_ms = {b.at_ms - a.at_ms for a, b in pairwise(packets)}
         assert steps_ms == {ptime_ms}  # not a slot is left out while a digit is sent
         ends_ts = timestamp + clock_hz * (on_ms + off_ms) // 1000
 
