@@ -182,7 +182,7 @@ static void test_sending_keeps_to_the_slots(void) {
     rw_event_sender sender;
     rw_event_packet packet;
     CHECK_EQUAL(rw_event_sender_init(&sender, 8000), 0);
-    CHECK_EQUAL(rw_event_sender_queue(&sender, '#', 50, 100, 10), 0);
+    CHECK_EQUAL(rw_event_sender_queue(&sender, '#', 50, RW_EVENT_OFF_MS, RW_EVENT_VOLUME), 0);
     for (uint32_t slot = 0; slot < 8; slot++) {
         bool sends = rw_event_sender_compose(&sender, 1000 + 160 * slot, 160, &packet);
         CHECK_EQUAL(sends, slot < 5);
@@ -200,7 +200,7 @@ static void test_the_queue_is_bounded(void) {
     rw_event_sender sender;
     CHECK_EQUAL(rw_event_sender_init(&sender, 500), -EINVAL);
     CHECK_EQUAL(rw_event_sender_init(&sender, 8000), 0);
-    CHECK_EQUAL(rw_event_sender_queue(&sender, 'E', 100, 100, 10), -EINVAL);
+    CHECK_EQUAL(rw_event_sender_queue(&sender, 'E', RW_EVENT_ON_MS, RW_EVENT_OFF_MS, 10), -EINVAL);
     CHECK_EQUAL(rw_event_sender_queue(&sender, 0, 100, 100, 10), -EINVAL);
     CHECK_EQUAL(rw_event_sender_queue(&sender, '1', 39, 100, 10), -EINVAL);
     CHECK_EQUAL(rw_event_sender_queue(&sender, '1', 100, 39, 10), -EINVAL);
