@@ -41,6 +41,7 @@ LIMIT_WAYS: dict[str, int]
 def run_limit(
     way: str, paced: bool, destinations: list[tuple[int, int]], seconds: float
 ) -> LimitResult: ...
+def run_floor(fd: int, seconds: float) -> dict[str, int]: ...
 
 class Receiver:
     def __init__(

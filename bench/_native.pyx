@@ -45,6 +45,13 @@ cdef extern from "bench/limit.h" nogil:
         rw_histogram lateness_us
     int rw_limit_run(const rw_limit_config *config, rw_limit_result *result)
 
+cdef extern from "bench/floor.h" nogil:
+    ctypedef struct rw_floor_counts:
+        uint64_t requests
+        uint64_t calls
+        uint64_t dropped
+    int rw_floor_run(int fd, uint64_t duration_us, rw_floor_counts *counts)
+
 cdef extern from "rtp/rtp.h" nogil:
     enum:
         RW_RTP_TOO_SHORT
@@ -121,6 +128,21 @@ cdef dict quantiles(const rw_histogram *histogram):
 
 cdef raise_errno(int64_t negative_errno):
     raise OSError(-negative_errno, os.strerror(-negative_errno))
+
+
+def run_floor(int fd, double seconds) -> dict:
+    """Answer SIP requests that come to a UDP socket, statelessly, for ``seconds``.
+
+    Returns requests, calls (INVITEs answered) and dropped answers. Raises OSError: no such socket.
+    """
+    cdef rw_floor_counts counts = {"requests": 0, "calls": 0, "dropped": 0}
+    cdef uint64_t duration_us = <uint64_t>(seconds * 1e6)
+    cdef int error
+    with nogil:
+        error = rw_floor_run(fd, duration_us, &counts)
+    if error:
+        raise_errno(error)
+    return counts
 
 
 def run_limit(str way, bint paced, list destinations, double seconds) -> dict:

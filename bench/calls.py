@@ -2,7 +2,9 @@
 
 The engine answers in one process, the caller dials in another. Measured without a prompt, which is
 the price of signalling and of opening and closing a leg; with a prompt that the caller holds
-against the file; and at rest, for the memory that a call takes.
+against the file; and at rest, for the memory that a call takes. In the same rounds a stateless
+answerer in C (`csrc/bench/floor.h`) takes the same calls: what no user agent can go below on this
+machine, and so the yardstick that figures of different machines have in common.
 """
 
 from __future__ import annotations
@@ -83,6 +85,7 @@ class CallsResult:
     prompt_s: float
     plain: list[CallsRun]
     prompted: list[CallsRun]
+    floor: list[CallsRun]
     idle_calls: int
     idle_bytes_per_call: int
 
@@ -90,6 +93,11 @@ class CallsResult:
     def cost_us(runs: list[CallsRun]) -> float:
         """Median CPU microseconds of the engine's process a call."""
         return median_of((run.cpu_us_per_call for run in runs), 1)
+
+    @property
+    def ratio(self) -> float:
+        """Cost of a call without a prompt, as a multiple of the stateless floor's."""
+        return round(self.cost_us(self.plain) / self.cost_us(self.floor), 2)
 
     def to_json(self) -> dict[str, object]:
         """The result under its public keys."""
@@ -100,6 +108,11 @@ class CallsResult:
             "hold_s": self.load.hold_s,
             "seconds": self.seconds,
             **self._totals(self.plain),
+            "floor": {
+                "cpu_us_per_call": self.cost_us(self.floor),
+                "ratio": self.ratio,
+                "failed": sum(run.caller["failed"] for run in self.floor),
+            },
             "with_prompt": {"prompt_s": self.prompt_s, **self._totals(self.prompted)},
             "idle": {"calls": self.idle_calls, "bytes_per_call": self.idle_bytes_per_call},
         }
@@ -135,17 +148,30 @@ def follow(caller: Child, timeout_s: float, progress: Progress, prefix: str) -> 
     )
 
 
-def run_load(load: Load, prompt: Path | None, progress: Progress, prefix: str) -> CallsRun:
-    """One run: with a prompt the engine hangs up after it, otherwise the caller after its hold."""
+def measure(
+    answerer: Child, load: Load, prompt: Path | None, progress: Progress, prefix: str
+) -> CallsRun:
+    """Put ``load`` on an answerer that has just been started."""
     options = [f"--calls={load.calls}", f"--rate={load.rate_per_s}", "--progress"]
     options.append(f"--expect={prompt}" if prompt else f"--hold={load.hold_s}")
     timeout_s = load.calls / load.rate_per_s + load.hold_s + CALLER_SPARE_S
+    target = answerer.answer(START_TIMEOUT_S)["target"]
+    answerer.ask("begin")
+    with Child("ringwheel.bench.caller", target, *options) as caller:
+        summary = follow(caller, timeout_s, progress, prefix)
+    return CallsRun(answerer.ask("report"), summary)
+
+
+def run_load(load: Load, prompt: Path | None, progress: Progress, prefix: str) -> CallsRun:
+    """One run: with a prompt the engine hangs up after it, otherwise the caller after its hold."""
     with start_engine([prompt] if prompt else [], load.at_once + SPARE_CALLS) as engine:
-        target = engine.answer(START_TIMEOUT_S)["target"]
-        engine.ask("begin")
-        with Child("ringwheel.bench.caller", target, *options) as caller:
-            summary = follow(caller, timeout_s, progress, prefix)
-        return CallsRun(engine.ask("report"), summary)
+        return measure(engine, load, prompt, progress, prefix)
+
+
+def run_floor(load: Load, progress: Progress, prefix: str) -> CallsRun:
+    """The same calls taken by the stateless answerer."""
+    with start_child("ringwheel.bench.floor_process") as floor:
+        return measure(floor, load, None, progress, prefix)
 
 
 def idle_memory(calls: int, progress: Progress) -> int:
@@ -173,12 +199,13 @@ def run_calls(
     load: Load, *, prompt_s: float, idle_calls: int, rounds: int, progress: Progress
 ) -> CallsResult:
     """``rounds`` runs without and with a prompt in turn, then the memory. Raises CommandError."""
-    plain, prompted = [], []
+    plain, prompted, floor = [], [], []
     with tempfile.TemporaryDirectory(prefix="ringwheel-bench-") as folder:
         prompt = Path(folder, "prompt.ulaw")
         prompt.write_bytes(speech_like(round(prompt_s * SAMPLES_PER_S), seed=1))
         for turn in range(rounds):
             prefix = f"round {turn + 1} of {rounds}"
+            floor.append(run_floor(load, progress, f"{prefix}, floor"))
             plain.append(run_load(load, None, progress, f"{prefix}, no prompt"))
             prompted.append(run_load(load, prompt, progress, f"{prefix}, prompt"))
     return CallsResult(
@@ -187,6 +214,7 @@ def run_calls(
         prompt_s=prompt_s,
         plain=plain,
         prompted=prompted,
+        floor=floor,
         idle_calls=idle_calls,
         idle_bytes_per_call=idle_memory(idle_calls, progress),
     )

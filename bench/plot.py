@@ -110,8 +110,8 @@ def comparison_sides(comparison: Comparison) -> tuple[list[Run], list[Run]]:
 def plot_calls(result: CallsResult, file: Path) -> None:
     """Cost of a call and its set-up time, without and with a prompt. Raises CommandError."""
     figure, (costs, setups) = new_figure(11, 2)
-    names = ["no prompt", f"prompt of {result.prompt_s:g} s"]
-    sides = [result.plain, result.prompted]
+    names = ["stateless floor", "no prompt", f"prompt of {result.prompt_s:g} s"]
+    sides = [result.floor, result.plain, result.prompted]
     cost_bars(costs, names, [[run.cpu_us_per_call for run in runs] for runs in sides], "call")
     load = result.load
     costs.set_title(f"CPU time of the engine, {load.rate_per_s:g} calls/s, {result.seconds:g} s")

@@ -16,7 +16,7 @@ from ringwheel.media.codec import PCMA, PCMU, Codec
 from ringwheel.media.sdp import LocalMedia, answer_offer, make_offer, parse_sdp
 from ringwheel.media.sip.edge import Flow
 from ringwheel.media.sip.events import EndCause
-from ringwheel.media.sip.message import Request, Response, make_response, parse
+from ringwheel.media.sip.message import Request, Response, parse, response_bytes
 from ringwheel.media.sip.session import SipCall
 from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
 
@@ -64,7 +64,7 @@ def test_make_answer_to_invite(benchmark: Benchmark) -> None:
     assert isinstance(invite, Request)
 
     def answer() -> bytes:
-        return make_response(invite, 200, to_tag="our-tag").to_bytes()
+        return response_bytes(invite, 200, to_tag="our-tag")
 
     assert benchmark(answer).startswith(b"SIP/2.0 200 OK\r\n")
 

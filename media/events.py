@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class PlayOutcome(StrEnum):
@@ -15,8 +16,7 @@ class PlayOutcome(StrEnum):
     LEG_CLOSED = "leg-closed"
 
 
-@dataclass(frozen=True, slots=True)
-class LegMedia:
+class LegMedia(NamedTuple):
     """What offer and answer agreed on for the sound that a leg sends.
 
     ``bytes_per_ts``: payload bytes per RTP timestamp unit (1 for G.711). ``silence``: the payload
@@ -34,8 +34,7 @@ class LegMedia:
     send: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class LegFigures:
+class LegFigures(NamedTuple):
     """Counts of one leg since it was opened."""
 
     packets_sent: int = 0
@@ -46,8 +45,7 @@ class LegFigures:
     packets_rejected: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PlayEnded:
+class PlayEnded(NamedTuple):
     """A playlist came to its end; its last packet has been handed to the kernel."""
 
     leg_id: int
@@ -56,8 +54,7 @@ class PlayEnded:
     played_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class LegClosed:
+class LegClosed(NamedTuple):
     """A leg and its socket are gone. ``error`` is 0, or the errno that closed it."""
 
     leg_id: int

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from ._core import Shard
 from .events import LegMedia, Quantiles
 from .leg import Leg, LegTable
-from .ports import NoRtpPort, RtpPorts, bind_udp
+from .ports import NoRtpPort, RtpPorts
 
 RtpSockets = Literal["per-leg", "shared"]
 
@@ -20,12 +21,13 @@ RtpSockets = Literal["per-leg", "shared"]
 class Place:
     """A place for a leg, taken before offer and answer: a shard and a local port.
 
-    It has to end in :meth:`ShardPool.open` or :meth:`ShardPool.give_up`.
+    ``fd`` is its socket, or -1 where the shard has one for all. A place has to end
+    in :meth:`ShardPool.open` or :meth:`ShardPool.give_up`.
     """
 
     table: LegTable
     port: int
-    socket: socket.socket | None = field(repr=False)
+    fd: int
 
 
 class ShardPool:
@@ -61,11 +63,12 @@ class ShardPool:
     def _start(self, max_legs: int, rtp_sockets: RtpSockets, bind_host: str) -> LegTable:
         if rtp_sockets == "per-leg":
             return LegTable(Shard(max_legs))
-        shared, port = self.ports.bind(bind_host)
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            shared.setsockopt(socket.SOL_SOCKET, option, 4 * 1024 * 1024)
+        fd, port = self.ports.bind(bind_host)
         self._shared_ports.append(port)
-        return LegTable(Shard(max_legs, "shared", shared.detach()))
+        with socket.socket(fileno=fd) as shared:
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                shared.setsockopt(socket.SOL_SOCKET, option, 4 * 1024 * 1024)
+            return LegTable(Shard(max_legs, "shared", shared.detach()))
 
     @property
     def legs_open(self) -> int:
@@ -76,34 +79,31 @@ class ShardPool:
         """A place on the least loaded shard, its port bound to ``bind_host``; or NoRtpPort."""
         index = self._places.index(min(self._places))
         if self._shared_ports:
-            place = Place(self.tables[index], self._shared_ports[index], None)
+            place = Place(self.tables[index], self._shared_ports[index], -1)
         else:
-            bound, port = self.ports.bind(bind_host)
-            place = Place(self.tables[index], port, bound)
+            fd, port = self.ports.bind(bind_host)
+            place = Place(self.tables[index], port, fd)
         self._places[index] += 1
         return place
 
     def open(self, place: Place, media: LegMedia) -> Leg:
         """Open the leg of ``place``, which is given up if that fails (OSError, ValueError)."""
-        fd = place.socket.fileno() if place.socket else -1
         try:
             leg = place.table.open(
                 media,
-                fd=fd,
+                fd=place.fd,
                 send_silence=self._send_silence,
                 on_closed=lambda: self._free(place),
             )
         except (OSError, ValueError):
             self.give_up(place)
             raise
-        if place.socket:
-            place.socket.detach()
         return leg
 
     def give_up(self, place: Place) -> None:
         """The place is not needed."""
-        if place.socket:
-            place.socket.close()
+        if place.fd >= 0:
+            os.close(place.fd)
         self._free(place)
 
     def _free(self, place: Place) -> None:
@@ -141,7 +141,8 @@ def announced_host(bind_host: str, remote_host: str) -> str:
     if not ipaddress.ip_address(bind_host).is_unspecified:
         return bind_host
     try:
-        with bind_udp(bind_host, 0) as probe:
+        family = socket.AF_INET6 if ":" in bind_host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((remote_host, 9))
             return str(probe.getsockname()[0])
     except OSError as error:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
-import socket
 from collections import deque
+
+from ._core import open_udp_socket
 
 DSCP_EXPEDITED_FORWARDING = 46 << 2
 """What RTP is marked with in the IP header (RFC 4594 section 4.1), as a TOS byte."""
@@ -14,21 +15,10 @@ class NoRtpPort(Exception):
     """No RTP socket can be had; the message says why, in words fit for a refusal's Warning."""
 
 
-def bind_udp(host: str, port: int) -> socket.socket:
-    """A non-blocking UDP socket bound to a numeric address, marked for expedited forwarding."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    try:
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, DSCP_EXPEDITED_FORWARDING)
-        else:
-            bound.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, DSCP_EXPEDITED_FORWARDING)
-        bound.bind((host, port))
-    except OSError:
-        bound.close()
-        raise
-    return bound
+_REMEDIES = {
+    errno.EMFILE: "too many open files; raise the limit (`ulimit -n`) or lower max_calls",
+    errno.ENFILE: "the system has too many open files; raise fs.file-max",
+}
 
 
 def rtp_port_range(first: int, last: int) -> range:
@@ -53,21 +43,27 @@ class RtpPorts:
         """How many ports are free, as far as we know."""
         return len(self._free)
 
-    def bind(self, host: str) -> tuple[socket.socket, int]:
-        """A bound socket and its port, which is taken until :meth:`give_back`.
+    def bind(self, host: str) -> tuple[int, int]:
+        """A bound socket, whose descriptor the caller owns, and its port until :meth:`give_back`.
 
         Ports that somebody else holds are passed over. Raises :class:`NoRtpPort`.
         """
         for _ in range(len(self._free)):
             port = self._free.popleft()
             try:
-                return bind_udp(host, port), port
+                return open_udp_socket(host, port, DSCP_EXPEDITED_FORWARDING), port
             except OSError as error:
                 self._free.append(port)
                 if error.errno != errno.EADDRINUSE:
-                    raise NoRtpPort(f"cannot bind {host} for RTP: {error.strerror}") from error
+                    raise NoRtpPort(_cause(host, error)) from error
         raise NoRtpPort(f"every RTP port of {self._range} is in use")
 
     def give_back(self, port: int) -> None:
         """The socket of ``port`` is closed."""
         self._free.append(port)
+
+
+def _cause(host: str, error: OSError) -> str:
+    if error.errno in _REMEDIES:
+        return f"no socket for RTP: {_REMEDIES[error.errno]}"
+    return f"cannot bind {host} for RTP: {error.strerror}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from .codec import Codec, codec_by_payload_type, codec_by_rtpmap
@@ -80,8 +81,7 @@ _WARNING_CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """``o=``: who made the description, and which version of it this is."""
 
     username: str
@@ -90,16 +90,14 @@ class Origin:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """``c=``: ``family`` is ``IP4`` or ``IP6`` (or what the peer wrote, not yet judged)."""
 
     family: str
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class MediaDescription:
+class MediaDescription(NamedTuple):
     """One ``m=`` line with what belongs to it. ``connection`` is its own or the session's."""
 
     kind: str
@@ -117,8 +115,7 @@ class MediaDescription:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionDescription:
+class SessionDescription(NamedTuple):
     """A whole description; ``attributes`` are those of the session level."""
 
     origin: Origin
@@ -149,8 +146,8 @@ def parse_sdp(body: bytes) -> SessionDescription:
     section = session = _Section(None, None, [])
     sections: list[_Section] = []
     for line in lines[1:]:
-        letter, value = line[:1], line[2:]
-        if line[1:2] != "=":
+        letter, equals, value = line.partition("=")
+        if not equals or len(letter) != 1:
             raise SdpError(SdpReason.BAD_LINE, line)
         if letter == "a":
             name, colon, text = value.partition(":")
@@ -264,8 +261,7 @@ TELEPHONE_EVENTS = "0-16"
 """The events we take: digits, A to D, and flash (RFC 4733 section 3.2)."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalMedia:
+class LocalMedia(NamedTuple):
     """Our side of one dialog's stream.
 
     ``host`` is the numeric address announced, and decides the IP version. ``session_version`` is
@@ -283,8 +279,7 @@ class LocalMedia:
     direction: Direction = Direction.SENDRECV
 
 
-@dataclass(frozen=True, slots=True)
-class NegotiatedMedia:
+class NegotiatedMedia(NamedTuple):
     """What both sides agreed on. ``direction`` is from our point of view.
 
     ``remote_host`` is numeric. On an old-style hold (``c=`` of all zeros) it is that address, and
@@ -303,8 +298,7 @@ class NegotiatedMedia:
     telephone_event_payload_type: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer to send. ``media`` is None if the offer had no stream that is on."""
 
     body: bytes
@@ -407,14 +401,19 @@ def _encodings(media: MediaDescription) -> dict[str, _Encoding]:
     for name, value in media.attributes:
         if name == "rtpmap" and value is not None:
             payload_type, _, encoding = value.partition(" ")
-            fields = encoding.strip().split("/")
-            rate_hz = _number(fields[1], 1_000_000) if len(fields) > 1 else None
-            if rate_hz and fields[2:] in ([], ["1"]):
-                encodings[payload_type] = (fields[0].lower(), rate_hz)
-            else:
-                # More channels than one, or nonsense: an encoding that nothing of ours matches.
-                encodings[payload_type] = ("", 0)
+            encodings[payload_type] = _encoding(encoding.strip())
     return encodings
+
+
+@lru_cache(maxsize=256)
+def _encoding(text: str) -> _Encoding:
+    """``PCMU/8000`` in two; there are few of them, and each call brings the same."""
+    fields = text.split("/")
+    rate_hz = _number(fields[1], 1_000_000) if len(fields) > 1 else None
+    if rate_hz and fields[2:] in ([], ["1"]):
+        return fields[0].lower(), rate_hz
+    # More channels than one, or nonsense: an encoding that nothing of ours matches.
+    return "", 0
 
 
 def _usable(media: MediaDescription, codecs: tuple[Codec, ...]) -> _Usable | None:
@@ -478,9 +477,13 @@ def _direction(media: MediaDescription, description: SessionDescription) -> Dire
 
 def _ptime_ms(media: MediaDescription) -> int:
     """The packet length that the peer wants, within ours and its limits (RFC 8866 section 6.4)."""
-    wanted = _number(media.attribute("ptime") or "", 10_000) or DEFAULT_PTIME_MS
-    most = _number(media.attribute("maxptime") or "", 10_000) or MAX_PTIME_MS
-    return max(MIN_PTIME_MS, min(wanted, most, MAX_PTIME_MS))
+    wanted_ms, most_ms = DEFAULT_PTIME_MS, MAX_PTIME_MS
+    for name, value in reversed(media.attributes):  # the first of a name counts
+        if name == "ptime" and value is not None:
+            wanted_ms = _number(value, 10_000) or DEFAULT_PTIME_MS
+        elif name == "maxptime" and value is not None:
+            most_ms = _number(value, 10_000) or MAX_PTIME_MS
+    return max(MIN_PTIME_MS, min(wanted_ms, most_ms, MAX_PTIME_MS))
 
 
 def _rtcp_address(media: MediaDescription, connection: Connection) -> tuple[str, int | None]:
@@ -543,7 +546,7 @@ def _accepted_section(media: NegotiatedMedia, local: LocalMedia) -> str:
     return (
         f"m=audio {local.rtp_port} RTP/AVP {formats}\r\n"
         f"a=rtpmap:{media.payload_type} {media.codec.rtpmap}\r\n{event_lines}"
-        f"a=ptime:{media.ptime_ms}\r\na={media.direction}\r\n"
+        f"a=ptime:{media.ptime_ms}\r\na={media.direction.value}\r\n"
     )
 
 

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -44,15 +43,9 @@ static rw_leg **bucket_of(shared *self, const rw_address *address) {
     return &self->table[(hash ^ (hash >> 15)) % TABLE_SLOTS];
 }
 
-static bool same_address(const rw_address *a, const rw_address *b) {
-    if (a->any.sa_family != b->any.sa_family || a->v4.sin_port != b->v4.sin_port) return false;
-    if (a->any.sa_family == AF_INET) return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
-    return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof(a->v6.sin6_addr)) == 0;
-}
-
 static rw_leg *find_leg(shared *self, const rw_address *source) {
     rw_leg *leg = *bucket_of(self, source);
-    while (leg && !same_address(&leg->media.remote, source))
+    while (leg && !rw_address_equal(&leg->media.remote, source))
         leg = leg->next;
     return leg;
 }

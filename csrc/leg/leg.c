@@ -1,24 +1,9 @@
 #include "leg/leg.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
 #include "rtp/rtp.h"
-
-socklen_t rw_address_bytes(const rw_address *address) {
-    if (address->any.sa_family == AF_INET) return sizeof(address->v4);
-    if (address->any.sa_family == AF_INET6) return sizeof(address->v6);
-    return 0;
-}
-
-int rw_address_parse(rw_address *address, const char *host, uint16_t port) {
-    *address = (rw_address){.v6 = {.sin6_port = htons(port)}};
-    address->any.sa_family = strchr(host, ':') ? AF_INET6 : AF_INET;
-    void *binary = address->any.sa_family == AF_INET6 ? (void *)&address->v6.sin6_addr
-                                                      : (void *)&address->v4.sin_addr;
-    return inet_pton(address->any.sa_family, host, binary) == 1 ? 0 : -EINVAL;
-}
 
 static uint32_t frame_ts_of(const rw_leg_media *media) {
     return media->clock_rate_hz / 1000 * media->ptime_ms;

@@ -11,11 +11,11 @@
 #ifndef RW_LEG_H
 #define RW_LEG_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "address/address.h"
 #include "base/atomic.h"
 #include "prompt/prompt.h"
 #include "wheel/wheel.h"
@@ -26,18 +26,6 @@
 
 /* A slot is left out when the shard comes later than this. */
 #define RW_MAX_LATE_TICKS 100
-
-typedef union rw_address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-} rw_address;
-
-/* Size of the address for the socket calls; 0 for a family that is neither IPv4 nor IPv6. */
-socklen_t rw_address_bytes(const rw_address *address);
-
-/* Reads a numeric IPv4 or IPv6 address; -EINVAL if `host` is neither. */
-int rw_address_parse(rw_address *address, const char *host, uint16_t port);
 
 /* What to send while there is nothing to play. */
 typedef enum rw_silence_policy {

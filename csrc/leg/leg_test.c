@@ -1,6 +1,5 @@
 #include "leg/leg.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -151,19 +150,7 @@ static void test_impossible_media_is_refused(void) {
     CHECK_EQUAL(rw_leg_check_media(&media), -EINVAL);
 }
 
-static void test_addresses_are_numeric(void) {
-    rw_address address;
-    CHECK_EQUAL(rw_address_parse(&address, "192.0.2.7", 5004), 0);
-    CHECK_EQUAL(ntohs(address.v4.sin_port), 5004);
-    CHECK_EQUAL(ntohl(address.v4.sin_addr.s_addr), 0xc0000207);
-    CHECK_EQUAL(rw_address_parse(&address, "2001:db8::1", 9), 0);
-    CHECK_EQUAL(address.v6.sin6_family, AF_INET6);
-    CHECK_EQUAL(rw_address_parse(&address, "example.com", 9), -EINVAL);
-    CHECK_EQUAL(rw_address_parse(&address, "", 9), -EINVAL);
-}
-
 int main(void) {
-    test_addresses_are_numeric();
     test_lists_follow_each_other_inside_a_packet();
     test_timestamp_goes_on_over_a_pause();
     test_silence_is_sent_on_demand_without_a_new_marker();

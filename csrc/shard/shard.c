@@ -214,8 +214,14 @@ static void update_leg(rw_shard *shard, rw_leg *leg, const rw_leg_media *media) 
     load_phases(shard, leg, 1);
 }
 
+/* A pause holds what is queued: it ends with that. */
+static void clear_queue(rw_shard *shard, rw_leg *leg, rw_play_outcome outcome) {
+    rw_leg_clear_queue(leg, outcome, &shard->ended);
+    leg->paused = false;
+}
+
 static void play(rw_shard *shard, rw_leg *leg, rw_playlist *playlist, bool replace) {
-    if (replace) rw_leg_clear_queue(leg, RW_PLAY_REPLACED, &shard->ended);
+    if (replace) clear_queue(shard, leg, RW_PLAY_REPLACED);
     rw_playlist_queue_push(&leg->playing, playlist);
 }
 
@@ -236,7 +242,7 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
         play(shard, leg, command->playlist, true);
         break;
     case RW_COMMAND_STOP:
-        rw_leg_clear_queue(leg, RW_PLAY_STOPPED, &shard->ended);
+        clear_queue(shard, leg, RW_PLAY_STOPPED);
         break;
     case RW_COMMAND_PAUSE:
         leg->paused = true;

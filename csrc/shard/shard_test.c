@@ -298,6 +298,23 @@ static void test_replace_stop_pause_and_resume(void) {
     end();
 }
 
+static void test_a_pause_ends_with_what_it_held(void) {
+    for (int replace = 0; replace < 2; replace++) {
+        begin(1);
+        uint64_t leg_id = open_leg(20, RW_SILENCE_STOP);
+        play(leg_id, 1, 16000, false);
+        run_ms(40);
+        rw_shard_pause(shard, leg_id, true);
+        run_ms(40);
+        if (!replace) rw_shard_stop_playing(shard, leg_id);
+        size_t before = note_count;
+        play(leg_id, 2, 16000, replace);
+        run_ms(40);
+        CHECK(note_count > before);
+        end();
+    }
+}
+
 static void test_hold_and_a_new_remote_address(void) {
     begin(1);
     uint64_t leg_id = open_leg(20, RW_SILENCE_SEND);
@@ -519,6 +536,7 @@ int main(void) {
     test_a_late_shard_catches_up_without_drift();
     test_a_very_late_shard_skips_marks_and_counts();
     test_replace_stop_pause_and_resume();
+    test_a_pause_ends_with_what_it_held();
     test_hold_and_a_new_remote_address();
     test_ids_of_closed_legs_are_stale();
     test_a_leg_that_cannot_be_attached_is_closed_with_the_reason();

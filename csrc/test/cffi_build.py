@@ -68,6 +68,80 @@ ffi.cdef(
     bool rw_event_sender_compose(rw_event_sender *sender, uint32_t slot_ts, uint32_t frame_ts,
                                  rw_event_packet *packet);
 
+    typedef struct rw_sender_info {
+        uint64_t ntp; uint32_t timestamp; uint32_t packets; uint32_t bytes;
+    } rw_sender_info;
+    typedef struct rw_report_block {
+        uint32_t ssrc; uint8_t fraction_lost; int32_t cumulative_lost; uint32_t highest_sequence;
+        uint32_t jitter_ts; uint32_t lsr; uint32_t dlsr;
+    } rw_report_block;
+    typedef struct rw_rtcp_report {
+        uint32_t ssrc; const rw_sender_info *sender; const rw_report_block *block;
+        const char *cname; size_t cname_bytes; bool bye;
+    } rw_rtcp_report;
+    typedef enum {
+        RW_RTCP_OK, RW_RTCP_TOO_SHORT, RW_RTCP_BAD_VERSION, RW_RTCP_BAD_TYPE, RW_RTCP_BAD_LENGTH,
+        RW_RTCP_BAD_PADDING, RW_RTCP_BAD_REPORT, RW_RTCP_BAD_BYE, ...
+    } rw_rtcp_reject;
+    typedef struct rw_rtcp_heard {
+        bool has_sender; bool has_block; bool bye; uint8_t skipped; uint32_t sender_ssrc;
+        uint32_t block_from; rw_sender_info sender; rw_report_block block;
+    } rw_rtcp_heard;
+    #define RW_RTCP_MAX_BYTES ...
+    int rw_rtcp_compose(uint8_t *to, size_t room, const rw_rtcp_report *report);
+    bool rw_rtcp_is(const uint8_t *datagram, size_t bytes);
+    rw_rtcp_reject rw_rtcp_parse(const uint8_t *datagram, size_t bytes, uint32_t own_ssrc,
+                                 uint32_t peer_ssrc, rw_rtcp_heard *heard);
+    int64_t rw_rtcp_rtt_us(const rw_report_block *block, uint64_t now_ntp);
+
+    typedef enum {
+        RW_HEARD_NEW, RW_HEARD_LATE, RW_HEARD_NEW_SOURCE, RW_HEARD_RESTART, RW_HEARD_DUPLICATE,
+        RW_HEARD_STALE, RW_HEARD_JUMP, RW_HEARD_STRANGER
+    } rw_heard;
+    typedef struct rw_reception {
+        uint64_t last_heard_us; uint32_t reordered; uint32_t duplicates; uint32_t stale;
+        uint32_t refused; uint32_t sources; uint32_t restarts; uint32_t timestamp_steps;
+        uint32_t gaps; ...;
+    } rw_reception;
+    void rw_reception_init(rw_reception *reception, uint32_t clock_rate_hz);
+    void rw_reception_set_clock(rw_reception *reception, uint32_t clock_rate_hz);
+    rw_heard rw_reception_hear(rw_reception *reception, const rw_rtp_header *header,
+                               uint64_t arrival_us);
+    void rw_reception_hear_sender_report(rw_reception *reception, uint32_t ssrc, uint64_t ntp,
+                                         uint64_t now_us);
+    bool rw_reception_report(rw_reception *reception, uint64_t now_us, rw_report_block *block);
+    uint64_t rw_reception_expected(const rw_reception *reception);
+    uint64_t rw_reception_received(const rw_reception *reception);
+    uint64_t rw_reception_lost(const rw_reception *reception);
+    uint32_t rw_reception_jitter_ts(const rw_reception *reception);
+    uint32_t rw_reception_max_jitter_us(const rw_reception *reception);
+
+    typedef union rw_address { ...; } rw_address;
+    int rw_address_parse(rw_address *address, const char *host, uint16_t port);
+    bool rw_address_equal(const rw_address *a, const rw_address *b);
+
+    typedef enum { RW_LATCH_POLICY_SDP, RW_LATCH_POLICY_LATCH } rw_latch_policy;
+    typedef enum {
+        RW_LATCH_ACCEPT, RW_LATCH_MOVED, RW_LATCH_PROVING, RW_LATCH_STRANGER
+    } rw_latch_verdict;
+    typedef struct rw_latch { rw_address remote; uint32_t strangers; ...; } rw_latch;
+    void rw_latch_init(rw_latch *latch);
+    void rw_latch_open(rw_latch *latch, rw_latch_policy policy, const rw_address *from_sdp,
+                       uint64_t now_us);
+    rw_latch_verdict rw_latch_hear(rw_latch *latch, const rw_address *source, uint64_t now_us);
+
+    typedef enum {
+        RW_QUALITY_G711, RW_QUALITY_G711_PLC, RW_QUALITY_G722, RW_QUALITY_G722_PLC,
+        RW_QUALITY_L16, RW_QUALITY_L16_PLC, RW_QUALITY_OPUS, ...
+    } rw_quality_codec;
+    typedef struct rw_quality_input {
+        rw_quality_codec codec; double loss; double burst_ratio; uint64_t rtt_us;
+        uint32_t buffer_us;
+    } rw_quality_input;
+    typedef struct rw_quality { double rating; double mos; } rw_quality;
+    rw_quality rw_quality_rate(const rw_quality_input *input);
+    double rw_quality_burst_ratio(uint64_t lost, uint64_t gaps, uint64_t expected);
+
     typedef struct rw_histogram { ...; } rw_histogram;
     void rw_histogram_add(rw_histogram *histogram, uint64_t value, uint64_t times);
     uint64_t rw_histogram_total(const rw_histogram *histogram);
@@ -126,8 +200,11 @@ ffi.set_source(
     """
     #include "dtmf/dtmf.h"
     #include "histogram/histogram.h"
+    #include "latch/latch.h"
     #include "leg/leg.h"
     #include "prompt/prompt.h"
+    #include "quality/quality.h"
+    #include "reception/reception.h"
     #include "ring/ring.h"
     #include "rtp/rtp.h"
     #include "telephone_event/telephone_event.h"

@@ -8,6 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+static int configure(int fd, const struct sockaddr *address, int traffic_class) {
+    int on = 1;
+    if (address->sa_family != AF_INET6)
+        return setsockopt(fd, IPPROTO_IP, IP_TOS, &traffic_class, sizeof traffic_class);
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on)) return -1;
+    return setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &traffic_class, sizeof traffic_class);
+}
+
+int rw_udp_open(const struct sockaddr *address, socklen_t address_bytes, int traffic_class) {
+    int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    if (!configure(fd, address, traffic_class) && !bind(fd, address, address_bytes)) return fd;
+    int error = -errno;
+    close(fd);
+    return error;
+}
 
 struct rw_udp_batch {
     unsigned capacity;

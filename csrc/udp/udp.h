@@ -1,8 +1,9 @@
 /*
- * Batched UDP receive: many datagrams in one system call (recvmmsg), into buffers that are
- * allocated once and used again. Memory of a buffer is touched only by datagrams that reach it.
+ * UDP sockets: opening one for RTP, and receiving in batches.
  *
- * One thread uses a batch at a time.
+ * A batch is many datagrams in one system call (recvmmsg), into buffers that are allocated once
+ * and used again. Memory of a buffer is touched only by datagrams that reach it. One thread uses a
+ * batch at a time.
  */
 #ifndef RW_UDP_H
 #define RW_UDP_H
@@ -10,6 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+
+/* A non-blocking UDP socket bound to `address`, its packets marked with `traffic_class` in the IP
+ * header; for IPv6 only, if the address is. The caller owns it. A negative errno: cannot be had. */
+int rw_udp_open(const struct sockaddr *address, socklen_t address_bytes, int traffic_class);
 
 #define RW_UDP_MAX_BYTES 65536 /* above any UDP payload (65,527), so that nothing is cut off */
 

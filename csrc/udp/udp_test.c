@@ -69,6 +69,29 @@ static void test_icmp_errors_are_counted(void) {
     close(fd);
 }
 
+static void test_opens_for_rtp(void) {
+    struct sockaddr_in own = loopback(0);
+    int traffic_class = 0;
+    socklen_t own_bytes = sizeof own, class_bytes = sizeof traffic_class;
+    int fd = rw_udp_open((struct sockaddr *)&own, own_bytes, 0xb8);
+    CHECK(fd >= 0 && getsockname(fd, (struct sockaddr *)&own, &own_bytes) == 0);
+    CHECK(getsockopt(fd, IPPROTO_IP, IP_TOS, &traffic_class, &class_bytes) == 0);
+    CHECK_EQUAL(traffic_class, 0xb8);
+    CHECK(recv(fd, &traffic_class, 1, 0) < 0 && errno == EAGAIN);
+    CHECK_EQUAL(rw_udp_open((struct sockaddr *)&own, own_bytes, 0xb8), -EADDRINUSE);
+    close(fd);
+}
+
+static void test_opens_ipv6_only(void) {
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+    socklen_t bytes = sizeof any, int_bytes = sizeof(int);
+    int only = 0, fd = rw_udp_open((struct sockaddr *)&any, bytes, 0xb8);
+    if (fd == -EAFNOSUPPORT) return;
+    CHECK(fd >= 0 && getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &int_bytes) == 0);
+    CHECK_EQUAL(only, 1);
+    close(fd);
+}
+
 static void test_wrong_descriptor(void) {
     rw_udp_batch *batch = rw_udp_batch_new(1);
     CHECK_EQUAL(rw_udp_receive(batch, -1, 1), -EBADF);
@@ -98,6 +121,8 @@ static void test_hosts(void) {
 int main(void) {
     test_receives_in_batches();
     test_icmp_errors_are_counted();
+    test_opens_for_rtp();
+    test_opens_ipv6_only();
     test_wrong_descriptor();
     test_hosts();
     return 0;

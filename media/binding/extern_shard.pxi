@@ -1,5 +1,10 @@
 # Declarations of the C core: shard, legs, prompts.
 
+cdef extern from "<sys/socket.h>" nogil:
+    ctypedef unsigned socklen_t
+    ctypedef struct sockaddr "struct sockaddr":
+        pass
+
 cdef extern from "histogram/histogram.h" nogil:
     ctypedef struct rw_histogram:
         pass
@@ -23,7 +28,7 @@ cdef extern from "prompt/prompt.h" nogil:
 
 cdef extern from "leg/leg.h" nogil:
     ctypedef union rw_address:
-        pass
+        sockaddr any
     ctypedef enum rw_silence_policy:
         RW_SILENCE_STOP
         RW_SILENCE_SEND
@@ -43,6 +48,7 @@ cdef extern from "leg/leg.h" nogil:
         uint32_t first_timestamp
         uint16_t first_sequence
     int rw_address_parse(rw_address *address, const char *host, uint16_t port)
+    socklen_t rw_address_bytes(const rw_address *address)
 
 cdef extern from "counters/counters.h" nogil:
     ctypedef enum rw_counter:

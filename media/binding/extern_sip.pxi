@@ -60,6 +60,7 @@ cdef extern from "udp/udp.h" nogil:
     ctypedef struct rw_udp_counts:
         uint64_t datagrams
         uint64_t icmp_errors
+    int rw_udp_open(const sockaddr *address, socklen_t address_bytes, int traffic_class)
     rw_udp_batch *rw_udp_batch_new(unsigned capacity)
     void rw_udp_batch_free(rw_udp_batch *batch)
     int rw_udp_receive(rw_udp_batch *batch, int fd, unsigned limit)

@@ -19,10 +19,27 @@ cdef int raise_errno(int error) except -1:
     return 0
 
 
+cdef int fill_address(rw_address *to, str host, uint16_t port) except -1:
+    cdef bytes text = host.encode("ascii", "replace")
+    if rw_address_parse(to, text, port) < 0:
+        raise ValueError(f"not a numeric IP address: {host!r}")
+    return 0
+
+
+def open_udp_socket(str host not None, uint16_t port, int traffic_class) -> int:
+    """A non-blocking UDP socket bound to a numeric address; the caller owns the descriptor.
+
+    ``traffic_class`` marks its packets in the IP header. OSError: it cannot be had.
+    """
+    cdef rw_address address
+    fill_address(&address, host, port)
+    cdef int fd = rw_udp_open(&address.any, rw_address_bytes(&address), traffic_class)
+    raise_errno(fd)
+    return fd
+
+
 cdef int fill_media(rw_leg_media *to, media) except -1:
-    cdef bytes host = media.remote_host.encode("ascii", "replace")
-    if rw_address_parse(&to.remote, host, media.remote_port) < 0:
-        raise ValueError(f"not a numeric IP address: {media.remote_host!r}")
+    fill_address(&to.remote, media.remote_host, media.remote_port)
     to.clock_rate_hz = media.clock_rate_hz
     to.payload_type = media.payload_type
     to.ptime_ms = media.ptime_ms
@@ -78,7 +95,7 @@ cdef class Shard:
     """One media thread with its timer wheel and legs. See ``csrc/shard/shard.h``.
 
     ``backend`` is ``"per-leg"`` or ``"shared"``; the latter takes ``shared_fd``, a bound UDP socket
-    that the shard then owns. Errors of the C core come as OSError.
+    that the shard owns, and closes even if it cannot be made. Errors of the C core come as OSError.
     """
 
     cdef rw_shard *shard
@@ -89,8 +106,11 @@ cdef class Shard:
         config.backend = name
         config.shared_fd = shared_fd
         config.max_legs = max_legs
-        raise_errno(rw_shard_create(&config, &self.shard))
-        cdef int error = rw_shard_start(self.shard)
+        cdef int error = rw_shard_create(&config, &self.shard)
+        if error < 0 and shared_fd >= 0:
+            os.close(shared_fd)
+        raise_errno(error)
+        error = rw_shard_start(self.shard)
         if error < 0:
             rw_shard_destroy(self.shard)
             self.shard = NULL

@@ -27,16 +27,17 @@ __all__ = [
     "SipParseError",
     "SipReject",
     "canonical_header_name",
-    "make_response",
     "parse",
+    "response_bytes",
     "stamp_via",
 ]
 
 
-def _refuse_line_breaks(text: str, expected: int = 0) -> None:
-    """Header injection: ValueError if there are more CR or LF than we write ourselves."""
-    if text.count("\n") != expected or text.count("\r") != expected:
-        raise ValueError("a line break inside a SIP header or start line")
+def _refuse_bad_line(name: str, value: str) -> None:
+    if name not in SIP_HEADER_NAMES and not is_token(name):
+        raise ValueError("a header name that is no token")
+    if "\n" in value or "\r" in value:
+        raise ValueError("a line break inside a SIP header")
 
 
 class Headers:
@@ -102,9 +103,7 @@ class Headers:
 
     def add(self, name: str, value: str) -> None:
         """Append a line."""
-        if name not in SIP_HEADER_NAMES and not is_token(name):
-            raise ValueError("a header name that is no token")
-        _refuse_line_breaks(value)
+        _refuse_bad_line(name, value)
         self._lines.append((name, value))
 
     def set(self, name: str, value: str) -> None:
@@ -114,7 +113,7 @@ class Headers:
 
     def replace_first(self, name: str, value: str) -> None:
         """Change the value of the first line of that name where it stands. KeyError: no such."""
-        _refuse_line_breaks(value)
+        _refuse_bad_line(name, value)
         for index, line in enumerate(self._lines):
             if line[0] == name:
                 self._lines[index] = (name, value)
@@ -154,12 +153,17 @@ class Message:
 
         ValueError: a line break in the start line or a header.
         """
-        lines = [self.start_line()]
-        lines += [f"{name}: {value}" for name, value in self.headers if name != "Content-Length"]
-        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
-        head = "\r\n".join(lines)
-        _refuse_line_breaks(head, len(lines) + 1)
-        return head.encode("utf-8", "surrogateescape") + self.body
+        return _render(self.start_line(), self.headers, self.body)
+
+
+def _render(start_line: str, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
+    lines = [f"{name}: {value}" for name, value in headers if name != "Content-Length"]
+    lines.append(f"Content-Length: {len(body)}\r\n\r\n")
+    head = start_line + "\r\n" + "\r\n".join(lines)
+    # Header injection: no more line breaks than are written here.
+    if head.count("\n") != len(lines) + 2 or head.count("\r") != len(lines) + 2:
+        raise ValueError("a line break inside a SIP header or start line")
+    return head.encode("utf-8", "surrogateescape") + body
 
 
 @dataclass(slots=True)
@@ -273,7 +277,7 @@ def stamp_via(request: Request, host: str, port: int) -> int:
     return reply_port
 
 
-def make_response(
+def response_bytes(
     request: Request,
     status: int,
     reason: str | None = None,
@@ -281,47 +285,37 @@ def make_response(
     body: bytes = b"",
     *,
     to_tag: str | None = None,
-) -> Response:
-    """A response to ``request`` (RFC 3261 section 8.2.6): its Via, From, To, Call-ID and CSeq, then
-    ``headers``.
+) -> bytes:
+    """A response to ``request`` as it goes on the wire (RFC 3261 section 8.2.6): its Via, From, To,
+    Call-ID and CSeq, then ``headers``.
 
     ``reason`` defaults to the standard phrase. ``to_tag`` is added to To where the request had none
     and the response is not 100. Record-Route is copied into responses that may make a dialog.
     ValueError: a line break in one of the headers.
     """
-    lines = _copied_lines(request, status)
-    tag = request.to_tag
-    if tag is None and to_tag is not None and status != 100:
-        tag = to_tag
-        lines = [
-            (name, f"{value};tag={to_tag}") if name == "To" else (name, value)
-            for name, value in lines
-        ]
-    made = Headers.adopt(lines)
-    for name, value in headers:
-        made.add(name, value)
-    return Response(
-        made,
-        status=status,
-        reason=REASON_PHRASES.get(status, "") if reason is None else reason,
-        body=body,
-        call_id=request.call_id,
-        cseq=request.cseq,
-        cseq_method=request.cseq_method,
-        from_tag=request.from_tag,
-        to_tag=tag,
-        branch=request.branch,
-        sent_by=request.sent_by,
-    )
+    phrase = REASON_PHRASES.get(status, "") if reason is None else reason
+    lines = _response_lines(request, status, headers, to_tag)
+    return _render(f"SIP/2.0 {status} {phrase}", lines, body)
 
 
-def _copied_lines(request: Request, status: int) -> list[tuple[str, str]]:
+def _response_lines(
+    request: Request, status: int, headers: Iterable[tuple[str, str]], to_tag: str | None
+) -> list[tuple[str, str]]:
     wanted = _COPIED
     if status == 100:
         wanted = _COPIED_TO_TRYING
     elif status < 300 and request.to_tag is None and request.method in _MAKES_DIALOG:
         wanted = _COPIED_TO_DIALOG
-    return [line for line in request.headers if line[0] in wanted]
+    lines = [line for line in request.headers if line[0] in wanted]
+    if to_tag is not None and request.to_tag is None and status != 100:
+        lines = [
+            (name, f"{value};tag={to_tag}") if name == "To" else (name, value)
+            for name, value in lines
+        ]
+    for name, value in headers:
+        _refuse_bad_line(name, value)
+        lines.append((name, value))
+    return lines
 
 
 REASON_PHRASES: dict[int, str] = {

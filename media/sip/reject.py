@@ -49,7 +49,7 @@ class SipParseError(ValueError):
     ``status`` is the response code to answer with, None if the message must be dropped without an
     answer. ``partial`` is set when ``status`` is: a request of which only what a response needs has
     been filled in (Via, From, To, Call-ID, CSeq, as far as they were there), made for
-    `stamp_via` and `make_response` and for nothing else.
+    `stamp_via` and `response_bytes` and for nothing else.
     """
 
     def __init__(

@@ -191,10 +191,12 @@ class SipCall:
 
     def shut_down(self) -> None:
         """End now, whatever the peer has still to say."""
-        if self.state is CallState.ANSWERED:
-            self.state = CallState.CONFIRMED  # nobody will wait for the ACK
-        self.hangup(status=503)
-        self._end(EndCause(EndedBy.LOCAL, 503, "Service Unavailable", "shutting down"))
+        cause = EndCause(EndedBy.LOCAL, 503, "Service Unavailable", "shutting down")
+        if self.state in (CallState.ANSWERED, CallState.CONFIRMED):
+            self._leave(NO_HEADERS, cause)  # nobody will wait for an ACK
+        else:
+            self.hangup(status=503)
+            self._end(cause)
 
     # Within
 

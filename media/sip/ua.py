@@ -20,7 +20,7 @@ from .edge import Flow, Sender, Timers
 from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse
 from .incoming import IncomingCall
 from .invites import ByeWatcher, Reinvite
-from .message import Headers, Request, Response, SipParseError, make_response
+from .message import Headers, Request, Response, SipParseError, response_bytes
 from .outgoing import OutgoingCall
 from .screening import (
     ALLOW,
@@ -282,8 +282,7 @@ class UserAgent:
         """Answer a request by its transaction; returns the bytes that were sent."""
         if request.to_tag is None and status > 100:
             transaction.tag = tag or transaction.tag or self.new_token()
-        response = make_response(request, status, reason, headers, body, to_tag=transaction.tag)
-        data = response.to_bytes()
+        data = response_bytes(request, status, reason, headers, body, to_tag=transaction.tag)
         transaction.respond(status, data)
         return data
 
@@ -366,8 +365,7 @@ class UserAgent:
             target = reply_flow(request, flow)
         except ValueError:
             return  # no Via that leads anywhere
-        response = make_response(request, status, None, headers, to_tag=self.new_token())
-        self.send(response.to_bytes(), target)
+        self.send(response_bytes(request, status, None, headers, to_tag=self.new_token()), target)
 
     def _via(self, flow: Flow) -> tuple[str, str]:
         branch = MAGIC_COOKIE + self.new_token()

@@ -576,7 +576,7 @@ def test_shutdown_leaves_nothing_behind(pair):
     pair.dial()
     pair.net.run(10)
     pair.callee.shutdown()
-    assert [event for event in pair.there.names() if event == "ended"] == ["ended"] * 2
+    assert [cause.status for cause in pair.there.ended.values()] == [503, 503]
     left = (pair.callee.calls, pair.callee.dialogs, len(pair.callee.transactions))
     assert left == (0, 0, 0)
     pair.net.run(10)

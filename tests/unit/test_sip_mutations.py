@@ -9,7 +9,7 @@ import random
 from pathlib import Path
 
 import pytest
-from ringwheel.media.sip.message import Request, SipParseError, make_response, parse, stamp_via
+from ringwheel.media.sip.message import Request, SipParseError, parse, response_bytes, stamp_via
 
 SEEDS = [path.read_bytes() for path in sorted(Path(__file__).parents[1].glob("data/**/*.dat"))]
 MESSAGES = int(os.environ.get("RINGWHEEL_FUZZ_MESSAGES", "20000"))
@@ -59,7 +59,7 @@ def check(data: bytes) -> bool:
         assert (error.status is None) == (error.partial is None)
         if error.partial is not None:
             stamp_via(error.partial, "192.0.2.1", 5060)
-            make_response(error.partial, error.status, to_tag="t").to_bytes()
+            response_bytes(error.partial, error.status, to_tag="t")
         return False
     again = parse(message.to_bytes())
     assert (again.call_id, again.branch, again.body) == (
@@ -69,7 +69,7 @@ def check(data: bytes) -> bool:
     )
     if isinstance(message, Request):
         stamp_via(message, "192.0.2.1", 5060)
-        parse(make_response(message, 200, to_tag="t").to_bytes())
+        parse(response_bytes(message, 200, to_tag="t"))
     return True
 
 

@@ -9,8 +9,8 @@ from ringwheel.media.sip.message import (
     Request,
     Response,
     SipParseError,
-    make_response,
     parse,
+    response_bytes,
     stamp_via,
 )
 from ringwheel.media.sip.uri import NameAddr, SipUri
@@ -67,7 +67,7 @@ def test_refusal_is_a_response_that_its_sender_can_match(name):
     partial, status = caught.value.partial, caught.value.status
     assert isinstance(partial, Request)
     stamp_via(partial, "198.51.100.7", 5070)
-    wire = make_response(partial, status, to_tag="ours").to_bytes()
+    wire = response_bytes(partial, status, to_tag="ours")
     head = wire.decode("utf-8", "surrogateescape").split("\r\n")
     assert head[0].startswith(f"SIP/2.0 {status} ")
     (via,) = (line for line in head if line.startswith("Via: "))
