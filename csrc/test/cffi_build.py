@@ -32,6 +32,42 @@ ffi.cdef(
     } rw_rtp_reject;
     rw_rtp_reject rw_rtp_parse(const uint8_t *datagram, size_t bytes, rw_rtp_packet *packet);
 
+    typedef struct rw_digit { char symbol; bool ended; uint32_t duration_ms; } rw_digit;
+
+    #define RW_DTMF_ROW_DBM0 ...
+    #define RW_DTMF_COLUMN_DBM0 ...
+    typedef struct rw_dtmf_detector { ...; } rw_dtmf_detector;
+    int rw_dtmf_detector_init(rw_dtmf_detector *detector, uint32_t sample_rate_hz);
+    size_t rw_dtmf_detector_hear(rw_dtmf_detector *detector, const int16_t *pcm, size_t samples,
+                                 rw_digit *digits, size_t room);
+    bool rw_dtmf_detector_gap(rw_dtmf_detector *detector, size_t samples, rw_digit *ended);
+    typedef struct rw_dtmf_tone { ...; } rw_dtmf_tone;
+    int rw_dtmf_tone_start(rw_dtmf_tone *tone, char symbol, uint16_t on_ms, uint16_t off_ms,
+                           int row_dbm0, int column_dbm0, uint32_t sample_rate_hz);
+    size_t rw_dtmf_tone_fill(rw_dtmf_tone *tone, int16_t *pcm, size_t samples);
+
+    typedef enum {
+        RW_EVENT_STARTED, RW_EVENT_ENDED, RW_EVENT_UPDATED, RW_EVENT_REPEATED,
+        RW_EVENT_BAD_LENGTH, RW_EVENT_NOT_A_DIGIT, RW_EVENT_STORM, ...
+    } rw_event_verdict;
+    typedef struct rw_event_news { size_t count; rw_digit digits[...]; } rw_event_news;
+    typedef struct rw_event_receiver { ...; } rw_event_receiver;
+    int rw_event_receiver_init(rw_event_receiver *receiver, uint32_t clock_hz);
+    rw_event_verdict rw_event_receiver_hear(rw_event_receiver *receiver, uint64_t now_us,
+                                            const rw_rtp_header *header, const uint8_t *payload,
+                                            size_t bytes, rw_event_news *news);
+    bool rw_event_receiver_expire(rw_event_receiver *receiver, uint64_t now_us, rw_digit *ended);
+    typedef struct rw_event_packet {
+        uint32_t timestamp; bool marker; uint8_t payload[4];
+    } rw_event_packet;
+    typedef struct rw_event_sender { ...; } rw_event_sender;
+    int rw_event_sender_init(rw_event_sender *sender, uint32_t clock_hz);
+    int rw_event_sender_queue(rw_event_sender *sender, char symbol, uint16_t on_ms,
+                              uint16_t off_ms, uint8_t volume);
+    bool rw_event_sender_busy(const rw_event_sender *sender);
+    bool rw_event_sender_compose(rw_event_sender *sender, uint32_t slot_ts, uint32_t frame_ts,
+                                 rw_event_packet *packet);
+
     typedef struct rw_sender_info {
         uint64_t ntp; uint32_t timestamp; uint32_t packets; uint32_t bytes;
     } rw_sender_info;
@@ -202,6 +238,7 @@ ffi.set_source(
     "ringwheel._testcore",
     """
     #include "comfort_noise/comfort_noise.h"
+    #include "dtmf/dtmf.h"
     #include "histogram/histogram.h"
     #include "latch/latch.h"
     #include "leg/leg.h"
@@ -212,6 +249,7 @@ ffi.set_source(
     #include "ring/ring.h"
     #include "rtp/rtp.h"
     #include "srtp/srtp.h"
+    #include "telephone_event/telephone_event.h"
     #include "wheel/wheel.h"
     """,
     include_dirs=[str(ROOT / "csrc")],
