@@ -207,7 +207,5 @@ def make_echoes(program: str, caller: Sound, onsets: list[int]) -> list[Material
             name = f"-{loss_db} dB, {delay_ms} ms"
             made.append(Material(f"echo {name}", "echo", to_pcm(back), nothing, [], sent))
             both = to_pcm(back + caller)
-            made.append(
-                Material(f"both {name}", "double talk", both, truth(caller), onsets, sent)
-            )
+            made.append(Material(f"both {name}", "double talk", both, truth(caller), onsets, sent))
     return made

@@ -20,9 +20,9 @@
 /* How far a minimum lies below the mean in steady noise: the narrower the band, the further. */
 static const float minimum_bias_db[RW_VAD_BANDS] = {5.0f, 4.5f, 3.5f, 3.0f};
 
-/* A voice's period: 71 to 400 Hz, in samples at 2 kHz, seen in windows of 20 ms. */
+/* A voice's period: 77 to 400 Hz, in samples at 2 kHz, seen in windows of 20 ms. */
 #define PERIOD_MIN 5
-#define PERIOD_MAX 28
+#define PERIOD_MAX 26
 #define PERIOD_WINDOW (RW_VAD_LOW_SAMPLES - PERIOD_MAX)
 #define TONE_RESIDUE 0.02f
 

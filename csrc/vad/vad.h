@@ -29,7 +29,7 @@
 #define RW_VAD_SILENCE_DBOV (-127)
 
 #define RW_VAD_BANDS 4
-#define RW_VAD_LOW_SAMPLES 68  /* 34 ms of what is below 1 kHz, at 2 kHz */
+#define RW_VAD_LOW_SAMPLES 66  /* 33 ms of what is below 1 kHz, at 2 kHz */
 #define RW_VAD_SENT_SLOTS 14   /* of 40 ms: the last half second of what was sent */
 #define RW_VAD_FLOOR_WINDOWS 3 /* of 0.6 s */
 
