@@ -47,7 +47,7 @@ class Judgement:
     def false_starts(self) -> int:
         """Starts with no speech near."""
         speech = self.material.speech
-        near = [speech[max(0, n - NEAR_FRAMES) : n + 1].any() for n in self.starts or []]
+        near = [bool(speech[max(0, n - NEAR_FRAMES) : n + 1].any()) for n in self.starts or []]
         return near.count(False)
 
     def latencies_ms(self) -> list[int]:
@@ -70,7 +70,7 @@ class Judgement:
     def to_json(self) -> dict[str, object]:
         """Under public keys."""
         speech = self.material.speech
-        counted = {
+        counted: dict[str, object] = {
             "speech_as_speech": int((speech & self.decided).sum()),
             "speech_as_none": int((speech & ~self.decided).sum()),
             "none_as_speech": int((~speech & self.decided).sum()),
