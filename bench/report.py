@@ -148,9 +148,9 @@ def show_vad(result: VadResult) -> None:
     costs = ", ".join(f"{name} {cost:.2f}" for name, cost in result.costs_us.items())
     show_table(
         f"Voice detector, sensitivity {result.sensitivity}",
-        ("sound", "recall", "outside", "false", "missed", "ms", "peer", "outside"),
+        ("sound", "recall", "rest", "false", "missed", "ms", "peer", "rest"),
         rows,
-        "Recall: part of the frames of speech taken for it. Outside: of the others, hangover "
+        "Recall: part of the frames of speech taken for it. Rest: of the others, hangover "
         "included. False: starts without speech. ms: median from onset to start. Peer: webrtcvad, "
         f"no hangover. CPU microseconds a frame, called from Python: {costs}.",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,13 +81,13 @@ def at_level(sound: Sound, dbov: float) -> Sound:
     """``sound`` scaled so that its frames that are not pauses have this level on average."""
     power = powers(sound)
     active = power[power > power.max() / 10 ** (SPEECH_BELOW_PEAK_DB / 10)]
-    return sound * (32768 * 10 ** (dbov / 20) / np.sqrt(active.mean()))
+    return sound * float(32768 * 10 ** (dbov / 20) / np.sqrt(active.mean()))
 
 
 def truth(clean: Sound) -> Frames:
     """Which frames are speech, by the energy of clean speech."""
     power = powers(clean)
-    return power > max(SILENT_RMS, power.max() / 10 ** (SPEECH_BELOW_PEAK_DB / 10))
+    return np.asarray(power > max(SILENT_RMS, power.max() / 10 ** (SPEECH_BELOW_PEAK_DB / 10)))
 
 
 def conversation(parts: list[Sound], pause_s: float) -> tuple[Sound, list[int]]:
@@ -167,7 +168,7 @@ def make_material(seconds: float) -> list[Material]:
     ]
     clean, onsets = conversation(parts, 1.5)
     samples = round(seconds * RATE_HZ) // FRAME_SAMPLES * FRAME_SAMPLES
-    noises = {
+    noises: dict[str, Callable[[int], Sound]] = {
         "white": lambda length: white(length, 1),
         "pink": lambda length: pink(length, 2),
         "babble": lambda length: babble(length, parts),
