@@ -13,6 +13,7 @@ from . import plot, report
 from .calls import Load, run_calls
 from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
+from .vad import run_vad
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -138,3 +139,33 @@ def calls(
         report.show_json(result.to_json())
     else:
         report.show_calls(result)
+
+
+SENSITIVITIES = ("low", "medium", "high")
+
+
+@app.command(
+    epilog=examples("ringwheel bench vad --json", "ringwheel bench vad --plot vad.png"),
+)
+def vad(
+    *,
+    seconds: Annotated[
+        float, typer.Option(min=5, max=3600, help="Length of each noise without speech.")
+    ] = 60.0,
+    sensitivity: Annotated[
+        str, typer.Option(help=f"Of the detector: {', '.join(SENSITIVITIES)}.")
+    ] = "medium",
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """How often the voice detector is right on speech, noise and echo, how soon, at what cost."""
+    if sensitivity not in SENSITIVITIES:
+        raise CommandError(f"--sensitivity: no {sensitivity!r}", f"Take {', '.join(SENSITIVITIES)}")
+    with report.progress() as progress:
+        result = run_vad(seconds, sensitivity, progress)
+    if plot_file:
+        plot.plot_vad(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_vad(result)

@@ -12,6 +12,7 @@ from .calls import CallsResult
 from .limit import WAYS, LimitResult
 from .measure import Run, median_quantiles
 from .prompt_legs import LIMIT_OF, Comparison, PromptLegsResult
+from .vad import VadResult
 
 BARS = ("#4c78a8", "#f58518", "#54a24b", "#e45756")
 DPI = 120
@@ -126,4 +127,27 @@ def plot_calls(result: CallsResult, file: Path) -> None:
     setups.grid(alpha=0.3, which="both")
     setups.legend()
     setups.set_title("Set-up time, seen by the caller")
+    save(figure, file)
+
+
+def plot_vad(result: VadResult, file: Path) -> None:
+    """Frames taken for speech, of speech and of the rest. Raises CommandError."""
+    figure, panels = new_figure(16, 2)
+    places = range(len(result.ours))
+    for axes, what in zip(panels, ("recall", "outside"), strict=True):
+        for judged, name, mark in (
+            (result.ours, "ringwheel", "o"),
+            (result.peers, "webrtcvad", "x"),
+        ):
+            values = [getattr(one, what) if one else None for one in judged]
+            shown = [(place, v) for place, v in zip(places, values, strict=True) if v is not None]
+            if shown:
+                axes.plot(*zip(*shown, strict=True), mark, label=name)
+        axes.set_xticks(list(places), [one.material.name for one in result.ours], rotation=90)
+        axes.tick_params(axis="x", labelsize=6)
+        axes.set_ylim(-0.02, 1.02)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    panels[0].set_title("Part of the frames of speech that was taken for speech")
+    panels[1].set_title("Part of the other frames taken for speech, hangover included")
     save(figure, file)

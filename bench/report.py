@@ -12,6 +12,7 @@ from rich.table import Table
 from .calls import CallsResult
 from .limit import WAYS, LimitResult, Progress
 from .prompt_legs import PromptLegsResult
+from .vad import VadResult
 
 
 @contextmanager
@@ -125,4 +126,32 @@ def show_calls(result: CallsResult) -> None:
         f"of a stateless answerer in C ({result.cost_us(result.floor):.0f} us). Set-up: p99 of the "
         f"worst run. Memory of a call at rest: {result.idle_bytes_per_call / 1024:.1f} KiB, "
         f"over {result.idle_calls} calls.",
+    )
+
+
+def show_vad(result: VadResult) -> None:
+    """The table of `bench vad`."""
+    rows = []
+    for ours, peer in zip(result.ours, result.peers, strict=True):
+        latencies_ms = sorted(ours.latencies_ms())
+        rows.append(
+            (
+                ours.material.name,
+                "-" if ours.recall is None else f"{ours.recall:.3f}",
+                f"{ours.outside:.3f}",
+                ours.false_starts(),
+                f"{ours.missed()}/{len(ours.material.onsets)}",
+                latencies_ms[len(latencies_ms) // 2] if latencies_ms else "-",
+                f"{peer.recall:.3f}" if peer and peer.recall is not None else "-",
+                f"{peer.outside:.3f}" if peer else "-",
+            )
+        )
+    costs = ", ".join(f"{name} {cost:.2f}" for name, cost in result.costs_us.items())
+    show_table(
+        f"Voice detector, sensitivity {result.sensitivity}",
+        ("sound", "recall", "rest", "false", "missed", "ms", "peer", "rest"),
+        rows,
+        "Recall: part of the frames of speech taken for it. Rest: of the others, hangover "
+        "included. False: starts without speech. ms: median from onset to start. Peer: webrtcvad, "
+        f"no hangover. CPU microseconds a frame, called from Python: {costs}.",
     )

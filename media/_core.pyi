@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,28 @@ class CodecDecoder:
     def __init__(self, index: int) -> None: ...
     def decode(self, payload: bytes, samples: npt.NDArray[np.int16]) -> int: ...
     def conceal(self, samples: npt.NDArray[np.int16]) -> int: ...
+
+class VoiceEvent(NamedTuple):
+    kind: Literal["start", "end"]
+    duration_ms: int
+    level_dbov: int
+    noise_dbov: int
+
+class VoiceDetector:
+    def __init__(
+        self,
+        sample_rate_hz: int = 8000,
+        *,
+        sensitivity: Literal["low", "medium", "high"] = "medium",
+        hangover_ms: int = 500,
+    ) -> None: ...
+    @property
+    def speaking(self) -> bool: ...
+    def hear(self, pcm: npt.NDArray[np.int16]) -> VoiceEvent | None: ...
+    def gap(self, ms: int) -> VoiceEvent | None: ...
+    def sent(self, level_dbov: int) -> None: ...
+
+def level_dbov(pcm: npt.NDArray[np.int16]) -> int: ...
 
 class Timer:
     @property

@@ -232,6 +232,21 @@ ffi.cdef(
     rw_comfort_noise_reject rw_comfort_noise_read(rw_comfort_noise *noise, const uint8_t *payload,
                                                   size_t bytes);
     void rw_comfort_noise_generate(rw_comfort_noise *noise, int16_t *pcm, size_t samples);
+    typedef enum { RW_VAD_LOW, RW_VAD_MEDIUM, RW_VAD_HIGH } rw_vad_sensitivity;
+    typedef struct rw_vad_config {
+        uint32_t sample_rate_hz; uint32_t hangover_ms; rw_vad_sensitivity sensitivity;
+    } rw_vad_config;
+    typedef enum { RW_VAD_NONE, RW_VAD_START, RW_VAD_END } rw_vad_kind;
+    typedef struct rw_vad_event {
+        rw_vad_kind kind; uint32_t duration_ms; int8_t level_dbov; int8_t noise_dbov;
+    } rw_vad_event;
+    typedef struct rw_vad { ...; } rw_vad;
+    int rw_vad_init(rw_vad *vad, const rw_vad_config *config);
+    int rw_vad_hear(rw_vad *vad, const int16_t *pcm, size_t samples, rw_vad_event *event);
+    void rw_vad_gap(rw_vad *vad, uint32_t ms, rw_vad_event *event);
+    void rw_vad_sent(rw_vad *vad, int level_dbov);
+    bool rw_vad_speaking(const rw_vad *vad);
+    int8_t rw_vad_level(const int16_t *pcm, size_t samples);
     """
 )
 ffi.set_source(
@@ -250,6 +265,7 @@ ffi.set_source(
     #include "rtp/rtp.h"
     #include "srtp/srtp.h"
     #include "telephone_event/telephone_event.h"
+    #include "vad/vad.h"
     #include "wheel/wheel.h"
     """,
     include_dirs=[str(ROOT / "csrc")],
