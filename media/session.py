@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 from .codec import Codec
 from .events import LegMedia
@@ -74,7 +73,7 @@ class MediaSession:
             if self._negotiated is None:
                 raise NotAcceptable(SdpReason.NO_AUDIO, "every stream is off")
             # RFC 3264 section 8.2: a stream that is turned off gets nothing, until it is on again.
-            media = replace(self._negotiated, direction=Direction.INACTIVE)
+            media = self._negotiated._replace(direction=Direction.INACTIVE)
         self._last_body = answer.body
         self._agree(media)
         return answer.body
@@ -97,7 +96,7 @@ class MediaSession:
         if media.direction not in _SENDING and self._negotiated is not None:
             # On hold the peer's address means nothing (0.0.0.0 of RFC 2543): stay where we were.
             old = self._negotiated
-            media = replace(media, remote_host=old.remote_host, remote_port=old.remote_port)
+            media = media._replace(remote_host=old.remote_host, remote_port=old.remote_port)
         self._negotiated = media
         self._codecs = (media.codec,)
         if self.leg is not None:

@@ -1,248 +1,21 @@
-"""Session descriptions (RFC 8866), and agreeing on a stream by offer and answer (RFC 3264).
-
-No I/O, no clock, no state: bytes in, values out. :func:`parse_sdp` reads hostile input; it accepts
-a bare LF for CRLF, and does without the lines that nobody uses (``s=``, ``t=``), but refuses type
-letters that RFC 8866 section 5 does not know. :func:`answer_offer` is for an INVITE that brings an
-offer; :func:`make_offer` and :func:`accept_answer` are for one that leaves the offer to us.
-"""
+"""Offer and answer (RFC 3264): what our side and a peer's description make of each other."""
 
 from __future__ import annotations
 
-import enum
 import socket
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
-from .codec import Codec, codec_by_payload_type, codec_by_rtpmap
-
-MAX_BODY_BYTES = 32 * 1024
-MAX_LINES = 1000
-MAX_MEDIA = 32
-MAX_FORMATS = 64
-"""Formats kept of one m= line; those behind are ignored, as if the peer could not do them."""
-
-Attribute = tuple[str, str | None]
-"""``a=NAME`` or ``a=NAME:VALUE``; a flag's value is None."""
-
-
-class SdpReason(enum.Enum):
-    """Why a description was refused; also the name of its counter."""
-
-    TOO_LONG = "the description is longer than 32 KiB"
-    TOO_MANY_LINES = "the description has more than 1,000 lines"
-    TOO_MANY_MEDIA = "the description has more than 32 m= lines"
-    NUL = "the description holds a NUL byte"
-    BAD_LINE = "a line is not of the form X=VALUE"
-    UNKNOWN_TYPE = "a line has a type letter that RFC 8866 does not know"
-    BAD_VERSION = "the first line is not v=0"
-    BAD_ORIGIN = "the o= line is missing, double or broken"
-    BAD_CONNECTION = "a c= line is broken"
-    BAD_MEDIA = "an m= line is broken"
-    NO_CONNECTION = "the stream has no c= line"
-    BAD_ADDRESS = "a connection address is not a numeric unicast address"
-    NO_COMMON_CODEC = "no codec in common"
-    NO_AUDIO = "no audio stream over RTP/AVP"
-    ADDRESS_FAMILY = "the peer's address is of another IP version than ours"
-    ANSWER_MISMATCH = "the answer does not fit the offer"
-
-
-class SdpError(ValueError):
-    """A description that cannot be used. ``status`` is the SIP response that fits."""
-
-    status = 400
-
-    def __init__(self, reason: SdpReason, detail: str = "") -> None:
-        super().__init__(f"{reason.value}: {detail[:80]!r}" if detail else reason.value)
-        self.reason = reason
-
-
-class NotAcceptable(SdpError):
-    """An offer or answer that is sound, but has no stream that we can do (RFC 3261 21.4.26)."""
-
-    status = 488
-
-    @property
-    def warning_code(self) -> int:
-        """The warn-code that says why (RFC 3261 section 20.43)."""
-        return _WARNING_CODES.get(self.reason, 399)
-
-
-class NoCommonCodec(NotAcceptable):
-    """None of the codecs offered is one of ours."""
-
-
-_WARNING_CODES = {
-    SdpReason.NO_CONNECTION: 301,
-    SdpReason.BAD_ADDRESS: 301,
-    SdpReason.ADDRESS_FAMILY: 301,
-    SdpReason.NO_AUDIO: 304,
-    SdpReason.NO_COMMON_CODEC: 305,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """``o=``: who made the description, and which version of it this is."""
-
-    username: str
-    session_id: str
-    session_version: str
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """``c=``: ``family`` is ``IP4`` or ``IP6`` (or what the peer wrote, not yet judged)."""
-
-    family: str
-    host: str
-
-
-@dataclass(frozen=True, slots=True)
-class MediaDescription:
-    """One ``m=`` line with what belongs to it. ``connection`` is its own or the session's."""
-
-    kind: str
-    port: int
-    protocol: str
-    formats: tuple[str, ...]
-    connection: Connection | None
-    attributes: tuple[Attribute, ...]
-
-    def attribute(self, name: str) -> str | None:
-        """Value of the first attribute of that name that has a value."""
-        for key, value in self.attributes:
-            if key == name and value is not None:
-                return value
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionDescription:
-    """A whole description; ``attributes`` are those of the session level."""
-
-    origin: Origin
-    connection: Connection | None
-    attributes: tuple[Attribute, ...]
-    media: tuple[MediaDescription, ...]
-
-
-@dataclass(slots=True)
-class _Section:
-    """The lines of one level while they are being read."""
-
-    media: tuple[str, int, str, tuple[str, ...]] | None
-    connection: Connection | None
-    attributes: list[Attribute]
-
-
-# Letters of RFC 8866 section 5 whose values mean nothing to us (k= is obsolete, and ignored there).
-_UNUSED_TYPES = frozenset("siuepbtrzk")
-
-
-def parse_sdp(body: bytes) -> SessionDescription:
-    """Read a description. Raises :class:`SdpError`, with the reason, and nothing else."""
-    lines = _lines(body)
-    if lines[0] != "v=0":
-        raise SdpError(SdpReason.BAD_VERSION, lines[0])
-    origin: Origin | None = None
-    section = session = _Section(None, None, [])
-    sections: list[_Section] = []
-    for line in lines[1:]:
-        letter, value = line[:1], line[2:]
-        if line[1:2] != "=":
-            raise SdpError(SdpReason.BAD_LINE, line)
-        if letter == "a":
-            name, colon, text = value.partition(":")
-            section.attributes.append((name, text if colon else None))
-        elif letter == "m":
-            section = _Section(_media_line(value), session.connection, [])
-            sections.append(section)
-        elif letter == "c":
-            section.connection = _connection_line(value)
-        elif letter == "o":
-            if origin is not None:
-                raise SdpError(SdpReason.BAD_ORIGIN, value)
-            origin = _origin_line(value)
-        elif letter not in _UNUSED_TYPES:
-            raise SdpError(SdpReason.UNKNOWN_TYPE, line)
-    if origin is None:
-        raise SdpError(SdpReason.BAD_ORIGIN)
-    if len(sections) > MAX_MEDIA:
-        raise SdpError(SdpReason.TOO_MANY_MEDIA)
-    return SessionDescription(
-        origin,
-        session.connection,
-        tuple(session.attributes),
-        tuple(_described(section) for section in sections),
-    )
-
-
-def _lines(body: bytes) -> list[str]:
-    """The lines without their ends; Latin-1 keeps every byte, and only ASCII is ever compared."""
-    if len(body) > MAX_BODY_BYTES:
-        raise SdpError(SdpReason.TOO_LONG)
-    if b"\0" in body:
-        raise SdpError(SdpReason.NUL)
-    # Some peers end with an empty line or two: nothing follows it.
-    lines = body.decode("latin-1").replace("\r\n", "\n").rstrip("\r\n").split("\n")
-    if len(lines) > MAX_LINES:
-        raise SdpError(SdpReason.TOO_MANY_LINES)
-    return lines
-
-
-def _described(section: _Section) -> MediaDescription:
-    assert section.media is not None
-    kind, port, protocol, formats = section.media
-    return MediaDescription(
-        kind, port, protocol, formats, section.connection, tuple(section.attributes)
-    )
-
-
-def _number(text: str, highest: int) -> int | None:
-    """A decimal number from 0 to ``highest``; None for anything else. Latin-1 text only."""
-    if not text.isdecimal() or len(text) > 10:
-        return None
-    value = int(text)
-    return value if value <= highest else None
-
-
-def _media_line(value: str) -> tuple[str, int, str, tuple[str, ...]]:
-    """``audio 49170/2 RTP/AVP 0 8``; RFC 8866 section 5.14."""
-    fields = value.split()
-    if len(fields) < 4:
-        raise SdpError(SdpReason.BAD_MEDIA, value)
-    port_text, _, count_text = fields[1].partition("/")
-    port = _number(port_text, 65535)
-    if port is None or (count_text and not _number(count_text, 65535)):
-        raise SdpError(SdpReason.BAD_MEDIA, value)
-    return fields[0], port, fields[2], tuple(fields[3 : 3 + MAX_FORMATS])
-
-
-def _connection_line(value: str) -> Connection:
-    """``IN IP4 192.0.2.1``, or with ``/TTL`` behind it; RFC 8866 section 5.7."""
-    fields = value.split()
-    if len(fields) != 3 or fields[0].upper() != "IN":
-        raise SdpError(SdpReason.BAD_CONNECTION, value)
-    return Connection(fields[1].upper(), fields[2].partition("/")[0])
-
-
-def _origin_line(value: str) -> Origin:
-    """``- 1 1 IN IP4 192.0.2.1``; RFC 8866 section 5.2. Numbers stay text: some are not numbers."""
-    fields = value.split()
-    if len(fields) != 6:
-        raise SdpError(SdpReason.BAD_ORIGIN, value)
-    return Origin(fields[0], fields[1], fields[2], fields[5])
-
-
-class Direction(enum.StrEnum):
-    """Which way sound goes, from the point of view of whoever writes it (RFC 8866 section 6.7)."""
-
-    SENDRECV = "sendrecv"
-    SENDONLY = "sendonly"
-    RECVONLY = "recvonly"
-    INACTIVE = "inactive"
-
+from ..codec import Codec
+from .description import (
+    Connection,
+    Direction,
+    MediaDescription,
+    SessionDescription,
+    number,
+    parse_sdp,
+)
+from .errors import NoCommonCodec, NotAcceptable, SdpError, SdpReason
 
 _WAYS = {
     Direction.SENDRECV: (True, True),
@@ -252,7 +25,6 @@ _WAYS = {
 }
 """(sends, receives) by direction."""
 _DIRECTION_OF_WAYS = {ways: direction for direction, ways in _WAYS.items()}
-_DIRECTION_BY_NAME = {str(direction): direction for direction in Direction}
 
 DEFAULT_PTIME_MS = 20
 MIN_PTIME_MS = 10
@@ -264,8 +36,7 @@ TELEPHONE_EVENTS = "0-16"
 """The events we take: digits, A to D, and flash (RFC 4733 section 3.2)."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalMedia:
+class LocalMedia(NamedTuple):
     """Our side of one dialog's stream.
 
     ``host`` is the numeric address announced, and decides the IP version. ``session_version`` is
@@ -283,8 +54,7 @@ class LocalMedia:
     direction: Direction = Direction.SENDRECV
 
 
-@dataclass(frozen=True, slots=True)
-class NegotiatedMedia:
+class NegotiatedMedia(NamedTuple):
     """What both sides agreed on. ``direction`` is from our point of view.
 
     ``remote_host`` is numeric. On an old-style hold (``c=`` of all zeros) it is that address, and
@@ -303,23 +73,17 @@ class NegotiatedMedia:
     telephone_event_payload_type: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer to send. ``media`` is None if the offer had no stream that is on."""
 
     body: bytes
     media: NegotiatedMedia | None
 
 
-_Encoding = tuple[str, int]
-"""An rtpmap's encoding name in lower case and clock rate in Hz."""
-
-
 class _Usable(NamedTuple):
     """A peer's stream that we can do."""
 
     media: MediaDescription
-    encodings: dict[str, _Encoding]
     payload_type: int
     codec: Codec
 
@@ -401,42 +165,43 @@ def _refuse_unless_all_off(description: SessionDescription) -> None:
         raise NotAcceptable(SdpReason.NO_AUDIO, ", ".join(live))
 
 
-def _encodings(media: MediaDescription) -> dict[str, _Encoding]:
-    """Encodings by format, as the rtpmap attributes name them; broken ones are left out."""
-    encodings: dict[str, _Encoding] = {}
-    for name, value in media.attributes:
-        if name == "rtpmap" and value is not None:
-            payload_type, _, encoding = value.partition(" ")
-            fields = encoding.strip().split("/")
-            rate_hz = _number(fields[1], 1_000_000) if len(fields) > 1 else None
-            if rate_hz and fields[2:] in ([], ["1"]):
-                encodings[payload_type] = (fields[0].lower(), rate_hz)
-            else:
-                # More channels than one, or nonsense: an encoding that nothing of ours matches.
-                encodings[payload_type] = ("", 0)
-    return encodings
+class _CodecIndex(NamedTuple):
+    """Our codecs by what a peer may call them."""
+
+    by_encoding: dict[tuple[str, int, int], Codec]
+    by_payload_type: dict[str, Codec]
+
+
+@lru_cache(maxsize=32)
+def _indexed(codecs: tuple[Codec, ...]) -> _CodecIndex:
+    return _CodecIndex(
+        {(codec.name.lower(), codec.clock_rate_hz, 1): codec for codec in codecs},
+        {str(codec.payload_type): codec for codec in codecs if codec.payload_type is not None},
+    )
 
 
 def _usable(media: MediaDescription, codecs: tuple[Codec, ...]) -> _Usable | None:
     """The stream with the first of its formats that is one of ``codecs``; None if none is."""
-    encodings = _encodings(media)
+    by_encoding, by_payload_type = _indexed(codecs)
+    encodings = media.said.encodings
     for text in media.formats:
-        payload_type = _number(text, 127)
-        if payload_type is None:
-            continue
         encoding = encodings.get(text)
         # RFC 3551 section 6: static payload types need no rtpmap; one that is there wins.
-        codec = codec_by_rtpmap(*encoding) if encoding else codec_by_payload_type(payload_type)
-        if codec is not None and codec in codecs:
-            return _Usable(media, encodings, payload_type, codec)
+        codec = by_encoding.get(encoding) if encoding else by_payload_type.get(text)
+        if codec is not None:
+            payload_type = number(text, 127)
+            if payload_type is not None:
+                return _Usable(media, payload_type, codec)
     return None
 
 
 def _event_payload_type(chosen: _Usable) -> int | None:
     """The telephone-event format that shares the codec's clock (RFC 4733 section 2.1)."""
+    wanted = ("telephone-event", chosen.codec.clock_rate_hz, 1)
+    encodings = chosen.media.said.encodings
     for text in chosen.media.formats:
-        if chosen.encodings.get(text) == ("telephone-event", chosen.codec.clock_rate_hz):
-            return _number(text, 127)
+        if encodings.get(text) == wanted:
+            return number(text, 127)
     return None
 
 
@@ -469,24 +234,21 @@ def _negotiate(
 
 def _direction(media: MediaDescription, description: SessionDescription) -> Direction:
     """The stream's own direction, else the session's, else both ways (RFC 8866 section 6.7)."""
-    for attributes in (media.attributes, description.attributes):
-        for name, _ in attributes:
-            if name in _DIRECTION_BY_NAME:
-                return _DIRECTION_BY_NAME[name]
-    return Direction.SENDRECV
+    return media.said.direction or description.said.direction or Direction.SENDRECV
 
 
 def _ptime_ms(media: MediaDescription) -> int:
     """The packet length that the peer wants, within ours and its limits (RFC 8866 section 6.4)."""
-    wanted = _number(media.attribute("ptime") or "", 10_000) or DEFAULT_PTIME_MS
-    most = _number(media.attribute("maxptime") or "", 10_000) or MAX_PTIME_MS
+    said = media.said.first
+    wanted = number(said.get("ptime", ""), 10_000) or DEFAULT_PTIME_MS
+    most = number(said.get("maxptime", ""), 10_000) or MAX_PTIME_MS
     return max(MIN_PTIME_MS, min(wanted, most, MAX_PTIME_MS))
 
 
 def _rtcp_address(media: MediaDescription, connection: Connection) -> tuple[str, int | None]:
     """Where the peer takes RTCP: the port behind RTP's, or as ``a=rtcp`` says (RFC 3605)."""
-    fields = (media.attribute("rtcp") or "").split()
-    port = _number(fields[0], 65535) if fields else None
+    fields = media.said.first.get("rtcp", "").split()
+    port = number(fields[0], 65535) if fields else None
     if not port:
         return connection.host, media.port + 1 if media.port < 65535 else None
     if len(fields) == 4:
@@ -543,7 +305,7 @@ def _accepted_section(media: NegotiatedMedia, local: LocalMedia) -> str:
     return (
         f"m=audio {local.rtp_port} RTP/AVP {formats}\r\n"
         f"a=rtpmap:{media.payload_type} {media.codec.rtpmap}\r\n{event_lines}"
-        f"a=ptime:{media.ptime_ms}\r\na={media.direction}\r\n"
+        f"a=ptime:{media.ptime_ms}\r\na={media.direction.value}\r\n"
     )
 
 
