@@ -5,6 +5,7 @@ No I/O, no clock, no state: bytes in, values out. :func:`parse_sdp` reads hostil
 :func:`accept_answer` are for one that leaves the offer to us.
 """
 
+from .crypto import SrtpKey, SrtpPolicy, SrtpSuite, SrtpTerms
 from .description import (
     MAX_BODY_BYTES,
     Connection,
@@ -38,6 +39,10 @@ __all__ = [
     "SdpError",
     "SdpReason",
     "SessionDescription",
+    "SrtpKey",
+    "SrtpPolicy",
+    "SrtpSuite",
+    "SrtpTerms",
     "accept_answer",
     "answer_offer",
     "make_offer",

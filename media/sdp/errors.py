@@ -23,6 +23,12 @@ class SdpReason(enum.Enum):
     NO_COMMON_CODEC = "no codec in common"
     NO_AUDIO = "no audio stream over RTP/AVP"
     ADDRESS_FAMILY = "the peer's address is of another IP version than ours"
+    SRTP_REQUIRED = "the stream is not encrypted, and SRTP is required"
+    NO_CRYPTO = "the stream is SRTP, and has no a=crypto line"
+    CRYPTO_BROKEN = "an a=crypto line is broken"
+    CRYPTO_SUITE = "no a=crypto line has a suite of ours"
+    CRYPTO_PARAMETER = "an a=crypto line has a session parameter that we do not do"
+    CRYPTO_KEY = "an a=crypto line has a broken key, or several"
     ANSWER_MISMATCH = "the answer does not fit the offer"
 
 
@@ -55,6 +61,10 @@ _WARNING_CODES = {
     SdpReason.NO_CONNECTION: 301,
     SdpReason.BAD_ADDRESS: 301,
     SdpReason.ADDRESS_FAMILY: 301,
+    SdpReason.SRTP_REQUIRED: 302,
     SdpReason.NO_AUDIO: 304,
     SdpReason.NO_COMMON_CODEC: 305,
+    SdpReason.NO_CRYPTO: 306,
+    SdpReason.CRYPTO_SUITE: 306,
+    SdpReason.CRYPTO_PARAMETER: 306,
 }
