@@ -513,6 +513,7 @@ def _payload_types(
     return numbered, events
 
 
+@lru_cache(maxsize=256)
 def _codec_lines(payload_type: int, codec: Codec) -> str:
     name = codec.name.lower()
     channels = _CHANNELS.get(name)
@@ -522,6 +523,7 @@ def _codec_lines(payload_type: int, codec: Codec) -> str:
     return f"{line}a=fmtp:{payload_type} {parameters}\r\n" if parameters else line
 
 
+@lru_cache(maxsize=256)
 def _event_lines(payload_type: int, clock_rate_hz: int) -> str:
     return (
         f"a=rtpmap:{payload_type} telephone-event/{clock_rate_hz}\r\n"
