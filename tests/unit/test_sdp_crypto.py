@@ -202,3 +202,17 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES | st.characters(max_codepoint=255), max_size=8).map("".join))
 def test_any_text_is_a_line_or_a_reason(text: str):
     assert isinstance(parse_crypto(text), (CryptoLine, SdpReason))
+
+
+@given(
+    st.sampled_from(["RTP/AVP", "RTP/SAVP"]),
+    st.lists(st.lists(PIECES | st.text(max_size=3), max_size=8).map("".join), max_size=3),
+    st.sampled_from(list(SrtpPolicy)),
+)
+def test_any_lines_are_answered_or_refused(protocol: str, lines: list[str], policy: SrtpPolicy):
+    try:
+        answer = answer_offer(parse_sdp(offer_of((protocol, lines))), LOCAL._replace(srtp=policy))
+    except SdpError:
+        return
+    assert answer.media is not None
+    assert answer.media.srtp is not None or policy is not SrtpPolicy.REQUIRED
