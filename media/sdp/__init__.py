@@ -1,0 +1,50 @@
+"""Session descriptions (RFC 8866), and agreeing on a stream by offer and answer (RFC 3264).
+
+No I/O, no clock, no state: bytes in, values out. :func:`parse_sdp` reads hostile input.
+:func:`answer_offer` is for an INVITE that brings an offer; :func:`make_offer` and
+:func:`accept_answer` are for one that leaves the offer to us.
+"""
+
+from .crypto import SrtpKey, SrtpPolicy, SrtpSuite, SrtpTerms
+from .description import (
+    MAX_BODY_BYTES,
+    Connection,
+    Direction,
+    MediaDescription,
+    Origin,
+    SessionDescription,
+    parse_sdp,
+)
+from .errors import NoCommonCodec, NotAcceptable, SdpError, SdpReason
+from .negotiation import (
+    Answer,
+    LocalMedia,
+    NegotiatedMedia,
+    accept_answer,
+    answer_offer,
+    make_offer,
+)
+
+__all__ = [
+    "MAX_BODY_BYTES",
+    "Answer",
+    "Connection",
+    "Direction",
+    "LocalMedia",
+    "MediaDescription",
+    "NegotiatedMedia",
+    "NoCommonCodec",
+    "NotAcceptable",
+    "Origin",
+    "SdpError",
+    "SdpReason",
+    "SessionDescription",
+    "SrtpKey",
+    "SrtpPolicy",
+    "SrtpSuite",
+    "SrtpTerms",
+    "accept_answer",
+    "answer_offer",
+    "make_offer",
+    "parse_sdp",
+]
