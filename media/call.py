@@ -6,11 +6,22 @@ import asyncio
 import contextlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from .events import LegClosed, LegFigures, PlayOutcome
+from ._core import Prompt, dial_tones
+from .codec import Codec
+from .events import (
+    BargeIn,
+    DigitHeard,
+    LegClosed,
+    LegFigures,
+    PlayOutcome,
+    SpeechHeard,
+)
+from .keypad import Gathered, Keypad, check_digits, check_entry
+from .leg import Heard, Leg
 from .pool import NoRtpPort
 from .prompt import NOTHING, join_prompts, tail_behind
 from .sdp import NotAcceptable, SdpError, SdpReason
@@ -24,6 +35,13 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 log = structlog.get_logger(__name__)
+
+BargeInName = Literal["none", "dtmf", "speech", "both"]
+
+MAX_DIGITS = 32
+MIN_DIGIT_MS = 40
+"""Shorter ones are not heard everywhere (ITU-T Q.24)."""
+MAX_DIGIT_MS = 10_000
 
 TAIL_S = 0.2
 """What a peer's jitter buffer may still hold when our last packet has left; a BYE would cut it."""
@@ -49,12 +67,14 @@ class Call:
     """One call that came in. Its methods raise :class:`CallEnded` once it is over.
 
     ``id`` is unique within the engine and goes through all log lines of the call; ``call_id`` is
-    SIP's Call-ID; ``ended`` says why the call ended, None while it lasts.
+    SIP's Call-ID; ``ended`` says why the call ended, None while it lasts; ``speaking`` is True
+    while the caller speaks.
     """
 
     __slots__ = (
         "_confirmed",
         "_engine",
+        "_keypad",
         "_media",
         "_queueing",
         "_sip",
@@ -64,6 +84,7 @@ class Call:
         "call_id",
         "ended",
         "id",
+        "speaking",
     )
 
     def __init__(self, engine: Engine, sip: SipCall) -> None:
@@ -75,6 +96,8 @@ class Call:
         self._sound_until_s = 0.0
         self._tail = NOTHING
         self._waiting: list[asyncio.Future[None]] = []
+        self._keypad = Keypad()
+        self.speaking = False
         self.ended: EndCause | None = None
         self.id = sip.id
         self.call_id = sip.call_id
@@ -132,18 +155,23 @@ class Call:
         self._check()
         self._sip.reject(status, reason)
 
-    async def play(self, *prompts: StrPath, loop: bool = False, replace: bool = False) -> Played:
+    async def play(
+        self,
+        *prompts: StrPath,
+        loop: bool = False,
+        replace: bool = False,
+        barge_in: BargeInName = "none",
+    ) -> Played:
         """Play sound files one after the other, without a gap; returns when the last packet left.
 
         Playing starts behind what is queued already, or at once with ``replace``. Cancelling it
-        stops the sound. Raises PromptError for a file that cannot be played, ValueError if there is
-        nothing to loop, RuntimeError if the call was not answered.
+        stops the sound. ``barge_in``: what the caller may do to end it, ``dtmf``, ``speech`` or
+        ``both``; the outcome is ``barged-in`` then. Raises PromptError for a file that cannot be
+        played, ValueError if there is nothing to loop, RuntimeError if the call was not answered.
         """
         self._check()
-        leg = self._media.leg if self._media else None
-        codec = self._media.codec if self._media else None
-        if leg is None or codec is None:
-            raise RuntimeError("answer the call before playing to it")
+        leg, codec = self._open_leg()
+        ends = BargeIn[barge_in.upper()]
         # However long their files take to load, plays queue in the order in which they were called.
         async with self._queueing:
             encoded = [await self._engine.prompts.load(path, codec) for path in prompts]
@@ -151,7 +179,7 @@ class Call:
             natives = join_prompts(encoded, loop=loop, tail=self._tail)
             # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
             self._tail = tail_behind(self._tail, encoded)
-            playing = leg.play(natives, loop=loop, replace=replace)
+            playing = leg.play(natives, loop=loop, replace=replace, barge_in=ends)
         try:
             done = await playing
         except asyncio.CancelledError:
@@ -162,6 +190,55 @@ class Call:
             raise CallEnded(await self.wait_ended())
         self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
         return Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
+
+    async def gather(
+        self,
+        max: int = 1,
+        terminators: str = "#",
+        *,
+        first_ms: int = 5000,
+        inter_ms: int = 2000,
+    ) -> Gathered:
+        """Gather digits: up to a terminator, to ``max`` of them, or until none comes in time.
+
+        Digits that were typed before count. ``first_ms`` is the time for the first, ``inter_ms``
+        that between two.
+        """
+        check_entry(max, terminators, first_ms, inter_ms)
+        self._check()
+        gathering = asyncio.ensure_future(self._keypad.gather(max, terminators, first_ms, inter_ms))
+        ending = asyncio.ensure_future(self.wait_ended())
+        try:
+            await asyncio.wait([gathering, ending], return_when=asyncio.FIRST_COMPLETED)
+            if gathering.done():
+                return gathering.result()
+            raise CallEnded(ending.result())
+        finally:
+            gathering.cancel()
+            ending.cancel()
+
+    def forget_digits(self) -> None:
+        """Forget what the caller has typed ahead."""
+        self._keypad.clear()
+
+    async def send_digits(self, digits: str, *, on_ms: int = 100, off_ms: int = 100) -> None:
+        """Press digits (0 to 9, ``*``, ``#``, A to D): as telephone events (RFC 4733) where they
+        are agreed on, else as tones. Up to 32 at once; each lasts ``on_ms``, at least 40.
+        """
+        check_digits(digits)
+        if not 1 <= len(digits) <= MAX_DIGITS:
+            raise ValueError(f"{len(digits)} digits; send 1 to {MAX_DIGITS} at once")
+        if not (MIN_DIGIT_MS <= on_ms <= MAX_DIGIT_MS and MIN_DIGIT_MS <= off_ms <= MAX_DIGIT_MS):
+            raise ValueError(f"on_ms and off_ms: use {MIN_DIGIT_MS} to {MAX_DIGIT_MS}")
+        self._check()
+        leg, codec = self._open_leg()
+        if self._media and self._media.sends_events:
+            leg.send_digits(digits, on_ms, off_ms)
+            return
+        tones = dial_tones(digits, on_ms, off_ms, codec.sample_rate_hz)
+        async with self._queueing:
+            playing = leg.play([Prompt(codec.encode(tones))], replace=False)
+        await playing
 
     def stop_playing(self) -> None:
         """Stop what plays and forget what is queued; their ``play`` returns ``stopped``."""
@@ -215,12 +292,18 @@ class Call:
             if self._media.negotiated is None:
                 raise SdpError(SdpReason.ANSWER_MISMATCH, "the ACK carried no answer")
             if self._media.leg is None:
-                self._media.open().closed.add_done_callback(self._on_leg_closed)
+                leg = self._media.open()
+                leg.closed.add_done_callback(self._on_leg_closed)
+                leg.on_heard = self._on_heard
         except (SdpError, OSError, ValueError) as error:
             self._fail(error)
             return
         self._confirmed = True
         self._changed()
+
+    def take_digit(self, symbol: str) -> None:
+        """The caller pressed a digit, however that was heard."""
+        self._keypad.take(symbol)
 
     def on_offer(self, sdp: bytes | None) -> bytes:
         """A re-INVITE: returns our answer, or our offer if it had none. Raises Refuse."""
@@ -238,6 +321,23 @@ class Call:
         self._changed()
 
     # Within
+
+    def _open_leg(self) -> tuple[Leg, Codec]:
+        leg = self._media.leg if self._media else None
+        codec = self._media.codec if self._media else None
+        if leg is None or codec is None:
+            raise RuntimeError("answer the call before playing to it")
+        return leg, codec
+
+    def _on_heard(self, heard: Heard) -> None:
+        if isinstance(heard, DigitHeard):
+            if not heard.ended:
+                self.take_digit(heard.symbol)
+        elif isinstance(heard, SpeechHeard):
+            self.speaking = heard.started
+        elif self.ended is None:
+            log.warning("nothing heard, hanging up", call=self.id)
+            self._sip.hangup([("Reason", 'SIP;cause=408;text="no media"')])
 
     async def _change(self) -> None:
         """Wait for the confirmation or the end, whichever comes next."""

@@ -8,13 +8,13 @@ import resource
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
+from typing import Literal, get_args
 
 import structlog
 
 from .call import Call, CallEnded
 from .codec import codecs_by_name
-from .events import Quantiles
+from .events import Hearing, Quantiles
 from .pool import RtpSockets, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 CallHandlerFunction = Callable[[Call], Awaitable[None]]
 Silence = Literal["stop", "send"]
+Voice = Literal["off", "low", "medium", "high"]
 
 RESERVED_FILES = 256
 """File descriptors kept for everything that is not an RTP socket."""
@@ -41,6 +42,8 @@ GOODBYE_S = 1.0
 
 MAX_CALLS = 1_000_000
 """What a shard has room for."""
+
+MIN_MEDIA_TIMEOUT_MS = 1_000
 
 HANDLER_GRACE_S = 1.0
 """How long handlers may go on when serving has ended."""
@@ -68,7 +71,9 @@ class Engine:
     with 503; by default what the port range and the file limit allow. ``per_source_rate``: new
     requests a second that one address may send. ``rtp_sockets``: ``"per-leg"``, or ``"shared"``
     behind a trunk, where each call has a remote address of its own. ``silence``: whether to send
-    packets of silence, or nothing, while nothing plays.
+    packets of silence, or nothing, while nothing plays. ``voice``: how easily a caller is taken to
+    speak; ``"off"`` saves the work where no prompt is to be ended by speech. ``media_timeout_ms``:
+    hang up when nothing was heard for so long; 0: never.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
     that make no sense.
@@ -88,6 +93,8 @@ class Engine:
         per_source_rate: float | None = None,
         rtp_sockets: RtpSockets = "per-leg",
         silence: Silence = "stop",
+        voice: Voice = "medium",
+        media_timeout_ms: int = 0,
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -109,6 +116,7 @@ class Engine:
         self._shards = shards
         self._rtp_sockets = rtp_sockets
         self._send_silence = silence == "send"
+        self._hearing = _hearing_of(voice, media_timeout_ms)
         self._per_source_rate = per_source_rate
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
@@ -256,7 +264,7 @@ class Engine:
             if len(self._announced) > 1_000:
                 self._announced.clear()
             host = self._announced[key] = announced_host(bind_host, sip.flow.remote_host)
-        return MediaSession(self._pool, self._codecs, bind_host, host)
+        return MediaSession(self._pool, self._codecs, bind_host, host, self._hearing)
 
     async def _run(self, handler: CallHandlerFunction, call: Call) -> None:
         """The task of one call: its handler, and the end of the call whatever came of that."""
@@ -327,6 +335,15 @@ async def _handle(handler: CallHandlerFunction, call: Call) -> None:
         pass
     except Exception:
         log.exception("call handler failed", call=call.id)
+
+
+def _hearing_of(voice: Voice, media_timeout_ms: int) -> Hearing:
+    if voice not in get_args(Voice):
+        raise ValueError(f"voice: {voice!r}; use one of {', '.join(get_args(Voice))}")
+    if media_timeout_ms < 0 or 0 < media_timeout_ms < MIN_MEDIA_TIMEOUT_MS:
+        raise ValueError(f"media_timeout_ms: use 0 or {MIN_MEDIA_TIMEOUT_MS} up")
+    heard = Hearing("", 0, speech=voice != "off", media_timeout_ms=media_timeout_ms)
+    return heard if voice == "off" else heard._replace(sensitivity=voice)
 
 
 def _call_of(call: SipCall) -> Call:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntFlag, StrEnum
 from typing import NamedTuple
 
 
@@ -14,6 +14,7 @@ class PlayOutcome(StrEnum):
     STOPPED = "stopped"
     REPLACED = "replaced"
     LEG_CLOSED = "leg-closed"
+    BARGED_IN = "barged-in"
 
 
 class LegMedia(NamedTuple):
@@ -21,7 +22,9 @@ class LegMedia(NamedTuple):
 
     ``bytes_per_ts``: payload bytes per RTP timestamp unit (1 for G.711 and G.722, 2 for L16).
     ``silence``: the payload byte that sounds as silence. ``send`` is False while the other side
-    holds the call: nothing is sent, and what plays stands still.
+    holds the call: nothing is sent, and what plays stands still. ``receive`` is False where nothing
+    is to be heard. The payload types of telephone events (RFC 4733) and of comfort noise (RFC 3389)
+    are None if they are not agreed on.
     """
 
     remote_host: str
@@ -32,6 +35,9 @@ class LegMedia(NamedTuple):
     bytes_per_ts: int = 1
     silence: int = 0xFF
     send: bool = True
+    receive: bool = True
+    event_payload_type: int | None = None
+    comfort_noise_payload_type: int | None = None
 
 
 class LegFigures(NamedTuple):
@@ -43,6 +49,75 @@ class LegFigures(NamedTuple):
     packets_received: int = 0
     bytes_received: int = 0
     packets_rejected: int = 0
+    digits_sent: int = 0
+
+
+class Hearing(NamedTuple):
+    """What a leg listens for in sound of ``codec`` (its SDP name and clock).
+
+    ``speech``: tell when the caller speaks. ``tones``: hear digits in the sound where no telephone
+    events are agreed on. ``hangover_ms``: silence that ends speech, 100 to 10,000.
+    ``media_timeout_ms``: tell when nothing came for so long; 0: never.
+    """
+
+    codec: str
+    clock_rate_hz: int
+    speech: bool = True
+    tones: bool = True
+    sensitivity: str = "medium"
+    hangover_ms: int = 500
+    media_timeout_ms: int = 0
+
+
+class Reception(NamedTuple):
+    """What a leg with ears says of the stream it heard: RTP packets, and RFC 3550's jitter.
+
+    ``gaps``: runs of missing packets. ``sources``: how many SSRCs were taken.
+    """
+
+    expected: int = 0
+    lost: int = 0
+    reordered: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    sources: int = 0
+    jitter_us: int = 0
+    max_jitter_us: int = 0
+
+
+class BargeIn(IntFlag):
+    """What the caller may do to end a prompt, as ``rw_barge_in``."""
+
+    NONE = 0
+    DTMF = 1
+    SPEECH = 2
+    BOTH = 3
+
+
+class DigitHeard(NamedTuple):
+    """The caller began or ended to press a digit; ``tone``: heard in the sound."""
+
+    leg_id: int
+    symbol: str
+    ended: bool
+    duration_ms: int
+    tone: bool
+
+
+class SpeechHeard(NamedTuple):
+    """The caller started or stopped to speak. Levels in dBov (RFC 6465), speech and noise floor."""
+
+    leg_id: int
+    started: bool
+    duration_ms: int
+    level_dbov: int
+    noise_dbov: int
+
+
+class MediaTimeout(NamedTuple):
+    """Nothing was heard for the time that was asked for."""
+
+    leg_id: int
 
 
 class PlayEnded(NamedTuple):
@@ -60,6 +135,7 @@ class LegClosed(NamedTuple):
     leg_id: int
     error: int
     figures: LegFigures
+    reception: Reception = Reception()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,21 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from ._core import Prompt, Shard
-from .events import LegClosed, LegFigures, LegMedia, PlayEnded, PlayOutcome
+from .events import (
+    BargeIn,
+    DigitHeard,
+    Hearing,
+    LegClosed,
+    LegFigures,
+    LegMedia,
+    MediaTimeout,
+    PlayEnded,
+    PlayOutcome,
+    SpeechHeard,
+)
+
+Heard = DigitHeard | SpeechHeard | MediaTimeout
+LegEvent = PlayEnded | LegClosed | Heard
 
 _play_ids = itertools.count(1)
 
@@ -15,10 +29,11 @@ _play_ids = itertools.count(1)
 class Leg:
     """One RTP stream. Methods return at once; what comes of them is told by futures.
 
-    ``closed`` ends with the leg's last figures, however it came to be closed.
+    ``closed`` ends with the leg's last figures, however it came to be closed. ``on_heard`` is
+    called with what the leg hears.
     """
 
-    __slots__ = ("_loop", "_plays", "_shard", "closed", "id")
+    __slots__ = ("_loop", "_plays", "_shard", "closed", "id", "on_heard")
 
     def __init__(self, shard: Shard, leg_id: int, loop: asyncio.AbstractEventLoop) -> None:
         self._shard = shard
@@ -26,9 +41,15 @@ class Leg:
         self._plays: dict[int, asyncio.Future[PlayEnded]] = {}
         self.id = leg_id
         self.closed: asyncio.Future[LegClosed] = loop.create_future()
+        self.on_heard: Callable[[Heard], None] | None = None
 
     def play(
-        self, prompts: Sequence[Prompt], *, loop: bool = False, replace: bool = False
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        loop: bool = False,
+        replace: bool = False,
+        barge_in: BargeIn = BargeIn.NONE,
     ) -> asyncio.Future[PlayEnded]:
         """Queue ``prompts`` behind what plays, without a gap; or play them now instead of it."""
         play_id = next(_play_ids)
@@ -36,13 +57,17 @@ class Leg:
         if self.closed.done():
             ended.set_result(PlayEnded(self.id, play_id, PlayOutcome.LEG_CLOSED, 0))
             return ended
-        self._shard.play(self.id, play_id, prompts, loop=loop, replace=replace)
+        self._shard.play(self.id, play_id, prompts, loop=loop, replace=replace, barge_in=barge_in)
         self._plays[play_id] = ended
         return ended
 
     def stop_playing(self) -> None:
         """End everything that plays or is queued."""
         self._shard.stop_playing(self.id)
+
+    def send_digits(self, digits: str, on_ms: int, off_ms: int) -> None:
+        """Send digits as telephone events, after those that wait; sound stands still meanwhile."""
+        self._shard.send_digits(self.id, digits, on_ms, off_ms)
 
     def pause(self) -> None:
         """Hold what plays at its place."""
@@ -67,10 +92,14 @@ class Leg:
             return self.closed.result().figures
         return self._shard.leg_figures(self.id) or LegFigures()
 
-    def on_event(self, event: PlayEnded | LegClosed) -> None:
+    def on_event(self, event: LegEvent) -> None:
         """An event of this leg, from the shard."""
         if isinstance(event, PlayEnded):
             self._end_play(event)
+            return
+        if not isinstance(event, LegClosed):
+            if self.on_heard is not None:
+                self.on_heard(event)
             return
         self.closed.set_result(event)
         # What came too late for the shard is told by nobody else.
@@ -96,13 +125,19 @@ class LegTable:
         return len(self._legs)
 
     def open(
-        self, media: LegMedia, *, fd: int, send_silence: bool, on_closed: Callable[[], None]
+        self,
+        media: LegMedia,
+        *,
+        fd: int,
+        send_silence: bool,
+        on_closed: Callable[[], None],
+        hearing: Hearing | None = None,
     ) -> Leg:
         """Open a leg; the shard owns ``fd`` on success. ``on_closed`` is called when it is gone.
 
         OSError and ValueError as :meth:`Shard.open_leg`.
         """
-        leg_id = self.shard.open_leg(media, fd=fd, send_silence=send_silence)
+        leg_id = self.shard.open_leg(media, fd=fd, send_silence=send_silence, hearing=hearing)
         leg = Leg(self.shard, leg_id, self._loop)
         self._legs[leg_id] = leg, on_closed
         return leg
@@ -117,7 +152,7 @@ class LegTable:
     def _read(self) -> bool:
         events = self.shard.poll_events()
         for event in events:
-            if isinstance(event, PlayEnded):
+            if not isinstance(event, LegClosed):
                 if event.leg_id in self._legs:
                     self._legs[event.leg_id][0].on_event(event)
                 continue

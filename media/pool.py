@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ._core import Shard
-from .events import LegMedia, Quantiles
+from .events import Hearing, LegMedia, Quantiles
 from .leg import Leg, LegTable
 from .ports import NoRtpPort, RtpPorts
 
@@ -86,7 +86,7 @@ class ShardPool:
         self._places[index] += 1
         return place
 
-    def open(self, place: Place, media: LegMedia) -> Leg:
+    def open(self, place: Place, media: LegMedia, hearing: Hearing | None = None) -> Leg:
         """Open the leg of ``place``, which is given up if that fails (OSError, ValueError)."""
         try:
             leg = place.table.open(
@@ -94,6 +94,7 @@ class ShardPool:
                 fd=place.fd,
                 send_silence=self._send_silence,
                 on_closed=lambda: self._free(place),
+                hearing=hearing,
             )
         except (OSError, ValueError):
             self.give_up(place)

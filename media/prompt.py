@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from ._core import Prompt
+from ._core import Prompt, levels_dbov
 from .codec import Codec, Samples
 from .sound import (
     Levels,
@@ -49,6 +49,8 @@ __all__ = [
 
 DEFAULT_LIBRARY_BYTES = 256 * 1024 * 1024
 LOADER_THREADS = 2
+LEVEL_MS = 20
+"""How finely a prompt's loudness is known, to the echo guard of the voice detector."""
 SEAM_MS = 200
 """How long the state of an adaptive codec remembers what came before."""
 
@@ -103,7 +105,7 @@ def encode_sound(sound: Sound, codec: Codec) -> EncodedPrompt:
     levels = measure_levels(samples)
     return EncodedPrompt(
         codec,
-        Prompt(payload),
+        _native_of(payload, samples, codec),
         len(samples),
         len(samples) * 1000 / codec.sample_rate_hz,
         sound.path,
@@ -113,12 +115,19 @@ def encode_sound(sound: Sound, codec: Codec) -> EncodedPrompt:
     )
 
 
+def _native_of(payload: bytes, samples: Samples, codec: Codec) -> Prompt:
+    level_bytes = LEVEL_MS * codec.bytes_per_s // 1000
+    levels = levels_dbov(samples, LEVEL_MS * codec.sample_rate_hz // 1000)
+    return Prompt(payload, levels, level_bytes)
+
+
 def _seam_of(samples: Samples, payload: bytes, codec: Codec) -> Seam:
     count = SEAM_MS * codec.sample_rate_hz // 1000
     # What was encoded: with half a pair filled up.
     samples = np.append(samples, np.zeros(-len(samples) % codec.samples_per_ts, np.int16))
     head_bytes = SEAM_MS * codec.bytes_per_s // 1000
-    return Seam(samples[:count].copy(), samples[-count:].copy(), Prompt(payload[head_bytes:]))
+    rest = _native_of(payload[head_bytes:], samples[count:], codec)
+    return Seam(samples[:count].copy(), samples[-count:].copy(), rest)
 
 
 NOTHING: Samples = np.zeros(0, np.int16)
@@ -159,8 +168,9 @@ def _behind(tail: Samples, prompt: EncodedPrompt) -> list[Prompt]:
         return [prompt.native]
     codec = prompt.codec
     tail_bytes = len(tail) // codec.samples_per_ts * codec.bytes_per_ts
-    payload = codec.encode(np.concatenate([tail, prompt.seam.head]))
-    return [Prompt(payload[tail_bytes:]), prompt.seam.rest]
+    head = prompt.seam.head
+    payload = codec.encode(np.concatenate([tail, head]))
+    return [_native_of(payload[tail_bytes:], head, codec), prompt.seam.rest]
 
 
 def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:

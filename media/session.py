@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from .codec import Codec
-from .events import LegMedia
+from .events import Hearing, LegMedia
 from .leg import Leg
 from .pool import Place, ShardPool
 from .sdp import (
@@ -21,6 +21,9 @@ from .sdp import (
 )
 
 _SENDING = (Direction.SENDRECV, Direction.SENDONLY)
+_RECEIVING = (Direction.SENDRECV, Direction.RECVONLY)
+COMFORT_NOISE_PAYLOAD_TYPE = 13
+"""The static one (RFC 3389 section 4), which some senders use without asking."""
 
 
 class MediaSession:
@@ -32,6 +35,7 @@ class MediaSession:
 
     __slots__ = (
         "_codecs",
+        "_hearing",
         "_host",
         "_last_body",
         "_negotiated",
@@ -43,8 +47,14 @@ class MediaSession:
     )
 
     def __init__(
-        self, pool: ShardPool, codecs: tuple[Codec, ...], bind_host: str, host: str
+        self,
+        pool: ShardPool,
+        codecs: tuple[Codec, ...],
+        bind_host: str,
+        host: str,
+        hearing: Hearing | None = None,
     ) -> None:
+        self._hearing = hearing
         self._pool = pool
         self._place: Place | None = pool.reserve(bind_host)
         self._port = self._place.port
@@ -64,6 +74,12 @@ class MediaSession:
     def negotiated(self) -> NegotiatedMedia | None:
         """The last agreement; None before the first."""
         return self._negotiated
+
+    @property
+    def sends_events(self) -> bool:
+        """True if digits are sent as telephone events (RFC 4733)."""
+        media = self._negotiated
+        return media is not None and media.telephone_event_payload_type is not None
 
     def answer(self, offer: bytes) -> bytes:
         """Our answer to the peer's offer. Raises SdpError (its ``status`` fits the response)."""
@@ -106,8 +122,14 @@ class MediaSession:
         """Open the leg: from now on sound can be sent. OSError: the system refuses the socket."""
         assert self._place is not None and self._negotiated is not None
         place, self._place = self._place, None
-        self.leg = self._pool.open(place, _leg_media(self._negotiated))
+        media = self._negotiated
+        self.leg = self._pool.open(place, _leg_media(media), self._hearing_of(media.codec))
         return self.leg
+
+    def _hearing_of(self, codec: Codec) -> Hearing | None:
+        if self._hearing is None:
+            return None
+        return self._hearing._replace(codec=codec.name, clock_rate_hz=codec.clock_rate_hz)
 
     def close(self) -> None:
         """Close the leg, or give the place up if there is none yet."""
@@ -130,4 +152,13 @@ def _leg_media(media: NegotiatedMedia) -> LegMedia:
         bytes_per_ts=codec.bytes_per_ts,
         silence=codec.silence,
         send=media.direction in _SENDING,
+        receive=media.direction in _RECEIVING,
+        event_payload_type=media.telephone_event_payload_type,
+        comfort_noise_payload_type=_comfort_noise_of(media),
     )
+
+
+def _comfort_noise_of(media: NegotiatedMedia) -> int | None:
+    if media.comfort_noise_payload_type is None and media.codec.clock_rate_hz == 8000:
+        return COMFORT_NOISE_PAYLOAD_TYPE
+    return media.comfort_noise_payload_type

@@ -3,6 +3,7 @@
 #define RW_COUNTERS_H
 
 #include "base/atomic.h"
+#include "ear/ear.h"
 #include "rtp/rtp.h"
 
 typedef enum rw_counter {
@@ -21,8 +22,14 @@ typedef enum rw_counter {
     RW_RECEIVE_FAILED,
     RW_RECEIVED_REJECT_0, /* + rw_rtp_reject: not RTP, by reason */
     RW_RECEIVED_REJECT_LAST = RW_RECEIVED_REJECT_0 + RW_RTP_REJECTS - 1,
+    RW_NOT_HEARD_0, /* + rw_ear_reject: RTP that the leg does not hear, by reason */
+    RW_NOT_HEARD_LAST = RW_NOT_HEARD_0 + RW_EAR_REJECTS - 1,
+    RW_DIGITS_HEARD,
+    RW_SPEECH_STARTS,
+    RW_MEDIA_TIMEOUTS,
     RW_STALE_COMMANDS,  /* commands for a leg that was closed meanwhile */
     RW_EVENTS_DEFERRED, /* events kept for a later tick because the event ring was full */
+    RW_EVENTS_DROPPED,  /* what was heard while even the room to keep it was full */
     RW_LEGS_OPENED,
     RW_LEGS_CLOSED,
     RW_TICKS, /* ticks in which some leg was due */

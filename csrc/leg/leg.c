@@ -9,13 +9,29 @@ static uint32_t frame_ts_of(const rw_leg_media *media) {
     return media->clock_rate_hz / 1000 * media->ptime_ms;
 }
 
+static bool is_payload_type(uint8_t type) {
+    return type <= 127 || type == RW_NO_PAYLOAD_TYPE;
+}
+
 int rw_leg_check_media(const rw_leg_media *media) {
     if (!rw_address_bytes(&media->remote) || media->payload_type > 127) return -EINVAL;
+    if (!is_payload_type(media->event_payload_type)) return -EINVAL;
+    if (!is_payload_type(media->comfort_noise_payload_type)) return -EINVAL;
     if (media->ptime_ms < RW_MIN_PTIME_MS || media->ptime_ms > RW_MAX_PTIME_MS) return -EINVAL;
     if (media->clock_rate_hz < 8000 || media->clock_rate_hz > 192000) return -EINVAL;
     if (media->clock_rate_hz % 1000 || media->bytes_per_ts < 1) return -EINVAL;
     size_t packet_bytes = RW_RTP_HEADER_BYTES + frame_ts_of(media) * media->bytes_per_ts;
     return packet_bytes > RW_MAX_PACKET_BYTES ? -EMSGSIZE : 0;
+}
+
+static void agree_on_hearing(rw_leg *leg) {
+    const rw_ear_media media = {
+        .clock_rate_hz = leg->media.clock_rate_hz,
+        .sound = leg->media.payload_type,
+        .events = leg->media.event_payload_type,
+        .comfort_noise = leg->media.comfort_noise_payload_type,
+    };
+    rw_ear_agree(leg->ear, &media); /* with a clock rate that was checked */
 }
 
 void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media) {
@@ -26,6 +42,11 @@ void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media) {
     leg->send = media->send;
     leg->frame_ts = frame_ts_of(media);
     leg->frame_bytes = (uint16_t)(leg->frame_ts * media->bytes_per_ts);
+    if (leg->digits.clock_hz != media->clock_rate_hz) {
+        rw_event_sender_init(&leg->digits, media->clock_rate_hz); /* a rate that was checked */
+        leg->sending_digits = false;
+    }
+    if (leg->ear) agree_on_hearing(leg);
 }
 
 static void clear_stats(rw_leg_stats *stats) {
@@ -35,11 +56,15 @@ static void clear_stats(rw_leg_stats *stats) {
     rw_write(&stats->packets_received, 0);
     rw_write(&stats->bytes_received, 0);
     rw_write(&stats->packets_rejected, 0);
+    rw_write(&stats->digits_sent, 0);
 }
 
 void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t due_tick) {
     memset((void *)leg, 0, offsetof(rw_leg, stats));
     clear_stats(&leg->stats);
+    leg->ear = config->ear;
+    leg->watch = (rw_timer){0};
+    leg->digits = (rw_event_sender){0};
     rw_leg_set_media(leg, &config->media);
     leg->send_silence = config->silence_policy == RW_SILENCE_SEND;
     leg->fd = config->fd;
@@ -55,7 +80,8 @@ void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t
 }
 
 bool rw_leg_has_output(const rw_leg *leg) {
-    return leg->send && (leg->send_silence || (leg->playing.first && !leg->paused));
+    bool plays = leg->playing.first && !leg->paused;
+    return leg->send && (leg->send_silence || plays || leg->sending_digits);
 }
 
 uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick) {
@@ -78,7 +104,9 @@ static void end_playlist(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue
 static size_t read_queue(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended) {
     size_t filled = 0;
     while (leg->playing.first && filled < leg->frame_bytes) {
-        filled += rw_playlist_read(leg->playing.first, payload + filled, leg->frame_bytes - filled);
+        rw_playlist *list = leg->playing.first;
+        filled += rw_playlist_read(list, payload + filled, leg->frame_bytes - filled);
+        if (list->level_dbov > leg->sent_dbov) leg->sent_dbov = list->level_dbov;
         if (rw_playlist_ended(leg->playing.first)) end_playlist(leg, RW_PLAY_FINISHED, ended);
     }
     return filled;
@@ -96,20 +124,58 @@ static void write_header(rw_leg *leg, uint8_t *packet) {
     leg->marker = false;
 }
 
-size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
+static size_t compose_sound(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
     uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
     size_t filled = leg->send && !leg->paused ? read_queue(leg, payload, ended) : 0;
-    size_t packet_bytes = 0;
-    if (filled || (leg->send && leg->send_silence)) {
-        memset(payload + filled, leg->silence, leg->frame_bytes - filled);
-        write_header(leg, packet);
-        packet_bytes = RW_RTP_HEADER_BYTES + leg->frame_bytes;
-    } else {
+    if (!filled && !(leg->send && leg->send_silence)) {
         leg->marker = true;
+        return 0;
     }
+    memset(payload + filled, leg->silence, leg->frame_bytes - filled);
+    write_header(leg, packet);
+    return RW_RTP_HEADER_BYTES + leg->frame_bytes;
+}
+
+/* A slot of a digit or of the pause after it (RFC 4733 section 2.5.1): sound stands still. */
+static size_t compose_digit(rw_leg *leg, uint8_t *packet) {
+    rw_event_packet event;
+    bool composed = rw_event_sender_compose(&leg->digits, leg->timestamp, leg->frame_ts, &event);
+    leg->sending_digits = rw_event_sender_busy(&leg->digits);
+    leg->marker = true; /* of the sound that goes on */
+    if (!composed) return 0;
+    rw_rtp_header header = {
+        .marker = event.marker,
+        .payload_type = leg->media.event_payload_type,
+        .sequence = leg->sequence++,
+        .timestamp = event.timestamp,
+        .ssrc = leg->ssrc,
+    };
+    if (event.marker) rw_count(&leg->stats.digits_sent, 1);
+    rw_rtp_write_header(packet, &header);
+    memcpy(packet + RW_RTP_HEADER_BYTES, event.payload, RW_EVENT_BYTES);
+    return RW_RTP_HEADER_BYTES + RW_EVENT_BYTES;
+}
+
+size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
+    leg->sent_dbov = RW_VAD_SILENCE_DBOV;
+    size_t bytes = leg->sending_digits && leg->send ? compose_digit(leg, packet)
+                                                    : compose_sound(leg, packet, ended);
     leg->timestamp += leg->frame_ts;
     leg->due_tick += leg->ptime_ms;
-    return packet_bytes;
+    return bytes;
+}
+
+int rw_leg_send_digit(rw_leg *leg, char symbol, uint16_t on_ms, uint16_t off_ms) {
+    if (leg->media.event_payload_type == RW_NO_PAYLOAD_TYPE) return -ENOTSUP;
+    int error = rw_event_sender_queue(&leg->digits, symbol, on_ms, off_ms, RW_EVENT_VOLUME);
+    if (!error) leg->sending_digits = true;
+    return error;
+}
+
+void rw_leg_barge_in(rw_leg *leg, rw_barge_in cause, rw_playlist_queue *ended) {
+    while (leg->playing.first && leg->playing.first->barge_in & cause)
+        end_playlist(leg, RW_PLAY_BARGED_IN, ended);
+    if (!leg->playing.first) leg->paused = false;
 }
 
 void rw_leg_clear_queue(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended) {

@@ -17,6 +17,7 @@
 
 #include "address/address.h"
 #include "base/atomic.h"
+#include "ear/ear.h"
 #include "prompt/prompt.h"
 #include "wheel/wheel.h"
 
@@ -42,12 +43,17 @@ typedef struct rw_leg_media {
     uint8_t bytes_per_ts; /* payload bytes per timestamp unit: 1 for G.711 and G.722, 2 for L16 */
     uint8_t silence;      /* payload byte that sounds as silence */
     bool send;            /* false on hold: nothing is sent, what plays stands still */
+    bool receive;         /* false on hold: what comes all the same is counted, and not heard */
+    uint8_t event_payload_type; /* telephone-event, both ways; RW_NO_PAYLOAD_TYPE: not agreed on */
+    uint8_t comfort_noise_payload_type; /* RW_NO_PAYLOAD_TYPE: not agreed on */
 } rw_leg_media;
 
 typedef struct rw_leg_config {
     rw_leg_media media;
     rw_silence_policy silence_policy;
-    int fd; /* a bound UDP socket for backends with one socket per leg, else -1 */
+    int fd;      /* a bound UDP socket for backends with one socket per leg, else -1 */
+    rw_ear *ear; /* what hears for the leg, or NULL: then packets are only counted. The shard gives
+                    it back with RW_EVENT_LEG_CLOSED. */
     uint32_t ssrc;
     uint32_t first_timestamp;
     uint16_t first_sequence;
@@ -60,7 +66,8 @@ typedef struct rw_leg_stats {
     _Atomic uint64_t send_errors;
     _Atomic uint64_t packets_received;
     _Atomic uint64_t bytes_received;
-    _Atomic uint64_t packets_rejected;
+    _Atomic uint64_t packets_rejected; /* not RTP, or not heard */
+    _Atomic uint64_t digits_sent;
 } rw_leg_stats;
 
 typedef struct rw_leg {
@@ -81,7 +88,9 @@ typedef struct rw_leg {
     bool send_silence;
     bool receiving; /* sound came lately: the backend reads this leg in its slots */
     uint8_t quiet_slots;
-    bool closing; /* closed, its event not posted yet */
+    bool sending_digits;
+    int8_t sent_dbov; /* level of the packet composed last */
+    bool closing;     /* closed, its event not posted yet */
     int fd;
     rw_playlist_queue playing; /* the first is under the cursor */
 
@@ -91,6 +100,10 @@ typedef struct rw_leg {
 
     /* Read when the leg is opened, moved or closed. */
     int close_status;
+    rw_ear *ear;
+    rw_timer watch; /* for the media timeout */
+    uint64_t opened_us;
+    rw_event_sender digits;
     rw_leg_media media;
     struct rw_leg *next; /* in the backend's table, later in the shard's list of closed legs */
 } rw_leg;
@@ -114,6 +127,13 @@ uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick);
 /* Writes the packet of the coming slot to `packet` (RW_MAX_PACKET_BYTES of room) and moves on;
  * returns its length, 0 if the slot stays empty. Lists that came to their end move to `ended`. */
 size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended);
+
+/* Queues a digit to be sent as an event; -ENOTSUP if none were agreed on, -EINVAL and -ENOBUFS as
+ * rw_event_sender_queue(). */
+int rw_leg_send_digit(rw_leg *leg, char symbol, uint16_t on_ms, uint16_t off_ms);
+
+/* Ends the lists that `cause` may interrupt, up to the first one that it may not. */
+void rw_leg_barge_in(rw_leg *leg, rw_barge_in cause, rw_playlist_queue *ended);
 
 /* Empties the queue: every list gets `outcome` and moves to `ended`. */
 void rw_leg_clear_queue(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended);

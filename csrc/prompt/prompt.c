@@ -7,16 +7,45 @@
 struct rw_prompt {
     _Atomic uint32_t references;
     size_t bytes;
+    size_t level_bytes;        /* 0: no levels are known */
+    const int8_t *levels_dbov; /* behind the payload */
     uint8_t payload[];
 };
 
-rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes) {
-    rw_prompt *prompt = malloc(sizeof(rw_prompt) + bytes);
+static rw_prompt *create(const uint8_t *payload, size_t bytes, const int8_t *levels_dbov,
+                         size_t level_count) {
+    rw_prompt *prompt = malloc(sizeof(rw_prompt) + bytes + level_count);
     if (!prompt) return NULL;
     atomic_init(&prompt->references, 1);
     prompt->bytes = bytes;
+    prompt->level_bytes = 0;
+    prompt->levels_dbov = (const int8_t *)prompt->payload + bytes;
     if (bytes) memcpy(prompt->payload, payload, bytes);
+    if (level_count) memcpy(prompt->payload + bytes, levels_dbov, level_count);
     return prompt;
+}
+
+rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes) {
+    return create(payload, bytes, NULL, 0);
+}
+
+rw_prompt *rw_prompt_create_with_levels(const uint8_t *payload, size_t bytes,
+                                        const int8_t *levels_dbov, size_t level_count,
+                                        size_t level_bytes) {
+    if (!level_bytes || level_count != (bytes + level_bytes - 1) / level_bytes) return NULL;
+    rw_prompt *prompt = create(payload, bytes, levels_dbov, level_count);
+    if (prompt) prompt->level_bytes = level_bytes;
+    return prompt;
+}
+
+/* The loudest level in `bytes` from `offset` on; there is at least one byte. */
+static int8_t level_of(const rw_prompt *prompt, size_t offset, size_t bytes) {
+    if (!prompt->level_bytes) return RW_PROMPT_LEVEL_DBOV;
+    size_t first = offset / prompt->level_bytes, last = (offset + bytes - 1) / prompt->level_bytes;
+    int8_t loudest = prompt->levels_dbov[first];
+    for (size_t i = first + 1; i <= last; i++)
+        if (prompt->levels_dbov[i] > loudest) loudest = prompt->levels_dbov[i];
+    return loudest;
 }
 
 rw_prompt *rw_prompt_retain(rw_prompt *prompt) {
@@ -73,10 +102,13 @@ void rw_playlist_destroy(rw_playlist *playlist) {
 
 size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes) {
     size_t copied = 0;
+    playlist->level_dbov = INT8_MIN;
     while (copied < bytes && !rw_playlist_ended(playlist)) {
         const rw_prompt *prompt = playlist->prompts[playlist->index];
         size_t left = prompt->bytes - playlist->offset_bytes;
         size_t take = left < bytes - copied ? left : bytes - copied;
+        int8_t level_dbov = level_of(prompt, playlist->offset_bytes, take);
+        if (level_dbov > playlist->level_dbov) playlist->level_dbov = level_dbov;
         memcpy(to + copied, prompt->payload + playlist->offset_bytes, take);
         copied += take;
         playlist->offset_bytes += take;

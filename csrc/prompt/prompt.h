@@ -18,6 +18,13 @@ typedef struct rw_prompt rw_prompt;
 /* A prompt with a copy of `payload` and one reference, which the caller owns; NULL if out of
  * memory. */
 rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes);
+/* The same with how loud it is: `levels_dbov` (copied) has one level for each `level_bytes` of
+ * payload, the last one for what is left; at least one and no more than those. NULL also if their
+ * number is wrong. A prompt without levels is taken for RW_PROMPT_LEVEL_DBOV throughout. */
+rw_prompt *rw_prompt_create_with_levels(const uint8_t *payload, size_t bytes,
+                                        const int8_t *levels_dbov, size_t level_count,
+                                        size_t level_bytes);
+#define RW_PROMPT_LEVEL_DBOV (-15)
 rw_prompt *rw_prompt_retain(rw_prompt *prompt);
 void rw_prompt_release(rw_prompt *prompt);
 size_t rw_prompt_bytes(const rw_prompt *prompt);
@@ -30,7 +37,14 @@ typedef enum rw_play_outcome {
     RW_PLAY_STOPPED,
     RW_PLAY_REPLACED,
     RW_PLAY_LEG_CLOSED,
+    RW_PLAY_BARGED_IN, /* the caller pressed a digit or spoke */
 } rw_play_outcome;
+
+/* What ends playing, as a set. */
+typedef enum rw_barge_in {
+    RW_BARGE_IN_DIGIT = 1,
+    RW_BARGE_IN_SPEECH = 2,
+} rw_barge_in;
 
 /* Owned by one thread at a time: the control side makes it, the command ring hands it to the shard,
  * the event ring hands it back, the control side destroys it. */
@@ -41,7 +55,9 @@ typedef struct rw_playlist {
     uint64_t played_bytes;
     rw_play_outcome outcome;
     bool loop;
-    uint32_t index; /* prompt under the cursor; `count` at the end */
+    uint8_t barge_in;  /* rw_barge_in */
+    int8_t level_dbov; /* loudest of what was read last */
+    uint32_t index;    /* prompt under the cursor; `count` at the end */
     uint32_t count;
     size_t offset_bytes; /* cursor inside that prompt */
     rw_prompt *prompts[];

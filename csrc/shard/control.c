@@ -37,7 +37,8 @@ static uint64_t monotonic_ns(void) {
 static uint64_t next_wake_tick(const rw_shard *shard) {
     uint64_t now_tick = shard->wheel.now_tick;
     uint64_t next_tick = rw_wheel_next_tick(&shard->wheel);
-    uint64_t patience_ticks = shard->ended.first || shard->closed ? 1 : PATIENT_NS / TICK_NS;
+    bool untold = shard->ended.first || shard->closed || shard->news_count;
+    uint64_t patience_ticks = untold ? 1 : PATIENT_NS / TICK_NS;
     if (!rw_shard_legs_open(shard) || next_tick <= now_tick + patience_ticks) return next_tick;
     return now_tick + patience_ticks;
 }
@@ -174,10 +175,14 @@ static void close_file(int fd) {
 
 static void destroy_lists(rw_shard *shard) {
     rw_posted_event posted;
-    while (shard->events && !rw_ring_pop(shard->events, &posted))
+    while (shard->events && !rw_ring_pop(shard->events, &posted)) {
         rw_playlist_destroy(posted.playlist);
+        rw_ear_destroy(posted.ear);
+    }
     while (shard->ended.first)
         rw_playlist_destroy(rw_playlist_queue_pop(&shard->ended));
+    for (rw_leg *leg = shard->closed; leg; leg = leg->next)
+        rw_ear_destroy(leg->ear);
 }
 
 void rw_shard_destroy(rw_shard *shard) {
@@ -257,6 +262,16 @@ int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused) {
     return submit_plain(shard, paused ? RW_COMMAND_PAUSE : RW_COMMAND_RESUME, leg_id);
 }
 
+int rw_shard_send_digits(rw_shard *shard, uint64_t leg_id, const rw_digits *digits) {
+    rw_command command = {.kind = RW_COMMAND_DIGITS, .leg_id = leg_id, .digits = *digits};
+    size_t count = strnlen(digits->symbols, sizeof(digits->symbols));
+    if (count == sizeof(digits->symbols)) return -EINVAL;
+    if (digits->on_ms < RW_EVENT_MIN_ON_MS || digits->off_ms < RW_EVENT_MIN_OFF_MS) return -EINVAL;
+    for (size_t i = 0; i < count; i++)
+        if (rw_digit_code(digits->symbols[i]) < 0) return -EINVAL;
+    return submit(shard, &command);
+}
+
 /* --- events and figures ------------------------------------------------------------------- */
 
 int rw_shard_event_fd(const rw_shard *shard) {
@@ -271,6 +286,7 @@ size_t rw_shard_poll_events(rw_shard *shard, rw_event *events, size_t room) {
     while (count < room && !rw_ring_pop(shard->events, &posted)) {
         events[count++] = posted.event;
         rw_playlist_destroy(posted.playlist);
+        rw_ear_destroy(posted.ear);
     }
     /* What did not fit makes the eventfd readable again. */
     if (count == room) eventfd_write(shard->event_fd, 1);

@@ -1,5 +1,6 @@
 /* The shard's side of a leg: commands, slots, sound that arrives, events. */
 #include <errno.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -81,6 +82,68 @@ static void schedule(rw_shard *shard, rw_leg *leg) {
     rw_wheel_arm(&shard->wheel, &leg->timer, leg->due_tick);
 }
 
+/* --- what a leg hears ---------------------------------------------------------------------- */
+
+static void keep_news(rw_shard *shard, const rw_event *event) {
+    if (shard->news_count < RW_KEPT_NEWS)
+        shard->news[shard->news_count++] = *event;
+    else
+        count(shard, RW_EVENTS_DROPPED, 1);
+}
+
+static void tell_digit(rw_shard *shard, rw_leg *leg, const rw_ear_news *news) {
+    rw_event event = {.kind = RW_EVENT_DIGIT,
+                      .leg_id = rw_read(&leg->id),
+                      .tone = news->tone,
+                      .digit = news->digit};
+    keep_news(shard, &event);
+    if (news->digit.ended) return;
+    count(shard, RW_DIGITS_HEARD, 1);
+    rw_leg_barge_in(leg, RW_BARGE_IN_DIGIT, &shard->ended);
+}
+
+static void tell_speech(rw_shard *shard, rw_leg *leg, const rw_ear_news *news) {
+    rw_event event = {.kind = RW_EVENT_SPEECH, .leg_id = rw_read(&leg->id), .speech = news->speech};
+    keep_news(shard, &event);
+    if (news->speech.kind != RW_VAD_START) return;
+    count(shard, RW_SPEECH_STARTS, 1);
+    rw_leg_barge_in(leg, RW_BARGE_IN_SPEECH, &shard->ended);
+}
+
+static void tell(rw_shard *shard, rw_leg *leg, const rw_ear_report *report) {
+    for (size_t i = 0; i < report->count; i++)
+        if (report->news[i].kind == RW_EAR_DIGIT)
+            tell_digit(shard, leg, &report->news[i]);
+        else
+            tell_speech(shard, leg, &report->news[i]);
+}
+
+/* Lets time pass for an ear, whatever came. */
+static void pass_time(rw_shard *shard, rw_leg *leg) {
+    rw_ear_report report = {.count = 0};
+    rw_ear_pass(leg->ear, shard->now_us, &report);
+    tell(shard, leg, &report);
+}
+
+/* True if `timer` is a leg's watch and not its slot. */
+static bool is_watch(const rw_shard *shard, const rw_timer *timer) {
+    size_t offset = (size_t)((const char *)timer - (const char *)shard->legs);
+    return offset % sizeof(rw_leg) == offsetof(rw_leg, watch);
+}
+
+/* The media timeout: asks the leg's ear, and comes again when it says. */
+static void keep_watch(rw_shard *shard, rw_leg *leg) {
+    uint64_t next_us;
+    if (!leg->ear) return;
+    bool silent = rw_ear_timed_out(leg->ear, leg->opened_us, shard->now_us, &next_us);
+    if (silent && leg->media.receive) {
+        rw_event event = {.kind = RW_EVENT_MEDIA_TIMEOUT, .leg_id = rw_read(&leg->id)};
+        keep_news(shard, &event);
+        count(shard, RW_MEDIA_TIMEOUTS, 1);
+    }
+    if (next_us) rw_wheel_arm(&shard->wheel, &leg->watch, next_us / TICK_US + 1);
+}
+
 static void read_leg(rw_shard *shard, rw_leg *leg) {
     const rw_backend_ops *ops = shard->backend->ops;
     if (ops->receive(shard->backend, leg)) {
@@ -105,6 +168,7 @@ static void send_slot(rw_shard *shard, rw_leg *leg) {
     const rw_backend_ops *ops = shard->backend->ops;
     size_t bytes = rw_leg_compose(leg, ops->room(shard->backend), &shard->ended);
     if (!bytes) return;
+    if (leg->ear) rw_ear_sent(leg->ear, leg->sent_dbov);
     ops->send(shard->backend, leg, bytes);
     shard->batch++;
     if (leg->due_tick <= shard->wheel.now_tick) count(shard, RW_PACKETS_CAUGHT_UP, 1);
@@ -117,7 +181,8 @@ static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     leave_out_late_slots(shard, leg);
     if (leg->due_tick <= shard->wheel.now_tick) send_slot(shard, leg);
     if (leg->receiving) read_leg(shard, leg);
-    if (leg->receiving || rw_leg_has_output(leg))
+    if (leg->ear) pass_time(shard, leg);
+    if (leg->receiving || rw_leg_has_output(leg) || (leg->ear && rw_ear_waits(leg->ear)))
         rw_wheel_arm(&shard->wheel, &leg->timer, leg->due_tick);
 }
 
@@ -150,6 +215,8 @@ static void serve_due(rw_shard *shard, uint64_t now_us) {
         if (shard->wheel.due) __builtin_prefetch(shard->wheel.due);
         if (timer == &shard->poll_timer)
             poll_shared_socket(shard);
+        else if (is_watch(shard, timer))
+            keep_watch(shard, RW_CONTAINER_OF(timer, rw_leg, watch));
         else
             serve_leg(shard, RW_CONTAINER_OF(timer, rw_leg, timer), now_us);
     }
@@ -160,6 +227,16 @@ static void serve_due(rw_shard *shard, uint64_t now_us) {
 }
 
 /* --- sound that arrives ------------------------------------------------------------------- */
+
+static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
+    rw_ear_report report = {.count = 0};
+    rw_ear_reject reject = rw_ear_hear(leg->ear, packet, shard->now_us, &report);
+    if (reject) {
+        count(shard, (rw_counter)(RW_NOT_HEARD_0 + (int)reject), 1);
+        rw_count(&leg->stats.packets_rejected, 1);
+    }
+    tell(shard, leg, &report);
+}
 
 void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes) {
     rw_shard *shard = context;
@@ -174,6 +251,7 @@ void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_
     count(shard, RW_BYTES_RECEIVED, bytes);
     rw_count(&leg->stats.packets_received, 1);
     rw_count(&leg->stats.bytes_received, packet.payload_bytes);
+    if (leg->ear && leg->media.receive) hear(shard, leg, &packet);
 }
 
 /* --- commands ----------------------------------------------------------------------------- */
@@ -181,6 +259,7 @@ void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_
 static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
     rw_leg_clear_queue(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
     rw_wheel_cancel(&shard->wheel, &leg->timer);
+    rw_wheel_cancel(&shard->wheel, &leg->watch);
     load_phases(shard, leg, -1);
     shard->backend->ops->detach(shard->backend, leg);
     leg->closing = true;
@@ -194,6 +273,8 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
     uint64_t soonest = shard->wheel.now_tick + 1;
     uint64_t due_tick = lightest_tick(shard, soonest, command->open.media.ptime_ms);
     rw_leg_init(leg, &command->open, command->leg_id, due_tick);
+    leg->opened_us = shard->now_us;
+    keep_watch(shard, leg);
     load_phases(shard, leg, 1);
     count(shard, RW_LEGS_OPENED, 1);
     int error = shard->backend->ops->attach(shard->backend, leg);
@@ -225,6 +306,11 @@ static void play(rw_shard *shard, rw_leg *leg, rw_playlist *playlist, bool repla
     rw_playlist_queue_push(&leg->playing, playlist);
 }
 
+static void send_digits(rw_leg *leg, const rw_digits *digits) {
+    for (const char *symbol = digits->symbols; *symbol; symbol++)
+        if (rw_leg_send_digit(leg, *symbol, digits->on_ms, digits->off_ms)) return;
+}
+
 static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
     switch (command->kind) {
     case RW_COMMAND_OPEN:
@@ -249,6 +335,9 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
         break;
     case RW_COMMAND_RESUME:
         leg->paused = false;
+        break;
+    case RW_COMMAND_DIGITS:
+        send_digits(leg, &command->digits);
         break;
     }
     if (rw_leg_has_output(leg)) schedule(shard, leg);
@@ -305,6 +394,21 @@ static void fill_figures(const rw_leg *leg, rw_event *event) {
     event->packets_received = rw_read(&leg->stats.packets_received);
     event->bytes_received = rw_read(&leg->stats.bytes_received);
     event->packets_rejected = rw_read(&leg->stats.packets_rejected);
+    event->digits_sent = rw_read(&leg->stats.digits_sent);
+}
+
+static rw_hearing hearing_of(const rw_ear *ear) {
+    const rw_reception *reception = rw_ear_reception(ear);
+    return (rw_hearing){
+        .expected = rw_reception_expected(reception),
+        .lost = rw_reception_lost(reception),
+        .reordered = reception->reordered,
+        .duplicates = reception->duplicates,
+        .gaps = reception->gaps,
+        .sources = reception->sources,
+        .jitter_us = rw_reception_jitter_us(reception),
+        .max_jitter_us = rw_reception_max_jitter_us(reception),
+    };
 }
 
 static bool post_closed(rw_shard *shard, rw_leg *leg) {
@@ -314,7 +418,21 @@ static bool post_closed(rw_shard *shard, rw_leg *leg) {
                   .leg_id = rw_read(&leg->id)},
     };
     fill_figures(leg, &posted.event);
+    if (leg->ear) posted.event.hearing = hearing_of(leg->ear);
+    posted.ear = leg->ear;
     return post(shard, &posted);
+}
+
+/* Tells what was heard, as far as the ring has room. */
+static void post_news(rw_shard *shard) {
+    uint32_t done = 0;
+    rw_posted_event posted = {.playlist = NULL};
+    for (; done < shard->news_count; done++) {
+        posted.event = shard->news[done];
+        if (!post(shard, &posted)) break;
+    }
+    shard->news_count -= done;
+    memmove(shard->news, shard->news + done, shard->news_count * sizeof(shard->news[0]));
 }
 
 static void free_slot(rw_shard *shard, rw_leg *leg) {
@@ -328,7 +446,8 @@ static void free_slot(rw_shard *shard, rw_leg *leg) {
 
 /* Announces what has ended, lists before their legs. What finds no room waits for the next turn. */
 static void post_events(rw_shard *shard) {
-    if (!shard->ended.first && !shard->closed) return;
+    if (!shard->ended.first && !shard->closed && !shard->news_count) return;
+    if (shard->news_count) post_news(shard);
     while (shard->ended.first && post_ended(shard, shard->ended.first))
         rw_playlist_queue_pop(&shard->ended);
     while (!shard->ended.first && shard->closed && post_closed(shard, shard->closed)) {
@@ -340,6 +459,7 @@ static void post_events(rw_shard *shard) {
 }
 
 void rw_shard_turn(rw_shard *shard, uint64_t now_us) {
+    shard->now_us = now_us;
     serve_due(shard, now_us);
     take_commands(shard);
     post_events(shard);

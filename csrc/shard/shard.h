@@ -24,9 +24,24 @@ typedef struct rw_shard_config {
 } rw_shard_config;
 
 typedef enum rw_event_kind {
-    RW_EVENT_PLAY_ENDED, /* a playlist came to its end; `outcome` says how */
-    RW_EVENT_LEG_CLOSED, /* the leg and its socket are gone; `status` 0 or a negative errno */
+    RW_EVENT_PLAY_ENDED,    /* a playlist came to its end; `outcome` says how */
+    RW_EVENT_LEG_CLOSED,    /* the leg and its socket are gone; `status` 0 or a negative errno */
+    RW_EVENT_DIGIT,         /* `digit` began or ended; `tone` if it was heard in the sound */
+    RW_EVENT_SPEECH,        /* the caller started or stopped to speak: `speech` */
+    RW_EVENT_MEDIA_TIMEOUT, /* nothing was heard for the time that was asked for */
 } rw_event_kind;
+
+/* What a leg's ear says of the whole stream; all zero for a leg without one. */
+typedef struct rw_hearing {
+    uint64_t expected;
+    uint64_t lost;
+    uint32_t reordered;
+    uint32_t duplicates;
+    uint32_t gaps;
+    uint32_t sources;
+    uint32_t jitter_us;
+    uint32_t max_jitter_us;
+} rw_hearing;
 
 typedef struct rw_event {
     rw_event_kind kind;
@@ -41,6 +56,11 @@ typedef struct rw_event {
     uint64_t packets_received;
     uint64_t bytes_received;
     uint64_t packets_rejected;
+    uint64_t digits_sent;
+    bool tone;
+    rw_digit digit;
+    rw_vad_event speech;
+    rw_hearing hearing; /* with RW_EVENT_LEG_CLOSED */
 } rw_event;
 
 /* 0, or -EINVAL (no such backend), -ENOMEM, or what opening the backend said. */
@@ -63,6 +83,18 @@ int rw_shard_update_leg(rw_shard *shard, uint64_t leg_id, const rw_leg_media *me
 int rw_shard_play(rw_shard *shard, uint64_t leg_id, rw_playlist *playlist, bool replace);
 int rw_shard_stop_playing(rw_shard *shard, uint64_t leg_id);
 int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused);
+
+/* Digits to be sent as events (RFC 4733), in order, after those that still wait. */
+#define RW_MAX_DIGITS RW_EVENT_QUEUE
+typedef struct rw_digits {
+    char symbols[RW_MAX_DIGITS + 1]; /* ends with a zero */
+    uint16_t on_ms;
+    uint16_t off_ms;
+} rw_digits;
+
+/* -EINVAL for what is no digit, or times that are too short. What finds no room in the leg's queue,
+ * or no agreement on events, is left out; `digits_sent` tells. */
+int rw_shard_send_digits(rw_shard *shard, uint64_t leg_id, const rw_digits *digits);
 
 /* Readable when there are events; the shard's own, do not close it. */
 int rw_shard_event_fd(const rw_shard *shard);

@@ -20,6 +20,7 @@ typedef enum rw_command_kind {
     RW_COMMAND_STOP,
     RW_COMMAND_PAUSE,
     RW_COMMAND_RESUME,
+    RW_COMMAND_DIGITS,
 } rw_command_kind;
 
 typedef struct rw_command {
@@ -29,14 +30,19 @@ typedef struct rw_command {
         rw_leg_config open;
         rw_leg_media media;
         rw_playlist *playlist;
+        rw_digits digits;
     };
 } rw_command;
 
-/* An event as it travels: the control side frees the playlist that comes with it. */
+/* An event as it travels: the control side frees what comes with it. */
 typedef struct rw_posted_event {
     rw_event event;
     rw_playlist *playlist;
+    rw_ear *ear;
 } rw_posted_event;
+
+/* What was heard, kept while the event ring is full. */
+#define RW_KEPT_NEWS 256
 
 struct rw_shard {
     /* The shard's thread only. */
@@ -45,9 +51,12 @@ struct rw_shard {
     rw_backend_host host;
     rw_timer poll_timer; /* reads the shared socket in the next tick */
     uint32_t phase_load[RW_PHASES];
-    rw_leg *closed;          /* to be announced */
-    rw_playlist_queue ended; /* to be announced */
-    uint32_t batch;          /* packets composed in this tick */
+    rw_leg *closed;              /* to be announced */
+    rw_playlist_queue ended;     /* to be announced */
+    rw_event news[RW_KEPT_NEWS]; /* to be announced, oldest first */
+    uint32_t news_count;
+    uint64_t now_us; /* of this turn */
+    uint32_t batch;  /* packets composed in this tick */
     int epoll_fd;
 
     /* Written by the shard's thread, readable by all. */

@@ -25,6 +25,7 @@ cdef extern from "codec/codec.h" nogil:
     const rw_codec *rw_codec_at(size_t index)
     int rw_codec_create_decoder(const rw_codec *codec, void **state)
     int rw_codec_create_encoder(const rw_codec *codec, void **state)
+    const rw_codec *rw_codec_find(const char *name, uint32_t clock_rate_hz)
     void rw_codec_destroy_state(void *state)
 
 cdef extern from "wheel/wheel.h" nogil:

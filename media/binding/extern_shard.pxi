@@ -16,7 +16,7 @@ cdef extern from "prompt/prompt.h" nogil:
     ctypedef struct rw_prompt:
         pass
     ctypedef struct rw_playlist:
-        pass
+        uint8_t barge_in
     ctypedef enum rw_play_outcome:
         pass
     rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes)
@@ -25,6 +25,29 @@ cdef extern from "prompt/prompt.h" nogil:
     const uint8_t *rw_prompt_payload(const rw_prompt *prompt)
     rw_playlist *rw_playlist_create(uint64_t play_id, rw_prompt **prompts, size_t count, bint loop)
     void rw_playlist_destroy(rw_playlist *playlist)
+    rw_prompt *rw_prompt_create_with_levels(
+        const uint8_t *payload, size_t bytes, const int8_t *levels_dbov, size_t level_count,
+        size_t level_bytes)
+
+cdef extern from "base/digit.h" nogil:
+    ctypedef struct rw_digit:
+        char symbol
+        bint ended
+        uint32_t duration_ms
+
+cdef extern from "ear/ear.h" nogil:
+    enum:
+        RW_NO_PAYLOAD_TYPE
+    ctypedef struct rw_ear:
+        pass
+    ctypedef struct rw_ear_config:
+        bint speech
+        bint tones
+        rw_vad_sensitivity sensitivity
+        uint32_t hangover_ms
+        uint32_t media_timeout_ms
+    int rw_ear_create(const rw_ear_config *config, const rw_codec *codec, rw_ear **ear)
+    void rw_ear_destroy(rw_ear *ear)
 
 cdef extern from "leg/leg.h" nogil:
     ctypedef union rw_address:
@@ -40,10 +63,14 @@ cdef extern from "leg/leg.h" nogil:
         uint8_t bytes_per_ts
         uint8_t silence
         bint send
+        bint receive
+        uint8_t event_payload_type
+        uint8_t comfort_noise_payload_type
     ctypedef struct rw_leg_config:
         rw_leg_media media
         rw_silence_policy silence_policy
         int fd
+        rw_ear *ear
         uint32_t ssrc
         uint32_t first_timestamp
         uint16_t first_sequence
@@ -65,6 +92,22 @@ cdef extern from "shard/shard.h" nogil:
     ctypedef enum rw_event_kind:
         RW_EVENT_PLAY_ENDED
         RW_EVENT_LEG_CLOSED
+        RW_EVENT_DIGIT
+        RW_EVENT_SPEECH
+        RW_EVENT_MEDIA_TIMEOUT
+    ctypedef struct rw_hearing:
+        uint64_t expected
+        uint64_t lost
+        uint32_t reordered
+        uint32_t duplicates
+        uint32_t gaps
+        uint32_t sources
+        uint32_t jitter_us
+        uint32_t max_jitter_us
+    ctypedef struct rw_digits:
+        char symbols[33]
+        uint16_t on_ms
+        uint16_t off_ms
     ctypedef struct rw_event:
         rw_event_kind kind
         int status
@@ -78,6 +121,14 @@ cdef extern from "shard/shard.h" nogil:
         uint64_t packets_received
         uint64_t bytes_received
         uint64_t packets_rejected
+        uint64_t digits_sent
+        bint tone
+        rw_digit digit
+        rw_vad_event speech
+        rw_hearing hearing
+    enum:
+        RW_MAX_DIGITS
+    int rw_shard_send_digits(rw_shard *shard, uint64_t leg_id, const rw_digits *digits)
     int rw_shard_create(const rw_shard_config *config, rw_shard **shard)
     int rw_shard_start(rw_shard *shard)
     void rw_shard_stop(rw_shard *shard)

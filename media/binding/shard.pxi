@@ -3,8 +3,20 @@
 import os
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.errno cimport EINVAL
+from libc.string cimport memcpy
 
-from .events import LegClosed, LegFigures, PlayEnded, PlayOutcome, Quantiles
+from .events import (
+    DigitHeard,
+    LegClosed,
+    LegFigures,
+    MediaTimeout,
+    PlayEnded,
+    PlayOutcome,
+    Quantiles,
+    Reception,
+    SpeechHeard,
+)
 
 cdef enum:
     EVENT_BATCH = 256
@@ -46,13 +58,61 @@ cdef int fill_media(rw_leg_media *to, media) except -1:
     to.bytes_per_ts = media.bytes_per_ts
     to.silence = media.silence
     to.send = media.send
+    to.receive = media.receive
+    to.event_payload_type = payload_type_of(media.event_payload_type)
+    to.comfort_noise_payload_type = payload_type_of(media.comfort_noise_payload_type)
     return 0
+
+
+cdef uint8_t payload_type_of(number):
+    return <uint8_t>RW_NO_PAYLOAD_TYPE if number is None else number
+
+
+cdef rw_ear *ear_of(hearing) except NULL:
+    cdef rw_ear_config config
+    cdef rw_ear *ear = NULL
+    cdef bytes name = hearing.codec.encode()
+    cdef const rw_codec *codec = rw_codec_find(name, hearing.clock_rate_hz)
+    if codec == NULL or hearing.sensitivity not in VOICE_SENSITIVITIES:
+        raise ValueError(f"cannot hear so: {hearing}")
+    config.speech = hearing.speech
+    config.tones = hearing.tones
+    config.sensitivity = VOICE_SENSITIVITIES[hearing.sensitivity]
+    config.hangover_ms = hearing.hangover_ms
+    config.media_timeout_ms = hearing.media_timeout_ms
+    raise_errno(rw_ear_create(&config, codec, &ear))
+    return ear
+
+
+cdef reception_of(const rw_hearing *hearing):
+    return Reception(
+        hearing.expected, hearing.lost, hearing.reordered, hearing.duplicates, hearing.gaps,
+        hearing.sources, hearing.jitter_us, hearing.max_jitter_us,
+    )
+
+
+cdef event_of(const rw_event *event):
+    if event.kind == RW_EVENT_PLAY_ENDED:
+        return PlayEnded(
+            event.leg_id, event.play_id, _OUTCOMES[<int>event.outcome], event.played_bytes)
+    if event.kind == RW_EVENT_DIGIT:
+        return DigitHeard(
+            event.leg_id, chr(event.digit.symbol), event.digit.ended, event.digit.duration_ms,
+            event.tone)
+    if event.kind == RW_EVENT_SPEECH:
+        return SpeechHeard(
+            event.leg_id, event.speech.kind == RW_VAD_START, event.speech.duration_ms,
+            event.speech.level_dbov, event.speech.noise_dbov)
+    if event.kind == RW_EVENT_MEDIA_TIMEOUT:
+        return MediaTimeout(event.leg_id)
+    return LegClosed(
+        event.leg_id, -event.status, figures_of(event), reception_of(&event.hearing))
 
 
 cdef figures_of(const rw_event *event):
     return LegFigures(
         event.packets_sent, event.packets_skipped, event.send_errors,
-        event.packets_received, event.bytes_received, event.packets_rejected,
+        event.packets_received, event.bytes_received, event.packets_rejected, event.digits_sent,
     )
 
 
@@ -69,14 +129,26 @@ cdef object quantiles_of(const rw_histogram *histogram):
 cdef class Prompt:
     """Encoded sound, copied once and shared by every leg that plays it.
 
-    ``payload``: the RTP payload bytes of a sample-based codec, in one piece.
+    ``payload``: the RTP payload bytes of a sample-based codec, in one piece. ``levels_dbov``: how
+    loud each ``level_bytes`` of it are, as :func:`levels_dbov` measures; without them the echo guard
+    takes it for loud. ValueError: not one level for each piece.
     """
 
     cdef rw_prompt *prompt
 
-    def __cinit__(self, const uint8_t[::1] payload not None):
+    def __cinit__(
+        self, const uint8_t[::1] payload not None, const int8_t[::1] levels_dbov=None,
+        size_t level_bytes=0,
+    ):
         cdef size_t count = payload.shape[0]
-        self.prompt = rw_prompt_create(&payload[0] if count else NULL, count)
+        cdef const uint8_t *start = &payload[0] if count else NULL
+        if levels_dbov is None or not count:
+            self.prompt = rw_prompt_create(start, count)
+        elif not level_bytes or levels_dbov.shape[0] != (count + level_bytes - 1) // level_bytes:
+            raise ValueError(f"{levels_dbov.shape[0]} levels for {count} bytes")
+        else:
+            self.prompt = rw_prompt_create_with_levels(
+                start, count, &levels_dbov[0], levels_dbov.shape[0], level_bytes)
         if self.prompt == NULL:
             raise MemoryError()
 
@@ -127,10 +199,10 @@ cdef class Shard:
         with nogil:
             rw_shard_stop(self.shard)
 
-    def open_leg(self, media, *, int fd=-1, bint send_silence=False) -> int:
+    def open_leg(self, media, *, int fd=-1, bint send_silence=False, hearing=None) -> int:
         """Open a leg for ``media`` (:class:`LegMedia`) and return its id.
 
-        On success the shard owns ``fd``. SSRC, first sequence number and first timestamp are random
+        With ``hearing`` (:class:`Hearing`) it tells of digits, speech and silence. On success the shard owns ``fd``. SSRC, first sequence number and first timestamp are random
         (RFC 3550 section 5.1). OSError: ENOSPC, all legs in use; EMSGSIZE, packets would be too long.
         """
         cdef rw_leg_config config
@@ -144,8 +216,11 @@ cdef class Shard:
         config.ssrc = (<const uint32_t *>dice)[0]
         config.first_timestamp = (<const uint32_t *>dice)[1]
         config.first_sequence = (<const uint16_t *>dice)[4]
+        config.ear = ear_of(hearing) if hearing is not None else NULL
         with nogil:
             error = rw_shard_open_leg(self.shard, &config, &leg_id)
+            if error < 0:
+                rw_ear_destroy(config.ear)
         raise_errno(error)
         return leg_id
 
@@ -166,8 +241,10 @@ cdef class Shard:
         raise_errno(error)
 
     def play(self, uint64_t leg_id, uint64_t play_id, prompts, *, bint loop=False,
-             bint replace=False) -> None:
+             bint replace=False, uint8_t barge_in=0) -> None:
         """Queue ``prompts`` (a sequence of :class:`Prompt`) as one list, or play it at once.
+
+        ``barge_in`` says what ends it: :class:`BargeIn`.
 
         Its end is told by exactly one :class:`PlayEnded` with ``play_id``. ValueError: a list to be
         looped has no sound in it.
@@ -186,6 +263,7 @@ cdef class Shard:
             PyMem_Free(pointers)
         if playlist == NULL:
             raise ValueError("a list to be looped has no sound in it")
+        playlist.barge_in = barge_in
         with nogil:
             error = rw_shard_play(self.shard, leg_id, playlist, replace)
             if error < 0:
@@ -197,6 +275,20 @@ cdef class Shard:
         cdef int error
         with nogil:
             error = rw_shard_stop_playing(self.shard, leg_id)
+        raise_errno(error)
+
+    def send_digits(self, uint64_t leg_id, str digits not None, uint16_t on_ms, uint16_t off_ms):
+        """Send digits as telephone events. OSError EINVAL: too many, no digits, or times too short."""
+        cdef rw_digits order
+        cdef bytes symbols = digits.encode("ascii", "replace")
+        cdef int error
+        if len(symbols) > RW_MAX_DIGITS:
+            raise_errno(-EINVAL)
+        memcpy(order.symbols, <const char *>symbols, len(symbols) + 1)
+        order.on_ms = on_ms
+        order.off_ms = off_ms
+        with nogil:
+            error = rw_shard_send_digits(self.shard, leg_id, &order)
         raise_errno(error)
 
     def pause(self, uint64_t leg_id, bint paused) -> None:
@@ -212,19 +304,10 @@ cdef class Shard:
         return rw_shard_event_fd(self.shard)
 
     def poll_events(self) -> list:
-        """Up to 256 waiting events, :class:`PlayEnded` and :class:`LegClosed`, oldest first."""
+        """Up to 256 waiting events (``media/events.py``), oldest first."""
         cdef rw_event events[EVENT_BATCH]
         cdef size_t count = rw_shard_poll_events(self.shard, events, EVENT_BATCH), i
-        found = []
-        for i in range(count):
-            if events[i].kind == RW_EVENT_PLAY_ENDED:
-                found.append(PlayEnded(
-                    events[i].leg_id, events[i].play_id, _OUTCOMES[<int>events[i].outcome],
-                    events[i].played_bytes,
-                ))
-            else:
-                found.append(LegClosed(events[i].leg_id, -events[i].status, figures_of(&events[i])))
-        return found
+        return [event_of(&events[i]) for i in range(count)]
 
     def leg_figures(self, uint64_t leg_id):
         """:class:`LegFigures` of an open leg, or None if it is gone."""

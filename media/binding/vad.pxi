@@ -2,6 +2,8 @@
 
 from collections import namedtuple
 
+import numpy as np
+
 VoiceEvent = namedtuple("VoiceEvent", "kind duration_ms level_dbov noise_dbov")
 
 cdef dict VOICE_SENSITIVITIES = {"low": RW_VAD_LOW, "medium": RW_VAD_MEDIUM, "high": RW_VAD_HIGH}
@@ -59,6 +61,18 @@ cdef _voice_event(const rw_vad_event *event):
     return VoiceEvent(
         VOICE_KINDS[event.kind], event.duration_ms, event.level_dbov, event.noise_dbov
     )
+
+
+def levels_dbov(const int16_t[::1] pcm, size_t block_samples):
+    """The level of each block of ``block_samples`` and of what is left, as an int8 array."""
+    cdef size_t count = pcm.shape[0], at = 0, i = 0
+    levels = np.empty((count + block_samples - 1) // block_samples, np.int8)
+    cdef int8_t[::1] to = levels
+    while at < count:
+        to[i] = rw_vad_level(&pcm[at], min(block_samples, count - at))
+        at += block_samples
+        i += 1
+    return levels
 
 
 def level_dbov(const int16_t[::1] pcm) -> int:

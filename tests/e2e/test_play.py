@@ -562,4 +562,5 @@ async def test_sound_that_arrives_is_counted_and_rubbish_rejected(make_prompt):
     assert media["packets_received"] == figures.packets_received == 2
     assert media["received_too_short"] == 2
     assert media["received_bad_version"] == 1
-    assert figures.packets_rejected == 3
+    assert media["received_unproved_source"] == 1  # the one of b"\x80" alone
+    assert figures.packets_rejected == 4
