@@ -3,6 +3,7 @@
 from .media.call import Call, CallEnded, EndCause, EndedBy, Played
 from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
+from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
 from .media.prompt import PromptError
 from .media.sip.transport import ListenError
@@ -16,6 +17,8 @@ __all__ = [
     "EndedBy",
     "Engine",
     "EngineFigures",
+    "GatherEnd",
+    "Gathered",
     "LegFigures",
     "ListenError",
     "PlayOutcome",

@@ -156,6 +156,7 @@ def make_engine(config: ServeConfig) -> Engine:
         per_source_rate=config.per_source_rate,
         rtp_sockets=config.rtp_sockets,
         silence=config.silence,
+        voice="off",  # no prompt of its own may be interrupted
     )
 
 
