@@ -217,6 +217,30 @@ class Call:
             gathering.cancel()
             ending.cancel()
 
+    async def bridge(self, other: Call) -> None:
+        """Connect the caller of this call with that of ``other``; returns when one of them ends.
+
+        Each hears the other, packet for packet where both have one codec, transcoded otherwise;
+        digits pass, and are still gathered. What plays to either stands still meanwhile. Cancelling
+        it parts them again. ValueError: the calls are on different shards; RuntimeError: one was
+        not answered.
+        """
+        if other is self:
+            raise ValueError("a call cannot be connected with itself")
+        self._check()
+        other._check()
+        (leg, codec), (other_leg, other_codec) = self._open_leg(), other._open_leg()
+        leg.relay(other_leg, codec, other_codec)
+        other_leg.relay(leg, other_codec, codec)
+        endings = [asyncio.ensure_future(call.wait_ended()) for call in (self, other)]
+        try:
+            await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for ending in endings:
+                ending.cancel()
+            leg.end_relay()
+            other_leg.end_relay()
+
     def forget_digits(self) -> None:
         """Forget what the caller has typed ahead."""
         self._keypad.clear()

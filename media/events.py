@@ -138,6 +138,12 @@ class LegClosed(NamedTuple):
     reception: Reception = Reception()
 
 
+class RelayEnded(NamedTuple):
+    """A relay from this leg is no more in use, and was freed."""
+
+    leg_id: int
+
+
 @dataclass(frozen=True, slots=True)
 class Quantiles:
     """Summary of a histogram: number of values, then values."""

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from ._core import Prompt, Shard
+from .codec import Codec
 from .events import (
     BargeIn,
     DigitHeard,
@@ -17,11 +18,12 @@ from .events import (
     MediaTimeout,
     PlayEnded,
     PlayOutcome,
+    RelayEnded,
     SpeechHeard,
 )
 
 Heard = DigitHeard | SpeechHeard | MediaTimeout
-LegEvent = PlayEnded | LegClosed | Heard
+LegEvent = PlayEnded | LegClosed | RelayEnded | Heard
 
 _play_ids = itertools.count(1)
 
@@ -69,6 +71,21 @@ class Leg:
         """Send digits as telephone events, after those that wait; sound stands still meanwhile."""
         self._shard.send_digits(self.id, digits, on_ms, off_ms)
 
+    def relay(self, to: Leg, codec: Codec, to_codec: Codec) -> None:
+        """Send what this leg hears to another one, in the place of what that one plays.
+
+        ValueError: the two are on different shards.
+        """
+        if self._shard is not to._shard:
+            raise ValueError("the legs are on different shards")
+        names = (codec.name, codec.clock_rate_hz), (to_codec.name, to_codec.clock_rate_hz)
+        self._shard.relay(self.id, to.id, *names)
+
+    def end_relay(self) -> None:
+        """End what :meth:`relay` began."""
+        if not self.closed.done():
+            self._shard.end_relay(self.id)
+
     def pause(self) -> None:
         """Hold what plays at its place."""
         self._shard.pause(self.id, True)
@@ -97,11 +114,14 @@ class Leg:
         if isinstance(event, PlayEnded):
             self._end_play(event)
             return
+        if isinstance(event, RelayEnded):
+            return
         if not isinstance(event, LegClosed):
             if self.on_heard is not None:
                 self.on_heard(event)
             return
         self.closed.set_result(event)
+        self.on_heard = None  # whoever hears knows the leg: else only the collector could free them
         # What came too late for the shard is told by nobody else.
         for play_id in list(self._plays):
             self._end_play(PlayEnded(self.id, play_id, PlayOutcome.LEG_CLOSED, 0))

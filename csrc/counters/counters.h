@@ -27,9 +27,11 @@ typedef enum rw_counter {
     RW_DIGITS_HEARD,
     RW_SPEECH_STARTS,
     RW_MEDIA_TIMEOUTS,
-    RW_STALE_COMMANDS,  /* commands for a leg that was closed meanwhile */
-    RW_EVENTS_DEFERRED, /* events kept for a later tick because the event ring was full */
-    RW_EVENTS_DROPPED,  /* what was heard while even the room to keep it was full */
+    RW_PACKETS_RELAYED,
+    RW_PACKETS_NOT_RELAYED, /* the other leg is gone or holds, or has no such payload */
+    RW_STALE_COMMANDS,      /* commands for a leg that was closed meanwhile */
+    RW_EVENTS_DEFERRED,     /* events kept for a later tick because the event ring was full */
+    RW_EVENTS_DROPPED,      /* what was heard while even the room to keep it was full */
     RW_LEGS_OPENED,
     RW_LEGS_CLOSED,
     RW_TICKS, /* ticks in which some leg was due */

@@ -23,6 +23,7 @@ struct rw_ear {
     uint32_t passed_ms; /* of the silence since then, told to the detectors already */
     bool follows;       /* `next_ts` holds */
     bool timed_out;
+    rw_heard heard;
     bool listening_for_tones;
 };
 
@@ -186,6 +187,7 @@ rw_ear_reject rw_ear_hear(rw_ear *ear, const rw_rtp_packet *packet, uint64_t now
     rw_heard heard = rw_reception_hear(&ear->reception, &packet->header, now_us);
     rw_ear_reject reject = reject_of(heard);
     if (reject) return reject;
+    ear->heard = heard;
     ear->timed_out = false;
     if (event) return hear_event(ear, packet, now_us, report);
     return sound ? hear_sound(ear, packet, heard, now_us, report) : RW_EAR_TAKEN;
@@ -223,6 +225,10 @@ bool rw_ear_timed_out(rw_ear *ear, uint64_t since_us, uint64_t now_us, uint64_t 
     if (now_us < due_us || ear->timed_out) return false;
     ear->timed_out = true;
     return true;
+}
+
+rw_heard rw_ear_heard(const rw_ear *ear) {
+    return ear->heard;
 }
 
 const rw_reception *rw_ear_reception(const rw_ear *ear) {

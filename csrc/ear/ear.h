@@ -111,4 +111,7 @@ bool rw_ear_timed_out(rw_ear *ear, uint64_t since_us, uint64_t now_us, uint64_t 
 
 const rw_reception *rw_ear_reception(const rw_ear *ear);
 
+/* What the packet that was taken last was to its stream. */
+rw_heard rw_ear_heard(const rw_ear *ear);
+
 #endif

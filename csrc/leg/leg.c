@@ -24,13 +24,17 @@ int rw_leg_check_media(const rw_leg_media *media) {
     return packet_bytes > RW_MAX_PACKET_BYTES ? -EMSGSIZE : 0;
 }
 
-static void agree_on_hearing(rw_leg *leg) {
-    const rw_ear_media media = {
+rw_ear_media rw_leg_ear_media(const rw_leg *leg) {
+    return (rw_ear_media){
         .clock_rate_hz = leg->media.clock_rate_hz,
         .sound = leg->media.payload_type,
         .events = leg->media.event_payload_type,
         .comfort_noise = leg->media.comfort_noise_payload_type,
     };
+}
+
+static void agree_on_hearing(rw_leg *leg) {
+    const rw_ear_media media = rw_leg_ear_media(leg);
     rw_ear_agree(leg->ear, &media); /* with a clock rate that was checked */
 }
 
@@ -63,6 +67,7 @@ void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t
     memset((void *)leg, 0, offsetof(rw_leg, stats));
     clear_stats(&leg->stats);
     leg->ear = config->ear;
+    leg->relay = NULL;
     leg->watch = (rw_timer){0};
     leg->digits = (rw_event_sender){0};
     rw_leg_set_media(leg, &config->media);
@@ -80,6 +85,7 @@ void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t
 }
 
 bool rw_leg_has_output(const rw_leg *leg) {
+    if (leg->relayed) return false;
     bool plays = leg->playing.first && !leg->paused;
     return leg->send && (leg->send_silence || plays || leg->sending_digits);
 }

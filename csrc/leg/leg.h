@@ -19,6 +19,7 @@
 #include "base/atomic.h"
 #include "ear/ear.h"
 #include "prompt/prompt.h"
+#include "relay/relay.h"
 #include "wheel/wheel.h"
 
 #define RW_MIN_PTIME_MS 10
@@ -89,6 +90,7 @@ typedef struct rw_leg {
     bool receiving; /* sound came lately: the backend reads this leg in its slots */
     uint8_t quiet_slots;
     bool sending_digits;
+    bool relayed;     /* another leg's sound is sent in the place of its own, which stands still */
     int8_t sent_dbov; /* level of the packet composed last */
     bool closing;     /* closed, its event not posted yet */
     int fd;
@@ -101,7 +103,9 @@ typedef struct rw_leg {
     /* Read when the leg is opened, moved or closed. */
     int close_status;
     rw_ear *ear;
-    rw_timer watch; /* for the media timeout */
+    rw_relay *relay;   /* to another leg of the shard, or NULL */
+    uint64_t relay_to; /* its id */
+    rw_timer watch;    /* for the media timeout */
     uint64_t opened_us;
     rw_event_sender digits;
     rw_leg_media media;
@@ -113,6 +117,9 @@ int rw_leg_check_media(const rw_leg_media *media);
 
 /* Makes a free place of the slab into a leg whose first slot is `due_tick`. */
 void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t due_tick);
+
+/* The numbers that the leg hears by. */
+rw_ear_media rw_leg_ear_media(const rw_leg *leg);
 
 /* Takes over a new agreement; the queue and the timestamp go on. */
 void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media);

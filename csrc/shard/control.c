@@ -37,8 +37,7 @@ static uint64_t monotonic_ns(void) {
 static uint64_t next_wake_tick(const rw_shard *shard) {
     uint64_t now_tick = shard->wheel.now_tick;
     uint64_t next_tick = rw_wheel_next_tick(&shard->wheel);
-    bool untold = shard->ended.first || shard->closed || shard->news_count;
-    uint64_t patience_ticks = untold ? 1 : PATIENT_NS / TICK_NS;
+    uint64_t patience_ticks = rw_shard_has_news(shard) ? 1 : PATIENT_NS / TICK_NS;
     if (!rw_shard_legs_open(shard) || next_tick <= now_tick + patience_ticks) return next_tick;
     return now_tick + patience_ticks;
 }
@@ -173,12 +172,18 @@ static void close_file(int fd) {
     if (fd >= 0) close(fd);
 }
 
+static void destroy_what_came_with(const rw_posted_event *posted) {
+    rw_playlist_destroy(posted->playlist);
+    rw_ear_destroy(posted->ear);
+    rw_relay_destroy(posted->relay);
+}
+
 static void destroy_lists(rw_shard *shard) {
     rw_posted_event posted;
-    while (shard->events && !rw_ring_pop(shard->events, &posted)) {
-        rw_playlist_destroy(posted.playlist);
-        rw_ear_destroy(posted.ear);
-    }
+    while (shard->events && !rw_ring_pop(shard->events, &posted))
+        destroy_what_came_with(&posted);
+    while (shard->spent)
+        rw_relay_destroy(rw_relay_pop(&shard->spent));
     while (shard->ended.first)
         rw_playlist_destroy(rw_playlist_queue_pop(&shard->ended));
     for (rw_leg *leg = shard->closed; leg; leg = leg->next)
@@ -262,6 +267,16 @@ int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused) {
     return submit_plain(shard, paused ? RW_COMMAND_PAUSE : RW_COMMAND_RESUME, leg_id);
 }
 
+int rw_shard_relay(rw_shard *shard, uint64_t leg_id, uint64_t to, rw_relay *relay) {
+    rw_command command = {
+        .kind = RW_COMMAND_RELAY, .leg_id = leg_id, .relay = relay, .relay_to = to};
+    return submit(shard, &command);
+}
+
+int rw_shard_end_relay(rw_shard *shard, uint64_t leg_id) {
+    return submit_plain(shard, RW_COMMAND_END_RELAY, leg_id);
+}
+
 int rw_shard_send_digits(rw_shard *shard, uint64_t leg_id, const rw_digits *digits) {
     rw_command command = {.kind = RW_COMMAND_DIGITS, .leg_id = leg_id, .digits = *digits};
     size_t count = strnlen(digits->symbols, sizeof(digits->symbols));
@@ -285,8 +300,7 @@ size_t rw_shard_poll_events(rw_shard *shard, rw_event *events, size_t room) {
     eventfd_read(shard->event_fd, &ignored);
     while (count < room && !rw_ring_pop(shard->events, &posted)) {
         events[count++] = posted.event;
-        rw_playlist_destroy(posted.playlist);
-        rw_ear_destroy(posted.ear);
+        destroy_what_came_with(&posted);
     }
     /* What did not fit makes the eventfd readable again. */
     if (count == room) eventfd_write(shard->event_fd, 1);

@@ -13,6 +13,9 @@
 /* A leg that heard nothing for this many slots is left to epoll again. */
 #define QUIET_SLOTS 50
 
+/* How often a leg is read whose sound is waited for: it adds half of that to a packet's way. */
+#define EAGER_TICKS 5
+
 /* Commands taken in one turn, so that a flood of them does not delay the packets. */
 #define MAX_COMMANDS_PER_TURN 256
 
@@ -75,8 +78,7 @@ static uint64_t lightest_tick(const rw_shard *shard, uint64_t from, unsigned pti
 
 /* --- slots -------------------------------------------------------------------------------- */
 
-/* Wakes a leg that now has something to do, at its next slot. */
-static void schedule(rw_shard *shard, rw_leg *leg) {
+void rw_shard_schedule(rw_shard *shard, rw_leg *leg) {
     if (rw_timer_armed(&leg->timer)) return;
     rw_leg_skip_to(leg, shard->wheel.now_tick + 1);
     rw_wheel_arm(&shard->wheel, &leg->timer, leg->due_tick);
@@ -174,16 +176,22 @@ static void send_slot(rw_shard *shard, rw_leg *leg) {
     if (leg->due_tick <= shard->wheel.now_tick) count(shard, RW_PACKETS_CAUGHT_UP, 1);
 }
 
+/* A leg whose sound another one waits for is read more often than once in its slot. */
+static bool is_eager(const rw_leg *leg) {
+    return leg->receiving && (leg->relay || (leg->playing.first && leg->playing.first->barge_in));
+}
+
 static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     uint64_t due_us = leg->due_tick * TICK_US;
-    if (rw_leg_has_output(leg))
+    if (rw_leg_has_output(leg) && leg->due_tick <= shard->wheel.now_tick)
         rw_histogram_add(&shard->lateness_us, now_us > due_us ? now_us - due_us : 0, 1);
     leave_out_late_slots(shard, leg);
     if (leg->due_tick <= shard->wheel.now_tick) send_slot(shard, leg);
     if (leg->receiving) read_leg(shard, leg);
     if (leg->ear) pass_time(shard, leg);
-    if (leg->receiving || rw_leg_has_output(leg) || (leg->ear && rw_ear_waits(leg->ear)))
-        rw_wheel_arm(&shard->wheel, &leg->timer, leg->due_tick);
+    if (!leg->receiving && !rw_leg_has_output(leg) && !(leg->ear && rw_ear_waits(leg->ear))) return;
+    uint64_t next_tick = is_eager(leg) ? shard->wheel.now_tick + EAGER_TICKS : leg->due_tick;
+    rw_wheel_arm(&shard->wheel, &leg->timer, next_tick < leg->due_tick ? next_tick : leg->due_tick);
 }
 
 static void poll_shared_socket(rw_shard *shard) {
@@ -203,7 +211,7 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
     if (!leg) return;
     leg->receiving = true;
     leg->quiet_slots = 0;
-    schedule(shard, leg);
+    rw_shard_schedule(shard, leg);
 }
 
 /* The legs due at `now_us`. The next leg is fetched from memory while one is being sent. */
@@ -236,6 +244,7 @@ static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
         rw_count(&leg->stats.packets_rejected, 1);
     }
     tell(shard, leg, &report);
+    if (!reject && leg->relay) rw_shard_relay_packet(shard, leg, packet);
 }
 
 void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes) {
@@ -258,6 +267,7 @@ void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_
 
 static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
     rw_leg_clear_queue(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
+    rw_shard_stop_relay(shard, leg);
     rw_wheel_cancel(&shard->wheel, &leg->timer);
     rw_wheel_cancel(&shard->wheel, &leg->watch);
     load_phases(shard, leg, -1);
@@ -281,7 +291,7 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
     if (error)
         close_leg(shard, leg, error);
     else if (rw_leg_has_output(leg))
-        schedule(shard, leg);
+        rw_shard_schedule(shard, leg);
 }
 
 static void update_leg(rw_shard *shard, rw_leg *leg, const rw_leg_media *media) {
@@ -336,16 +346,23 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
     case RW_COMMAND_RESUME:
         leg->paused = false;
         break;
+    case RW_COMMAND_RELAY:
+        rw_shard_start_relay(shard, leg, command->relay, command->relay_to);
+        break;
+    case RW_COMMAND_END_RELAY:
+        rw_shard_stop_relay(shard, leg);
+        break;
     case RW_COMMAND_DIGITS:
         send_digits(leg, &command->digits);
         break;
     }
-    if (rw_leg_has_output(leg)) schedule(shard, leg);
+    if (rw_leg_has_output(leg)) rw_shard_schedule(shard, leg);
 }
 
 /* A command for a leg that is gone: a playlist goes back to where it came from. */
 static void drop_stale(rw_shard *shard, const rw_command *command) {
     count(shard, RW_STALE_COMMANDS, 1);
+    if (command->kind == RW_COMMAND_RELAY) rw_relay_push(&shard->spent, command->relay);
     if (command->kind != RW_COMMAND_PLAY && command->kind != RW_COMMAND_REPLACE) return;
     command->playlist->outcome = RW_PLAY_LEG_CLOSED;
     rw_playlist_queue_push(&shard->ended, command->playlist);
@@ -435,6 +452,11 @@ static void post_news(rw_shard *shard) {
     memmove(shard->news, shard->news + done, shard->news_count * sizeof(shard->news[0]));
 }
 
+static bool post_spent(rw_shard *shard, rw_relay *relay) {
+    rw_posted_event posted = {.event = {.kind = RW_EVENT_RELAY_ENDED}, .relay = relay};
+    return post(shard, &posted);
+}
+
 static void free_slot(rw_shard *shard, rw_leg *leg) {
     uint64_t next_id = rw_read(&leg->id) + (1ull << 32);
     if (next_id >> 32 == 0) next_id += 1ull << 32; /* generation 0 names no leg */
@@ -446,8 +468,10 @@ static void free_slot(rw_shard *shard, rw_leg *leg) {
 
 /* Announces what has ended, lists before their legs. What finds no room waits for the next turn. */
 static void post_events(rw_shard *shard) {
-    if (!shard->ended.first && !shard->closed && !shard->news_count) return;
+    if (!rw_shard_has_news(shard)) return;
     if (shard->news_count) post_news(shard);
+    while (shard->spent && post_spent(shard, shard->spent))
+        rw_relay_pop(&shard->spent);
     while (shard->ended.first && post_ended(shard, shard->ended.first))
         rw_playlist_queue_pop(&shard->ended);
     while (!shard->ended.first && shard->closed && post_closed(shard, shard->closed)) {

@@ -28,6 +28,7 @@ typedef enum rw_event_kind {
     RW_EVENT_LEG_CLOSED,    /* the leg and its socket are gone; `status` 0 or a negative errno */
     RW_EVENT_DIGIT,         /* `digit` began or ended; `tone` if it was heard in the sound */
     RW_EVENT_SPEECH,        /* the caller started or stopped to speak: `speech` */
+    RW_EVENT_RELAY_ENDED,   /* a relay from this leg is no more in use */
     RW_EVENT_MEDIA_TIMEOUT, /* nothing was heard for the time that was asked for */
 } rw_event_kind;
 
@@ -83,6 +84,12 @@ int rw_shard_update_leg(rw_shard *shard, uint64_t leg_id, const rw_leg_media *me
 int rw_shard_play(rw_shard *shard, uint64_t leg_id, rw_playlist *playlist, bool replace);
 int rw_shard_stop_playing(rw_shard *shard, uint64_t leg_id);
 int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused);
+
+/* Sends what `leg_id` hears to the leg `to`, in the place of what that one plays, until
+ * rw_shard_end_relay() or until the first is closed. On success the shard owns `relay`; one that
+ * the leg had before is given up. The leg needs an ear. */
+int rw_shard_relay(rw_shard *shard, uint64_t leg_id, uint64_t to, rw_relay *relay);
+int rw_shard_end_relay(rw_shard *shard, uint64_t leg_id);
 
 /* Digits to be sent as events (RFC 4733), in order, after those that still wait. */
 #define RW_MAX_DIGITS RW_EVENT_QUEUE

@@ -21,6 +21,8 @@ typedef enum rw_command_kind {
     RW_COMMAND_PAUSE,
     RW_COMMAND_RESUME,
     RW_COMMAND_DIGITS,
+    RW_COMMAND_RELAY,
+    RW_COMMAND_END_RELAY,
 } rw_command_kind;
 
 typedef struct rw_command {
@@ -31,6 +33,10 @@ typedef struct rw_command {
         rw_leg_media media;
         rw_playlist *playlist;
         rw_digits digits;
+        struct {
+            rw_relay *relay;
+            uint64_t relay_to;
+        };
     };
 } rw_command;
 
@@ -39,6 +45,7 @@ typedef struct rw_posted_event {
     rw_event event;
     rw_playlist *playlist;
     rw_ear *ear;
+    rw_relay *relay;
 } rw_posted_event;
 
 /* What was heard, kept while the event ring is full. */
@@ -56,6 +63,7 @@ struct rw_shard {
     rw_event news[RW_KEPT_NEWS]; /* to be announced, oldest first */
     uint32_t news_count;
     uint64_t now_us; /* of this turn */
+    rw_relay *spent; /* relays to be given back */
     uint32_t batch;  /* packets composed in this tick */
     int epoll_fd;
 
@@ -90,11 +98,26 @@ void rw_shard_turn(rw_shard *shard, uint64_t now_us);
 /* The leg with that id, or NULL if its place is free. */
 rw_leg *rw_shard_find_leg(const rw_shard *shard, uint64_t leg_id);
 
+/* Wakes a leg that now has something to do, at its next slot. */
+void rw_shard_schedule(rw_shard *shard, rw_leg *leg);
+
 /* Marks a leg (or the shared socket) whose datagrams have woken epoll. */
 void rw_shard_readable(rw_shard *shard, uint64_t epoll_data);
 
 /* Takes the commands that are left and closes every leg, for the end of the thread. */
 void rw_shard_close_all(rw_shard *shard);
+
+/* Passes what a leg has heard on to the leg that its relay leads to. */
+void rw_shard_relay_packet(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet);
+
+/* Carries out RW_COMMAND_RELAY and RW_COMMAND_END_RELAY. */
+void rw_shard_start_relay(rw_shard *shard, rw_leg *leg, rw_relay *relay, uint64_t to);
+void rw_shard_stop_relay(rw_shard *shard, rw_leg *leg);
+
+/* True if there is something to tell the control side. */
+static inline bool rw_shard_has_news(const rw_shard *shard) {
+    return shard->ended.first || shard->closed || shard->news_count || shard->spent;
+}
 
 /* Hooks into the backend: what it calls for each datagram. `context` is the shard. */
 void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes);

@@ -35,6 +35,12 @@ cdef extern from "base/digit.h" nogil:
         bint ended
         uint32_t duration_ms
 
+cdef extern from "relay/relay.h" nogil:
+    ctypedef struct rw_relay:
+        pass
+    int rw_relay_create(const rw_codec *origin, const rw_codec *to, rw_relay **relay)
+    void rw_relay_destroy(rw_relay *relay)
+
 cdef extern from "ear/ear.h" nogil:
     enum:
         RW_NO_PAYLOAD_TYPE
@@ -95,6 +101,7 @@ cdef extern from "shard/shard.h" nogil:
         RW_EVENT_DIGIT
         RW_EVENT_SPEECH
         RW_EVENT_MEDIA_TIMEOUT
+        RW_EVENT_RELAY_ENDED
     ctypedef struct rw_hearing:
         uint64_t expected
         uint64_t lost
@@ -128,6 +135,8 @@ cdef extern from "shard/shard.h" nogil:
         rw_hearing hearing
     enum:
         RW_MAX_DIGITS
+    int rw_shard_relay(rw_shard *shard, uint64_t leg_id, uint64_t to, rw_relay *relay)
+    int rw_shard_end_relay(rw_shard *shard, uint64_t leg_id)
     int rw_shard_send_digits(rw_shard *shard, uint64_t leg_id, const rw_digits *digits)
     int rw_shard_create(const rw_shard_config *config, rw_shard **shard)
     int rw_shard_start(rw_shard *shard)

@@ -15,6 +15,7 @@ from .events import (
     PlayOutcome,
     Quantiles,
     Reception,
+    RelayEnded,
     SpeechHeard,
 )
 
@@ -68,13 +69,20 @@ cdef uint8_t payload_type_of(number):
     return <uint8_t>RW_NO_PAYLOAD_TYPE if number is None else number
 
 
+cdef const rw_codec *codec_called(str name, uint32_t clock_rate_hz) except NULL:
+    cdef bytes text = name.encode()
+    cdef const rw_codec *codec = rw_codec_find(text, clock_rate_hz)
+    if codec == NULL:
+        raise ValueError(f"there is no codec {name}/{clock_rate_hz}")
+    return codec
+
+
 cdef rw_ear *ear_of(hearing) except NULL:
     cdef rw_ear_config config
     cdef rw_ear *ear = NULL
-    cdef bytes name = hearing.codec.encode()
-    cdef const rw_codec *codec = rw_codec_find(name, hearing.clock_rate_hz)
-    if codec == NULL or hearing.sensitivity not in VOICE_SENSITIVITIES:
-        raise ValueError(f"cannot hear so: {hearing}")
+    cdef const rw_codec *codec = codec_called(hearing.codec, hearing.clock_rate_hz)
+    if hearing.sensitivity not in VOICE_SENSITIVITIES:
+        raise ValueError(f"no sensitivity {hearing.sensitivity!r}")
     config.speech = hearing.speech
     config.tones = hearing.tones
     config.sensitivity = VOICE_SENSITIVITIES[hearing.sensitivity]
@@ -105,6 +113,8 @@ cdef event_of(const rw_event *event):
             event.speech.level_dbov, event.speech.noise_dbov)
     if event.kind == RW_EVENT_MEDIA_TIMEOUT:
         return MediaTimeout(event.leg_id)
+    if event.kind == RW_EVENT_RELAY_ENDED:
+        return RelayEnded(event.leg_id)
     return LegClosed(
         event.leg_id, -event.status, figures_of(event), reception_of(&event.hearing))
 
@@ -289,6 +299,28 @@ cdef class Shard:
         order.off_ms = off_ms
         with nogil:
             error = rw_shard_send_digits(self.shard, leg_id, &order)
+        raise_errno(error)
+
+    def relay(self, uint64_t leg_id, uint64_t to, codec, to_codec) -> None:
+        """Send what a leg hears to another leg of this shard, in the place of what that one plays.
+
+        ``codec`` and ``to_codec`` are ``(SDP name, clock rate in Hz)`` of the two.
+        """
+        cdef rw_relay *relay = NULL
+        cdef int error
+        raise_errno(rw_relay_create(
+            codec_called(codec[0], codec[1]), codec_called(to_codec[0], to_codec[1]), &relay))
+        with nogil:
+            error = rw_shard_relay(self.shard, leg_id, to, relay)
+            if error < 0:
+                rw_relay_destroy(relay)
+        raise_errno(error)
+
+    def end_relay(self, uint64_t leg_id) -> None:
+        """End what :meth:`relay` began."""
+        cdef int error
+        with nogil:
+            error = rw_shard_end_relay(self.shard, leg_id)
         raise_errno(error)
 
     def pause(self, uint64_t leg_id, bint paused) -> None:

@@ -232,9 +232,12 @@ def _best_usable(
             continue
         if best is None or _rank(usable) > _rank(best):
             best = usable
-    if best is None:
-        _refuse_unless_all_off(description, refusal)
-    return best
+    try:
+        if best is None:
+            _refuse_unless_all_off(description, refusal)
+        return best
+    finally:
+        refusal = None  # an exception that its own frames know waits for the collector
 
 
 def _rank(usable: _Usable) -> int:
@@ -261,7 +264,10 @@ def _is_audio(media: MediaDescription, local: LocalMedia) -> bool:
 
 def _refuse_unless_all_off(description: SessionDescription, refusal: NotAcceptable | None) -> None:
     if refusal is not None:
-        raise refusal
+        try:
+            raise refusal
+        finally:
+            refusal = None
     live = [f"{m.kind} {m.protocol}" for m in description.media if m.port]
     if live:
         raise NotAcceptable(SdpReason.NO_AUDIO, ", ".join(live))

@@ -43,12 +43,12 @@ class Mouth:
             self._timestamp += FRAME
             await asyncio.sleep(0.02)
 
-    def press(self, digit: str) -> None:
+    def press(self, digit: str, payload_type: int = 101) -> None:
         """One digit of 100 ms: its start, an update, and the end three times (RFC 4733 2.5.1)."""
         code = "0123456789*#ABCD".index(digit)
         for duration, end in ((160, 0), (480, 0), (800, 0x80), (800, 0x80), (800, 0x80)):
             event = struct.pack("!BBH", code, end | 10, duration)
-            self.packet(event, 101, marker=duration == 160)
+            self.packet(event, payload_type, marker=duration == 160)
         self._timestamp += 1600
 
 
