@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..media.codec import DEFAULT_CODECS, UnknownCodec, codecs_by_name
-from ..media.engine import Silence
+from ..media.engine import Silence, Srtp
 from ..media.pool import RtpSockets
 from ..media.ports import RtpPorts
 from ..media.sip.transport import Listener, ListenError
@@ -43,6 +43,7 @@ class ServeConfig:
     max_calls: int | None = None
     rtp_sockets: RtpSockets = "per-leg"
     silence: Silence = "stop"
+    srtp: Srtp = "off"
     per_source_rate: float | None = None
     drain_s: float = 30.0
 
@@ -163,6 +164,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "max_calls": _whole(1, 1_000_000),
     "rtp_sockets": _choice(get_args(RtpSockets)),
     "silence": _choice(get_args(Silence)),
+    "srtp": _choice(get_args(Srtp)),
     "per_source_rate": _amount(0.1, 1_000_000),
     "drain_s": _amount(0, 86_400),
 }

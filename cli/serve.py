@@ -72,6 +72,9 @@ def serve(
     silence: Annotated[
         str | None, typer.Option(help="While nothing plays: send silence, or stop.")
     ] = None,
+    srtp: Annotated[
+        str | None, typer.Option(help="Encrypt sound: off, optional (if offered), required.")
+    ] = None,
     per_source_rate: Annotated[
         float | None, typer.Option(help="New requests a second from one address.")
     ] = None,
@@ -95,6 +98,7 @@ def serve(
         "max_calls": max_calls,
         "rtp_sockets": rtp_sockets,
         "silence": silence,
+        "srtp": srtp,
         "per_source_rate": per_source_rate,
         "drain_s": drain,
     }
@@ -156,6 +160,7 @@ def make_engine(config: ServeConfig) -> Engine:
         per_source_rate=config.per_source_rate,
         rtp_sockets=config.rtp_sockets,
         silence=config.silence,
+        srtp=config.srtp,
         voice="off",  # no prompt of its own may be interrupted
     )
 

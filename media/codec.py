@@ -65,7 +65,8 @@ class Codec:
         return MAX_PAYLOAD_BYTES * 1000 // self.bytes_per_s
 
 
-MAX_PAYLOAD_BYTES = 1472 - 12
+MAX_PAYLOAD_BYTES = 1472 - 12 - 24
+"""Less the RTP header, and what SRTP may add."""
 
 
 def _encode(index: int, samples_per_ts: int, bytes_per_ts: int, samples: Samples) -> bytes:

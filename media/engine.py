@@ -12,12 +12,14 @@ from typing import Literal, get_args
 
 import structlog
 
+from ._core import SRTP_AVAILABLE
 from .call import Call, CallEnded
 from .codec import codecs_by_name
 from .events import Hearing, Quantiles
 from .pool import RtpSockets, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
+from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
@@ -33,6 +35,7 @@ log = structlog.get_logger(__name__)
 CallHandlerFunction = Callable[[Call], Awaitable[None]]
 Silence = Literal["stop", "send"]
 Voice = Literal["off", "low", "medium", "high"]
+Srtp = Literal["off", "optional", "required"]
 
 RESERVED_FILES = 256
 """File descriptors kept for everything that is not an RTP socket."""
@@ -73,7 +76,8 @@ class Engine:
     behind a trunk, where each call has a remote address of its own. ``silence``: whether to send
     packets of silence, or nothing, while nothing plays. ``voice``: how easily a caller is taken to
     speak; ``"off"`` saves the work where no prompt is to be ended by speech. ``media_timeout_ms``:
-    hang up when nothing was heard for so long; 0: never.
+    hang up when nothing was heard for so long; 0: never. ``srtp``: whether sound is encrypted (RFC
+    4568): never, where the caller offers it, or always.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
     that make no sense.
@@ -95,6 +99,7 @@ class Engine:
         silence: Silence = "stop",
         voice: Voice = "medium",
         media_timeout_ms: int = 0,
+        srtp: Srtp = "off",
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -117,6 +122,9 @@ class Engine:
         self._rtp_sockets = rtp_sockets
         self._send_silence = silence == "send"
         self._hearing = _hearing_of(voice, media_timeout_ms)
+        self._srtp = SrtpPolicy(srtp)
+        if self._srtp is not SrtpPolicy.OFF and not SRTP_AVAILABLE:
+            raise ValueError("srtp: built without libsrtp2; install libsrtp2-dev and build again")
         self._per_source_rate = per_source_rate
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
@@ -264,7 +272,14 @@ class Engine:
             if len(self._announced) > 1_000:
                 self._announced.clear()
             host = self._announced[key] = announced_host(bind_host, sip.flow.remote_host)
-        return MediaSession(self._pool, self._codecs, bind_host, host, self._hearing)
+        return MediaSession(
+            self._pool,
+            self._codecs,
+            bind_host,
+            host,
+            hearing=self._hearing,
+            srtp=self._srtp,
+        )
 
     async def _run(self, handler: CallHandlerFunction, call: Call) -> None:
         """The task of one call: its handler, and the end of the call whatever came of that."""

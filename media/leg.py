@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 
-from ._core import Prompt, Shard
+from ._core import Prompt, Shard, SrtpKeys
 from .codec import Codec
 from .events import (
     BargeIn,
@@ -98,6 +98,10 @@ class Leg:
         """Take over a new agreement; what plays goes on."""
         self._shard.update_leg(self.id, media)
 
+    def rekey(self, keys: SrtpKeys) -> None:
+        """Change the keys of a leg that has SRTP; its streams go on."""
+        self._shard.rekey(self.id, keys)
+
     def close(self) -> None:
         """Close the leg and its socket; ``closed`` tells when."""
         if not self.closed.done():
@@ -152,12 +156,15 @@ class LegTable:
         send_silence: bool,
         on_closed: Callable[[], None],
         hearing: Hearing | None = None,
+        keys: SrtpKeys | None = None,
     ) -> Leg:
         """Open a leg; the shard owns ``fd`` on success. ``on_closed`` is called when it is gone.
 
         OSError and ValueError as :meth:`Shard.open_leg`.
         """
-        leg_id = self.shard.open_leg(media, fd=fd, send_silence=send_silence, hearing=hearing)
+        leg_id = self.shard.open_leg(
+            media, fd=fd, send_silence=send_silence, hearing=hearing, keys=keys
+        )
         leg = Leg(self.shard, leg_id, self._loop)
         self._legs[leg_id] = leg, on_closed
         return leg

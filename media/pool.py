@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import Literal
 
-from ._core import Shard
+from ._core import Shard, SrtpKeys
 from .events import Hearing, LegMedia, Quantiles
 from .leg import Leg, LegTable
 from .ports import NoRtpPort, RtpPorts
@@ -86,7 +86,13 @@ class ShardPool:
         self._places[index] += 1
         return place
 
-    def open(self, place: Place, media: LegMedia, hearing: Hearing | None = None) -> Leg:
+    def open(
+        self,
+        place: Place,
+        media: LegMedia,
+        hearing: Hearing | None = None,
+        keys: SrtpKeys | None = None,
+    ) -> Leg:
         """Open the leg of ``place``, which is given up if that fails (OSError, ValueError)."""
         try:
             leg = place.table.open(
@@ -95,6 +101,7 @@ class ShardPool:
                 send_silence=self._send_silence,
                 on_closed=lambda: self._free(place),
                 hearing=hearing,
+                keys=keys,
             )
         except (OSError, ValueError):
             self.give_up(place)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 
+from ._core import SrtpKeys
 from .codec import Codec
 from .events import Hearing, LegMedia
 from .leg import Leg
@@ -14,6 +16,8 @@ from .sdp import (
     NegotiatedMedia,
     NotAcceptable,
     SdpReason,
+    SrtpPolicy,
+    SrtpTerms,
     accept_answer,
     answer_offer,
     make_offer,
@@ -26,23 +30,31 @@ COMFORT_NOISE_PAYLOAD_TYPE = 13
 """The static one (RFC 3389 section 4), which some senders use without asking."""
 
 
+SRTP_SECRET_BYTES = 32
+"""What a call's keys are made of."""
+
+
 class MediaSession:
     """Takes a place in ``pool`` when it is made, and a leg once both sides have agreed.
 
     ``bind_host`` is where the RTP socket is bound, ``host`` the address that SDP announces. The
-    codec of the first agreement stays for the whole call. Raises NoRtpPort.
+    codec of the first agreement stays for the whole call, and so does whether it is encrypted.
+    Raises NoRtpPort.
     """
 
     __slots__ = (
         "_codecs",
         "_hearing",
         "_host",
+        "_keys",
         "_last_body",
         "_negotiated",
         "_place",
         "_pool",
         "_port",
         "_session_id",
+        "_srtp",
+        "_srtp_secret",
         "leg",
     )
 
@@ -52,9 +64,14 @@ class MediaSession:
         codecs: tuple[Codec, ...],
         bind_host: str,
         host: str,
+        *,
         hearing: Hearing | None = None,
+        srtp: SrtpPolicy = SrtpPolicy.OFF,
     ) -> None:
         self._hearing = hearing
+        self._srtp = srtp
+        self._srtp_secret = b"" if srtp is SrtpPolicy.OFF else os.urandom(SRTP_SECRET_BYTES)
+        self._keys: SrtpKeys | None = None
         self._pool = pool
         self._place: Place | None = pool.reserve(bind_host)
         self._port = self._place.port
@@ -105,7 +122,13 @@ class MediaSession:
 
     def _local(self) -> LocalMedia:
         return LocalMedia(
-            self._host, self._port, self._codecs, self._session_id, last_body=self._last_body
+            self._host,
+            self._port,
+            self._codecs,
+            self._session_id,
+            last_body=self._last_body,
+            srtp=self._srtp,
+            srtp_secret=self._srtp_secret,
         )
 
     def _agree(self, media: NegotiatedMedia) -> None:
@@ -113,17 +136,23 @@ class MediaSession:
             # On hold the peer's address means nothing (0.0.0.0 of RFC 2543): stay where we were.
             old = self._negotiated
             media = media._replace(remote_host=old.remote_host, remote_port=old.remote_port)
+        keys = _keys_of(media.srtp)
         self._negotiated = media
         self._codecs = (media.codec,)
+        self._srtp = SrtpPolicy.OFF if keys is None else SrtpPolicy.REQUIRED
         if self.leg is not None:
             self.leg.update(_leg_media(media))
+            if keys is not None and keys != self._keys:
+                self.leg.rekey(keys)
+        self._keys = keys
 
     def open(self) -> Leg:
         """Open the leg: from now on sound can be sent. OSError: the system refuses the socket."""
         assert self._place is not None and self._negotiated is not None
         place, self._place = self._place, None
         media = self._negotiated
-        self.leg = self._pool.open(place, _leg_media(media), self._hearing_of(media.codec))
+        hearing = self._hearing_of(media.codec)
+        self.leg = self._pool.open(place, _leg_media(media), hearing, self._keys)
         return self.leg
 
     def _hearing_of(self, codec: Codec) -> Hearing | None:
@@ -162,3 +191,20 @@ def _comfort_noise_of(media: NegotiatedMedia) -> int | None:
     if media.comfort_noise_payload_type is None and media.codec.clock_rate_hz == 8000:
         return COMFORT_NOISE_PAYLOAD_TYPE
     return media.comfort_noise_payload_type
+
+
+def _keys_of(terms: SrtpTerms | None) -> SrtpKeys | None:
+    """Raises NotAcceptable for terms that this build cannot keep."""
+    if terms is None:
+        return None
+    local, remote = terms.local, terms.remote
+    try:
+        return SrtpKeys(
+            terms.suite.name,
+            local.key + local.salt,
+            remote.key + remote.salt,
+            local_mki=local.mki,
+            remote_mki=remote.mki,
+        )
+    except (OSError, ValueError) as error:
+        raise NotAcceptable(SdpReason.CRYPTO_PARAMETER, str(error)) from None

@@ -5,6 +5,7 @@
 #include "base/atomic.h"
 #include "ear/ear.h"
 #include "rtp/rtp.h"
+#include "srtp/srtp.h"
 
 typedef enum rw_counter {
     RW_PACKETS_SENT,
@@ -24,6 +25,9 @@ typedef enum rw_counter {
     RW_RECEIVED_REJECT_LAST = RW_RECEIVED_REJECT_0 + RW_RTP_REJECTS - 1,
     RW_NOT_HEARD_0, /* + rw_ear_reject: RTP that the leg does not hear, by reason */
     RW_NOT_HEARD_LAST = RW_NOT_HEARD_0 + RW_EAR_REJECTS - 1,
+    RW_SRTP_REJECT_0, /* + rw_srtp_reject: what could not be protected or unprotected, by reason */
+    RW_SRTP_REJECT_LAST = RW_SRTP_REJECT_0 + RW_SRTP_REJECTS - 1,
+    RW_SRTP_REKEYS_FAILED,
     RW_DIGITS_HEARD,
     RW_SPEECH_STARTS,
     RW_MEDIA_TIMEOUTS,

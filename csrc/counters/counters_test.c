@@ -5,7 +5,8 @@
 #include "test/check.h"
 
 static bool is_no_reason(int counter) {
-    return counter == RW_RECEIVED_REJECT_0 + RW_RTP_OK || counter == RW_NOT_HEARD_0 + RW_EAR_TAKEN;
+    return counter == RW_RECEIVED_REJECT_0 + RW_RTP_OK ||
+           counter == RW_NOT_HEARD_0 + RW_EAR_TAKEN || counter == RW_SRTP_REJECT_0 + RW_SRTP_OK;
 }
 
 static void test_every_counter_but_the_valid_packet_has_a_name_of_its_own(void) {

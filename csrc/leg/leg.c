@@ -21,7 +21,7 @@ int rw_leg_check_media(const rw_leg_media *media) {
     if (media->clock_rate_hz < 8000 || media->clock_rate_hz > 192000) return -EINVAL;
     if (media->clock_rate_hz % 1000 || media->bytes_per_ts < 1) return -EINVAL;
     size_t packet_bytes = RW_RTP_HEADER_BYTES + frame_ts_of(media) * media->bytes_per_ts;
-    return packet_bytes > RW_MAX_PACKET_BYTES ? -EMSGSIZE : 0;
+    return packet_bytes > RW_MAX_PACKET_BYTES - RW_SRTP_MAX_TRAILER_BYTES ? -EMSGSIZE : 0;
 }
 
 rw_ear_media rw_leg_ear_media(const rw_leg *leg) {
@@ -67,6 +67,7 @@ void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t
     memset((void *)leg, 0, offsetof(rw_leg, stats));
     clear_stats(&leg->stats);
     leg->ear = config->ear;
+    leg->srtp = config->srtp;
     leg->relay = NULL;
     leg->watch = (rw_timer){0};
     leg->digits = (rw_event_sender){0};

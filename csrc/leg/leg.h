@@ -20,6 +20,7 @@
 #include "ear/ear.h"
 #include "prompt/prompt.h"
 #include "relay/relay.h"
+#include "srtp/srtp.h"
 #include "wheel/wheel.h"
 
 #define RW_MIN_PTIME_MS 10
@@ -55,6 +56,7 @@ typedef struct rw_leg_config {
     int fd;      /* a bound UDP socket for backends with one socket per leg, else -1 */
     rw_ear *ear; /* what hears for the leg, or NULL: then packets are only counted. The shard gives
                     it back with RW_EVENT_LEG_CLOSED. */
+    rw_srtp *srtp; /* encrypts both ways, or NULL; given back in the same way */
     uint32_t ssrc;
     uint32_t first_timestamp;
     uint16_t first_sequence;
@@ -103,6 +105,7 @@ typedef struct rw_leg {
     /* Read when the leg is opened, moved or closed. */
     int close_status;
     rw_ear *ear;
+    rw_srtp *srtp;
     rw_relay *relay;   /* to another leg of the shard, or NULL */
     uint64_t relay_to; /* its id */
     rw_timer watch;    /* for the media timeout */

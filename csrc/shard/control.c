@@ -176,6 +176,7 @@ static void destroy_what_came_with(const rw_posted_event *posted) {
     rw_playlist_destroy(posted->playlist);
     rw_ear_destroy(posted->ear);
     rw_relay_destroy(posted->relay);
+    rw_srtp_destroy(posted->srtp);
 }
 
 static void destroy_lists(rw_shard *shard) {
@@ -186,8 +187,10 @@ static void destroy_lists(rw_shard *shard) {
         rw_relay_destroy(rw_relay_pop(&shard->spent));
     while (shard->ended.first)
         rw_playlist_destroy(rw_playlist_queue_pop(&shard->ended));
-    for (rw_leg *leg = shard->closed; leg; leg = leg->next)
+    for (rw_leg *leg = shard->closed; leg; leg = leg->next) {
         rw_ear_destroy(leg->ear);
+        rw_srtp_destroy(leg->srtp);
+    }
 }
 
 void rw_shard_destroy(rw_shard *shard) {
@@ -275,6 +278,23 @@ int rw_shard_relay(rw_shard *shard, uint64_t leg_id, uint64_t to, rw_relay *rela
 
 int rw_shard_end_relay(rw_shard *shard, uint64_t leg_id) {
     return submit_plain(shard, RW_COMMAND_END_RELAY, leg_id);
+}
+
+void rw_shard_free_keys(rw_srtp_config *keys) {
+    explicit_bzero(keys, sizeof(*keys));
+    free(keys);
+}
+
+int rw_shard_rekey(rw_shard *shard, uint64_t leg_id, const rw_srtp_config *config) {
+    int error = rw_srtp_check_config(config);
+    if (error) return error;
+    rw_srtp_config *keys = malloc(sizeof(*keys));
+    if (!keys) return -ENOMEM;
+    *keys = *config;
+    rw_command command = {.kind = RW_COMMAND_REKEY, .leg_id = leg_id, .keys = keys};
+    error = submit(shard, &command);
+    if (error) rw_shard_free_keys(keys);
+    return error;
 }
 
 int rw_shard_send_digits(rw_shard *shard, uint64_t leg_id, const rw_digits *digits) {

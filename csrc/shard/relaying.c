@@ -27,7 +27,8 @@ void rw_shard_start_relay(rw_shard *shard, rw_leg *leg, rw_relay *relay, uint64_
     if (target) target->relayed = true;
 }
 
-static size_t compose(rw_shard *shard, rw_leg *leg, rw_leg *target, const rw_rtp_packet *packet) {
+static size_t compose(rw_shard *shard, rw_leg *leg, rw_leg *target, const rw_rtp_packet *packet,
+                      uint8_t *to) {
     rw_ear_media media = rw_leg_ear_media(leg);
     /* Its slots stand still: their timestamp goes on all the same. */
     rw_leg_skip_to(target, shard->wheel.now_tick);
@@ -35,15 +36,16 @@ static size_t compose(rw_shard *shard, rw_leg *leg, rw_leg *target, const rw_rtp
                             .ssrc = target->ssrc,
                             .timestamp = target->timestamp,
                             .sequence = target->sequence};
-    size_t bytes = rw_relay_pass(leg->relay, &media, packet, rw_ear_heard(leg->ear), &side,
-                                 shard->backend->ops->room(shard->backend), RW_MAX_PACKET_BYTES);
+    size_t bytes = rw_relay_pass(leg->relay, &media, packet, rw_ear_heard(leg->ear), &side, to,
+                                 RW_MAX_PACKET_BYTES - RW_SRTP_MAX_TRAILER_BYTES);
     target->sequence = side.sequence;
     return bytes;
 }
 
 void rw_shard_relay_packet(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
     rw_leg *target = target_of(shard, leg);
-    size_t bytes = target && target->media.send ? compose(shard, leg, target, packet) : 0;
+    uint8_t *to = shard->backend->ops->room(shard->backend);
+    size_t bytes = target && target->media.send ? compose(shard, leg, target, packet, to) : 0;
     rw_count(&shard->counters[bytes ? RW_PACKETS_RELAYED : RW_PACKETS_NOT_RELAYED], 1);
-    if (bytes) shard->backend->ops->send(shard->backend, target, bytes);
+    if (bytes) rw_shard_send(shard, target, to, bytes);
 }

@@ -166,12 +166,24 @@ static void leave_out_late_slots(rw_shard *shard, rw_leg *leg) {
     rw_count(&leg->stats.packets_skipped, slots);
 }
 
+void rw_shard_send(rw_shard *shard, rw_leg *leg, uint8_t *packet, size_t bytes) {
+    if (leg->srtp) {
+        rw_srtp_reject reject = rw_srtp_protect(leg->srtp, packet, &bytes, RW_MAX_PACKET_BYTES);
+        if (reject) {
+            count(shard, (rw_counter)(RW_SRTP_REJECT_0 + (int)reject), 1);
+            rw_count(&leg->stats.send_errors, 1);
+            return;
+        }
+    }
+    shard->backend->ops->send(shard->backend, leg, bytes);
+}
+
 static void send_slot(rw_shard *shard, rw_leg *leg) {
-    const rw_backend_ops *ops = shard->backend->ops;
-    size_t bytes = rw_leg_compose(leg, ops->room(shard->backend), &shard->ended);
+    uint8_t *packet = shard->backend->ops->room(shard->backend);
+    size_t bytes = rw_leg_compose(leg, packet, &shard->ended);
     if (!bytes) return;
     if (leg->ear) rw_ear_sent(leg->ear, leg->sent_dbov);
-    ops->send(shard->backend, leg, bytes);
+    rw_shard_send(shard, leg, packet, bytes);
     shard->batch++;
     if (leg->due_tick <= shard->wheel.now_tick) count(shard, RW_PACKETS_CAUGHT_UP, 1);
 }
@@ -247,9 +259,25 @@ static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
     if (!reject && leg->relay) rw_shard_relay_packet(shard, leg, packet);
 }
 
+/* Decrypts a datagram into `plain`, RW_RECEIVE_BYTES long; false if it is to be dropped. */
+static bool unprotect(rw_shard *shard, rw_leg *leg, const uint8_t *datagram, size_t *bytes,
+                      uint8_t *plain) {
+    memcpy(plain, datagram, *bytes);
+    rw_srtp_reject reject = rw_srtp_unprotect(leg->srtp, plain, bytes);
+    if (!reject) return true;
+    count(shard, (rw_counter)(RW_SRTP_REJECT_0 + (int)reject), 1);
+    rw_count(&leg->stats.packets_rejected, 1);
+    return false;
+}
+
 void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes) {
     rw_shard *shard = context;
     rw_rtp_packet packet;
+    _Alignas(uint64_t) uint8_t plain[RW_RECEIVE_BYTES];
+    if (leg->srtp) {
+        if (!unprotect(shard, leg, datagram, &bytes, plain)) return;
+        datagram = plain;
+    }
     rw_rtp_reject reject = rw_rtp_parse(datagram, bytes, &packet);
     if (reject) {
         count(shard, (rw_counter)(RW_RECEIVED_REJECT_0 + (int)reject), 1);
@@ -321,6 +349,11 @@ static void send_digits(rw_leg *leg, const rw_digits *digits) {
         if (rw_leg_send_digit(leg, *symbol, digits->on_ms, digits->off_ms)) return;
 }
 
+static void rekey(rw_shard *shard, rw_leg *leg, rw_srtp_config *keys) {
+    if (leg->srtp && rw_srtp_rekey(leg->srtp, keys)) count(shard, RW_SRTP_REKEYS_FAILED, 1);
+    rw_shard_free_keys(keys);
+}
+
 static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
     switch (command->kind) {
     case RW_COMMAND_OPEN:
@@ -352,6 +385,9 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
     case RW_COMMAND_END_RELAY:
         rw_shard_stop_relay(shard, leg);
         break;
+    case RW_COMMAND_REKEY:
+        rekey(shard, leg, command->keys);
+        break;
     case RW_COMMAND_DIGITS:
         send_digits(leg, &command->digits);
         break;
@@ -363,6 +399,7 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
 static void drop_stale(rw_shard *shard, const rw_command *command) {
     count(shard, RW_STALE_COMMANDS, 1);
     if (command->kind == RW_COMMAND_RELAY) rw_relay_push(&shard->spent, command->relay);
+    if (command->kind == RW_COMMAND_REKEY) rw_shard_free_keys(command->keys);
     if (command->kind != RW_COMMAND_PLAY && command->kind != RW_COMMAND_REPLACE) return;
     command->playlist->outcome = RW_PLAY_LEG_CLOSED;
     rw_playlist_queue_push(&shard->ended, command->playlist);
@@ -437,6 +474,7 @@ static bool post_closed(rw_shard *shard, rw_leg *leg) {
     fill_figures(leg, &posted.event);
     if (leg->ear) posted.event.hearing = hearing_of(leg->ear);
     posted.ear = leg->ear;
+    posted.srtp = leg->srtp;
     return post(shard, &posted);
 }
 

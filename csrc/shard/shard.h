@@ -91,6 +91,10 @@ int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused);
 int rw_shard_relay(rw_shard *shard, uint64_t leg_id, uint64_t to, rw_relay *relay);
 int rw_shard_end_relay(rw_shard *shard, uint64_t leg_id);
 
+/* Changes the keys of a leg that has SRTP; its streams go on (RFC 3711 section 3.3.1). `config` is
+ * copied. -EINVAL and -ENOTSUP as rw_srtp_check_config(), -ENOMEM. */
+int rw_shard_rekey(rw_shard *shard, uint64_t leg_id, const rw_srtp_config *config);
+
 /* Digits to be sent as events (RFC 4733), in order, after those that still wait. */
 #define RW_MAX_DIGITS RW_EVENT_QUEUE
 typedef struct rw_digits {

@@ -23,6 +23,7 @@ typedef enum rw_command_kind {
     RW_COMMAND_DIGITS,
     RW_COMMAND_RELAY,
     RW_COMMAND_END_RELAY,
+    RW_COMMAND_REKEY,
 } rw_command_kind;
 
 typedef struct rw_command {
@@ -37,6 +38,7 @@ typedef struct rw_command {
             rw_relay *relay;
             uint64_t relay_to;
         };
+        rw_srtp_config *keys; /* allocated; whoever takes the command wipes and frees it */
     };
 } rw_command;
 
@@ -46,6 +48,7 @@ typedef struct rw_posted_event {
     rw_playlist *playlist;
     rw_ear *ear;
     rw_relay *relay;
+    rw_srtp *srtp;
 } rw_posted_event;
 
 /* What was heard, kept while the event ring is full. */
@@ -106,6 +109,12 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data);
 
 /* Takes the commands that are left and closes every leg, for the end of the thread. */
 void rw_shard_close_all(rw_shard *shard);
+
+/* Sends the packet that was composed in the backend's room, encrypted if the leg has SRTP. */
+void rw_shard_send(rw_shard *shard, rw_leg *leg, uint8_t *packet, size_t bytes);
+
+/* Wipes and frees keys that came by a command. */
+void rw_shard_free_keys(rw_srtp_config *keys);
 
 /* Passes what a leg has heard on to the leg that its relay leads to. */
 void rw_shard_relay_packet(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet);

@@ -77,6 +77,7 @@ cdef extern from "leg/leg.h" nogil:
         rw_silence_policy silence_policy
         int fd
         rw_ear *ear
+        rw_srtp *srtp
         uint32_t ssrc
         uint32_t first_timestamp
         uint16_t first_sequence
@@ -137,6 +138,7 @@ cdef extern from "shard/shard.h" nogil:
         RW_MAX_DIGITS
     int rw_shard_relay(rw_shard *shard, uint64_t leg_id, uint64_t to, rw_relay *relay)
     int rw_shard_end_relay(rw_shard *shard, uint64_t leg_id)
+    int rw_shard_rekey(rw_shard *shard, uint64_t leg_id, const rw_srtp_config *config)
     int rw_shard_send_digits(rw_shard *shard, uint64_t leg_id, const rw_digits *digits)
     int rw_shard_create(const rw_shard_config *config, rw_shard **shard)
     int rw_shard_start(rw_shard *shard)

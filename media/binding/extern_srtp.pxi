@@ -20,6 +20,10 @@ cdef extern from "srtp/srtp.h" nogil:
     const char *rw_srtp_suite_name(rw_srtp_suite suite)
     size_t rw_srtp_key_bytes(rw_srtp_suite suite)
     int rw_srtp_check_config(const rw_srtp_config *config)
+    ctypedef struct rw_srtp:
+        pass
+    int rw_srtp_create(const rw_srtp_config *config, rw_srtp **out)
+    void rw_srtp_destroy(rw_srtp *srtp)
     bint rw_srtp_same_config(const rw_srtp_config *a, const rw_srtp_config *b)
 
 cdef extern from "<string.h>" nogil:

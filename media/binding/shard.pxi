@@ -25,13 +25,6 @@ cdef enum:
 _OUTCOMES = tuple(PlayOutcome)
 
 
-cdef int raise_errno(int error) except -1:
-    """Turns a negative errno into OSError (BlockingIOError for -EAGAIN, and so on)."""
-    if error < 0:
-        raise OSError(-error, os.strerror(-error))
-    return 0
-
-
 cdef int fill_address(rw_address *to, str host, uint16_t port) except -1:
     cdef bytes text = host.encode("ascii", "replace")
     if rw_address_parse(to, text, port) < 0:
@@ -209,10 +202,12 @@ cdef class Shard:
         with nogil:
             rw_shard_stop(self.shard)
 
-    def open_leg(self, media, *, int fd=-1, bint send_silence=False, hearing=None) -> int:
+    def open_leg(self, media, *, int fd=-1, bint send_silence=False, hearing=None,
+                 SrtpKeys keys=None) -> int:
         """Open a leg for ``media`` (:class:`LegMedia`) and return its id.
 
-        With ``hearing`` (:class:`Hearing`) it tells of digits, speech and silence. On success the shard owns ``fd``. SSRC, first sequence number and first timestamp are random
+        With ``hearing`` (:class:`Hearing`) it tells of digits, speech and silence. With ``keys`` it
+        sends and takes SRTP, and nothing else. On success the shard owns ``fd``. SSRC, first sequence number and first timestamp are random
         (RFC 3550 section 5.1). OSError: ENOSPC, all legs in use; EMSGSIZE, packets would be too long.
         """
         cdef rw_leg_config config
@@ -227,10 +222,17 @@ cdef class Shard:
         config.first_timestamp = (<const uint32_t *>dice)[1]
         config.first_sequence = (<const uint16_t *>dice)[4]
         config.ear = ear_of(hearing) if hearing is not None else NULL
+        config.srtp = NULL
+        if keys is not None:
+            error = rw_srtp_create(&keys.config, &config.srtp)
+            if error < 0:
+                rw_ear_destroy(config.ear)
+                raise_errno(error)
         with nogil:
             error = rw_shard_open_leg(self.shard, &config, &leg_id)
             if error < 0:
                 rw_ear_destroy(config.ear)
+                rw_srtp_destroy(config.srtp)
         raise_errno(error)
         return leg_id
 
@@ -248,6 +250,13 @@ cdef class Shard:
         fill_media(&new, media)
         with nogil:
             error = rw_shard_update_leg(self.shard, leg_id, &new)
+        raise_errno(error)
+
+    def rekey(self, uint64_t leg_id, SrtpKeys keys not None) -> None:
+        """Change the keys of a leg that was opened with some; its streams go on."""
+        cdef int error
+        with nogil:
+            error = rw_shard_rekey(self.shard, leg_id, &keys.config)
         raise_errno(error)
 
     def play(self, uint64_t leg_id, uint64_t play_id, prompts, *, bint loop=False,

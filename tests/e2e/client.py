@@ -233,19 +233,27 @@ class Phone:
         self.send("BYE")
         assert (await self.response("BYE")).status == 200
 
-    async def packets(self, count: int) -> list[Rtp]:
-        """The next ``count`` RTP packets."""
-        return [read_rtp(*await self._datagram(self.rtp)) for _ in range(count)]
+    async def datagram(self) -> tuple[bytes, tuple[str, int]]:
+        """The next datagram of the RTP socket, and its source."""
+        return await self._datagram(self.rtp)
 
-    def waiting_packets(self) -> list[Rtp]:
-        """What lies in the RTP socket's buffer: all that came so far and was not read."""
-        packets = []
+    def waiting_datagrams(self) -> list[tuple[bytes, tuple[str, int]]]:
+        """What lies in the RTP socket's buffer."""
+        datagrams = []
         while True:
             try:
                 data, source = self.rtp.recvfrom(2048)
             except BlockingIOError:
-                return packets
-            packets.append(read_rtp(data, source[:2]))
+                return datagrams
+            datagrams.append((data, source[:2]))
+
+    async def packets(self, count: int) -> list[Rtp]:
+        """The next ``count`` RTP packets."""
+        return [read_rtp(*await self.datagram()) for _ in range(count)]
+
+    def waiting_packets(self) -> list[Rtp]:
+        """What lies in the RTP socket's buffer: all that came so far and was not read."""
+        return [read_rtp(data, source) for data, source in self.waiting_datagrams()]
 
 
 def _mark(readable: asyncio.Future[None]) -> None:

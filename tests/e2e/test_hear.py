@@ -29,12 +29,17 @@ class Mouth:
         self._target = ("127.0.0.1", int(answer.sdp("m=audio ").split()[0]))
         self._sequence = 1000
         self._timestamp = 5000
+        self.sent = b""
 
     def packet(self, payload: bytes, payload_type: int, *, marker: bool = False) -> None:
         first = payload_type | (0x80 if marker else 0)
         header = struct.pack("!BBHII", 0x80, first, self._sequence, self._timestamp, 0xABCD)
-        self._phone.rtp.sendto(header + payload, self._target)
+        self.send(header + payload)
         self._sequence += 1
+
+    def send(self, packet: bytes) -> None:
+        self.sent = packet
+        self._phone.rtp.sendto(packet, self._target)
 
     async def say(self, samples: np.ndarray) -> None:
         payload = PCMU.encode(np.ascontiguousarray(samples, np.int16))
