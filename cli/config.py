@@ -44,6 +44,7 @@ class ServeConfig:
     rtp_sockets: RtpSockets = "per-leg"
     silence: Silence = "stop"
     srtp: Srtp = "off"
+    records: Path | None = None
     per_source_rate: float | None = None
     drain_s: float = 30.0
 
@@ -165,6 +166,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "rtp_sockets": _choice(get_args(RtpSockets)),
     "silence": _choice(get_args(Silence)),
     "srtp": _choice(get_args(Srtp)),
+    "records": lambda value: value if isinstance(value, Path) else Path(_text(value)),
     "per_source_rate": _amount(0.1, 1_000_000),
     "drain_s": _amount(0, 86_400),
 }

@@ -78,6 +78,9 @@ def serve(
     per_source_rate: Annotated[
         float | None, typer.Option(help="New requests a second from one address.")
     ] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="Append a JSON line to FILE for each call.", metavar="FILE")
+    ] = None,
     drain: Annotated[
         float | None, typer.Option(help="Seconds that running calls get at SIGTERM.")
     ] = None,
@@ -100,6 +103,7 @@ def serve(
         "silence": silence,
         "srtp": srtp,
         "per_source_rate": per_source_rate,
+        "records": records,
         "drain_s": drain,
     }
     settled = override(load_config(config) if config else ServeConfig(), flags)
@@ -146,6 +150,10 @@ async def _serve(config: ServeConfig, log_options: LogOptions) -> None:
         raise CommandError(str(error)) from error
     except (ListenError, NoRtpPort) as error:
         raise CommandError(str(error)) from error
+    except OSError as error:
+        if config.records is None or error.filename != str(config.records):
+            raise
+        raise CommandError(f"--records {config.records}: {error.strerror}") from error
 
 
 def make_engine(config: ServeConfig) -> Engine:
@@ -161,6 +169,7 @@ def make_engine(config: ServeConfig) -> Engine:
         rtp_sockets=config.rtp_sockets,
         silence=config.silence,
         srtp=config.srtp,
+        records=config.records,
         voice="off",  # no prompt of its own may be interrupted
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -17,13 +19,16 @@ from .events import (
     DigitHeard,
     LegClosed,
     LegFigures,
+    PlayEnded,
     PlayOutcome,
+    Reception,
     SpeechHeard,
 )
 from .keypad import Gathered, Keypad, check_digits, check_entry
 from .leg import Heard, Leg
 from .pool import NoRtpPort
 from .prompt import NOTHING, join_prompts, tail_behind
+from .record import History
 from .sdp import NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.events import EndCause, EndedBy, Refuse
@@ -74,6 +79,7 @@ class Call:
     __slots__ = (
         "_confirmed",
         "_engine",
+        "_history",
         "_keypad",
         "_media",
         "_queueing",
@@ -97,6 +103,7 @@ class Call:
         self._tail = NOTHING
         self._waiting: list[asyncio.Future[None]] = []
         self._keypad = Keypad()
+        self._history = History() if engine.keeps_records else None
         self.speaking = False
         self.ended: EndCause | None = None
         self.id = sip.id
@@ -136,6 +143,8 @@ class Call:
         """Tell the caller that it rings (180)."""
         self._check()
         self._sip.ring()
+        if self._history:
+            self._history.ringing_s = time.time()
 
     async def answer(self) -> None:
         """Answer the call; returns when the caller has confirmed (ACK) and sound can flow.
@@ -180,16 +189,19 @@ class Call:
             # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
             self._tail = tail_behind(self._tail, encoded)
             playing = leg.play(natives, loop=loop, replace=replace, barge_in=ends)
+        if self._history:
+            playing.add_done_callback(partial(self._note_played, prompts, codec))
         try:
             done = await playing
         except asyncio.CancelledError:
             if not leg.closed.done():
                 leg.stop_playing()
             raise
+        played = Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
         if done.outcome is PlayOutcome.LEG_CLOSED:
             raise CallEnded(await self.wait_ended())
         self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
-        return Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
+        return played
 
     async def gather(
         self,
@@ -323,11 +335,15 @@ class Call:
             self._fail(error)
             return
         self._confirmed = True
+        if self._history:
+            self._history.confirmed_s = time.time()
         self._changed()
 
     def take_digit(self, symbol: str) -> None:
         """The caller pressed a digit, however that was heard."""
         self._keypad.take(symbol)
+        if self._history:
+            self._history.digits_heard += 1
 
     def on_offer(self, sdp: bytes | None) -> bytes:
         """A re-INVITE: returns our answer, or our offer if it had none. Raises Refuse."""
@@ -342,6 +358,10 @@ class Call:
         if self._media is not None:
             self._media.close()
         self.ended = cause
+        if self._history:
+            self._history.ended_s = time.time()
+            if self._media is None or self._media.leg is None:
+                self._tell_record(Reception())
         self._changed()
 
     # Within
@@ -352,6 +372,13 @@ class Call:
         if leg is None or codec is None:
             raise RuntimeError("answer the call before playing to it")
         return leg, codec
+
+    def _note_played(
+        self, files: tuple[StrPath, ...], codec: Codec, playing: asyncio.Future[PlayEnded]
+    ) -> None:
+        if self._history and not playing.cancelled():
+            done = playing.result()
+            self._history.played(files, done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
 
     def _on_heard(self, heard: Heard) -> None:
         if isinstance(heard, DigitHeard):
@@ -388,6 +415,8 @@ class Call:
             self._refuse(error)
         else:
             self._sip.accept(body)
+            if self._history:
+                self._history.answered_s = time.time()
 
     def _refuse(self, error: SdpError | NoRtpPort) -> None:
         """Refuse the call and say why: in the log, and in a Warning (RFC 3261 20.43)."""
@@ -404,9 +433,15 @@ class Call:
         self._sip.hangup([("Reason", f'SIP;cause=488;text="{_quotable(str(error))}"')])
 
     def _on_leg_closed(self, closed: asyncio.Future[LegClosed]) -> None:
-        error = closed.result().error
-        if error and self.ended is None:
-            self._fail(OSError(error, os.strerror(error)))
+        last = closed.result()
+        if last.error and self.ended is None:
+            self._fail(OSError(last.error, os.strerror(last.error)))
+        self._tell_record(last.reception)
+
+    def _tell_record(self, reception: Reception) -> None:
+        if self._history is not None and self.ended is not None:
+            record = self._history.record(self._sip, self.ended, self._media, reception)
+            self._engine.take_record(record)
 
 
 def _quotable(text: str) -> str:

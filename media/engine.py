@@ -19,6 +19,7 @@ from .events import Hearing, Quantiles
 from .pool import RtpSockets, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
+from .record import Record, RecordFile, RecordTaker
 from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
@@ -77,10 +78,11 @@ class Engine:
     packets of silence, or nothing, while nothing plays. ``voice``: how easily a caller is taken to
     speak; ``"off"`` saves the work where no prompt is to be ended by speech. ``media_timeout_ms``:
     hang up when nothing was heard for so long; 0: never. ``srtp``: whether sound is encrypted (RFC
-    4568): never, where the caller offers it, or always.
+    4568): never, where the caller offers it, or always. ``records``: a file to which the record of
+    each call is appended, as a line of JSON, or a function that is called with it.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
-    that make no sense.
+    that make no sense, OSError for a file of records that cannot be opened.
     """
 
     agent_name = "ringwheel"
@@ -100,6 +102,7 @@ class Engine:
         voice: Voice = "medium",
         media_timeout_ms: int = 0,
         srtp: Srtp = "off",
+        records: StrPath | RecordTaker | None = None,
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -122,6 +125,8 @@ class Engine:
         self._rtp_sockets = rtp_sockets
         self._send_silence = silence == "send"
         self._hearing = _hearing_of(voice, media_timeout_ms)
+        self._records_to = records
+        self._records: RecordTaker | None = records if callable(records) else None
         self._srtp = SrtpPolicy(srtp)
         if self._srtp is not SrtpPolicy.OFF and not SRTP_AVAILABLE:
             raise ValueError("srtp: built without libsrtp2; install libsrtp2-dev and build again")
@@ -137,6 +142,20 @@ class Engine:
     # Life
 
     async def __aenter__(self) -> Engine:
+        if self._records_to is not None and not callable(self._records_to):
+            self._records = RecordFile(self._records_to)
+        try:
+            self._start()
+        except BaseException:
+            self._close_records()
+            raise
+        return self
+
+    def _close_records(self) -> None:
+        if isinstance(self._records, RecordFile):
+            self._records.close()
+
+    def _start(self) -> None:
         self._endpoint = SipEndpoint(self._sip, self._advertise)
         try:
             self._pool = self._start_pool(self._endpoint.listeners[0].host)
@@ -152,7 +171,6 @@ class Engine:
         )
         self._endpoint.start(self._agent)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
-        return self
 
     async def __aexit__(
         self,
@@ -164,6 +182,7 @@ class Engine:
         self._agent.shutdown()
         self._endpoint.close()
         await self._pool.close()
+        self._close_records()
         self.prompts.close()
 
     def _start_pool(self, bind_host: str) -> ShardPool:
@@ -187,6 +206,19 @@ class Engine:
     def addresses(self) -> tuple[str, ...]:
         """``host:port`` of each listener, as peers reach it."""
         return self._endpoint.addresses
+
+    @property
+    def keeps_records(self) -> bool:
+        """True if somebody wants the record of each call."""
+        return self._records_to is not None
+
+    def take_record(self, record: Record) -> None:
+        """A call is over, and its leg closed."""
+        if self._records is not None:
+            try:
+                self._records(record)
+            except Exception:
+                log.exception("call record not taken", call=record["id"])
 
     # Serving
 

@@ -88,6 +88,11 @@ class MediaSession:
         return self._negotiated.codec if self._negotiated else None
 
     @property
+    def port(self) -> int:
+        """The local RTP port."""
+        return self._port
+
+    @property
     def negotiated(self) -> NegotiatedMedia | None:
         """The last agreement; None before the first."""
         return self._negotiated
