@@ -1,6 +1,6 @@
 """One call by pjsua2, in a process of its own (PJSIP is GPL): prints one JSON line about it.
 
-python pjsua2_client.py TARGET_URI WAV CODEC [HANG_UP_AFTER_S]
+python pjsua2_client.py TARGET_URI WAV CODEC [--hang-up-after S] [--srtp] [--dial DIGITS]
 
 The call is recorded to WAV through PJSIP's own conference bridge and jitter buffer, without a sound
 device. pjsua2 polls with select and its worker threads call into Python, so it is polled here.
@@ -8,13 +8,14 @@ device. pjsua2 polls with select and its worker threads call into Python, so it 
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
 
 import pjsua2 as pj
 
 DEADLINE_S = 60.0
+DIAL_AFTER_S = 0.3
 
 
 class HearingCall(pj.Call):
@@ -68,19 +69,32 @@ def start_endpoint(codec: str) -> pj.Endpoint:
     return endpoint
 
 
-def main(target: str, wav: str, codec: str, hang_up_after_s: float | None) -> None:
-    endpoint = start_endpoint(codec)
-    account_config = pj.AccountConfig()
-    account_config.idUri = "sip:pjsua2@127.0.0.1"
-    account_config.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
+def make_account(encrypted: bool) -> pj.Account:
+    """An account that needs no registrar; encrypted, it offers RTP/SAVP and takes nothing else."""
+    config = pj.AccountConfig()
+    config.idUri = "sip:pjsua2@127.0.0.1"
+    config.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
+    if encrypted:
+        config.mediaConfig.srtpUse = pj.PJMEDIA_SRTP_MANDATORY
+        config.mediaConfig.srtpSecureSignaling = 0
     account = pj.Account()
-    account.create(account_config)
-    call = HearingCall(account, wav)
-    call.makeCall(target, pj.CallOpParam(True))
+    account.create(config)
+    return account
+
+
+def main(options: argparse.Namespace) -> None:
+    endpoint = start_endpoint(options.codec)
+    account = make_account(options.srtp)
+    call = HearingCall(account, options.wav)
+    call.makeCall(options.target, pj.CallOpParam(True))
     deadline_s = time.monotonic() + DEADLINE_S
+    dial, hang_up_after_s = options.dial, options.hang_up_after
     while not call.over and time.monotonic() < deadline_s:
         endpoint.libHandleEvents(10)
         talk_s = time.monotonic() - (call.confirmed_s or time.monotonic())
+        if dial and talk_s > DIAL_AFTER_S:
+            call.dialDtmf(dial)
+            dial = ""
         if hang_up_after_s is not None and talk_s > hang_up_after_s:
             call.hangup(pj.CallOpParam())
             hang_up_after_s = None
@@ -102,4 +116,10 @@ def main(target: str, wav: str, codec: str, hang_up_after_s: float | None) -> No
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], float(sys.argv[4]) if len(sys.argv) > 4 else None)
+    parser = argparse.ArgumentParser()
+    for name in ("target", "wav", "codec"):
+        parser.add_argument(name)
+    parser.add_argument("--hang-up-after", type=float, metavar="S")
+    parser.add_argument("--srtp", action="store_true")
+    parser.add_argument("--dial", default="", metavar="DIGITS")
+    main(parser.parse_args())

@@ -27,11 +27,11 @@ def pjsua2() -> None:
     pytest.skip(message)
 
 
-def call(served, wav, codec, *hang_up_after_s):
+def call(served, wav, codec, *options):
     """Place one call; what the client says about it."""
     target = f"sip:robot@{served.host}:{served.port}"
     finished = subprocess.run(
-        [sys.executable, str(CLIENT), target, str(wav), codec, *map(str, hang_up_after_s)],
+        [sys.executable, str(CLIENT), target, str(wav), codec, *options],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
@@ -53,7 +53,32 @@ def test_hears_the_prompts_to_their_end(serve, chirps, share_heard, tmp_path, co
 
 def test_hanging_up_in_mid_prompt_ends_the_call_on_our_side(serve, chirps, tmp_path):
     with serve(tmp_path, chirps, "--loop") as served:
-        said = call(served, tmp_path / "heard.wav", "pcmu", 1.0)
+        said = call(served, tmp_path / "heard.wav", "pcmu", "--hang-up-after", "1.0")
         assert said["over"]
     ended = [event for event in served.events() if event["event"] == "call ended"]
     assert [(event["by"], event["status"]) for event in ended] == [("remote", 200)]
+
+
+def test_encrypted_both_ways(serve, chirps, share_heard, tmp_path):
+    """SRTP by keys in the SDP, from PJSIP's libsrtp: it decrypts us, and we decrypt it."""
+    wav, records = tmp_path / "heard.wav", tmp_path / "calls.jsonl"
+    with serve(tmp_path, chirps, "--srtp", "required", "--records", str(records)) as served:
+        said = call(served, wav, "pcmu", "--srtp", "--dial", "147#")
+    assert (said["confirmed"], said["over"], said["status"]) == (True, True, 200)
+    share, samples = share_heard(wav, chirps)
+    assert share > 0.9
+    assert samples > ALL_SAMPLES - 160
+    record = json.loads(records.read_text())
+    assert record["encrypted"]
+    assert record["digits_heard"] == 4
+    assert record["received"]["packets"] > 50
+    assert record["received"]["rejected"] == record["received"]["lost"] == 0
+
+
+def test_digits_that_pjsip_dials_are_heard(serve, chirps, tmp_path):
+    records = tmp_path / "calls.jsonl"
+    with serve(tmp_path, chirps, "--records", str(records)) as served:
+        call(served, tmp_path / "heard.wav", "pcma", "--dial", "0123456789*#ABCD")
+    record = json.loads(records.read_text())
+    assert record["digits_heard"] == 16
+    assert (record["received"]["lost"], record["received"]["rejected"]) == (0, 0)
