@@ -1,8 +1,9 @@
 """`python -m ringwheel.bench.answer_process`: a whole engine that answers calls (see `child`).
 
 Arguments: ``prompts``, files to play before the engine hangs up, or an empty list to leave that to
-the caller; ``max_calls``. First it tells ``{"target": "udp:HOST:PORT"}``. Commands: ``begin``
-starts a measuring window, ``report`` tells what the engine did in it.
+the caller; ``max_calls``; ``barge_in``, what ends a prompt, nothing if it is left out. First it
+tells ``{"target": "udp:HOST:PORT"}``. Commands: ``begin`` starts a measuring window, ``report``
+tells what the engine did in it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import uvloop
 from .. import Call, Engine, settle_gc
 from ..cli.errors import CommandError
 from ..cli.logging import configure_logging
+from ..media.call import BargeInName
 from .child import Parent, cpu_time_us
 from .measure import allow_files
 
@@ -88,12 +90,13 @@ async def answer_calls(parent: Parent) -> None:
     """Answer calls until the parent is done."""
     prompts: list[str] = parent.arguments["prompts"]
     max_calls: int = parent.arguments["max_calls"]
+    barge_in: BargeInName = parent.arguments.get("barge_in", "none")
     allow_files(max_calls)
 
     async def handle(call: Call) -> None:
         await call.answer()
         if prompts:
-            await call.play(*prompts)
+            await call.play(*prompts, barge_in=barge_in)
         else:
             await call.wait_ended()
 

@@ -10,6 +10,7 @@ import typer
 from ..cli.errors import CommandError
 from ..cli.help import examples
 from . import plot, report
+from .barge_in import run_barge_in
 from .calls import Load, run_calls
 from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
@@ -139,6 +140,33 @@ def calls(
         report.show_json(result.to_json())
     else:
         report.show_calls(result)
+
+
+@app.command(
+    "barge-in",
+    epilog=examples(
+        "ringwheel bench barge-in --calls 500 --json",
+        "ringwheel bench barge-in --plot barge-in.png",
+    ),
+)
+def barge_in(
+    *,
+    calls: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Calls that speak, and as many that type.")
+    ] = 500,
+    rate: Annotated[float, typer.Option(min=0.1, max=500, help="Calls a second.")] = 20.0,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """How soon a prompt stops when the caller speaks or presses a digit, at the wire."""
+    with report.progress() as progress:
+        result = run_barge_in(calls, rate, progress)
+    if plot_file:
+        plot.plot_barge_in(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_barge_in(result)
 
 
 SENSITIVITIES = ("low", "medium", "high")

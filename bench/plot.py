@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from ..cli.errors import CommandError
+from .barge_in import BargeInResult
 from .calls import CallsResult
 from .limit import WAYS, LimitResult
 from .measure import Run, median_quantiles
@@ -100,6 +101,22 @@ def plot_prompt_legs(result: PromptLegsResult, file: Path) -> None:
     errors.grid(alpha=0.3, which="both")
     errors.legend(fontsize=8)
     errors.set_title("Distance of arrival intervals from 20 ms, by kernel time stamps")
+    save(figure, file)
+
+
+def plot_barge_in(result: BargeInResult, file: Path) -> None:
+    """How many prompts had stopped after how long. Raises CommandError."""
+    figure, (axes,) = new_figure(7, 1)
+    for (cause, found), color in zip(result.causes.items(), BARS, strict=False):
+        latencies_ms = sorted(found.latencies_ms)
+        shares = [(i + 1) / result.calls for i in range(len(latencies_ms))]
+        axes.step(latencies_ms, shares, where="post", color=color, label=cause)
+    axes.set_xlabel("first packet of the caller to last packet of the prompt [ms]")
+    axes.set_ylabel("share of all calls")
+    axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    axes.set_title("Barge-in")
     save(figure, file)
 
 

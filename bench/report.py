@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
+from .barge_in import BargeInResult
 from .calls import CallsResult
 from .limit import WAYS, LimitResult, Progress
 from .prompt_legs import PromptLegsResult
@@ -126,6 +127,27 @@ def show_calls(result: CallsResult) -> None:
         f"of a stateless answerer in C ({result.cost_us(result.floor):.0f} us). Set-up: p99 of the "
         f"worst run. Memory of a call at rest: {result.idle_bytes_per_call / 1024:.1f} KiB, "
         f"over {result.idle_calls} calls.",
+    )
+
+
+def show_barge_in(result: BargeInResult) -> None:
+    """The table of `bench barge-in`."""
+    rows = [
+        (
+            cause,
+            len(found.latencies_ms),
+            found.missed,
+            found.failed,
+            *(found.quantile_ms(fraction) for fraction in (0.5, 0.95, 0.99, 1.0)),
+        )
+        for cause, found in result.causes.items()
+    ]
+    show_table(
+        f"Barge-in: {result.calls} calls by each, {result.rate_per_s:g} a second",
+        ("by", "stopped", "missed", "failed", "p50 ms", "p95 ms", "p99 ms", "max ms"),
+        rows,
+        "From the first packet that the caller sent to the last one of the prompt, by the kernel's "
+        "time stamps.",
     )
 
 
