@@ -150,7 +150,8 @@ class Interrupter:
         elif cause.by.value == "local":
             self.missed += 1
         else:
-            self.latencies_ms.append(round((last_ns - placed.began_ns) / 1e6, 3))
+            # Below zero: the prompt stopped before its next packet was due.
+            self.latencies_ms.append(max(0.0, round((last_ns - placed.began_ns) / 1e6, 3)))
 
 
 def _context_of(call: SipCall) -> Interruption:

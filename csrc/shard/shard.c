@@ -78,6 +78,11 @@ static uint64_t lightest_tick(const rw_shard *shard, uint64_t from, unsigned pti
 
 /* --- slots -------------------------------------------------------------------------------- */
 
+/* A leg whose sound another one waits for is read more often than once in its slot. */
+static bool is_eager(const rw_leg *leg) {
+    return leg->receiving && (leg->relay || (leg->playing.first && leg->playing.first->barge_in));
+}
+
 void rw_shard_schedule(rw_shard *shard, rw_leg *leg) {
     if (rw_timer_armed(&leg->timer)) return;
     rw_leg_skip_to(leg, shard->wheel.now_tick + 1);
@@ -188,11 +193,6 @@ static void send_slot(rw_shard *shard, rw_leg *leg) {
     if (leg->due_tick <= shard->wheel.now_tick) count(shard, RW_PACKETS_CAUGHT_UP, 1);
 }
 
-/* A leg whose sound another one waits for is read more often than once in its slot. */
-static bool is_eager(const rw_leg *leg) {
-    return leg->receiving && (leg->relay || (leg->playing.first && leg->playing.first->barge_in));
-}
-
 static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     uint64_t due_us = leg->due_tick * TICK_US;
     if (rw_leg_has_output(leg) && leg->due_tick <= shard->wheel.now_tick)
@@ -204,6 +204,14 @@ static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     if (!leg->receiving && !rw_leg_has_output(leg) && !(leg->ear && rw_ear_waits(leg->ear))) return;
     uint64_t next_tick = is_eager(leg) ? shard->wheel.now_tick + EAGER_TICKS : leg->due_tick;
     rw_wheel_arm(&shard->wheel, &leg->timer, next_tick < leg->due_tick ? next_tick : leg->due_tick);
+}
+
+/* Does not wait for the leg's slot. */
+static void read_soon(rw_shard *shard, rw_leg *leg) {
+    uint64_t next_tick = shard->wheel.now_tick + 1;
+    rw_leg_skip_to(leg, next_tick);
+    rw_wheel_cancel(&shard->wheel, &leg->timer);
+    rw_wheel_arm(&shard->wheel, &leg->timer, next_tick);
 }
 
 static void poll_shared_socket(rw_shard *shard) {
@@ -223,7 +231,10 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
     if (!leg) return;
     leg->receiving = true;
     leg->quiet_slots = 0;
-    rw_shard_schedule(shard, leg);
+    if (is_eager(leg))
+        read_soon(shard, leg);
+    else
+        rw_shard_schedule(shard, leg);
 }
 
 /* The legs due at `now_us`. The next leg is fetched from memory while one is being sent. */

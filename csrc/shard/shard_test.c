@@ -315,6 +315,33 @@ static void test_a_pause_ends_with_what_it_held(void) {
     }
 }
 
+/* How long sound lies in the socket of a leg that plays, when it comes a tick behind its slot. */
+static unsigned read_after_ms(uint8_t barge_in) {
+    begin(1);
+    uint64_t leg_id = open_leg(20, RW_SILENCE_STOP);
+    static uint8_t payload[16000];
+    rw_prompt *prompt = rw_prompt_create(payload, sizeof payload);
+    rw_playlist *playlist = rw_playlist_create(1, &prompt, 1, false);
+    rw_prompt_release(prompt);
+    playlist->barge_in = barge_in;
+    CHECK_EQUAL(rw_shard_play(shard, leg_id, playlist, false), 0);
+    size_t before = note_count;
+    while (note_count < before + 2)
+        run_ms(1);
+    waiting_datagrams = 1;
+    rw_shard_readable(shard, leg_id);
+    unsigned waited_ms = 0;
+    for (; waiting_datagrams; waited_ms++)
+        run_ms(1);
+    end();
+    return waited_ms;
+}
+
+static void test_a_leg_that_may_be_interrupted_is_read_at_once(void) {
+    CHECK_EQUAL(read_after_ms(0), 20);
+    CHECK_EQUAL(read_after_ms(RW_BARGE_IN_DIGIT), 1);
+}
+
 static void test_hold_and_a_new_remote_address(void) {
     begin(1);
     uint64_t leg_id = open_leg(20, RW_SILENCE_SEND);
@@ -537,6 +564,7 @@ int main(void) {
     test_a_very_late_shard_skips_marks_and_counts();
     test_replace_stop_pause_and_resume();
     test_a_pause_ends_with_what_it_held();
+    test_a_leg_that_may_be_interrupted_is_read_at_once();
     test_hold_and_a_new_remote_address();
     test_ids_of_closed_legs_are_stale();
     test_a_leg_that_cannot_be_attached_is_closed_with_the_reason();
