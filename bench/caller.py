@@ -27,6 +27,7 @@ from ..media.prompt import PromptError, encode_sound, join_prompts, read_sound
 from ..media.sdp import LocalMedia, SdpError, accept_answer, make_offer, parse_sdp
 from ..media.sip.edge import Flow, TimerHandle
 from ..media.sip.events import EndCause, Refuse
+from ..media.sip.info import InfoDigit
 from ..media.sip.message import Response
 from ..media.sip.session import SipCall
 from ..media.sip.transport import Listener, ListenError
@@ -137,6 +138,9 @@ class Caller:
 
     def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
         raise Refuse(488, "Session Stays As It Is")
+
+    def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
+        """Nobody types here."""
 
     def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
         """No re-INVITE is ever sent."""

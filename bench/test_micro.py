@@ -16,6 +16,7 @@ from ringwheel.media.codec import PCMA, PCMU, Codec
 from ringwheel.media.sdp import LocalMedia, answer_offer, make_offer, parse_sdp
 from ringwheel.media.sip.edge import Flow
 from ringwheel.media.sip.events import EndCause
+from ringwheel.media.sip.info import InfoDigit
 from ringwheel.media.sip.message import Request, Response, parse, response_bytes
 from ringwheel.media.sip.session import SipCall
 from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
@@ -121,6 +122,9 @@ class Answerer:
 
     def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
         return OFFER
+
+    def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
+        """Nobody types here."""
 
     def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
         """None is sent."""

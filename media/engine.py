@@ -25,6 +25,7 @@ from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
 from .sip.events import EndCause
+from .sip.info import InfoDigit
 from .sip.message import Response
 from .sip.session import SipCall
 from .sip.transport import ListenError, SipEndpoint
@@ -370,6 +371,10 @@ class Engine:
 
     def on_answered(self, call: SipCall, sdp: bytes | None) -> None:
         """Calls of ours are not placed here."""
+
+    def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
+        """A key was pressed."""
+        _call_of(call).take_digit(digit.symbol)
 
     def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
         """Re-INVITEs of ours are not sent here."""

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from .info import InfoDigit
     from .message import Response
     from .session import SipCall
 
@@ -73,6 +74,9 @@ class CallHandler(Protocol):
 
         May raise :class:`Refuse`; the session then goes on as it was.
         """
+
+    def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
+        """The peer says by INFO that a key was pressed."""
 
     def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
         """How our re-INVITE ended: once for each ``reinvite`` unless the call ends before."""

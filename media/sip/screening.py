@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from .counters import Count
 from .fields import split_commas
+from .info import ACCEPT as INFO_ACCEPT
 from .message import Headers, Request, SipParseError
 
 SDP = "application/sdp"
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
 SERVED = frozenset(ALLOW.split(", "))
 _SDP_RANGES = frozenset({SDP, "application/*", "*/*"})
 
@@ -34,6 +35,7 @@ _HOPS = Rejection(483, Count.REJECTED_MAX_FORWARDS)
 _TOO_LARGE = Rejection(513, Count.REJECTED_TOO_LARGE)
 _MEDIA_TYPE = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept", SDP),))
 _ENCODING = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept-Encoding", "identity"),))
+INFO_TYPE = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept", INFO_ACCEPT),))
 _ACCEPT = Rejection(488, Count.REJECTED_ACCEPT)
 
 
@@ -41,7 +43,7 @@ def screen_request(request: Request, max_body_bytes: int) -> Rejection | None:
     """Check a request outside of dialogs; None if it can be served."""
     if request.method not in SERVED:
         return METHOD
-    if request.method == "BYE":
+    if request.method in ("BYE", "INFO"):
         return NO_DIALOG
     if request.uri[:4].lower() != "sip:":
         return _SCHEME  # RFC 3261 8.2.2.1; sips needs TLS

@@ -9,9 +9,20 @@ from .counters import Count
 from .dialog import Dialog, address_uri
 from .edge import Flow, TimerHandle
 from .events import CallStateError, EndCause, EndedBy, HeaderLines, Refuse
+from .info import is_digit_info, read_digit
 from .invites import PendingAck, Reinvite
 from .message import Request
-from .screening import ALLOW, GLARE, METHOD, NO_DIALOG, OUT_OF_ORDER, SDP, Rejection
+from .screening import (
+    ALLOW,
+    BAD_REQUEST,
+    GLARE,
+    INFO_TYPE,
+    METHOD,
+    NO_DIALOG,
+    OUT_OF_ORDER,
+    SDP,
+    Rejection,
+)
 from .transaction import ServerTransaction
 
 if TYPE_CHECKING:
@@ -157,8 +168,27 @@ class SipCall:
             self._on_reinvite(transaction, request)
         elif method == "OPTIONS":
             self.agent.answer_options(transaction, request)
+        elif method == "INFO":
+            self._on_info(transaction, request)
         else:
             self.agent.reject(transaction, request, METHOD)
+
+    def _on_info(self, transaction: ServerTransaction, request: Request) -> None:
+        agent = self.agent
+        if not agent.acceptable(transaction, request):
+            return
+        if not request.body:  # a sign of life
+            agent.respond(transaction, request, 200)
+            return
+        if not is_digit_info(request):
+            agent.reject(transaction, request, INFO_TYPE)
+            return
+        digit = read_digit(request)
+        if digit is None:
+            agent.reject(transaction, request, BAD_REQUEST)
+            return
+        agent.respond(transaction, request, 200)
+        agent.tell(agent.handler.on_info_digit, self, digit)
 
     def on_ack(self, request: Request) -> None:
         """An ACK within the dialog."""

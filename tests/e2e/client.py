@@ -145,8 +145,13 @@ class Phone:
         ]
         return "\r\n".join([*lines, ""])
 
-    def send(self, method: str, body: str = "", *headers: str, cseq: int = 0) -> None:
-        """Send a request. CANCEL has the INVITE's branch (RFC 3261 9.1), others their own."""
+    def send(
+        self, method: str, body: str = "", *headers: str, cseq: int = 0, content: str = ""
+    ) -> None:
+        """Send a request. CANCEL has the INVITE's branch (RFC 3261 9.1), others their own.
+
+        ``body`` is SDP; ``content`` is another one, whose type is among ``headers``.
+        """
         if method not in ("ACK", "CANCEL"):
             self.cseq += 1
         number = cseq or self.cseq
@@ -164,9 +169,9 @@ class Phone:
             f"Contact: <sip:caller@{host}:{port}>",
             *headers,
             *(["Content-Type: application/sdp"] if body else []),
-            f"Content-Length: {len(body)}",
+            f"Content-Length: {len(body or content)}",
             "",
-            body,
+            body or content,
         ]
         self.sip.sendto("\r\n".join(lines).encode(), self.server)
 

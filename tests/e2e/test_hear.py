@@ -256,3 +256,20 @@ async def test_entries_that_make_no_sense_are_refused(wrong):
         await phone.call()
         await phone.until_bye()
     assert refused
+
+
+async def test_digits_by_info_are_gathered():
+    gathered: list[Gathered] = []
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        gathered.append(await call.gather(max=4))
+
+    async with serving(handler) as engine, phoning(engine) as phone:
+        await phone.call()
+        relay = "Content-Type: application/dtmf-relay"
+        for digit in "42#":
+            phone.send("INFO", "", relay, content=f"Signal={digit}")
+            assert (await phone.response("INFO")).status == 200
+        await phone.until_bye()
+    assert gathered == [Gathered("42", GatherEnd.TERMINATOR, "#")]

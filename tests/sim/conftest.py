@@ -178,6 +178,9 @@ class Recorder:
             raise self.offer_reply
         return self.offer_reply
 
+    def on_info_digit(self, call, digit):
+        self.events.append(("digit", digit.symbol, digit.duration_ms))
+
     def on_reinvited(self, call, status, sdp):
         self.events.append(("reinvited", status, sdp))
 

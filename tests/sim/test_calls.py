@@ -484,10 +484,52 @@ class TestWithinDialogs:
         self.confirmed(lone)
         reply = self.ask(lone, "OPTIONS", 2)
         assert (reply.status, reply.headers.get("Accept")) == (200, "application/sdp")
-        assert self.ask(lone, "INFO", 3).status == 405
         reply = self.ask(lone, "UPDATE", 4)
-        assert reply.headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS"
+        assert reply.status == 405
+        assert reply.headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
         assert lone.handler.names() == ["invite", "ack"]
+
+    @pytest.mark.parametrize(
+        ("media_type", "body", "digit"),
+        [
+            ("application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n", ("5", 160)),
+            ("Application/DTMF-Relay; x=y", b" signal = d \nDURATION= 99999999", ("D", 100)),
+            ("application/dtmf-relay", b"Signal=11\r\nDuration=900000", ("#", 60_000)),
+            ("application/dtmf", b"*\r\n", ("*", 100)),
+        ],
+    )
+    def test_a_digit_by_info(self, lone, media_type, body, digit):
+        self.confirmed(lone)
+        reply = self.ask(lone, "INFO", 2, f"Content-Type: {media_type}", body=body)
+        assert reply.status == 200
+        assert lone.handler.events[-1] == ("digit", *digit)
+        # A retransmission gets the same answer, and is not another digit.
+        assert self.ask(lone, "INFO", 2, f"Content-Type: {media_type}", body=body).status == 200
+        assert lone.handler.names().count("digit") == 1
+
+    @pytest.mark.parametrize(
+        ("media_type", "body", "status"),
+        [
+            ("application/dtmf-relay", b"Signal=17", 400),
+            ("application/dtmf-relay", b"Duration=100", 400),
+            ("application/dtmf-relay", b"Signal=5" + b" " * 256, 400),
+            ("application/dtmf", b"", 200),
+            ("application/dtmf", b"123", 400),
+            ("application/dtmf", b"\xff", 400),
+            ("text/plain", b"5", 415),
+        ],
+    )
+    def test_an_info_without_a_digit(self, lone, media_type, body, status):
+        self.confirmed(lone)
+        reply = self.ask(lone, "INFO", 2, f"Content-Type: {media_type}", body=body)
+        assert reply.status == status
+        if status == 415:
+            assert reply.headers.get("Accept") == "application/dtmf-relay, application/dtmf"
+        assert "digit" not in lone.handler.names()
+
+    def test_an_info_outside_of_a_dialog(self, lone):
+        lone.send("INFO sip:u@ua", "Content-Type: application/dtmf", body=b"1")
+        assert lone.last.status == 481
 
     def test_a_lower_cseq_gets_500(self, lone):
         self.confirmed(lone, CSeq="10 INVITE")

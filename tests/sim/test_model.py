@@ -67,6 +67,9 @@ class Moody:
     def on_ack(self, call, sdp):
         self._mood(call)
 
+    def on_info_digit(self, call, digit):
+        self._mood(call)
+
     def on_reinvited(self, call, status, sdp):
         self._mood(call)
 

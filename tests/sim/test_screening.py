@@ -15,8 +15,8 @@ COUNTERS = {
 @pytest.mark.parametrize(
     ("start", "lines", "status", "header"),
     [
-        ("REGISTER sip:u@ua", [], 405, ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS")),
-        ("FLY sip:u@ua", [], 405, ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS")),
+        ("REGISTER sip:u@ua", [], 405, ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO")),
+        ("FLY sip:u@ua", [], 405, ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO")),
         ("BYE sip:u@ua", [], 481, None),
         ("OPTIONS tel:+123", [], 416, None),
         ("OPTIONS sips:u@ua", [], 416, None),
@@ -67,7 +67,7 @@ def test_accept_that_lets_sdp_in(lone, accept):
 def test_options_tells_what_we_can(lone):
     lone.send("OPTIONS sip:u@ua")
     headers = lone.last.headers
-    assert headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS"
+    assert headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
     assert headers.get("Accept") == "application/sdp"
     assert headers.get("Supported") == ""
 
