@@ -182,3 +182,8 @@ class CSeq:
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
+
+
+def media_type(value: str) -> str:
+    """Type and subtype of a Content-Type or Accept value, in lower case, without parameters."""
+    return value.partition(";")[0].replace(" ", "").lower()

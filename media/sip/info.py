@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .fields import media_type
 from .message import Request
 
 DTMF_RELAY = "application/dtmf-relay"
@@ -27,7 +28,7 @@ class InfoDigit(NamedTuple):
 
 def is_digit_info(request: Request) -> bool:
     """True if the body is of a type that can hold a digit."""
-    return _media_type(request) in (DTMF_RELAY, DTMF)
+    return _type_of(request) in (DTMF_RELAY, DTMF)
 
 
 def read_digit(request: Request) -> InfoDigit | None:
@@ -35,7 +36,7 @@ def read_digit(request: Request) -> InfoDigit | None:
     if len(request.body) > MAX_BODY_BYTES:
         return None
     text = request.body.decode("latin-1")
-    if _media_type(request) == DTMF:
+    if _type_of(request) == DTMF:
         return _digit(text, "")
     fields: dict[str, str] = {}
     for line in text.replace("\r", "\n").split("\n"):
@@ -45,9 +46,8 @@ def read_digit(request: Request) -> InfoDigit | None:
     return _digit(fields.get("signal", ""), fields.get("duration", ""))
 
 
-def _media_type(request: Request) -> str:
-    value = request.headers.get("Content-Type") or ""
-    return value.partition(";")[0].strip().lower()
+def _type_of(request: Request) -> str:
+    return media_type(request.headers.get("Content-Type") or "")
 
 
 def _digit(signal: str, duration: str) -> InfoDigit | None:

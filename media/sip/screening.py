@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .counters import Count
-from .fields import split_commas
+from .fields import media_type, split_commas
 from .info import ACCEPT as INFO_ACCEPT
 from .message import Headers, Request, SipParseError
 
@@ -77,7 +77,7 @@ def _unsupported(required: list[str]) -> Rejection | None:
 def _screen_media(headers: Headers, body: bytes) -> Rejection | None:
     if body:
         # RFC 3261 8.2.3.
-        if _media_type(headers.get("Content-Type") or "") != SDP:
+        if media_type(headers.get("Content-Type") or "") != SDP:
             return _MEDIA_TYPE
         if (headers.get("Content-Encoding") or "identity").lower() != "identity":
             return _ENCODING
@@ -87,9 +87,5 @@ def _screen_media(headers: Headers, body: bytes) -> Rejection | None:
     return None
 
 
-def _media_type(value: str) -> str:
-    return value.partition(";")[0].replace(" ", "").lower()
-
-
 def _takes_sdp(line: str) -> bool:
-    return any(_media_type(item) in _SDP_RANGES for item in split_commas(line))
+    return any(media_type(item) in _SDP_RANGES for item in split_commas(line))
