@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import structlog
 
@@ -180,6 +180,10 @@ class Call:
         """
         self._check()
         leg, codec = self._open_leg()
+        if barge_in not in get_args(BargeInName):
+            raise ValueError(
+                f"barge_in: {barge_in!r}; use one of {', '.join(get_args(BargeInName))}"
+            )
         ends = BargeIn[barge_in.upper()]
         # However long their files take to load, plays queue in the order in which they were called.
         async with self._queueing:
@@ -197,11 +201,10 @@ class Call:
             if not leg.closed.done():
                 leg.stop_playing()
             raise
-        played = Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
         if done.outcome is PlayOutcome.LEG_CLOSED:
             raise CallEnded(await self.wait_ended())
         self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
-        return played
+        return Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
 
     async def gather(
         self,
@@ -242,10 +245,10 @@ class Call:
         self._check()
         other._check()
         (leg, codec), (other_leg, other_codec) = self._open_leg(), other._open_leg()
-        leg.relay(other_leg, codec, other_codec)
-        other_leg.relay(leg, other_codec, codec)
         endings = [asyncio.ensure_future(call.wait_ended()) for call in (self, other)]
         try:
+            leg.relay(other_leg, codec, other_codec)
+            other_leg.relay(leg, other_codec, codec)
             await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for ending in endings:

@@ -273,3 +273,19 @@ async def test_digits_by_info_are_gathered():
             assert (await phone.response("INFO")).status == 200
         await phone.until_bye()
     assert gathered == [Gathered("42", GatherEnd.TERMINATOR, "#")]
+
+
+async def test_no_such_barge_in(make_prompt):
+    prompt, _ = make_prompt("menu.ulaw", 160)
+    refused: list[str] = []
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        with pytest.raises(ValueError, match="use one of none, dtmf, speech, both") as error:
+            await call.play(prompt, barge_in="shout")  # type: ignore[arg-type]
+        refused.append(str(error.value))
+
+    async with serving(handler) as engine, phoning(engine) as phone:
+        await phone.call()
+        await phone.until_bye()
+    assert len(refused) == 1
