@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from ._core import Prompt, Shard, SrtpKeys
+from ._core import LiveSound, Prompt, Shard, SrtpKeys
 from .codec import Codec
 from .events import (
     BargeIn,
@@ -54,12 +55,24 @@ class Leg:
         barge_in: BargeIn = BargeIn.NONE,
     ) -> asyncio.Future[PlayEnded]:
         """Queue ``prompts`` behind what plays, without a gap; or play them now instead of it."""
+        play = partial(self._shard.play, prompts=prompts, loop=loop)
+        return self._hand_over(play, replace, barge_in)
+
+    def play_live(
+        self, live: LiveSound, *, replace: bool = False, barge_in: BargeIn = BargeIn.NONE
+    ) -> asyncio.Future[PlayEnded]:
+        """As :meth:`play`, what is written to ``live`` meanwhile."""
+        return self._hand_over(partial(self._shard.play_live, live=live), replace, barge_in)
+
+    def _hand_over(
+        self, play: Callable[..., None], replace: bool, barge_in: BargeIn
+    ) -> asyncio.Future[PlayEnded]:
         play_id = next(_play_ids)
         ended: asyncio.Future[PlayEnded] = self._loop.create_future()
         if self.closed.done():
             ended.set_result(PlayEnded(self.id, play_id, PlayOutcome.LEG_CLOSED, 0))
             return ended
-        self._shard.play(self.id, play_id, prompts, loop=loop, replace=replace, barge_in=barge_in)
+        play(self.id, play_id, replace=replace, barge_in=barge_in)
         self._plays[play_id] = ended
         return ended
 

@@ -12,6 +12,18 @@ cdef extern from "histogram/histogram.h" nogil:
     uint64_t rw_histogram_quantile(const rw_histogram *histogram, double fraction)
     uint64_t rw_histogram_max(const rw_histogram *histogram)
 
+cdef extern from "live/live.h" nogil:
+    ctypedef struct rw_live:
+        pass
+
+    int rw_live_create(const rw_codec *codec, uint32_t ptime_ms, uint32_t room_ms, rw_live **live)
+    void rw_live_release(rw_live *live)
+    size_t rw_live_write(rw_live *live, const int16_t *pcm, size_t samples)
+    size_t rw_live_waiting(rw_live *live)
+    void rw_live_finish(rw_live *live)
+    uint64_t rw_live_starved(const rw_live *live)
+
+
 cdef extern from "prompt/prompt.h" nogil:
     ctypedef struct rw_prompt:
         pass
@@ -24,6 +36,7 @@ cdef extern from "prompt/prompt.h" nogil:
     size_t rw_prompt_bytes(const rw_prompt *prompt)
     const uint8_t *rw_prompt_payload(const rw_prompt *prompt)
     rw_playlist *rw_playlist_create(uint64_t play_id, rw_prompt **prompts, size_t count, bint loop)
+    rw_playlist *rw_playlist_create_live(uint64_t play_id, rw_live *live)
     void rw_playlist_destroy(rw_playlist *playlist)
     rw_prompt *rw_prompt_create_with_levels(
         const uint8_t *payload, size_t bytes, const int8_t *levels_dbov, size_t level_count,

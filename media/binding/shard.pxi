@@ -166,6 +166,40 @@ cdef class Prompt:
         return rw_prompt_payload(self.prompt)[:rw_prompt_bytes(self.prompt)]
 
 
+cdef class LiveSound:
+    """Sound that is made while it plays, at the sample rate of its codec.
+
+    ``codec`` is ``(SDP name, clock rate in Hz)``, ``ptime_ms`` the packet time of the leg that is to
+    play it, ``room_ms`` how much may wait. OSError EINVAL: times that are none.
+    """
+
+    cdef rw_live *live
+
+    def __cinit__(self, codec, uint32_t ptime_ms, uint32_t room_ms):
+        raise_errno(rw_live_create(codec_called(codec[0], codec[1]), ptime_ms, room_ms, &self.live))
+
+    def __dealloc__(self):
+        rw_live_release(self.live)
+
+    def write(self, const int16_t[::1] samples) -> int:
+        """Take as many samples as there is room for; returns how many."""
+        return rw_live_write(self.live, &samples[0], samples.shape[0]) if samples.shape[0] else 0
+
+    def finish(self) -> None:
+        """Nothing more is written: playing ends behind what waits."""
+        rw_live_finish(self.live)
+
+    @property
+    def waiting(self) -> int:
+        """Samples that wait to be played."""
+        return rw_live_waiting(self.live)
+
+    @property
+    def starved(self) -> int:
+        """How often a packet was due and its sound was not there."""
+        return rw_live_starved(self.live)
+
+
 cdef class Shard:
     """One media thread with its timer wheel and legs. See ``csrc/shard/shard.h``.
 
@@ -271,7 +305,6 @@ cdef class Shard:
         cdef Py_ssize_t count = len(prompts), i
         cdef rw_prompt **pointers = <rw_prompt **>PyMem_Malloc(count * sizeof(rw_prompt *) + 1)
         cdef rw_playlist *playlist
-        cdef int error
         if pointers == NULL:
             raise MemoryError()
         try:
@@ -282,12 +315,26 @@ cdef class Shard:
             PyMem_Free(pointers)
         if playlist == NULL:
             raise ValueError("a list to be looped has no sound in it")
+        self.hand_over(leg_id, playlist, replace, barge_in)
+
+    cdef int hand_over(self, uint64_t leg_id, rw_playlist *playlist, bint replace,
+                       uint8_t barge_in) except -1:
+        cdef int error
         playlist.barge_in = barge_in
         with nogil:
             error = rw_shard_play(self.shard, leg_id, playlist, replace)
             if error < 0:
                 rw_playlist_destroy(playlist)
         raise_errno(error)
+        return 0
+
+    def play_live(self, uint64_t leg_id, uint64_t play_id, LiveSound live not None, *,
+                  bint replace=False, uint8_t barge_in=0) -> None:
+        """As :meth:`play`, what is written to ``live`` meanwhile."""
+        cdef rw_playlist *playlist = rw_playlist_create_live(play_id, live.live)
+        if playlist == NULL:
+            raise MemoryError()
+        self.hand_over(leg_id, playlist, replace, barge_in)
 
     def stop_playing(self, uint64_t leg_id) -> None:
         """End every list of the leg now."""
