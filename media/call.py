@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import structlog
 
 from ._core import LiveSound, Prompt, dial_tones
-from .codec import Codec
+from .codec import Codec, Samples
 from .events import (
     BargeIn,
     DigitHeard,
@@ -27,10 +27,12 @@ from .events import (
 )
 from .keypad import Gathered, Keypad, check_digits, check_entry
 from .leg import Heard, Leg
-from .live import LIVE_ROOM_MS, Feed, Pcm
+from .listening import MAX_BLOCK_MS, MIN_BLOCK_MS, listen
+from .live import LIVE_ROOM_MS, Feed, Pcm, checked_rate
 from .pool import NoRtpPort
 from .prompt import NOTHING, join_prompts, tail_behind
 from .record import History
+from .recording import Recording
 from .sdp import NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.events import EndCause, EndedBy, Refuse
@@ -217,9 +219,10 @@ class Call:
         self._check()
         leg, codec = self._open_leg()
         ends = _barge_in_of(barge_in)
+        rate_hz = checked_rate(sample_rate_hz or codec.sample_rate_hz)
         assert self._media is not None
         live = LiveSound((codec.name, codec.clock_rate_hz), self._media.ptime_ms, LIVE_ROOM_MS)
-        feed = Feed(live, sample_rate_hz or codec.sample_rate_hz, codec.sample_rate_hz)
+        feed = Feed(live, rate_hz, codec.sample_rate_hz)
         async with self._queueing:
             playing = leg.play_live(live, barge_in=ends)
         self._note(playing, ("(live)",), codec)
@@ -239,6 +242,35 @@ class Call:
             live.finish()
             await _cancelled(feeding)
         return await self._played(done, codec)
+
+    def listen(
+        self, *, sample_rate_hz: int | None = None, block_ms: int = 20
+    ) -> AsyncGenerator[Samples, None]:
+        """What the caller says from the first iteration on, as mono int16 arrays of ``block_ms``
+        (10 to 1,000) at ``sample_rate_hz`` (that of the codec, if not given); it ends with the call.
+
+        The blocks follow each other without a gap, also where the caller sends nothing or packets
+        are lost. Up to 2 s wait for a slow listener, what is more is dropped. Several may listen.
+        """
+        self._check()
+        leg, codec = self._open_leg()
+        if not MIN_BLOCK_MS <= block_ms <= MAX_BLOCK_MS:
+            raise ValueError(f"block_ms: use {MIN_BLOCK_MS} to {MAX_BLOCK_MS}")
+        rate_hz = checked_rate(sample_rate_hz or codec.sample_rate_hz)
+        return listen(leg, codec, rate_hz, block_ms)
+
+    def record(self, path: StrPath, *, stereo: bool = True, rotate_s: float = 0) -> Recording:
+        """Record the call from now on to a WAV file, which must not be there yet.
+
+        With ``stereo`` the caller is left and the robot right, aligned in time; else both are mixed.
+        After each ``rotate_s`` of sound it goes on in another file (``NAME-2.wav``). The recording
+        ends with :meth:`Recording.stop` or with the call. OSError: the file cannot be created.
+        """
+        self._check()
+        leg, codec = self._open_leg()
+        recording = self._engine.recorder.open(path, codec, stereo=stereo, rotate_s=rotate_s)
+        recording.begin(leg, codec)
+        return recording
 
     async def gather(
         self,

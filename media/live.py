@@ -17,6 +17,8 @@ LIVE_ROOM_MS = 400
 FULL_PAUSE_S = 0.1
 """How long to wait then: a quarter of the room."""
 
+MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
+
 Pcm = Samples | bytes
 """Mono sound: int16 samples, or their bytes in the machine's order."""
 
@@ -27,7 +29,7 @@ class Feed:
     def __init__(self, live: LiveSound, sample_rate_hz: int, to_hz: int) -> None:
         self._live = live
         same = sample_rate_hz == to_hz
-        self._resampler = None if same else _resampler(sample_rate_hz, to_hz)
+        self._resampler = None if same else resampler_between(sample_rate_hz, to_hz)
 
     async def run(self, source: AsyncIterable[Pcm]) -> None:
         """Write all of ``source``, waiting while there is no room. TypeError: it gives no sound.
@@ -56,7 +58,15 @@ class Feed:
             await asyncio.sleep(FULL_PAUSE_S)
 
 
-def _resampler(from_hz: int, to_hz: int) -> soxr.ResampleStream:
+def checked_rate(sample_rate_hz: int) -> int:
+    """A sample rate, or ValueError."""
+    if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
+        raise ValueError(f"sample_rate_hz: use {MIN_RATE_HZ} to {MAX_RATE_HZ}")
+    return sample_rate_hz
+
+
+def resampler_between(from_hz: int, to_hz: int) -> soxr.ResampleStream:
+    """A resampler for mono sound that comes in pieces."""
     return soxr.ResampleStream(from_hz, to_hz, 1, dtype="int16", quality="MQ")
 
 

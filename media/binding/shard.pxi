@@ -16,7 +16,10 @@ from .events import (
     Quantiles,
     Reception,
     RelayEnded,
+    SoundHeard,
     SpeechHeard,
+    TapEnded,
+    Tapped,
 )
 
 cdef enum:
@@ -106,6 +109,10 @@ cdef event_of(const rw_event *event):
             event.speech.level_dbov, event.speech.noise_dbov)
     if event.kind == RW_EVENT_MEDIA_TIMEOUT:
         return MediaTimeout(event.leg_id)
+    if event.kind == RW_EVENT_SOUND:
+        return SoundHeard(event.leg_id, event.tap_id)
+    if event.kind == RW_EVENT_TAP_ENDED:
+        return TapEnded(event.leg_id, event.tap_id, tapped_of(&event.tapped))
     if event.kind == RW_EVENT_RELAY_ENDED:
         return RelayEnded(event.leg_id)
     return LegClosed(
@@ -116,6 +123,14 @@ cdef figures_of(const rw_event *event):
     return LegFigures(
         event.packets_sent, event.packets_skipped, event.send_errors,
         event.packets_received, event.bytes_received, event.packets_rejected, event.digits_sent,
+    )
+
+
+cdef tapped_of(const rw_jitter_figures *figures):
+    return Tapped(
+        figures.played_samples, figures.concealed_samples, figures.silent_samples,
+        figures.stretched_samples, figures.shrunk_samples, figures.discarded_late,
+        figures.discarded_full, figures.discarded_broken, figures.delay_ms, figures.max_delay_ms,
     )
 
 
@@ -370,6 +385,42 @@ cdef class Shard:
             error = rw_shard_relay(self.shard, leg_id, to, relay)
             if error < 0:
                 rw_relay_destroy(relay)
+        raise_errno(error)
+
+    def tap_recording(self, uint64_t leg_id, uint64_t tap_id, codec, RecordingFile file not None):
+        """Record what a leg of ``codec`` hears and sends; its end is told by :class:`TapEnded`.
+
+        ``codec`` is ``(SDP name, clock rate in Hz)``. Keep ``file`` open until then.
+        """
+        cdef rw_tap *tap = NULL
+        if file.recording == NULL:
+            raise ValueError("the recording is finished")
+        raise_errno(rw_tap_create_recording(
+            tap_id, codec_called(codec[0], codec[1]), file.recording, &tap))
+        self.add_tap(leg_id, tap)
+
+    def tap_listener(self, uint64_t leg_id, uint64_t tap_id, codec, Listener listener not None):
+        """Give what a leg hears to ``listener``; the first that waits is told by
+        :class:`SoundHeard`, the end by :class:`TapEnded`."""
+        cdef rw_tap *tap = NULL
+        raise_errno(rw_tap_create_listening(
+            tap_id, codec_called(codec[0], codec[1]), listener.listener, &tap))
+        self.add_tap(leg_id, tap)
+
+    cdef int add_tap(self, uint64_t leg_id, rw_tap *tap) except -1:
+        cdef int error
+        with nogil:
+            error = rw_shard_tap(self.shard, leg_id, tap)
+            if error < 0:
+                rw_tap_destroy(tap)
+        raise_errno(error)
+        return 0
+
+    def end_tap(self, uint64_t leg_id, uint64_t tap_id) -> None:
+        """End what :meth:`tap_recording` or :meth:`tap_listener` began."""
+        cdef int error
+        with nogil:
+            error = rw_shard_end_tap(self.shard, leg_id, tap_id)
         raise_errno(error)
 
     def end_relay(self, uint64_t leg_id) -> None:
