@@ -76,8 +76,12 @@ size_t rw_pcm_ring_writable(rw_pcm_ring *ring) {
     return writable_as_seen(ring);
 }
 
+bool rw_pcm_ring_fits(rw_pcm_ring *ring, size_t samples) {
+    return writable_as_seen(ring) >= samples || rw_pcm_ring_writable(ring) >= samples;
+}
+
 bool rw_pcm_ring_write(rw_pcm_ring *ring, const int16_t *pcm, size_t samples) {
-    if (writable_as_seen(ring) < samples && rw_pcm_ring_writable(ring) < samples) return false;
+    if (!rw_pcm_ring_fits(ring, samples)) return false;
     size_t position = own(&ring->writer);
     size_t first = in_one_piece(ring, position, samples);
     memcpy(ring->samples + (position & ring->mask), pcm, first * sizeof(*pcm));

@@ -28,6 +28,9 @@ size_t rw_pcm_ring_room(const rw_pcm_ring *ring);
 /* How many samples can be written now. */
 size_t rw_pcm_ring_writable(rw_pcm_ring *ring);
 
+/* True if `samples` could be written now. */
+bool rw_pcm_ring_fits(rw_pcm_ring *ring, size_t samples);
+
 /* Copies all of `samples` in, or, for want of room, none: then false. */
 bool rw_pcm_ring_write(rw_pcm_ring *ring, const int16_t *pcm, size_t samples);
 

@@ -51,6 +51,8 @@ static void test_a_write_is_all_or_nothing(void) {
     fill(pcm, 0, 16);
     CHECK(!rw_pcm_ring_write(ring, pcm, 9));
     CHECK(rw_pcm_ring_write(ring, pcm, 5));
+    CHECK(!rw_pcm_ring_fits(ring, 4));
+    CHECK(rw_pcm_ring_fits(ring, 3));
     CHECK(!rw_pcm_ring_write(ring, pcm + 5, 4));
     CHECK_EQUAL(rw_pcm_ring_readable(ring), 5);
     CHECK(rw_pcm_ring_write(ring, pcm + 5, 3));
