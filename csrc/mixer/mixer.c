@@ -9,8 +9,7 @@
 
 #define MAX_SAMPLES (RW_MIXER_MAX_BLOCK_MS * 48)
 
-/* Blocks that a ring holds: one being given, one being taken, and one by which either may be late.
- */
+/* Blocks in a ring: one that is given, one that is taken, one by which either may be late. */
 #define RING_BLOCKS 3
 
 /* Sound by time, in a ring: of the last `ring_samples` before `end`. Behind that it is silent. */
@@ -97,6 +96,7 @@ static size_t piece_of(const rw_mixer *mixer, uint64_t at, uint64_t to, size_t *
     return place;
 }
 
+/* Moves the end on, over silence. */
 static void extend(const rw_mixer *mixer, rw_track *track, uint64_t end) {
     if (end <= track->end) return;
     uint64_t at = end > mixer->ring_samples ? end - mixer->ring_samples : 0;
@@ -246,8 +246,7 @@ static uint32_t length_ms(const rw_mixer *mixer, const rw_member *member, size_t
     return samples % member->samples_per_ms || ms > mixer->max_block_ms ? 0 : (uint32_t)ms;
 }
 
-/* Of a block in the slot at `tick` that begins at `from_tick`, where `done_tick` has been reached.
- */
+/* Of a block in the slot at `tick` that begins at `from_tick`, when all is done to `done_tick`. */
 static rw_mixer_verdict judge(const rw_mixer *mixer, uint64_t tick, uint32_t ms, uint64_t from_tick,
                               uint64_t done_tick) {
     if (!ms) return RW_MIXER_BAD_LENGTH;

@@ -89,7 +89,8 @@ int rw_mixer_set_hears(rw_mixer *mixer, uint32_t listener, uint32_t talker, bool
 rw_mixer_verdict rw_mixer_put(rw_mixer *mixer, uint32_t member, uint64_t tick, const int16_t *pcm,
                               size_t samples);
 
-/* Takes the block that ends at `tick`. What is not RW_MIXER_OK gives silence. */
+/* Takes the block that ends at `tick`. What is not RW_MIXER_OK gives silence; so does the first one
+ * when blocks become longer, as it begins before the last one's end. */
 rw_mixer_verdict rw_mixer_take(rw_mixer *mixer, uint32_t member, uint64_t tick, int16_t *pcm,
                                size_t samples);
 

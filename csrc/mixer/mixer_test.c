@@ -382,6 +382,53 @@ static void test_what_cannot_be_is_refused(void) {
     rw_mixer_destroy(room);
 }
 
+/* What a wild caller may pass: near the room's time mostly, and anything at all now and then. */
+static uint64_t random_tick(unsigned long long *random, uint64_t tick) {
+    uint64_t any = check_random(random);
+    if (any % 512) return tick + (any >> 20) % 50;
+    return any >> (any >> 9) % 64;
+}
+
+static void call_at_random(unsigned long long *random, uint64_t tick) {
+    static int16_t block[60 * 48];
+    uint64_t any = check_random(random);
+    uint32_t member = (any >> 8) % 10, other = (any >> 16) % 10;
+    size_t samples = (any >> 24) % 62 * 48;
+    if (samples > RW_LENGTH_OF(block)) samples = RW_LENGTH_OF(block) - 1;
+    tick = random_tick(random, tick);
+    switch (any % 16) {
+    case 0:
+        rw_mixer_join(room, 8000u << (any >> 24) % 3);
+        break;
+    case 1:
+        if ((any >> 24) % 4 == 0) rw_mixer_leave(room, member);
+        break;
+    case 2:
+        rw_mixer_set_role(room, member, (rw_mixer_role)((any >> 24) % 4), other);
+        break;
+    case 3:
+        rw_mixer_set_hears(room, member, other, any >> 24 & 1);
+        break;
+    default:
+        if (any % 2)
+            rw_mixer_put(room, member, tick, block, samples);
+        else
+            rw_mixer_take(room, member, tick, heard, samples);
+        block[any >> 32 & 0xff] = (int16_t)(any >> 48);
+    }
+}
+
+static void test_no_order_of_calls_does_harm(void) {
+    unsigned long long random = 3550;
+    for (int round = 0; round < 50; round++) {
+        rw_mixer_config config = {round % 2 ? 8000 : 48000, 8, 1 + (uint32_t)round};
+        CHECK_EQUAL(rw_mixer_create(&config, &room), 0);
+        for (uint64_t n = 0; n < 2000; n++)
+            call_at_random(&random, n * 2);
+        rw_mixer_destroy(room);
+    }
+}
+
 int main(void) {
     test_everybody_hears_the_others_without_itself();
     test_phases_keep_their_distance_in_time();
@@ -401,5 +448,6 @@ int main(void) {
     test_members_of_other_rates_are_resampled();
     test_a_room_is_full_at_some_time();
     test_what_cannot_be_is_refused();
+    test_no_order_of_calls_does_harm();
     return 0;
 }
