@@ -543,7 +543,8 @@ static void free_slot(rw_shard *shard, rw_leg *leg) {
     count(shard, RW_LEGS_CLOSED, 1);
 }
 
-/* Announces what has ended, lists and taps before their legs. What finds no room waits for the next turn. */
+/* Announces what has ended, lists and taps before their legs. What finds no room waits for the next
+ * turn. */
 static void post_events(rw_shard *shard) {
     if (!rw_shard_has_news(shard)) return;
     if (shard->news_count) post_news(shard);
@@ -553,7 +554,8 @@ static void post_events(rw_shard *shard) {
         rw_tap_pop(&shard->spent_taps);
     while (shard->ended.first && post_ended(shard, shard->ended.first))
         rw_playlist_queue_pop(&shard->ended);
-    while (!shard->ended.first && !shard->spent_taps && shard->closed && post_closed(shard, shard->closed)) {
+    while (!shard->ended.first && !shard->spent_taps && shard->closed &&
+           post_closed(shard, shard->closed)) {
         rw_leg *leg = shard->closed;
         shard->closed = leg->next;
         free_slot(shard, leg);

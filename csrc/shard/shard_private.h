@@ -73,7 +73,7 @@ struct rw_shard {
     uint64_t now_us; /* of this turn */
     rw_relay *spent; /* relays to be given back */
     rw_tap *spent_taps;
-    uint32_t batch;  /* packets composed in this tick */
+    uint32_t batch; /* packets composed in this tick */
     int epoll_fd;
 
     /* Written by the shard's thread, readable by all. */

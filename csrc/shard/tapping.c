@@ -38,8 +38,7 @@ void rw_shard_tap_sent(const rw_leg *leg, const uint8_t *datagram, size_t bytes)
 }
 
 static void tell_sound(rw_shard *shard, const rw_leg *leg, const rw_tap *tap) {
-    rw_event event = {
-        .kind = RW_EVENT_SOUND, .leg_id = rw_read(&leg->id), .tap_id = tap->tap_id};
+    rw_event event = {.kind = RW_EVENT_SOUND, .leg_id = rw_read(&leg->id), .tap_id = tap->tap_id};
     if (!rw_shard_keep_news(shard, &event)) rw_listener_untold(tap->listener);
 }
 

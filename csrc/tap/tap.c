@@ -1,5 +1,7 @@
 #include "tap/tap.h"
 
+#include <errno.h>
+
 #include <stdlib.h>
 
 /* Sound is taken in pieces of at most this length. */
