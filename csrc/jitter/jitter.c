@@ -43,8 +43,6 @@
 #define SHRINK_EVERY_MS 200
 /* In pauses, which it costs nothing. */
 #define SHRINK_PAUSE_FROM_MS 5
-/* The delay may be below the least one by this, for drift. */
-#define GROW_FROM_MS 5
 /* A sound that is less like itself is not shortened for so long, if it is not quiet. */
 #define SCALE_LIKENESS 0.5f
 #define QUIET_POWER (200.0f * 200.0f)
@@ -193,7 +191,7 @@ static int32_t within(int32_t value, int32_t least, int32_t most) {
 static int32_t delay_of(const rw_jitter *jitter) {
     waits all = waits_of(jitter);
     if (!all.packets) return jitter->initial_samples;
-    return within(all.most, jitter->min_samples, jitter->max_samples);
+    return within(all.most, 0, jitter->max_samples);
 }
 
 /* By how much the delay may yet grow. */
@@ -236,7 +234,7 @@ static int32_t wanted_growth(const rw_jitter *jitter) {
     if (!all.packets) return 0;
     int32_t wanted = all.least < 0 ? -all.least : 0;
     int32_t below = jitter->min_samples - all.most;
-    if (below > GROW_FROM_MS * (int32_t)jitter->per_ms && below > wanted) wanted = below;
+    if (below > wanted) wanted = below;
     return wanted < room_to_grow(jitter) ? wanted : room_to_grow(jitter);
 }
 
@@ -304,7 +302,8 @@ static bool is_step(const rw_jitter *jitter, int64_t position, int ahead, uint32
 
 /* A timeline begins: behind what is waiting, and with the delay that there was. */
 static void begin_segment(rw_jitter *jitter, uint32_t timestamp) {
-    int64_t soonest = head_of(jitter) + delay_of(jitter);
+    int32_t delay = within(delay_of(jitter), jitter->min_samples, jitter->max_samples);
+    int64_t soonest = head_of(jitter) + delay;
     jitter->segment++;
     jitter->segment_position = newest_end(jitter) > soonest ? newest_end(jitter) : soonest;
     jitter->newest = (latest){.timestamp = timestamp};
@@ -435,8 +434,8 @@ static rw_jitter_verdict put_sound(rw_jitter *jitter, const rw_rtp_packet *packe
 rw_jitter_verdict rw_jitter_put(rw_jitter *jitter, const rw_rtp_packet *packet, rw_heard heard) {
     size_t bytes = packet->payload_bytes;
     if (!rw_heard_is_taken(heard)) return RW_JITTER_NOT_HEARD;
-    if (!bytes) return refuse_sound(jitter, &packet->header, heard, RW_JITTER_EMPTY);
     uint32_t length = length_of(jitter, bytes < RW_MAX_PACKET_BYTES ? bytes : RW_MAX_PACKET_BYTES);
+    if (!bytes || !length) return refuse_sound(jitter, &packet->header, heard, RW_JITTER_EMPTY);
     if (bytes > RW_MAX_PACKET_BYTES || length > RW_CODEC_MAX_PACKET_MS * jitter->per_ms)
         return refuse_sound(jitter, &packet->header, heard, RW_JITTER_TOO_LONG);
     return put_sound(jitter, packet, length, heard);

@@ -45,7 +45,7 @@ typedef struct rw_jitter_config {
 typedef enum rw_jitter_verdict {
     RW_JITTER_KEPT,
     RW_JITTER_NOT_HEARD, /* reception has not taken it */
-    RW_JITTER_EMPTY,
+    RW_JITTER_EMPTY,     /* not a single sample */
     RW_JITTER_TOO_LONG,  /* more than RW_CODEC_MAX_PACKET_MS, or than RW_MAX_PACKET_BYTES */
     RW_JITTER_LATE,      /* its place has been played */
     RW_JITTER_REPEATED,  /* this sequence number is in the buffer */
