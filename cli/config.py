@@ -45,6 +45,7 @@ class ServeConfig:
     silence: Silence = "stop"
     srtp: Srtp = "off"
     records: Path | None = None
+    record: Path | None = None
     per_source_rate: float | None = None
     drain_s: float = 30.0
 
@@ -118,6 +119,13 @@ def _port_texts(value: object) -> tuple[str, str]:
     return str(parts[0]), str(parts[1])
 
 
+def _directory(value: object) -> Path:
+    path = value if isinstance(value, Path) else Path(_text(value))
+    if not path.is_dir():
+        raise _Refused(f"{str(path)!r} is not a directory; create it first")
+    return path
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise _Refused(f"{value!r} is neither true nor false")
@@ -167,6 +175,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "silence": _choice(get_args(Silence)),
     "srtp": _choice(get_args(Srtp)),
     "records": lambda value: value if isinstance(value, Path) else Path(_text(value)),
+    "record": _directory,
     "per_source_rate": _amount(0.1, 1_000_000),
     "drain_s": _amount(0, 86_400),
 }

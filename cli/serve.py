@@ -81,6 +81,12 @@ def serve(
     records: Annotated[
         Path | None, typer.Option(help="Append a JSON line to FILE for each call.", metavar="FILE")
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Record each call to a WAV file in DIR, caller left, robot right.", metavar="DIR"
+        ),
+    ] = None,
     drain: Annotated[
         float | None, typer.Option(help="Seconds that running calls get at SIGTERM.")
     ] = None,
@@ -104,6 +110,7 @@ def serve(
         "srtp": srtp,
         "per_source_rate": per_source_rate,
         "records": records,
+        "record": record,
         "drain_s": drain,
     }
     settled = override(load_config(config) if config else ServeConfig(), flags)
@@ -186,10 +193,20 @@ def make_greeter(engine: Engine, config: ServeConfig) -> Callable[[Call], Awaita
             call.reject(500)
             return
         await call.answer()
+        if config.record is not None:
+            _record(call, config.record)
         await call.play(*config.prompts, loop=config.loop)
         await call.hangup()
 
     return greet
+
+
+def _record(call: Call, directory: Path) -> None:
+    """A disk that takes no file costs the recording, and not the call."""
+    try:
+        call.record(directory / f"{call.id}.wav")
+    except OSError as error:
+        log.error("call not recorded", call=call.id, path=error.filename, cause=error.strerror)
 
 
 @contextlib.asynccontextmanager

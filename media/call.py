@@ -246,8 +246,8 @@ class Call:
     def listen(
         self, *, sample_rate_hz: int | None = None, block_ms: int = 20
     ) -> AsyncGenerator[Samples, None]:
-        """What the caller says from the first iteration on, as mono int16 arrays of ``block_ms``
-        (10 to 1,000) at ``sample_rate_hz`` (that of the codec, if not given); it ends with the call.
+        """What the caller says from the first iteration on, until the call ends: mono int16 arrays
+        of ``block_ms`` (10 to 1,000) at ``sample_rate_hz`` (that of the codec, if not given).
 
         The blocks follow each other without a gap, also where the caller sends nothing or packets
         are lost. Up to 2 s wait for a slow listener, what is more is dropped. Several may listen.
@@ -262,8 +262,8 @@ class Call:
     def record(self, path: StrPath, *, stereo: bool = True, rotate_s: float = 0) -> Recording:
         """Record the call from now on to a WAV file, which must not be there yet.
 
-        With ``stereo`` the caller is left and the robot right, aligned in time; else both are mixed.
-        After each ``rotate_s`` of sound it goes on in another file (``NAME-2.wav``). The recording
+        With ``stereo`` the caller is left and the robot right, aligned in time; else both are in
+        one channel. After each ``rotate_s`` of sound it goes on in ``NAME-2.wav`` and so on. It
         ends with :meth:`Recording.stop` or with the call. OSError: the file cannot be created.
         """
         self._check()

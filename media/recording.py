@@ -34,7 +34,8 @@ class Recorded:
 
     ``recorded_ms`` is the length of all ``files`` together. ``lost_ms`` is what the disk was too
     slow or too full for; in the files silence stands in its place. ``concealed_ms`` was made up for
-    packets of the caller that were lost or later than 200 ms. ``error`` is the disk's last, if any.
+    packets of the caller that were lost or later than 200 ms, and for 60 ms where the caller fell
+    silent and never spoke again, which nobody can tell from a loss. ``error`` is the disk's last, if any.
     """
 
     files: tuple[Path, ...]
