@@ -432,6 +432,24 @@ static void test_stop_writes_and_closes_all(void) {
     rw_recorder_destroy(recorder);
 }
 
+/* More files than a round writes: the others have their turn in between, also at the end. */
+static void test_stop_writes_more_than_one_round_does(void) {
+    enum { FILES = 100 };
+    rw_recorder *recorder = start_recorder(FILES);
+    rw_recording *recording = open_rotating(recorder, "long.wav");
+    rw_recording_push(recording, NULL, NULL, FILES * RATE_HZ);
+    rw_recorder_stop(recorder);
+    CHECK_EQUAL(read_wav("long-100.wav", 1), RATE_HZ);
+    CHECK(!exists("long-101.wav"));
+    rw_recording_report many[FILES + 3];
+    size_t last = FILES + 1; /* behind a file each and the gap */
+    CHECK_EQUAL(rw_recorder_poll(recorder, many, FILES + 3), last + 1);
+    CHECK_EQUAL(many[last].kind, RW_RECORDING_FINISHED);
+    CHECK_EQUAL(many[last].samples, FILES * RATE_HZ);
+    CHECK_EQUAL(many[last].files, FILES);
+    rw_recorder_destroy(recorder);
+}
+
 /* FINISHED of recordings that outnumber the room for reports: told when there is nobody to write.
  */
 static void test_what_was_untold_at_the_stop_is_told(void) {
@@ -473,6 +491,7 @@ int main(void) {
     test_reports_without_room_are_put_together();
     test_a_shard_pushes_while_the_writer_drains();
     test_stop_writes_and_closes_all();
+    test_stop_writes_more_than_one_round_does();
     test_what_was_untold_at_the_stop_is_told();
     remove_folder();
     return 0;
