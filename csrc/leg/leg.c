@@ -5,6 +5,10 @@
 
 #include "rtp/rtp.h"
 
+_Static_assert(RW_PROMPT_MAX_PACKET_BYTES ==
+                   RW_MAX_PACKET_BYTES - RW_RTP_HEADER_BYTES - RW_SRTP_MAX_TRAILER_BYTES,
+               "a prompt's packet has to fit behind the header");
+
 static uint32_t frame_ts_of(const rw_leg_media *media) {
     return media->clock_rate_hz / 1000 * media->ptime_ms;
 }
@@ -19,7 +23,9 @@ int rw_leg_check_media(const rw_leg_media *media) {
     if (!is_payload_type(media->comfort_noise_payload_type)) return -EINVAL;
     if (media->ptime_ms < RW_MIN_PTIME_MS || media->ptime_ms > RW_MAX_PTIME_MS) return -EINVAL;
     if (media->clock_rate_hz < 8000 || media->clock_rate_hz > 192000) return -EINVAL;
-    if (media->clock_rate_hz % 1000 || media->bytes_per_ts < 1) return -EINVAL;
+    if (media->clock_rate_hz % 1000) return -EINVAL;
+    if (!media->bytes_per_ts)
+        return media->silence_bytes && media->silence_bytes <= RW_MAX_SILENCE_BYTES ? 0 : -EINVAL;
     size_t packet_bytes = RW_RTP_HEADER_BYTES + frame_ts_of(media) * media->bytes_per_ts;
     return packet_bytes > RW_MAX_PACKET_BYTES - RW_SRTP_MAX_TRAILER_BYTES ? -EMSGSIZE : 0;
 }
@@ -107,14 +113,30 @@ static void end_playlist(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue
     rw_playlist_queue_push(ended, playlist);
 }
 
+/* Takes what a list has given for the packet, and the list off the queue at its end. */
+static void note_read(rw_leg *leg, const rw_playlist *list, rw_playlist_queue *ended) {
+    if (list->level_dbov > leg->sent_dbov) leg->sent_dbov = list->level_dbov;
+    if (rw_playlist_ended(list)) end_playlist(leg, RW_PLAY_FINISHED, ended);
+}
+
+/* The next whole packet of the queue; returns its length. */
+static size_t read_packet(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended) {
+    size_t bytes = 0;
+    while (leg->playing.first && !bytes) {
+        bytes = rw_playlist_read_packet(leg->playing.first, payload);
+        note_read(leg, leg->playing.first, ended);
+    }
+    return bytes;
+}
+
 /* Fills `payload` from the queue, list after list without a gap; returns how much there was. */
 static size_t read_queue(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended) {
     size_t filled = 0;
+    if (!leg->frame_bytes) return read_packet(leg, payload, ended);
     while (leg->playing.first && filled < leg->frame_bytes) {
         rw_playlist *list = leg->playing.first;
         filled += rw_playlist_read(list, payload + filled, leg->frame_bytes - filled);
-        if (list->level_dbov > leg->sent_dbov) leg->sent_dbov = list->level_dbov;
-        if (rw_playlist_ended(leg->playing.first)) end_playlist(leg, RW_PLAY_FINISHED, ended);
+        note_read(leg, list, ended);
     }
     return filled;
 }
@@ -131,6 +153,17 @@ static void write_header(rw_leg *leg, uint8_t *packet) {
     leg->marker = false;
 }
 
+/* Silence behind the `filled` bytes of sound, or in their place; returns the packet's length. */
+static size_t fill_up(const rw_leg *leg, uint8_t *payload, size_t filled) {
+    if (!leg->frame_bytes) {
+        if (filled) return filled;
+        memcpy(payload, leg->media.silence_packet, leg->media.silence_bytes);
+        return leg->media.silence_bytes;
+    }
+    memset(payload + filled, leg->silence, leg->frame_bytes - filled);
+    return leg->frame_bytes;
+}
+
 static size_t compose_sound(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
     uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
     size_t filled = leg->send && !leg->paused ? read_queue(leg, payload, ended) : 0;
@@ -138,9 +171,9 @@ static size_t compose_sound(rw_leg *leg, uint8_t *packet, rw_playlist_queue *end
         leg->marker = true;
         return 0;
     }
-    memset(payload + filled, leg->silence, leg->frame_bytes - filled);
+    size_t bytes = fill_up(leg, payload, filled);
     write_header(leg, packet);
-    return RW_RTP_HEADER_BYTES + leg->frame_bytes;
+    return RW_RTP_HEADER_BYTES + bytes;
 }
 
 /* A slot of a digit or of the pause after it (RFC 4733 section 2.5.1): sound stands still. */
