@@ -58,6 +58,9 @@ def serve(
     codec: Annotated[
         str | None, typer.Option(help="Codecs to accept, with commas: pcmu,pcma.")
     ] = None,
+    codec_order: Annotated[
+        str | None, typer.Option(help="Whose order of codecs decides: caller, or own.")
+    ] = None,
     rtp_ports: Annotated[
         str | None, typer.Option(help="Ports for RTP, two a call.", metavar="FIRST-LAST")
     ] = None,
@@ -95,6 +98,7 @@ def serve(
         "loop": loop,
         "sip": sip,
         "codecs": codec,
+        "codec_order": codec_order,
         "rtp_ports": rtp_ports,
         "advertise": advertise,
         "shards": shards,
@@ -161,6 +165,7 @@ def make_engine(config: ServeConfig) -> Engine:
     return Engine(
         config.sip,
         codecs=config.codecs,
+        codec_order=config.codec_order,
         rtp_ports=config.rtp_ports,
         advertise=config.advertise,
         shards=config.shards,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import structlog
 
-from ._core import Prompt, dial_tones
+from ._core import dial_tones
 from .codec import Codec
 from .events import (
     BargeIn,
@@ -27,7 +27,7 @@ from .events import (
 from .keypad import Gathered, Keypad, check_digits, check_entry
 from .leg import Heard, Leg
 from .pool import NoRtpPort
-from .prompt import NOTHING, join_prompts, tail_behind
+from .prompt import NOTHING, Playable
 from .record import History
 from .sdp import NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
@@ -179,7 +179,7 @@ class Call:
         played, ValueError if there is nothing to loop, RuntimeError if the call was not answered.
         """
         self._check()
-        leg, codec = self._open_leg()
+        leg, codec, packet_ms = self._open_leg()
         if barge_in not in get_args(BargeInName):
             raise ValueError(
                 f"barge_in: {barge_in!r}; use one of {', '.join(get_args(BargeInName))}"
@@ -187,14 +187,14 @@ class Call:
         ends = BargeIn[barge_in.upper()]
         # However long their files take to load, plays queue in the order in which they were called.
         async with self._queueing:
-            encoded = [await self._engine.prompts.load(path, codec) for path in prompts]
+            playable = await self._engine.prompts.arrange(
+                prompts, codec, packet_ms=packet_ms, loop=loop, tail=self._tail
+            )
             self._check()
-            natives = join_prompts(encoded, loop=loop, tail=self._tail)
-            # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
-            self._tail = tail_behind(self._tail, encoded)
-            playing = leg.play(natives, loop=loop, replace=replace, barge_in=ends)
+            self._tail = playable.tail
+            playing = leg.play(playable.natives, loop=loop, replace=replace, barge_in=ends)
         if self._history:
-            playing.add_done_callback(partial(self._note_played, prompts, codec))
+            playing.add_done_callback(partial(self._note_played, prompts, playable))
         try:
             done = await playing
         except asyncio.CancelledError:
@@ -204,7 +204,7 @@ class Call:
         if done.outcome is PlayOutcome.LEG_CLOSED:
             raise CallEnded(await self.wait_ended())
         self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
-        return Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
+        return Played(done.outcome, playable.played_ms(done))
 
     async def gather(
         self,
@@ -244,7 +244,7 @@ class Call:
             raise ValueError("a call cannot be connected with itself")
         self._check()
         other._check()
-        (leg, codec), (other_leg, other_codec) = self._open_leg(), other._open_leg()
+        (leg, codec, _), (other_leg, other_codec, _) = self._open_leg(), other._open_leg()
         endings = [asyncio.ensure_future(call.wait_ended()) for call in (self, other)]
         try:
             leg.relay(other_leg, codec, other_codec)
@@ -270,13 +270,15 @@ class Call:
         if not (MIN_DIGIT_MS <= on_ms <= MAX_DIGIT_MS and MIN_DIGIT_MS <= off_ms <= MAX_DIGIT_MS):
             raise ValueError(f"on_ms and off_ms: use {MIN_DIGIT_MS} to {MAX_DIGIT_MS}")
         self._check()
-        leg, codec = self._open_leg()
+        leg, codec, packet_ms = self._open_leg()
         if self._media and self._media.sends_events:
             leg.send_digits(digits, on_ms, off_ms)
             return
         tones = dial_tones(digits, on_ms, off_ms, codec.sample_rate_hz)
         async with self._queueing:
-            playing = leg.play([Prompt(codec.encode(tones))], replace=False)
+            native = await self._engine.prompts.encode(tones, codec, packet_ms)
+            self._check()
+            playing = leg.play([native], replace=False)
         await playing
 
     def stop_playing(self) -> None:
@@ -369,19 +371,20 @@ class Call:
 
     # Within
 
-    def _open_leg(self) -> tuple[Leg, Codec]:
+    def _open_leg(self) -> tuple[Leg, Codec, int]:
+        """The leg, its codec, and how long its packets are in ms."""
         leg = self._media.leg if self._media else None
-        codec = self._media.codec if self._media else None
-        if leg is None or codec is None:
+        agreed = self._media.negotiated if self._media else None
+        if leg is None or agreed is None:
             raise RuntimeError("answer the call before playing to it")
-        return leg, codec
+        return leg, agreed.codec, agreed.ptime_ms
 
     def _note_played(
-        self, files: tuple[StrPath, ...], codec: Codec, playing: asyncio.Future[PlayEnded]
+        self, files: tuple[StrPath, ...], playable: Playable, playing: asyncio.Future[PlayEnded]
     ) -> None:
         if self._history and not playing.cancelled():
             done = playing.result()
-            self._history.played(files, done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
+            self._history.played(files, done.outcome, playable.played_ms(done))
 
     def _on_heard(self, heard: Heard) -> None:
         if isinstance(heard, DigitHeard):

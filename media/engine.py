@@ -38,6 +38,7 @@ CallHandlerFunction = Callable[[Call], Awaitable[None]]
 Silence = Literal["stop", "send"]
 Voice = Literal["off", "low", "medium", "high"]
 Srtp = Literal["off", "optional", "required"]
+CodecOrder = Literal["caller", "own"]
 
 RESERVED_FILES = 256
 """File descriptors kept for everything that is not an RTP socket."""
@@ -70,8 +71,9 @@ class EngineFigures:
 class Engine:
     """Answers SIP calls, and runs a handler for each; an asynchronous context manager.
 
-    ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference. ``rtp_ports``:
-    first and last port for RTP; each call takes two. ``advertise``: the numeric address that peers
+    ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference.
+    ``codec_order``: whose order decides where both sides have several, the ``"caller"``'s or our
+    ``"own"``; where the caller leaves the offer to us, it is ours. ``rtp_ports``: first and last port for RTP; each call takes two. ``advertise``: the numeric address that peers
     reach us by, where it is not the one we listen on. ``max_calls``: calls beyond it are refused
     with 503; by default what the port range and the file limit allow. ``per_source_rate``: new
     requests a second that one address may send. ``rtp_sockets``: ``"per-leg"``, or ``"shared"``
@@ -93,6 +95,7 @@ class Engine:
         sip: Sequence[str] = ("udp:127.0.0.1:5060",),
         *,
         codecs: Sequence[str] = ("pcmu", "pcma"),
+        codec_order: CodecOrder = "caller",
         rtp_ports: tuple[int, int] = (20000, 40000),
         advertise: str | None = None,
         shards: int = 1,
@@ -120,6 +123,10 @@ class Engine:
             raise ValueError("shared RTP sockets need one address that all listeners have")
         self._sip = tuple(sip)
         self._codecs = codecs_by_name(codecs)
+        if codec_order not in get_args(CodecOrder):
+            choices = ", ".join(get_args(CodecOrder))
+            raise ValueError(f"codec_order: {codec_order!r}; use one of {choices}")
+        self._own_order = codec_order == "own"
         self._rtp_ports = rtp_ports
         self._advertise = advertise
         self._shards = shards
@@ -312,6 +319,7 @@ class Engine:
             host,
             hearing=self._hearing,
             srtp=self._srtp,
+            own_order=self._own_order,
         )
 
     async def _run(self, handler: CallHandlerFunction, call: Call) -> None:
