@@ -73,8 +73,9 @@ class Engine:
 
     ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference.
     ``codec_order``: whose order decides where both sides have several, the ``"caller"``'s or our
-    ``"own"``; where the caller leaves the offer to us, it is ours. ``rtp_ports``: first and last port for RTP; each call takes two. ``advertise``: the numeric address that peers
-    reach us by, where it is not the one we listen on. ``max_calls``: calls beyond it are refused
+    ``"own"``; ours does where the caller leaves the offer to us. ``rtp_ports``: first and last port
+    for RTP; each call takes two. ``advertise``: the numeric address that peers reach us by, where
+    it is not the one we listen on. ``max_calls``: calls beyond it are refused
     with 503; by default what the port range and the file limit allow. ``per_source_rate``: new
     requests a second that one address may send. ``rtp_sockets``: ``"per-leg"``, or ``"shared"``
     behind a trunk, where each call has a remote address of its own. ``silence``: whether to send

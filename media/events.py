@@ -20,9 +20,9 @@ class PlayOutcome(StrEnum):
 class LegMedia(NamedTuple):
     """What offer and answer agreed on for the sound that a leg sends.
 
-    ``bytes_per_ts``: payload bytes per RTP timestamp unit (1 for G.711 and G.722, 2 for L16, 0 where
-    packets are whole). ``silence``: the payload byte that sounds as silence; where packets are
-    whole, ``silence_packet`` is the packet that does. ``send`` is False while the other side
+    ``bytes_per_ts``: payload bytes per RTP timestamp unit (1 for G.711 and G.722, 2 for L16, 0
+    where packets are whole). ``silence``: the payload byte that sounds as silence; where packets
+    are whole, ``silence_packet`` is the packet that does. ``send`` is False while the other side
     holds the call: nothing is sent, and what plays stands still. ``receive`` is False where nothing
     is to be heard. The payload types of telephone events (RFC 4733) and of comfort noise (RFC 3389)
     are None if they are not agreed on.

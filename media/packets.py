@@ -19,9 +19,9 @@ PACKET_MS = 20
 """What is sent unless the peer cannot take it."""
 WARM_UP_MS = 200
 """How long an encoder remembers what came before."""
-MIN_ROUND_MS = 10_000
-"""Rounds of a loop are encoded together up to this length, so that fitting them to whole packets
-changes their pitch by no more than one part in a thousand."""
+MIN_ROUND_PACKETS = 500
+"""Rounds of a loop are encoded together up to this length: so fitting them to whole packets changes
+their pitch by no more than one part in a thousand."""
 MARGIN_SAMPLES = 1_000
 """What the filter of the resampler looks at, on either side."""
 
@@ -30,7 +30,7 @@ def packets_of(samples: Samples, codec: Codec, packet_ms: int, *, loop: bool) ->
     """What a leg plays for ``samples`` (at least one); round after round where they loop."""
     frame = packet_ms * codec.sample_rate_hz // 1000
     if loop:
-        samples = _fit_round(samples, frame, MIN_ROUND_MS * codec.sample_rate_hz // 1000)
+        samples = _fit_round(samples, frame)
         lead = WARM_UP_MS // packet_ms * frame
     else:
         samples = np.append(samples, np.zeros(-len(samples) % frame, np.int16))
@@ -63,9 +63,9 @@ def _encode(samples: Samples, codec: Codec, frame: int) -> list[bytes]:
     ]
 
 
-def _fit_round(samples: Samples, frame: int, least: int) -> Samples:
+def _fit_round(samples: Samples, frame: int) -> Samples:
     """One or more rounds of a loop, a little longer or shorter, so that they fill whole packets."""
-    rounds = np.tile(samples, -(-least // len(samples)))
+    rounds = np.tile(samples, -(-MIN_ROUND_PACKETS * frame // len(samples)))
     fitted = max(1, round(len(rounds) / frame)) * frame
     if fitted == len(rounds):
         return rounds
