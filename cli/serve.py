@@ -144,7 +144,7 @@ def raise_file_limit(config: ServeConfig) -> None:
 async def _serve(config: ServeConfig, log_options: LogOptions) -> None:
     try:
         async with make_engine(config) as engine:
-            await engine.load(*config.prompts)
+            await engine.load(*config.prompts, as_list=True, loop=config.loop)
             settle_gc()
             async with _status(engine, log_options), _drain_on_signal(engine, config.drain_s):
                 # Calls that came while prompts were read got 503: now they are welcome.
@@ -185,7 +185,7 @@ def make_greeter(engine: Engine, config: ServeConfig) -> Callable[[Call], Awaita
     async def greet(call: Call) -> None:
         try:
             # From memory, unless a file was changed: then it has to be sound before we answer.
-            await engine.load(*config.prompts)
+            await engine.load(*config.prompts, as_list=True, loop=config.loop)
         except PromptError as error:
             log.error("call refused", call=call.id, status=500, cause=str(error))
             call.reject(500)

@@ -231,11 +231,17 @@ class Engine:
 
     # Serving
 
-    async def load(self, *prompts: StrPath) -> None:
-        """Read and encode prompts before they are needed. Raises PromptError."""
-        for prompt in prompts:
-            for codec in self._codecs:
+    async def load(self, *prompts: StrPath, as_list: bool = False, loop: bool = False) -> None:
+        """Read and encode prompts before they are needed. Raises PromptError.
+
+        ``as_list``: they will be played as one list, round and round with ``loop``; codecs whose
+        packets are whole encode it as one.
+        """
+        for codec in self._codecs:
+            for prompt in prompts:
                 await self.prompts.load(prompt, codec)
+            if as_list and codec.whole_packets:
+                await self.prompts.arrange(prompts, codec, loop=loop)
 
     async def serve(self, handler: CallHandlerFunction) -> None:
         """Run ``handler`` for each call, in a task of its own, until :meth:`drain` has ended.

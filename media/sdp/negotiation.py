@@ -330,10 +330,7 @@ class _CodecIndex(NamedTuple):
 @lru_cache(maxsize=32)
 def _indexed(codecs: tuple[Codec, ...]) -> _CodecIndex:
     return _CodecIndex(
-        {
-            (codec.name.lower(), codec.clock_rate_hz, codec.channels): codec
-            for codec in codecs
-        },
+        {(codec.name.lower(), codec.clock_rate_hz, codec.channels): codec for codec in codecs},
         {str(codec.payload_type): codec for codec in codecs if codec.payload_type is not None},
     )
 
