@@ -132,7 +132,6 @@ static size_t read_packet(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ende
 /* Fills `payload` from the queue, list after list without a gap; returns how much there was. */
 static size_t read_queue(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended) {
     size_t filled = 0;
-    if (!leg->frame_bytes) return read_packet(leg, payload, ended);
     while (leg->playing.first && filled < leg->frame_bytes) {
         rw_playlist *list = leg->playing.first;
         filled += rw_playlist_read(list, payload + filled, leg->frame_bytes - filled);
@@ -153,17 +152,6 @@ static void write_header(rw_leg *leg, uint8_t *packet) {
     leg->marker = false;
 }
 
-/* Silence behind the `filled` bytes of sound, or in their place; returns the packet's length. */
-static size_t fill_up(const rw_leg *leg, uint8_t *payload, size_t filled) {
-    if (!leg->frame_bytes) {
-        if (filled) return filled;
-        memcpy(payload, leg->media.silence_packet, leg->media.silence_bytes);
-        return leg->media.silence_bytes;
-    }
-    memset(payload + filled, leg->silence, leg->frame_bytes - filled);
-    return leg->frame_bytes;
-}
-
 static size_t compose_sound(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
     uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
     size_t filled = leg->send && !leg->paused ? read_queue(leg, payload, ended) : 0;
@@ -171,7 +159,23 @@ static size_t compose_sound(rw_leg *leg, uint8_t *packet, rw_playlist_queue *end
         leg->marker = true;
         return 0;
     }
-    size_t bytes = fill_up(leg, payload, filled);
+    memset(payload + filled, leg->silence, leg->frame_bytes - filled);
+    write_header(leg, packet);
+    return RW_RTP_HEADER_BYTES + leg->frame_bytes;
+}
+
+/* The same where packets are whole (RFC 7587): one of the queue, or one of silence. */
+static size_t compose_whole(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
+    uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
+    size_t bytes = leg->send && !leg->paused ? read_packet(leg, payload, ended) : 0;
+    if (!bytes && leg->send && leg->send_silence) {
+        bytes = leg->media.silence_bytes;
+        memcpy(payload, leg->media.silence_packet, bytes);
+    }
+    if (!bytes) {
+        leg->marker = true;
+        return 0;
+    }
     write_header(leg, packet);
     return RW_RTP_HEADER_BYTES + bytes;
 }
@@ -198,8 +202,12 @@ static size_t compose_digit(rw_leg *leg, uint8_t *packet) {
 
 size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
     leg->sent_dbov = RW_VAD_SILENCE_DBOV;
-    size_t bytes = leg->sending_digits && leg->send ? compose_digit(leg, packet)
-                                                    : compose_sound(leg, packet, ended);
+    size_t bytes;
+    if (leg->sending_digits && leg->send)
+        bytes = compose_digit(leg, packet);
+    else
+        bytes = leg->frame_bytes ? compose_sound(leg, packet, ended)
+                                 : compose_whole(leg, packet, ended);
     leg->timestamp += leg->frame_ts;
     leg->due_tick += leg->ptime_ms;
     return bytes;
