@@ -7,6 +7,7 @@ a new prompt; legs that play the old one keep it.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -200,22 +201,21 @@ def _behind(tail: Samples, prompt: EncodedPrompt) -> list[Prompt]:
 class Playable:
     """What a leg plays for a list of prompts. ``tail`` is what the next list comes behind.
 
-    ``duration_ms`` is the length of their sound, once; ``packet_ms`` how long a packet lasts.
+    ``packet_ms`` is how long a packet lasts. ``ends_ms`` is the length of the sound, where it is
+    known and has an end.
     """
 
     natives: list[Prompt] = field(repr=False)
     codec: Codec
-    duration_ms: float
     packet_ms: int
-    loop: bool
+    ends_ms: float = math.inf
     tail: Samples = field(default_factory=lambda: NOTHING, repr=False)
 
     def played_ms(self, ended: PlayEnded) -> float:
         """How much of it was handed to the network, without the silence in the last packet."""
         if not self.codec.whole_packets:
             return ended.played_bytes * 1000 / self.codec.bytes_per_s
-        sent_ms = float(ended.played_packets * self.packet_ms)
-        return sent_ms if self.loop else min(sent_ms, self.duration_ms)
+        return min(float(ended.played_packets * self.packet_ms), self.ends_ms)
 
 
 _Key = tuple[int, int, int, int, str]
@@ -291,14 +291,14 @@ class PromptLibrary:
             await self._obtain(key, partial(self._read, path, codec))
             for key, path in zip(keys, paths, strict=True)
         ]
-        duration_ms = sum(prompt.duration_ms for prompt in prompts)
+        ends_ms = math.inf if loop else sum(prompt.duration_ms for prompt in prompts)
         if codec.whole_packets:
             natives = await self._join_packets((keys, packet_ms, loop), prompts)
         else:
             natives = join_prompts(prompts, loop=loop, tail=tail)
             # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
             tail = tail_behind(tail, prompts)
-        return Playable(natives, codec, duration_ms, packet_ms, loop, tail)
+        return Playable(natives, codec, packet_ms, ends_ms, tail)
 
     async def encode(self, samples: Samples, codec: Codec, packet_ms: int) -> Prompt:
         """What a leg plays for a sound that is no file."""

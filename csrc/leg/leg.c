@@ -113,18 +113,21 @@ static void end_playlist(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue
     rw_playlist_queue_push(ended, playlist);
 }
 
-/* Takes what a list has given for the packet, and the list off the queue at its end. */
-static void note_read(rw_leg *leg, const rw_playlist *list, rw_playlist_queue *ended) {
+/* Notes that the first list was read; takes it off the queue, and is true, if that was its end. */
+static bool note_read(rw_leg *leg, const rw_playlist *list, rw_playlist_queue *ended) {
     if (list->level_dbov > leg->sent_dbov) leg->sent_dbov = list->level_dbov;
-    if (rw_playlist_ended(list)) end_playlist(leg, RW_PLAY_FINISHED, ended);
+    if (!rw_playlist_ended(list)) return false;
+    end_playlist(leg, RW_PLAY_FINISHED, ended);
+    return true;
 }
 
 /* The next whole packet of the queue; returns its length. */
 static size_t read_packet(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended) {
     size_t bytes = 0;
     while (leg->playing.first && !bytes) {
-        bytes = rw_playlist_read_packet(leg->playing.first, payload);
-        note_read(leg, leg->playing.first, ended);
+        rw_playlist *list = leg->playing.first;
+        bytes = rw_playlist_read_packet(list, payload);
+        if (!note_read(leg, list, ended)) break; /* there is a packet, or live sound is late */
     }
     return bytes;
 }
@@ -135,7 +138,7 @@ static size_t read_queue(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended
     while (leg->playing.first && filled < leg->frame_bytes) {
         rw_playlist *list = leg->playing.first;
         filled += rw_playlist_read(list, payload + filled, leg->frame_bytes - filled);
-        note_read(leg, list, ended);
+        if (!note_read(leg, list, ended)) break; /* the packet is full, or live sound is late */
     }
     return filled;
 }

@@ -21,6 +21,7 @@
 #include "prompt/prompt.h"
 #include "relay/relay.h"
 #include "srtp/srtp.h"
+#include "tap/tap.h"
 #include "wheel/wheel.h"
 
 #define RW_MIN_PTIME_MS 10
@@ -101,6 +102,7 @@ typedef struct rw_leg {
     bool closing;     /* closed, its event not posted yet */
     int fd;
     rw_playlist_queue playing; /* the first is under the cursor */
+    rw_tap *taps;              /* what takes continuous sound from the leg */
 
     /* Readable by all threads. */
     rw_leg_stats stats;

@@ -117,14 +117,28 @@ rw_playlist *rw_playlist_create(uint64_t play_id, rw_prompt *const *prompts, siz
     return playlist;
 }
 
+rw_playlist *rw_playlist_create_live(uint64_t play_id, rw_live *live) {
+    rw_playlist *playlist = malloc(sizeof(rw_playlist));
+    if (playlist) *playlist = (rw_playlist){.play_id = play_id, .live = rw_live_retain(live)};
+    return playlist;
+}
+
 void rw_playlist_destroy(rw_playlist *playlist) {
     if (!playlist) return;
+    rw_live_release(playlist->live);
     for (uint32_t i = 0; i < playlist->count; i++)
         rw_prompt_release(playlist->prompts[i]);
     free(playlist);
 }
 
+static size_t read_live(rw_playlist *playlist, uint8_t *to, size_t bytes) {
+    size_t copied = rw_live_read(playlist->live, to, bytes, &playlist->level_dbov);
+    playlist->played_bytes += copied;
+    return copied;
+}
+
 size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes) {
+    if (playlist->live) return read_live(playlist, to, bytes);
     size_t copied = 0;
     playlist->level_dbov = INT8_MIN;
     while (copied < bytes && !rw_playlist_ended(playlist)) {
@@ -150,7 +164,16 @@ static size_t packet_bytes_of(const rw_playlist *playlist) {
     return left < RW_PROMPT_MAX_PACKET_BYTES ? left : RW_PROMPT_MAX_PACKET_BYTES;
 }
 
+static size_t read_live_packet(rw_playlist *playlist, uint8_t *to) {
+    size_t bytes =
+        rw_live_read_packet(playlist->live, to, RW_PROMPT_MAX_PACKET_BYTES, &playlist->level_dbov);
+    playlist->played_bytes += bytes;
+    playlist->played_packets += bytes > 0;
+    return bytes;
+}
+
 size_t rw_playlist_read_packet(rw_playlist *playlist, uint8_t *to) {
+    if (playlist->live) return read_live_packet(playlist, to);
     playlist->level_dbov = INT8_MIN;
     if (rw_playlist_ended(playlist)) return 0;
     const rw_prompt *prompt = playlist->prompts[playlist->index];

@@ -132,7 +132,7 @@ async def test_a_list_is_one_stream_with_nothing_between(library, files, written
     for seam in (11_701, 11_701 + 1_602):
         around = slice(seam - 400, seam + 400)
         assert alike(said[around], got[around]) > 0.95
-    assert playable.duration_ms == pytest.approx(len(said) / 16)
+    assert playable.ends_ms == pytest.approx(len(said) / 16)
 
 
 async def test_lists_are_made_once(library, files):
