@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..media.codec import DEFAULT_CODECS, UnknownCodec, codecs_by_name
-from ..media.engine import Silence, Srtp
+from ..media.engine import CodecOrder, Silence, Srtp
 from ..media.pool import RtpSockets
 from ..media.ports import RtpPorts
 from ..media.sip.transport import Listener, ListenError
@@ -37,6 +37,7 @@ class ServeConfig:
     loop: bool = False
     sip: tuple[str, ...] = ("udp:127.0.0.1:5060",)
     codecs: tuple[str, ...] = tuple(codec.label for codec in DEFAULT_CODECS)
+    codec_order: CodecOrder = "caller"
     rtp_ports: tuple[int, int] = (20000, 40000)
     advertise: str | None = None
     shards: int = 1
@@ -167,6 +168,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "loop": _flag,
     "sip": _sip,
     "codecs": _codecs,
+    "codec_order": _choice(get_args(CodecOrder)),
     "rtp_ports": _rtp_ports,
     "advertise": lambda value: _numeric_address(_text(value)),
     "shards": _whole(1, 64),

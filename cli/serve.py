@@ -58,6 +58,9 @@ def serve(
     codec: Annotated[
         str | None, typer.Option(help="Codecs to accept, with commas: pcmu,pcma.")
     ] = None,
+    codec_order: Annotated[
+        str | None, typer.Option(help="Whose order of codecs decides: caller, or own.")
+    ] = None,
     rtp_ports: Annotated[
         str | None, typer.Option(help="Ports for RTP, two a call.", metavar="FIRST-LAST")
     ] = None,
@@ -101,6 +104,7 @@ def serve(
         "loop": loop,
         "sip": sip,
         "codecs": codec,
+        "codec_order": codec_order,
         "rtp_ports": rtp_ports,
         "advertise": advertise,
         "shards": shards,
@@ -147,7 +151,7 @@ def raise_file_limit(config: ServeConfig) -> None:
 async def _serve(config: ServeConfig, log_options: LogOptions) -> None:
     try:
         async with make_engine(config) as engine:
-            await engine.load(*config.prompts)
+            await engine.load(*config.prompts, as_list=True, loop=config.loop)
             settle_gc()
             async with _status(engine, log_options), _drain_on_signal(engine, config.drain_s):
                 # Calls that came while prompts were read got 503: now they are welcome.
@@ -168,6 +172,7 @@ def make_engine(config: ServeConfig) -> Engine:
     return Engine(
         config.sip,
         codecs=config.codecs,
+        codec_order=config.codec_order,
         rtp_ports=config.rtp_ports,
         advertise=config.advertise,
         shards=config.shards,
@@ -187,7 +192,7 @@ def make_greeter(engine: Engine, config: ServeConfig) -> Callable[[Call], Awaita
     async def greet(call: Call) -> None:
         try:
             # From memory, unless a file was changed: then it has to be sound before we answer.
-            await engine.load(*config.prompts)
+            await engine.load(*config.prompts, as_list=True, loop=config.loop)
         except PromptError as error:
             log.error("call refused", call=call.id, status=500, cause=str(error))
             call.reject(500)

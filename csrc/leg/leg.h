@@ -27,6 +27,7 @@
 #define RW_MIN_PTIME_MS 10
 #define RW_MAX_PTIME_MS 60
 #define RW_MAX_PACKET_BYTES 1472 /* what fits an Ethernet frame over IPv4 */
+#define RW_MAX_SILENCE_BYTES 32
 
 /* A slot is left out when the shard comes later than this. */
 #define RW_MAX_LATE_TICKS 100
@@ -43,10 +44,13 @@ typedef struct rw_leg_media {
     uint32_t clock_rate_hz; /* of RTP timestamps */
     uint8_t payload_type;
     uint8_t ptime_ms;
-    uint8_t bytes_per_ts; /* payload bytes per timestamp unit: 1 for G.711 and G.722, 2 for L16 */
-    uint8_t silence;      /* payload byte that sounds as silence */
-    bool send;            /* false on hold: nothing is sent, what plays stands still */
-    bool receive;         /* false on hold: what comes all the same is counted, and not heard */
+    uint8_t bytes_per_ts;  /* payload bytes per timestamp unit: 1 for G.711 and G.722, 2 for L16;
+                              0: packets are whole (Opus) */
+    uint8_t silence;       /* payload byte that sounds as silence, where packets are cut */
+    uint8_t silence_bytes; /* of the packet that sounds as silence, where they are whole */
+    uint8_t silence_packet[RW_MAX_SILENCE_BYTES];
+    bool send;    /* false on hold: nothing is sent, what plays stands still */
+    bool receive; /* false on hold: what comes all the same is counted, and not heard */
     uint8_t event_payload_type; /* telephone-event, both ways; RW_NO_PAYLOAD_TYPE: not agreed on */
     uint8_t comfort_noise_payload_type; /* RW_NO_PAYLOAD_TYPE: not agreed on */
 } rw_leg_media;
@@ -81,7 +85,7 @@ typedef struct rw_leg {
     uint32_t timestamp;
     uint32_t ssrc;
     uint32_t frame_ts;
-    uint16_t frame_bytes;
+    uint16_t frame_bytes; /* 0: packets are whole */
     uint16_t sequence;
     uint8_t payload_type;
     uint8_t ptime_ms;

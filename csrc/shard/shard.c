@@ -465,7 +465,8 @@ static bool post_ended(rw_shard *shard, rw_playlist *playlist) {
                   .leg_id = playlist->leg_id,
                   .play_id = playlist->play_id,
                   .outcome = playlist->outcome,
-                  .played_bytes = playlist->played_bytes},
+                  .played_bytes = playlist->played_bytes,
+                  .played_packets = playlist->played_packets},
         .playlist = playlist,
     };
     return post(shard, &posted);

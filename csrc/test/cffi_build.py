@@ -194,13 +194,17 @@ ffi.cdef(
 
     typedef struct rw_prompt rw_prompt;
     rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes);
+    rw_prompt *rw_prompt_create_of_packets(const uint8_t *payload, const uint16_t *packet_bytes,
+                                           const int8_t *levels_dbov, size_t packet_count);
+    #define RW_PROMPT_MAX_PACKET_BYTES ...
     void rw_prompt_release(rw_prompt *prompt);
 
     typedef enum {
         RW_PLAY_FINISHED, RW_PLAY_STOPPED, RW_PLAY_REPLACED, RW_PLAY_LEG_CLOSED
     } rw_play_outcome;
     typedef struct rw_playlist {
-        uint64_t play_id; uint64_t played_bytes; rw_play_outcome outcome; ...;
+        uint64_t play_id; uint64_t played_bytes; uint64_t played_packets; rw_play_outcome outcome;
+        int8_t level_dbov; ...;
     } rw_playlist;
     typedef struct rw_playlist_queue { rw_playlist *first; ...; } rw_playlist_queue;
     void rw_playlist_queue_init(rw_playlist_queue *queue);
@@ -210,19 +214,20 @@ ffi.cdef(
                                     bool loop);
     void rw_playlist_destroy(rw_playlist *playlist);
     size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes);
+    size_t rw_playlist_read_packet(rw_playlist *playlist, uint8_t *to);
     bool rw_playlist_ended(const rw_playlist *playlist);
 
     typedef enum { RW_SILENCE_STOP, RW_SILENCE_SEND } rw_silence_policy;
     typedef struct rw_leg_media {
         uint32_t clock_rate_hz; uint8_t payload_type; uint8_t ptime_ms; uint8_t bytes_per_ts;
-        uint8_t silence; bool send; ...;
+        uint8_t silence; uint8_t silence_bytes; uint8_t silence_packet[...]; bool send; ...;
     } rw_leg_media;
     typedef struct rw_leg_config {
         rw_leg_media media; rw_silence_policy silence_policy; int fd; uint32_t ssrc;
         uint32_t first_timestamp; uint16_t first_sequence;
     } rw_leg_config;
     typedef struct rw_leg {
-        uint64_t due_tick; bool paused; rw_playlist_queue playing; ...;
+        uint64_t due_tick; uint32_t timestamp; bool paused; rw_playlist_queue playing; ...;
     } rw_leg;
     void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t due_tick);
     void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media);
