@@ -21,6 +21,7 @@ typedef struct rw_shard_config {
     const char *backend; /* "per-leg" or "shared" */
     int shared_fd;       /* the shared socket, or -1; owned by the shard once created */
     uint32_t max_legs;
+    uint32_t max_control_sockets; /* for the RTCP of legs that do not share the port of RTP */
 } rw_shard_config;
 
 typedef enum rw_event_kind {
@@ -32,7 +33,8 @@ typedef enum rw_event_kind {
     RW_EVENT_MEDIA_TIMEOUT, /* nothing was heard for the time that was asked for */
 } rw_event_kind;
 
-/* What a leg's ear says of the whole stream; all zero for a leg without one. */
+/* What a leg's ear says of the whole stream, at the last report or the end; all zero for a leg
+ * without one. */
 typedef struct rw_hearing {
     uint64_t expected;
     uint64_t lost;
@@ -43,6 +45,18 @@ typedef struct rw_hearing {
     uint32_t jitter_us;
     uint32_t max_jitter_us;
 } rw_hearing;
+
+/* What the peer's last RTCP report says of the whole stream that we send. It is only what the peer
+ * says. */
+typedef struct rw_told {
+    uint64_t reports;  /* about us; 0: the rest means nothing */
+    uint64_t expected; /* packets that were sent by then */
+    uint64_t lost;
+    uint32_t jitter_us;
+    uint32_t max_jitter_us;
+    uint64_t rtts; /* round trips that were measured; 0: `rtt_us` means nothing */
+    uint32_t rtt_us;
+} rw_told;
 
 typedef struct rw_event {
     rw_event_kind kind;
@@ -61,7 +75,8 @@ typedef struct rw_event {
     bool tone;
     rw_digit digit;
     rw_vad_event speech;
-    rw_hearing hearing; /* with RW_EVENT_LEG_CLOSED */
+    rw_hearing hearing; /* with RW_EVENT_LEG_CLOSED, as all figures */
+    rw_told told;
 } rw_event;
 
 /* 0, or -EINVAL (no such backend), -ENOMEM, or what opening the backend said. */
