@@ -1,6 +1,6 @@
 """Ringwheel: a SIP/RTP media engine for telephony robots."""
 
-from .media.call import Call, CallEnded, EndCause, EndedBy, Played
+from .media.call import Call, CallEnded, EndCause, EndedBy, Played, Quality
 from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
@@ -23,6 +23,7 @@ __all__ = [
     "ListenError",
     "PlayOutcome",
     "Played",
+    "Quality",
     "PromptError",
     "Quantiles",
     "__version__",

@@ -132,6 +132,7 @@ class MediaSession:
             self._codecs,
             self._session_id,
             last_body=self._last_body,
+            rtcp_mux=True,
             srtp=self._srtp,
             srtp_secret=self._srtp_secret,
         )
@@ -140,7 +141,12 @@ class MediaSession:
         if media.direction not in _SENDING and self._negotiated is not None:
             # On hold the peer's address means nothing (0.0.0.0 of RFC 2543): stay where we were.
             old = self._negotiated
-            media = media._replace(remote_host=old.remote_host, remote_port=old.remote_port)
+            media = media._replace(
+                remote_host=old.remote_host,
+                remote_port=old.remote_port,
+                rtcp_host=old.rtcp_host,
+                rtcp_port=old.rtcp_port,
+            )
         keys = _keys_of(media.srtp)
         self._negotiated = media
         self._codecs = (media.codec,)
@@ -189,6 +195,9 @@ def _leg_media(media: NegotiatedMedia) -> LegMedia:
         receive=media.direction in _RECEIVING,
         event_payload_type=media.telephone_event_payload_type,
         comfort_noise_payload_type=_comfort_noise_of(media),
+        rtcp_host=media.rtcp_host,
+        rtcp_port=media.rtcp_port,
+        rtcp_mux=media.rtcp_mux,
     )
 
 

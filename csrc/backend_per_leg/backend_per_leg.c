@@ -41,15 +41,17 @@ static int per_leg_open(const rw_backend_host *host, int fd, rw_backend **backen
 }
 
 static int per_leg_retarget(rw_backend *backend, rw_leg *leg, const rw_address *remote) {
-    static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    /* Disconnects (connect(2)); the socket keeps its port if it was bound to that one by number. */
+    static const rw_address all = {.any = {.sa_family = AF_UNSPEC}};
     (void)backend;
-    if (connect(leg->fd, &remote->any, rw_address_bytes(remote)) < 0) return -errno;
-    return leg->unsettled && connect(leg->fd, &nowhere, sizeof(nowhere)) < 0 ? -errno : 0;
+    const rw_address *to = leg->unsettled ? &all : remote;
+    socklen_t bytes = leg->unsettled ? sizeof(to->any) : rw_address_bytes(to);
+    return connect(leg->fd, &to->any, bytes) < 0 ? -errno : 0;
 }
 
 static int per_leg_attach(rw_backend *backend, rw_leg *leg) {
     if (leg->fd < 0) return -EBADF;
-    int error = per_leg_retarget(backend, leg, &leg->media.remote);
+    int error = leg->unsettled ? 0 : per_leg_retarget(backend, leg, &leg->media.remote);
     if (error) return error;
     rw_backend_listen_once(backend->host, leg->fd, rw_read(&leg->id));
     return 0;

@@ -65,7 +65,7 @@ typedef struct rw_rtcp_seed {
 typedef struct rw_leg_config {
     rw_leg_media media;
     rw_silence_policy silence_policy;
-    int fd;      /* a bound UDP socket for backends with one socket per leg, else -1 */
+    int fd;      /* for backends with one socket per leg a UDP socket, bound by its number; or -1 */
     rw_ear *ear; /* what hears for the leg, or NULL: then packets are only counted. The shard gives
                     it back with RW_EVENT_LEG_CLOSED. */
     rw_srtp *srtp;                 /* encrypts both ways, or NULL; given back in the same way */
