@@ -6,6 +6,7 @@ from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
 from .media.prompt import PromptError
+from .media.recording import Recorded, Recording
 from .media.sip.transport import ListenError
 
 __version__ = "0.1.0"
@@ -26,6 +27,8 @@ __all__ = [
     "Quality",
     "PromptError",
     "Quantiles",
+    "Recorded",
+    "Recording",
     "__version__",
     "settle_gc",
 ]

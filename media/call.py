@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import structlog
 
-from ._core import Prompt, dial_tones
-from .codec import Codec
+from ._core import LiveSound, Prompt, dial_tones
+from .codec import Codec, Samples
 from .events import (
     BargeIn,
     DigitHeard,
@@ -25,10 +26,13 @@ from .events import (
 )
 from .keypad import Gathered, Keypad, check_digits, check_entry
 from .leg import Heard, Leg
+from .listening import MAX_BLOCK_MS, MIN_BLOCK_MS, listen
+from .live import LIVE_ROOM_MS, Feed, Pcm, checked_rate
 from .pool import NoRtpPort
 from .prompt import NOTHING, join_prompts, tail_behind
 from .quality import Quality, quality_of
 from .record import History
+from .recording import Recording
 from .sdp import NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.events import EndCause, EndedBy, Refuse
@@ -185,11 +189,7 @@ class Call:
         """
         self._check()
         leg, codec = self._open_leg()
-        if barge_in not in get_args(BargeInName):
-            raise ValueError(
-                f"barge_in: {barge_in!r}; use one of {', '.join(get_args(BargeInName))}"
-            )
-        ends = BargeIn[barge_in.upper()]
+        ends = _barge_in_of(barge_in)
         # However long their files take to load, plays queue in the order in which they were called.
         async with self._queueing:
             encoded = [await self._engine.prompts.load(path, codec) for path in prompts]
@@ -198,18 +198,84 @@ class Call:
             # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
             self._tail = tail_behind(self._tail, encoded)
             playing = leg.play(natives, loop=loop, replace=replace, barge_in=ends)
-        if self._history:
-            playing.add_done_callback(partial(self._note_played, prompts, codec))
+        self._note(playing, prompts, codec)
         try:
             done = await playing
         except asyncio.CancelledError:
             if not leg.closed.done():
                 leg.stop_playing()
             raise
-        if done.outcome is PlayOutcome.LEG_CLOSED:
-            raise CallEnded(await self.wait_ended())
-        self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
-        return Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
+        return await self._played(done, codec)
+
+    async def speak(
+        self,
+        source: AsyncIterable[Pcm],
+        *,
+        sample_rate_hz: int | None = None,
+        barge_in: BargeInName = "none",
+    ) -> Played:
+        """Play what ``source`` gives while it gives it; returns when the last packet left.
+
+        Blocks may be of any length: mono int16 arrays, or their bytes, at ``sample_rate_hz`` (that
+        of the codec, if not given). A source that is fast waits; where a slow one leaves a gap, no
+        packets are sent. It plays behind what is queued already. Cancelling it stops the sound, as
+        does an error of the source, which is raised here. Otherwise as :meth:`play`.
+        """
+        self._check()
+        leg, codec = self._open_leg()
+        ends = _barge_in_of(barge_in)
+        rate_hz = checked_rate(sample_rate_hz or codec.sample_rate_hz)
+        assert self._media is not None
+        live = LiveSound((codec.name, codec.clock_rate_hz), self._media.ptime_ms, LIVE_ROOM_MS)
+        feed = Feed(live, rate_hz, codec.sample_rate_hz)
+        async with self._queueing:
+            playing = leg.play_live(live, barge_in=ends)
+        self._note(playing, ("(live)",), codec)
+        feeding = asyncio.ensure_future(feed.run(source))
+        either: list[asyncio.Future[Any]] = [feeding, playing]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if feeding.done():
+                feeding.result()
+                live.finish()
+            done = await playing
+        except BaseException:
+            if not leg.closed.done():
+                leg.stop_playing()
+            raise
+        finally:
+            live.finish()
+            await _cancelled(feeding)
+        return await self._played(done, codec)
+
+    def listen(
+        self, *, sample_rate_hz: int | None = None, block_ms: int = 20
+    ) -> AsyncGenerator[Samples, None]:
+        """What the caller says from the first iteration on, as mono int16 arrays of ``block_ms``
+        (10 to 1,000) at ``sample_rate_hz`` (that of the codec, if not given); it ends with the call.
+
+        The blocks follow each other without a gap, also where the caller sends nothing or packets
+        are lost. Up to 2 s wait for a slow listener, what is more is dropped. Several may listen.
+        """
+        self._check()
+        leg, codec = self._open_leg()
+        if not MIN_BLOCK_MS <= block_ms <= MAX_BLOCK_MS:
+            raise ValueError(f"block_ms: use {MIN_BLOCK_MS} to {MAX_BLOCK_MS}")
+        rate_hz = checked_rate(sample_rate_hz or codec.sample_rate_hz)
+        return listen(leg, codec, rate_hz, block_ms)
+
+    def record(self, path: StrPath, *, stereo: bool = True, rotate_s: float = 0) -> Recording:
+        """Record the call from now on to a WAV file, which must not be there yet.
+
+        With ``stereo`` the caller is left and the robot right, aligned in time; else both are mixed.
+        After each ``rotate_s`` of sound it goes on in another file (``NAME-2.wav``). The recording
+        ends with :meth:`Recording.stop` or with the call. OSError: the file cannot be created.
+        """
+        self._check()
+        leg, codec = self._open_leg()
+        recording = self._engine.recorder.open(path, codec, stereo=stereo, rotate_s=rotate_s)
+        recording.begin(leg, codec)
+        return recording
 
     async def gather(
         self,
@@ -381,6 +447,19 @@ class Call:
             raise RuntimeError("answer the call before playing to it")
         return leg, codec
 
+    async def _played(self, done: PlayEnded, codec: Codec) -> Played:
+        """What playing came to, for whoever waited for it."""
+        if done.outcome is PlayOutcome.LEG_CLOSED:
+            raise CallEnded(await self.wait_ended())
+        self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
+        return Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
+
+    def _note(
+        self, playing: asyncio.Future[PlayEnded], files: tuple[StrPath, ...], codec: Codec
+    ) -> None:
+        if self._history:
+            playing.add_done_callback(partial(self._note_played, files, codec))
+
     def _note_played(
         self, files: tuple[StrPath, ...], codec: Codec, playing: asyncio.Future[PlayEnded]
     ) -> None:
@@ -450,6 +529,18 @@ class Call:
         if self._history is not None and self.ended is not None:
             record = self._history.record(self._sip, self.ended, self._media)
             self._engine.take_record(record)
+
+
+def _barge_in_of(name: BargeInName) -> BargeIn:
+    if name not in get_args(BargeInName):
+        raise ValueError(f"barge_in: {name!r}; use one of {', '.join(get_args(BargeInName))}")
+    return BargeIn[name.upper()]
+
+
+async def _cancelled(task: asyncio.Future[None]) -> None:
+    """End a task; what it may still raise is nobody's."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _quotable(text: str) -> str:

@@ -20,6 +20,7 @@ from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
 from .record import Record, RecordFile, RecordTaker
+from .recording import Recorder
 from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
@@ -66,6 +67,7 @@ class EngineFigures:
     draining: bool
     sip: dict[str, int]
     media: dict[str, int]
+    recorder: dict[str, int]
     lateness_us: list[Quantiles]
     prompts_bytes: int
 
@@ -146,6 +148,7 @@ class Engine:
         self._per_source_rate = per_source_rate
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
+        self.recorder = Recorder()
         self._calls: dict[str, Call] = {}
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -195,6 +198,7 @@ class Engine:
         self._agent.shutdown()
         self._endpoint.close()
         await self._pool.close()
+        await self.recorder.close()
         self._close_records()
         self.prompts.close()
 
@@ -306,6 +310,7 @@ class Engine:
             sip={count.name.lower(): counters[count] for count in Count}
             | self._endpoint.counts.as_dict(),
             media=self._pool.counters(),
+            recorder=self.recorder.figures(),
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
         )

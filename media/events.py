@@ -169,6 +169,65 @@ class RelayEnded(NamedTuple):
     leg_id: int
 
 
+class SoundHeard(NamedTuple):
+    """There is sound for a listener that had read all."""
+
+    leg_id: int
+    tap_id: int
+
+
+class Tapped(NamedTuple):
+    """What continuous sound was made of: each sample was played as it came, or made up in place of
+    what was lost or late (concealed), or silent because the sender was, or added to wait longer
+    (stretched). ``shrunk_samples`` were left out to wait less. Discarded: packets.
+    """
+
+    played_samples: int = 0
+    concealed_samples: int = 0
+    silent_samples: int = 0
+    stretched_samples: int = 0
+    shrunk_samples: int = 0
+    discarded_late: int = 0
+    discarded_full: int = 0
+    discarded_broken: int = 0
+    delay_ms: int = 0
+    max_delay_ms: int = 0
+
+
+class TapEnded(NamedTuple):
+    """A leg gives its sound no more to a recording or a listener."""
+
+    leg_id: int
+    tap_id: int
+    tapped: Tapped = Tapped()
+
+
+class RecordingStalled(NamedTuple):
+    """Writing has begun to fail with the errno ``error``; it is tried again."""
+
+    recording_id: int
+    error: int
+
+
+class RecordingGap(NamedTuple):
+    """Silence was written in place of ``samples``; ``error``: an errno, 0 if the disk was slow."""
+
+    recording_id: int
+    samples: int
+    error: int
+
+
+class RecordingFinished(NamedTuple):
+    """All files are closed. ``error``: the errno of the last failure, or 0. Samples per channel."""
+
+    recording_id: int
+    samples: int
+    gap_samples: int
+    paused_samples: int
+    files: int
+    error: int
+
+
 @dataclass(frozen=True, slots=True)
 class Quantiles:
     """Summary of a histogram: number of values, then values."""

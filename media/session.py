@@ -98,6 +98,11 @@ class MediaSession:
         return self._negotiated
 
     @property
+    def ptime_ms(self) -> int:
+        """The length of the packets that are sent; 20 before the agreement."""
+        return _leg_media(self._negotiated).ptime_ms if self._negotiated else 20
+
+    @property
     def sends_events(self) -> bool:
         """True if digits are sent as telephone events (RFC 4733)."""
         media = self._negotiated

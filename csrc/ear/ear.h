@@ -121,4 +121,10 @@ const rw_reception *rw_ear_reception(const rw_ear *ear);
 /* What the packet that was taken last was to its stream. */
 rw_heard rw_ear_heard(const rw_ear *ear);
 
+/* True if a packet that got this verdict has its place in the stream, whatever is in it: then
+ * rw_ear_heard() speaks of it. */
+static inline bool rw_ear_knows_place(rw_ear_reject reject) {
+    return reject == RW_EAR_TAKEN || reject >= RW_EAR_EMPTY;
+}
+
 #endif

@@ -117,7 +117,8 @@ static size_t read_queue(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended
         rw_playlist *list = leg->playing.first;
         filled += rw_playlist_read(list, payload + filled, leg->frame_bytes - filled);
         if (list->level_dbov > leg->sent_dbov) leg->sent_dbov = list->level_dbov;
-        if (rw_playlist_ended(leg->playing.first)) end_playlist(leg, RW_PLAY_FINISHED, ended);
+        if (!rw_playlist_ended(list)) break; /* the packet is full, or live sound is late */
+        end_playlist(leg, RW_PLAY_FINISHED, ended);
     }
     return filled;
 }

@@ -23,6 +23,7 @@
 #include "relay/relay.h"
 #include "rtcp/rtcp.h"
 #include "srtp/srtp.h"
+#include "tap/tap.h"
 #include "wheel/wheel.h"
 
 #define RW_MIN_PTIME_MS 10
@@ -151,6 +152,7 @@ typedef struct rw_leg {
     uint32_t sound_packets; /* handed to the backend, and the bytes of their payload (for SRs) */
     uint32_t sound_bytes;
     rw_playlist_queue playing; /* the first is under the cursor */
+    rw_tap *taps;              /* what takes continuous sound from the leg */
 
     /* Readable by all threads. */
     rw_leg_stats stats;

@@ -132,6 +132,28 @@ static void test_an_empty_list_ends_and_sends_nothing(void) {
     CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 9);
 }
 
+static void test_late_live_sound_leaves_its_slot_empty(void) {
+    int16_t pcm[200] = {0};
+    rw_live *live = NULL;
+    start(RW_SILENCE_STOP);
+    CHECK_EQUAL(rw_live_create(rw_codec_find("PCMU", 8000), 20, 100, &live), 0);
+    rw_playlist_queue_push(&leg.playing, rw_playlist_create_live(1, live));
+    enqueue(2, 160, 2);
+    CHECK_EQUAL(compose().payload_bytes, 0);
+    CHECK(rw_leg_has_output(&leg));
+    rw_live_write(live, pcm, 200);
+    rw_rtp_packet sound = compose();
+    CHECK(sound.header.marker && sound.payload[0] == 0xff);
+    rw_live_finish(live);
+    rw_rtp_packet joined = compose(); /* its last 40 samples, and what is queued behind */
+    CHECK(joined.payload[39] == 0xff && joined.payload[40] == 2);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+    compose();
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 2);
+    CHECK_EQUAL(rw_live_starved(live), 1);
+    rw_live_release(live);
+}
+
 static void test_impossible_media_is_refused(void) {
     rw_leg_media media = config_of(RW_SILENCE_STOP).media;
     media.ptime_ms = 9;
@@ -156,6 +178,7 @@ int main(void) {
     test_silence_is_sent_on_demand_without_a_new_marker();
     test_hold_sends_nothing_and_keeps_the_place();
     test_an_empty_list_ends_and_sends_nothing();
+    test_late_live_sound_leaves_its_slot_empty();
     test_impossible_media_is_refused();
     return 0;
 }

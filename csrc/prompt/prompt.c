@@ -93,14 +93,28 @@ rw_playlist *rw_playlist_create(uint64_t play_id, rw_prompt *const *prompts, siz
     return playlist;
 }
 
+rw_playlist *rw_playlist_create_live(uint64_t play_id, rw_live *live) {
+    rw_playlist *playlist = malloc(sizeof(rw_playlist));
+    if (playlist) *playlist = (rw_playlist){.play_id = play_id, .live = rw_live_retain(live)};
+    return playlist;
+}
+
 void rw_playlist_destroy(rw_playlist *playlist) {
     if (!playlist) return;
+    rw_live_release(playlist->live);
     for (uint32_t i = 0; i < playlist->count; i++)
         rw_prompt_release(playlist->prompts[i]);
     free(playlist);
 }
 
+static size_t read_live(rw_playlist *playlist, uint8_t *to, size_t bytes) {
+    size_t copied = rw_live_read(playlist->live, to, bytes, &playlist->level_dbov);
+    playlist->played_bytes += copied;
+    return copied;
+}
+
 size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes) {
+    if (playlist->live) return read_live(playlist, to, bytes);
     size_t copied = 0;
     playlist->level_dbov = INT8_MIN;
     while (copied < bytes && !rw_playlist_ended(playlist)) {

@@ -1,6 +1,6 @@
 /*
  * Prompts: encoded sound, immutable and shared by every leg that plays it; and playlists, the queue
- * of prompts of one leg with its place in them.
+ * of prompts of one leg with its place in them, or live sound for that one leg.
  *
  * A prompt holds the payload bytes of a sample-based codec (G.711, G.722, L16) in one piece, so any
  * slice of it is a packet payload: playing costs a leg a cursor, and prompts whose lengths are not
@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "live/live.h"
 
 typedef struct rw_prompt rw_prompt;
 
@@ -60,6 +62,7 @@ typedef struct rw_playlist {
     uint32_t index;    /* prompt under the cursor; `count` at the end */
     uint32_t count;
     size_t offset_bytes; /* cursor inside that prompt */
+    rw_live *live;       /* what plays in the place of prompts, or NULL */
     rw_prompt *prompts[];
 } rw_playlist;
 
@@ -93,14 +96,17 @@ static inline rw_playlist *rw_playlist_queue_pop(rw_playlist_queue *queue) {
  * list to be looped has no sound in it. */
 rw_playlist *rw_playlist_create(uint64_t play_id, rw_prompt *const *prompts, size_t count,
                                 bool loop);
+/* A list that plays `live`, with a reference of its own. NULL if out of memory. */
+rw_playlist *rw_playlist_create_live(uint64_t play_id, rw_live *live);
 void rw_playlist_destroy(rw_playlist *playlist);
 
 /* Copies the next `bytes` of sound to `to`, across the borders of prompts; returns how many there
- * were, fewer only when the list has come to its end. */
+ * were, fewer only when the list has come to its end, or its live sound is not there yet. */
 size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes);
 
 /* True once the last byte has been read. */
 static inline bool rw_playlist_ended(const rw_playlist *playlist) {
+    if (playlist->live) return rw_live_ended(playlist->live);
     return playlist->index == playlist->count;
 }
 

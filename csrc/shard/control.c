@@ -188,6 +188,7 @@ static void destroy_what_came_with(const rw_posted_event *posted) {
     rw_ear_destroy(posted->ear);
     rw_relay_destroy(posted->relay);
     rw_srtp_destroy(posted->srtp);
+    rw_tap_destroy(posted->tap);
 }
 
 static void destroy_lists(rw_shard *shard) {
@@ -196,6 +197,8 @@ static void destroy_lists(rw_shard *shard) {
         destroy_what_came_with(&posted);
     while (shard->spent)
         rw_relay_destroy(rw_relay_pop(&shard->spent));
+    while (shard->spent_taps)
+        rw_tap_destroy(rw_tap_pop(&shard->spent_taps));
     while (shard->ended.first)
         rw_playlist_destroy(rw_playlist_queue_pop(&shard->ended));
     for (rw_leg *leg = shard->closed; leg; leg = leg->next) {
@@ -289,6 +292,17 @@ int rw_shard_relay(rw_shard *shard, uint64_t leg_id, uint64_t to, rw_relay *rela
 
 int rw_shard_end_relay(rw_shard *shard, uint64_t leg_id) {
     return submit_plain(shard, RW_COMMAND_END_RELAY, leg_id);
+}
+
+int rw_shard_tap(rw_shard *shard, uint64_t leg_id, rw_tap *tap) {
+    rw_command command = {.kind = RW_COMMAND_TAP, .leg_id = leg_id, .tap = tap};
+    tap->leg_id = leg_id;
+    return submit(shard, &command);
+}
+
+int rw_shard_end_tap(rw_shard *shard, uint64_t leg_id, uint64_t tap_id) {
+    rw_command command = {.kind = RW_COMMAND_END_TAP, .leg_id = leg_id, .tap_id = tap_id};
+    return submit(shard, &command);
 }
 
 void rw_shard_free_keys(rw_srtp_config *keys) {

@@ -89,11 +89,13 @@ void rw_shard_schedule(rw_shard *shard, rw_leg *leg) {
 
 /* --- what a leg hears ---------------------------------------------------------------------- */
 
-static void keep_news(rw_shard *shard, const rw_event *event) {
-    if (shard->news_count < RW_KEPT_NEWS)
+bool rw_shard_keep_news(rw_shard *shard, const rw_event *event) {
+    bool room = shard->news_count < RW_KEPT_NEWS;
+    if (room)
         shard->news[shard->news_count++] = *event;
     else
         count(shard, RW_EVENTS_DROPPED, 1);
+    return room;
 }
 
 static void tell_digit(rw_shard *shard, rw_leg *leg, const rw_ear_news *news) {
@@ -101,7 +103,7 @@ static void tell_digit(rw_shard *shard, rw_leg *leg, const rw_ear_news *news) {
                       .leg_id = rw_read(&leg->id),
                       .tone = news->tone,
                       .digit = news->digit};
-    keep_news(shard, &event);
+    rw_shard_keep_news(shard, &event);
     if (news->digit.ended) return;
     count(shard, RW_DIGITS_HEARD, 1);
     rw_leg_barge_in(leg, RW_BARGE_IN_DIGIT, &shard->ended);
@@ -109,7 +111,7 @@ static void tell_digit(rw_shard *shard, rw_leg *leg, const rw_ear_news *news) {
 
 static void tell_speech(rw_shard *shard, rw_leg *leg, const rw_ear_news *news) {
     rw_event event = {.kind = RW_EVENT_SPEECH, .leg_id = rw_read(&leg->id), .speech = news->speech};
-    keep_news(shard, &event);
+    rw_shard_keep_news(shard, &event);
     if (news->speech.kind != RW_VAD_START) return;
     count(shard, RW_SPEECH_STARTS, 1);
     rw_leg_barge_in(leg, RW_BARGE_IN_SPEECH, &shard->ended);
@@ -142,7 +144,7 @@ static uint64_t watch_silence(rw_shard *shard, rw_leg *leg) {
     bool silent = rw_ear_timed_out(leg->ear, leg->opened_us, shard->now_us, &next_us);
     if (silent && leg->media.receive) {
         rw_event event = {.kind = RW_EVENT_MEDIA_TIMEOUT, .leg_id = rw_read(&leg->id)};
-        keep_news(shard, &event);
+        rw_shard_keep_news(shard, &event);
         count(shard, RW_MEDIA_TIMEOUTS, 1);
     }
     return next_us;
@@ -179,6 +181,7 @@ static void leave_out_late_slots(rw_shard *shard, rw_leg *leg) {
 void rw_shard_send(rw_shard *shard, rw_leg *leg, uint8_t *packet, size_t bytes) {
     leg->sound_packets++;
     leg->sound_bytes += (uint32_t)bytes - RW_RTP_HEADER_BYTES;
+    if (leg->taps) rw_shard_tap_sent(leg, packet, bytes);
     if (leg->srtp) {
         rw_srtp_reject reject = rw_srtp_protect(leg->srtp, packet, &bytes, RW_MAX_PACKET_BYTES);
         if (reject) {
@@ -200,6 +203,12 @@ static void send_slot(rw_shard *shard, rw_leg *leg) {
     if (leg->due_tick <= shard->wheel.now_tick) count(shard, RW_PACKETS_CAUGHT_UP, 1);
 }
 
+/* True if the leg has something to do in its next slot. */
+static bool needs_slots(const rw_leg *leg) {
+    return leg->receiving || leg->taps || rw_leg_has_output(leg) ||
+           (leg->ear && rw_ear_waits(leg->ear));
+}
+
 static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     uint64_t due_us = leg->due_tick * TICK_US;
     if (rw_leg_has_output(leg) && leg->due_tick <= shard->wheel.now_tick)
@@ -208,7 +217,8 @@ static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     if (leg->due_tick <= shard->wheel.now_tick) send_slot(shard, leg);
     if (leg->receiving) read_leg(shard, leg);
     if (leg->ear) pass_time(shard, leg);
-    if (!leg->receiving && !rw_leg_has_output(leg) && !(leg->ear && rw_ear_waits(leg->ear))) return;
+    if (leg->taps) rw_shard_advance_taps(shard, leg);
+    if (!needs_slots(leg)) return;
     uint64_t next_tick = is_eager(leg) ? shard->wheel.now_tick + EAGER_TICKS : leg->due_tick;
     rw_wheel_arm(&shard->wheel, &leg->timer, next_tick < leg->due_tick ? next_tick : leg->due_tick);
 }
@@ -279,6 +289,7 @@ static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
         rw_count(&leg->stats.packets_rejected, 1);
     }
     tell(shard, leg, &report);
+    if (leg->taps && rw_ear_knows_place(reject)) rw_shard_tap_heard(leg, packet);
     if (!reject && leg->relay) rw_shard_relay_packet(shard, leg, packet);
 }
 
@@ -325,6 +336,7 @@ void rw_shard_deliver(void *context, rw_leg *leg, const rw_address *source, cons
 static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
     rw_leg_clear_queue(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
     rw_shard_stop_relay(shard, leg);
+    rw_shard_remove_taps(shard, leg);
     rw_wheel_cancel(&shard->wheel, &leg->timer);
     rw_wheel_cancel(&shard->wheel, &leg->watch);
     load_phases(shard, leg, -1);
@@ -419,6 +431,12 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
     case RW_COMMAND_END_RELAY:
         rw_shard_stop_relay(shard, leg);
         break;
+    case RW_COMMAND_TAP:
+        rw_shard_add_tap(shard, leg, command->tap);
+        break;
+    case RW_COMMAND_END_TAP:
+        rw_shard_remove_tap(shard, leg, command->tap_id);
+        break;
     case RW_COMMAND_REKEY:
         rekey(shard, leg, command->keys);
         break;
@@ -434,6 +452,7 @@ static void drop_stale(rw_shard *shard, const rw_command *command) {
     count(shard, RW_STALE_COMMANDS, 1);
     if (command->kind == RW_COMMAND_RELAY) rw_relay_push(&shard->spent, command->relay);
     if (command->kind == RW_COMMAND_REKEY) rw_shard_free_keys(command->keys);
+    if (command->kind == RW_COMMAND_TAP) rw_tap_push(&shard->spent_taps, command->tap);
     if (command->kind != RW_COMMAND_PLAY && command->kind != RW_COMMAND_REPLACE) return;
     command->playlist->outcome = RW_PLAY_LEG_CLOSED;
     rw_playlist_queue_push(&shard->ended, command->playlist);
@@ -541,6 +560,15 @@ static bool post_spent(rw_shard *shard, rw_relay *relay) {
     return post(shard, &posted);
 }
 
+static bool post_spent_tap(rw_shard *shard, rw_tap *tap) {
+    rw_posted_event posted = {
+        .event = {.kind = RW_EVENT_TAP_ENDED, .leg_id = tap->leg_id, .tap_id = tap->tap_id},
+        .tap = tap,
+    };
+    rw_jitter_read(tap->caller, &posted.event.tapped);
+    return post(shard, &posted);
+}
+
 static void free_slot(rw_shard *shard, rw_leg *leg) {
     uint64_t next_id = rw_read(&leg->id) + (1ull << 32);
     if (next_id >> 32 == 0) next_id += 1ull << 32; /* generation 0 names no leg */
@@ -550,15 +578,19 @@ static void free_slot(rw_shard *shard, rw_leg *leg) {
     count(shard, RW_LEGS_CLOSED, 1);
 }
 
-/* Announces what has ended, lists before their legs. What finds no room waits for the next turn. */
+/* Announces what has ended, lists and taps before their legs. What finds no room waits for the next
+ * turn. */
 static void post_events(rw_shard *shard) {
     if (!rw_shard_has_news(shard)) return;
     if (shard->news_count) post_news(shard);
     while (shard->spent && post_spent(shard, shard->spent))
         rw_relay_pop(&shard->spent);
+    while (shard->spent_taps && post_spent_tap(shard, shard->spent_taps))
+        rw_tap_pop(&shard->spent_taps);
     while (shard->ended.first && post_ended(shard, shard->ended.first))
         rw_playlist_queue_pop(&shard->ended);
-    while (!shard->ended.first && shard->closed && post_closed(shard, shard->closed)) {
+    while (!shard->ended.first && !shard->spent_taps && shard->closed &&
+           post_closed(shard, shard->closed)) {
         rw_leg *leg = shard->closed;
         shard->closed = leg->next;
         free_slot(shard, leg);

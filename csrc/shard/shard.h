@@ -31,6 +31,8 @@ typedef enum rw_event_kind {
     RW_EVENT_SPEECH,        /* the caller started or stopped to speak: `speech` */
     RW_EVENT_RELAY_ENDED,   /* a relay from this leg is no more in use */
     RW_EVENT_MEDIA_TIMEOUT, /* nothing was heard for the time that was asked for */
+    RW_EVENT_SOUND,         /* there is sound for the listener of `tap_id` */
+    RW_EVENT_TAP_ENDED,     /* a tap is no more in use; `tapped` says what it made of the stream */
 } rw_event_kind;
 
 /* What a leg's ear says of the whole stream, at the last report or the end; all zero for a leg
@@ -75,8 +77,14 @@ typedef struct rw_event {
     bool tone;
     rw_digit digit;
     rw_vad_event speech;
-    rw_hearing hearing; /* with RW_EVENT_LEG_CLOSED, as all figures */
-    rw_told told;
+    uint64_t tap_id;
+    union {
+        struct { /* with RW_EVENT_LEG_CLOSED, as all figures */
+            rw_hearing hearing;
+            rw_told told;
+        };
+        rw_jitter_figures tapped; /* with RW_EVENT_TAP_ENDED: of the caller's side */
+    };
 } rw_event;
 
 /* 0, or -EINVAL (no such backend), -ENOMEM, or what opening the backend said. */
@@ -105,6 +113,12 @@ int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused);
  * the leg had before is given up. The leg needs an ear. */
 int rw_shard_relay(rw_shard *shard, uint64_t leg_id, uint64_t to, rw_relay *relay);
 int rw_shard_end_relay(rw_shard *shard, uint64_t leg_id);
+
+/* Gives the leg's sound to `tap` from now on, until rw_shard_end_tap() or until the leg is closed;
+ * RW_EVENT_TAP_ENDED then tells that it is given back. On success the shard owns `tap`. The leg
+ * needs an ear. */
+int rw_shard_tap(rw_shard *shard, uint64_t leg_id, rw_tap *tap);
+int rw_shard_end_tap(rw_shard *shard, uint64_t leg_id, uint64_t tap_id);
 
 /* Changes the keys of a leg that has SRTP; its streams go on (RFC 3711 section 3.3.1). `config` is
  * copied. -EINVAL and -ENOTSUP as rw_srtp_check_config(), -ENOMEM. */

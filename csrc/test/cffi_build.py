@@ -224,6 +224,34 @@ ffi.cdef(
     size_t rw_resample(rw_resampler *resampler, const int16_t *from, size_t samples, int16_t *to,
                        size_t room);
 
+    typedef struct rw_mixer_config {
+        uint32_t sample_rate_hz; uint32_t max_members; uint32_t max_block_ms;
+    } rw_mixer_config;
+    typedef enum {
+        RW_MIXER_TALKER, RW_MIXER_LISTENER, RW_MIXER_WHISPERER, ...
+    } rw_mixer_role;
+    typedef enum {
+        RW_MIXER_OK, RW_MIXER_NOT_A_MEMBER, RW_MIXER_BAD_LENGTH, RW_MIXER_LATE, RW_MIXER_TWICE, ...
+    } rw_mixer_verdict;
+    typedef struct rw_mixer_stats {
+        uint64_t missing_ms; uint64_t clipped_samples; uint32_t overtaken;
+        uint32_t given[...]; uint32_t taken[...];
+    } rw_mixer_stats;
+    typedef struct rw_mixer rw_mixer;
+    int rw_mixer_create(const rw_mixer_config *config, rw_mixer **mixer);
+    void rw_mixer_destroy(rw_mixer *mixer);
+    int rw_mixer_join(rw_mixer *mixer, uint32_t sample_rate_hz);
+    int rw_mixer_leave(rw_mixer *mixer, uint32_t member);
+    int rw_mixer_set_role(rw_mixer *mixer, uint32_t member, rw_mixer_role role,
+                          uint32_t whisper_to);
+    int rw_mixer_set_hears(rw_mixer *mixer, uint32_t listener, uint32_t talker, bool hears);
+    rw_mixer_verdict rw_mixer_put(rw_mixer *mixer, uint32_t member, uint64_t tick,
+                                  const int16_t *pcm, size_t samples);
+    rw_mixer_verdict rw_mixer_take(rw_mixer *mixer, uint32_t member, uint64_t tick, int16_t *pcm,
+                                   size_t samples);
+    const rw_mixer_stats *rw_mixer_member_stats(const rw_mixer *mixer, uint32_t member);
+    void rw_mixer_total_stats(const rw_mixer *mixer, rw_mixer_stats *total);
+
     typedef struct rw_comfort_noise { ...; } rw_comfort_noise;
     typedef enum {
         RW_COMFORT_NOISE_OK, RW_COMFORT_NOISE_EMPTY, RW_COMFORT_NOISE_BAD_COEFFICIENT, ...
@@ -257,6 +285,7 @@ ffi.set_source(
     #include "histogram/histogram.h"
     #include "latch/latch.h"
     #include "leg/leg.h"
+    #include "mixer/mixer.h"
     #include "prompt/prompt.h"
     #include "quality/quality.h"
     #include "reception/reception.h"

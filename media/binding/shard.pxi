@@ -16,7 +16,10 @@ from .events import (
     Quantiles,
     Reception,
     RelayEnded,
+    SoundHeard,
     SpeechHeard,
+    TapEnded,
+    Tapped,
     Told,
 )
 
@@ -120,6 +123,10 @@ cdef event_of(const rw_event *event):
             event.speech.level_dbov, event.speech.noise_dbov)
     if event.kind == RW_EVENT_MEDIA_TIMEOUT:
         return MediaTimeout(event.leg_id)
+    if event.kind == RW_EVENT_SOUND:
+        return SoundHeard(event.leg_id, event.tap_id)
+    if event.kind == RW_EVENT_TAP_ENDED:
+        return TapEnded(event.leg_id, event.tap_id, tapped_of(&event.tapped))
     if event.kind == RW_EVENT_RELAY_ENDED:
         return RelayEnded(event.leg_id)
     return LegClosed(event.leg_id, -event.status, figures_of(event))
@@ -130,6 +137,14 @@ cdef figures_of(const rw_event *event):
         event.packets_sent, event.packets_skipped, event.send_errors,
         event.packets_received, event.bytes_received, event.packets_rejected, event.digits_sent,
         reception_of(&event.hearing), told_of(&event.told),
+    )
+
+
+cdef tapped_of(const rw_jitter_figures *figures):
+    return Tapped(
+        figures.played_samples, figures.concealed_samples, figures.silent_samples,
+        figures.stretched_samples, figures.shrunk_samples, figures.discarded_late,
+        figures.discarded_full, figures.discarded_broken, figures.delay_ms, figures.max_delay_ms,
     )
 
 
@@ -178,6 +193,40 @@ cdef class Prompt:
 
     def __bytes__(self) -> bytes:
         return rw_prompt_payload(self.prompt)[:rw_prompt_bytes(self.prompt)]
+
+
+cdef class LiveSound:
+    """Sound that is made while it plays, at the sample rate of its codec.
+
+    ``codec`` is ``(SDP name, clock rate in Hz)``, ``ptime_ms`` the packet time of the leg that is to
+    play it, ``room_ms`` how much may wait. OSError EINVAL: times that are none.
+    """
+
+    cdef rw_live *live
+
+    def __cinit__(self, codec, uint32_t ptime_ms, uint32_t room_ms):
+        raise_errno(rw_live_create(codec_called(codec[0], codec[1]), ptime_ms, room_ms, &self.live))
+
+    def __dealloc__(self):
+        rw_live_release(self.live)
+
+    def write(self, const int16_t[::1] samples) -> int:
+        """Take as many samples as there is room for; returns how many."""
+        return rw_live_write(self.live, &samples[0], samples.shape[0]) if samples.shape[0] else 0
+
+    def finish(self) -> None:
+        """Nothing more is written: playing ends behind what waits."""
+        rw_live_finish(self.live)
+
+    @property
+    def waiting(self) -> int:
+        """Samples that wait to be played."""
+        return rw_live_waiting(self.live)
+
+    @property
+    def starved(self) -> int:
+        """How often a packet was due and its sound was not there."""
+        return rw_live_starved(self.live)
 
 
 cdef class Shard:
@@ -293,7 +342,6 @@ cdef class Shard:
         cdef Py_ssize_t count = len(prompts), i
         cdef rw_prompt **pointers = <rw_prompt **>PyMem_Malloc(count * sizeof(rw_prompt *) + 1)
         cdef rw_playlist *playlist
-        cdef int error
         if pointers == NULL:
             raise MemoryError()
         try:
@@ -304,12 +352,26 @@ cdef class Shard:
             PyMem_Free(pointers)
         if playlist == NULL:
             raise ValueError("a list to be looped has no sound in it")
+        self.hand_over(leg_id, playlist, replace, barge_in)
+
+    cdef int hand_over(self, uint64_t leg_id, rw_playlist *playlist, bint replace,
+                       uint8_t barge_in) except -1:
+        cdef int error
         playlist.barge_in = barge_in
         with nogil:
             error = rw_shard_play(self.shard, leg_id, playlist, replace)
             if error < 0:
                 rw_playlist_destroy(playlist)
         raise_errno(error)
+        return 0
+
+    def play_live(self, uint64_t leg_id, uint64_t play_id, LiveSound live not None, *,
+                  bint replace=False, uint8_t barge_in=0) -> None:
+        """As :meth:`play`, what is written to ``live`` meanwhile."""
+        cdef rw_playlist *playlist = rw_playlist_create_live(play_id, live.live)
+        if playlist == NULL:
+            raise MemoryError()
+        self.hand_over(leg_id, playlist, replace, barge_in)
 
     def stop_playing(self, uint64_t leg_id) -> None:
         """End every list of the leg now."""
@@ -345,6 +407,42 @@ cdef class Shard:
             error = rw_shard_relay(self.shard, leg_id, to, relay)
             if error < 0:
                 rw_relay_destroy(relay)
+        raise_errno(error)
+
+    def tap_recording(self, uint64_t leg_id, uint64_t tap_id, codec, RecordingFile file not None):
+        """Record what a leg of ``codec`` hears and sends; its end is told by :class:`TapEnded`.
+
+        ``codec`` is ``(SDP name, clock rate in Hz)``. Keep ``file`` open until then.
+        """
+        cdef rw_tap *tap = NULL
+        if file.recording == NULL:
+            raise ValueError("the recording is finished")
+        raise_errno(rw_tap_create_recording(
+            tap_id, codec_called(codec[0], codec[1]), file.recording, &tap))
+        self.add_tap(leg_id, tap)
+
+    def tap_listener(self, uint64_t leg_id, uint64_t tap_id, codec, Listener listener not None):
+        """Give what a leg hears to ``listener``; the first that waits is told by
+        :class:`SoundHeard`, the end by :class:`TapEnded`."""
+        cdef rw_tap *tap = NULL
+        raise_errno(rw_tap_create_listening(
+            tap_id, codec_called(codec[0], codec[1]), listener.listener, &tap))
+        self.add_tap(leg_id, tap)
+
+    cdef int add_tap(self, uint64_t leg_id, rw_tap *tap) except -1:
+        cdef int error
+        with nogil:
+            error = rw_shard_tap(self.shard, leg_id, tap)
+            if error < 0:
+                rw_tap_destroy(tap)
+        raise_errno(error)
+        return 0
+
+    def end_tap(self, uint64_t leg_id, uint64_t tap_id) -> None:
+        """End what :meth:`tap_recording` or :meth:`tap_listener` began."""
+        cdef int error
+        with nogil:
+            error = rw_shard_end_tap(self.shard, leg_id, tap_id)
         raise_errno(error)
 
     def end_relay(self, uint64_t leg_id) -> None:
