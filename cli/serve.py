@@ -72,6 +72,10 @@ def serve(
         int | None, typer.Option(help="Calls at the same time; 503 beyond.")
     ] = None,
     rtp_sockets: Annotated[str | None, typer.Option(help="per-leg, or shared for trunks.")] = None,
+    rtp_source: Annotated[
+        str | None,
+        typer.Option(help="Take sound from where the SDP says, or latch (callers behind NAT)."),
+    ] = None,
     silence: Annotated[
         str | None, typer.Option(help="While nothing plays: send silence, or stop.")
     ] = None,
@@ -110,6 +114,7 @@ def serve(
         "shards": shards,
         "max_calls": max_calls,
         "rtp_sockets": rtp_sockets,
+        "rtp_source": rtp_source,
         "silence": silence,
         "srtp": srtp,
         "per_source_rate": per_source_rate,
@@ -179,6 +184,7 @@ def make_engine(config: ServeConfig) -> Engine:
         max_calls=config.max_calls,
         per_source_rate=config.per_source_rate,
         rtp_sockets=config.rtp_sockets,
+        rtp_source=config.rtp_source,
         silence=config.silence,
         srtp=config.srtp,
         records=config.records,

@@ -22,7 +22,6 @@ from .events import (
     LegFigures,
     PlayEnded,
     PlayOutcome,
-    Reception,
     SpeechHeard,
 )
 from .keypad import Gathered, Keypad, check_digits, check_entry
@@ -31,6 +30,7 @@ from .listening import MAX_BLOCK_MS, MIN_BLOCK_MS, listen
 from .live import LIVE_ROOM_MS, Feed, Pcm, checked_rate
 from .pool import NoRtpPort
 from .prompt import NOTHING, Playable
+from .quality import Quality, quality_of
 from .record import History
 from .recording import Recording
 from .sdp import NotAcceptable, SdpError, SdpReason
@@ -142,6 +142,11 @@ class Call:
         """Packets and bytes of the call's leg up to now."""
         leg = self._media.leg if self._media else None
         return leg.figures() if leg else LegFigures()
+
+    def quality(self) -> Quality:
+        """How the call sounds, both ways, up to now; after its end, how it sounded."""
+        codec = self.codec
+        return quality_of(codec, self.figures) if codec else Quality()
 
     def ring(self) -> None:
         """Tell the caller that it rings (180)."""
@@ -432,7 +437,7 @@ class Call:
         if self._history:
             self._history.ended_s = time.time()
             if self._media is None or self._media.leg is None:
-                self._tell_record(Reception())
+                self._tell_record()
         self._changed()
 
     # Within
@@ -526,11 +531,11 @@ class Call:
         last = closed.result()
         if last.error and self.ended is None:
             self._fail(OSError(last.error, os.strerror(last.error)))
-        self._tell_record(last.reception)
+        self._tell_record()
 
-    def _tell_record(self, reception: Reception) -> None:
+    def _tell_record(self) -> None:
         if self._history is not None and self.ended is not None:
-            record = self._history.record(self._sip, self.ended, self._media, reception)
+            record = self._history.record(self._sip, self.ended, self._media)
             self._engine.take_record(record)
 
 
@@ -551,4 +556,4 @@ def _quotable(text: str) -> str:
     return "".join(c if c.isprintable() and c not in '"\\' else " " for c in text)[:200]
 
 
-__all__ = ["Call", "CallEnded", "EndCause", "EndedBy", "Played"]
+__all__ = ["Call", "CallEnded", "EndCause", "EndedBy", "Played", "Quality"]

@@ -227,13 +227,14 @@ class LegTable:
         on_closed: Callable[[], None],
         hearing: Hearing | None = None,
         keys: SrtpKeys | None = None,
+        latch: bool = False,
     ) -> Leg:
         """Open a leg; the shard owns ``fd`` on success. ``on_closed`` is called when it is gone.
 
         OSError and ValueError as :meth:`Shard.open_leg`.
         """
         leg_id = self.shard.open_leg(
-            media, fd=fd, send_silence=send_silence, hearing=hearing, keys=keys
+            media, fd=fd, send_silence=send_silence, hearing=hearing, keys=keys, latch=latch
         )
         leg = Leg(self.shard, leg_id, self._loop)
         self._legs[leg_id] = leg, on_closed
