@@ -204,6 +204,10 @@ uint16_t rw_receiver_port(const rw_receiver *receiver, uint32_t index) {
     return index < receiver->config.sockets ? receiver->ports[index].number : 0;
 }
 
+int rw_receiver_fd(const rw_receiver *receiver, uint32_t index) {
+    return receiver->ports[index].fd;
+}
+
 uint32_t rw_receiver_streams(const rw_receiver *receiver) {
     return receiver->streams;
 }
