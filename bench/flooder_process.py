@@ -32,12 +32,12 @@ RTCP_TYPES = (200, 201, 202, 203, 204, 205)
 Source = Callable[[], bytes]
 
 
-def rtp(sequence: int, timestamp: int, ssrc: int, payload: bytes, payload_type: int = PCMU) -> bytes:
+def rtp(
+    sequence: int, timestamp: int, ssrc: int, payload: bytes, payload_type: int = PCMU
+) -> bytes:
     """One RTP packet; numbers wrap."""
     return (
-        struct.pack(
-            "!BBHII", 0x80, payload_type, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
-        )
+        struct.pack("!BBHII", 0x80, payload_type, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc)
         + payload
     )
 
@@ -76,7 +76,9 @@ class Kinds:
     def _rtcp(self) -> bytes:
         """A sender report and the like, with any length and any figures."""
         words = self._dice.randrange(12)
-        head = struct.pack("!BBH", 0x80 | self._dice.randrange(32), self._dice.choice(RTCP_TYPES), words)
+        head = struct.pack(
+            "!BBH", 0x80 | self._dice.randrange(32), self._dice.choice(RTCP_TYPES), words
+        )
         return head + self._dice.randbytes(4 * self._dice.randrange(12))
 
     def _malformed(self) -> bytes:
