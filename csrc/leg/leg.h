@@ -96,7 +96,8 @@ typedef struct rw_leg {
     int8_t sent_dbov; /* level of the packet composed last */
     bool closing;     /* closed, its event not posted yet */
     int fd;
-    rw_playlist_queue playing; /* the first is under the cursor */
+    struct rw_leg *next_served; /* in the shard's list of one tick */
+    rw_playlist_queue playing;  /* the first is under the cursor */
 
     /* Readable by all threads. */
     rw_leg_stats stats;
