@@ -211,8 +211,8 @@ def flood(
     times: Annotated[
         float, typer.Option(min=4, max=1000, help="Times the right rate of 50 packets a second.")
     ] = 100.0,
-    seconds: Seconds = 4.0,
-    rounds: Rounds = 5,
+    seconds: Seconds = 2.0,
+    rounds: Rounds = 9,
     as_json: Json = False,
     plot_file: Plot = None,
 ) -> None:

@@ -142,8 +142,7 @@ def plot_flood(result: FloodResult, file: Path) -> None:
     """Interval errors of the legs that were not flooded. Raises CommandError."""
     figure, (errors,) = new_figure(8, 1)
     for window, color in zip(WINDOWS, BARS, strict=False):
-        middle = median_quantiles(one.windows[window].interval_error_us for one in result.rounds)
-        plot_errors(errors, middle, "-o", color=color, label=window)
+        plot_errors(errors, result.interval_error_us(window), "-o", color=color, label=window)
     label_errors(errors)
     errors.set_title(
         f"Interval errors of {result.legs} legs while one more gets {result.rate_per_s:g} "
