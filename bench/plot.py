@@ -20,7 +20,6 @@ from .vad import VadResult
 if TYPE_CHECKING:
     from ._native import Quantiles
 
-QUANTILES = ("p50", "p99", "p99.9", "max")
 BARS = ("#4c78a8", "#f58518", "#54a24b", "#e45756")
 DPI = 120
 
@@ -109,8 +108,8 @@ def plot_prompt_legs(result: PromptLegsResult, file: Path) -> None:
 
 def plot_errors(axes: Any, error_us: Quantiles, style: str, **looks: str) -> None:
     """One line of interval errors."""
-    values = [max(1, value) / 1000 for value in error_us.values()]
-    axes.plot(list(QUANTILES), values, style, **looks)
+    values = [max(1, error_us[name]) / 1000 for name in ("p50", "p99", "p999", "max")]
+    axes.plot(("p50", "p99", "p99.9", "max"), values, style, **looks)
 
 
 def label_errors(axes: Any) -> None:

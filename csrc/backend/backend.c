@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/base.h"
+#include "udp/udp.h"
 
 struct rw_receive_batch {
     struct mmsghdr messages[RW_RECEIVE_BATCH];
@@ -80,6 +81,12 @@ const uint8_t *rw_receive_batch_datagram(const rw_receive_batch *batch, size_t i
 
 const rw_address *rw_receive_batch_source(const rw_receive_batch *batch, size_t index) {
     return &batch->sources[index];
+}
+
+void rw_backend_count_overflow(const rw_backend_host *host, int fd, uint32_t *known) {
+    uint32_t dropped = rw_udp_dropped(fd);
+    rw_count(&(*host->counters)[RW_RECEIVE_OVERFLOW], dropped - *known);
+    *known = dropped;
 }
 
 void rw_backend_listen_once(const rw_backend_host *host, int fd, uint64_t data) {

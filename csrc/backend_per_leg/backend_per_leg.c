@@ -53,8 +53,9 @@ static int per_leg_attach(rw_backend *backend, rw_leg *leg) {
 }
 
 static void per_leg_detach(rw_backend *backend, rw_leg *leg) {
-    (void)backend;
-    if (leg->fd >= 0) close(leg->fd); /* which takes it out of epoll as well */
+    if (leg->fd < 0) return;
+    rw_backend_count_overflow(backend->host, leg->fd, &leg->overflow);
+    close(leg->fd); /* which takes it out of epoll as well */
     leg->fd = -1;
 }
 
@@ -95,6 +96,8 @@ static size_t per_leg_receive(rw_backend *backend, rw_leg *leg) {
             if (datagram) backend->host->deliver(backend->host->context, leg, datagram, bytes);
         }
     }
+    if (count == RW_RECEIVE_BATCH)
+        rw_backend_count_overflow(backend->host, leg->fd, &leg->overflow);
     return total;
 }
 

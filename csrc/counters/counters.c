@@ -14,6 +14,7 @@ static const char *const names[RW_COUNTERS] = {
     [RW_RECEIVED_UNKNOWN] = "received_unknown_source",
     [RW_RECEIVED_TRUNCATED] = "received_truncated",
     [RW_RECEIVE_FAILED] = "receive_failed",
+    [RW_RECEIVE_OVERFLOW] = "receive_overflow",
     [RW_RECEIVED_REJECT_0 + RW_RTP_TOO_SHORT] = "received_too_short",
     [RW_RECEIVED_REJECT_0 + RW_RTP_BAD_VERSION] = "received_bad_version",
     [RW_RECEIVED_REJECT_0 + RW_RTP_BAD_CSRC] = "received_bad_csrc",

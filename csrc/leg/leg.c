@@ -70,6 +70,7 @@ void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t
     leg->srtp = config->srtp;
     leg->relay = NULL;
     leg->watch = (rw_timer){0};
+    leg->overflow = 0;
     leg->digits = (rw_event_sender){0};
     rw_leg_set_media(leg, &config->media);
     leg->send_silence = config->silence_policy == RW_SILENCE_SEND;

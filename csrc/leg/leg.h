@@ -113,6 +113,7 @@ typedef struct rw_leg {
     uint64_t opened_us;
     rw_event_sender digits;
     rw_leg_media media;
+    uint32_t overflow;   /* what the backend has counted of the socket's RW_RECEIVE_OVERFLOW */
     struct rw_leg *next; /* in the backend's table, later in the shard's list of closed legs */
 } rw_leg;
 
