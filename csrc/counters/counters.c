@@ -25,6 +25,7 @@ static const char *const names[RW_COUNTERS] = {
     [RW_NOT_HEARD_0 + RW_EAR_JUMP] = "received_sequence_jump",
     [RW_NOT_HEARD_0 + RW_EAR_STRANGER] = "received_unproved_source",
     [RW_NOT_HEARD_0 + RW_EAR_UNKNOWN_TYPE] = "received_unknown_payload_type",
+    [RW_NOT_HEARD_0 + RW_EAR_TOO_FAST] = "received_too_fast",
     [RW_NOT_HEARD_0 + RW_EAR_EMPTY] = "received_bad_payload",
     [RW_NOT_HEARD_0 + RW_EAR_BAD_EVENT] = "received_bad_event",
     [RW_NOT_HEARD_0 + RW_EAR_NOT_A_DIGIT] = "received_no_digit",
