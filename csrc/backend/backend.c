@@ -10,6 +10,8 @@
 #include "udp/udp.h"
 
 struct rw_receive_batch {
+    bool with_sources;
+    int count; /* of the last read */
     struct mmsghdr messages[RW_RECEIVE_BATCH];
     struct iovec vectors[RW_RECEIVE_BATCH];
     rw_address sources[RW_RECEIVE_BATCH];
@@ -41,14 +43,16 @@ rw_counter rw_backend_send_counter(int error) {
     }
 }
 
-rw_receive_batch *rw_receive_batch_create(void) {
+rw_receive_batch *rw_receive_batch_create(bool with_sources) {
     rw_receive_batch *batch = calloc(1, sizeof(*batch));
     if (!batch) return NULL;
+    batch->with_sources = with_sources;
+    batch->count = with_sources ? RW_RECEIVE_BATCH : 0;
     for (size_t i = 0; i < RW_RECEIVE_BATCH; i++) {
         batch->vectors[i] = (struct iovec){batch->bytes[i], RW_RECEIVE_BYTES};
         batch->messages[i].msg_hdr.msg_iov = &batch->vectors[i];
         batch->messages[i].msg_hdr.msg_iovlen = 1;
-        batch->messages[i].msg_hdr.msg_name = &batch->sources[i];
+        if (with_sources) batch->messages[i].msg_hdr.msg_name = &batch->sources[i];
     }
     return batch;
 }
@@ -58,12 +62,14 @@ void rw_receive_batch_destroy(rw_receive_batch *batch) {
 }
 
 size_t rw_receive_batch_read(rw_receive_batch *batch, int fd, const rw_backend_host *host) {
-    for (size_t i = 0; i < RW_RECEIVE_BATCH; i++)
+    /* The kernel has shortened the lengths of those that it filled. */
+    for (int i = 0; batch->with_sources && i < batch->count; i++)
         batch->messages[i].msg_hdr.msg_namelen = sizeof(rw_address);
+    batch->count = 0;
     /* A pending ICMP error is reported once, in place of a datagram: one more try reads on. */
     for (int attempt = 0; attempt < 2; attempt++) {
         int count = recvmmsg(fd, batch->messages, RW_RECEIVE_BATCH, MSG_DONTWAIT, NULL);
-        if (count >= 0) return (size_t)count;
+        if (count >= 0) return (size_t)(batch->count = count);
         if (errno == EAGAIN) return 0;
         rw_count(&(*host->counters)[RW_RECEIVE_FAILED], 1);
     }

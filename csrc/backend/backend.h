@@ -76,7 +76,8 @@ rw_counter rw_backend_send_counter(int error);
 
 typedef struct rw_receive_batch rw_receive_batch;
 
-rw_receive_batch *rw_receive_batch_create(void);
+/* A batch that notes where datagrams come from only `with_sources`. */
+rw_receive_batch *rw_receive_batch_create(bool with_sources);
 void rw_receive_batch_destroy(rw_receive_batch *batch);
 
 /* Reads one batch from `fd` without waiting; the number of datagrams, 0 if there were none. Errors
@@ -86,6 +87,7 @@ size_t rw_receive_batch_read(rw_receive_batch *batch, int fd, const rw_backend_h
 /* Datagram `index` of the last read: its bytes, or NULL if it was too long (counted). */
 const uint8_t *rw_receive_batch_datagram(const rw_receive_batch *batch, size_t index, size_t *bytes,
                                          const rw_backend_host *host);
+/* Where it came from, if the batch notes that. */
 const rw_address *rw_receive_batch_source(const rw_receive_batch *batch, size_t index);
 
 /* Counts what the kernel has dropped at `fd` beyond the `known`, and notes it there. It costs a

@@ -30,7 +30,7 @@ static int per_leg_open(const rw_backend_host *host, int fd, rw_backend **backen
     per_leg *self = calloc(1, sizeof(*self));
     if (!self) return -ENOMEM;
     self->base = (rw_backend){&rw_backend_per_leg, host};
-    self->batch = rw_receive_batch_create();
+    self->batch = rw_receive_batch_create(false);
     if (!self->batch) {
         free(self);
         return -ENOMEM;

@@ -57,7 +57,7 @@ static int shared_open(const rw_backend_host *host, int fd, rw_backend **backend
     if (!self) return -ENOMEM;
     self->base = (rw_backend){&rw_backend_shared, host};
     self->fd = fd;
-    self->batch = rw_receive_batch_create();
+    self->batch = rw_receive_batch_create(true);
     if (!self->batch) {
         free(self);
         return -ENOMEM;
