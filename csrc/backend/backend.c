@@ -10,7 +10,6 @@
 #include "udp/udp.h"
 
 struct rw_receive_batch {
-    bool with_sources;
     int count; /* of the last read */
     struct mmsghdr messages[RW_RECEIVE_BATCH];
     struct iovec vectors[RW_RECEIVE_BATCH];
@@ -43,16 +42,15 @@ rw_counter rw_backend_send_counter(int error) {
     }
 }
 
-rw_receive_batch *rw_receive_batch_create(bool with_sources) {
+rw_receive_batch *rw_receive_batch_create(void) {
     rw_receive_batch *batch = calloc(1, sizeof(*batch));
     if (!batch) return NULL;
-    batch->with_sources = with_sources;
-    batch->count = with_sources ? RW_RECEIVE_BATCH : 0;
+    batch->count = RW_RECEIVE_BATCH;
     for (size_t i = 0; i < RW_RECEIVE_BATCH; i++) {
         batch->vectors[i] = (struct iovec){batch->bytes[i], RW_RECEIVE_BYTES};
         batch->messages[i].msg_hdr.msg_iov = &batch->vectors[i];
         batch->messages[i].msg_hdr.msg_iovlen = 1;
-        if (with_sources) batch->messages[i].msg_hdr.msg_name = &batch->sources[i];
+        batch->messages[i].msg_hdr.msg_name = &batch->sources[i];
     }
     return batch;
 }
@@ -63,7 +61,7 @@ void rw_receive_batch_destroy(rw_receive_batch *batch) {
 
 size_t rw_receive_batch_read(rw_receive_batch *batch, int fd, const rw_backend_host *host) {
     /* The kernel has shortened the lengths of those that it filled. */
-    for (int i = 0; batch->with_sources && i < batch->count; i++)
+    for (int i = 0; i < batch->count; i++)
         batch->messages[i].msg_hdr.msg_namelen = sizeof(rw_address);
     batch->count = 0;
     /* A pending ICMP error is reported once, in place of a datagram: one more try reads on. */

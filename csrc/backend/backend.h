@@ -19,7 +19,9 @@
 typedef struct rw_backend_host {
     rw_counters *counters;
     int epoll_fd; /* events carry the leg's id, or RW_BACKEND_EVENT for the backend as a whole */
-    void (*deliver)(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes);
+    /* `source` is NULL where it is known to be the leg's remote address. */
+    void (*deliver)(void *context, rw_leg *leg, const rw_address *source, const uint8_t *datagram,
+                    size_t bytes);
     void *context;
 } rw_backend_host;
 
@@ -46,6 +48,8 @@ typedef struct rw_backend_ops {
     uint8_t *(*room)(rw_backend *backend);
     void (*send)(rw_backend *backend, rw_leg *leg, size_t bytes);
     void (*flush)(rw_backend *backend);
+    /* Sends RTCP from the leg's RTP socket, at once (RFC 5761); 0 or a negative errno. */
+    int (*send_control)(rw_backend *backend, rw_leg *leg, const uint8_t *packet, size_t bytes);
 
     /* Reads what has come for `leg`, or for all legs when it is NULL, up to a bound; returns how
      * many datagrams there were. */
@@ -76,8 +80,7 @@ rw_counter rw_backend_send_counter(int error);
 
 typedef struct rw_receive_batch rw_receive_batch;
 
-/* A batch that notes where datagrams come from only `with_sources`. */
-rw_receive_batch *rw_receive_batch_create(bool with_sources);
+rw_receive_batch *rw_receive_batch_create(void);
 void rw_receive_batch_destroy(rw_receive_batch *batch);
 
 /* Reads one batch from `fd` without waiting; the number of datagrams, 0 if there were none. Errors
@@ -87,7 +90,6 @@ size_t rw_receive_batch_read(rw_receive_batch *batch, int fd, const rw_backend_h
 /* Datagram `index` of the last read: its bytes, or NULL if it was too long (counted). */
 const uint8_t *rw_receive_batch_datagram(const rw_receive_batch *batch, size_t index, size_t *bytes,
                                          const rw_backend_host *host);
-/* Where it came from, if the batch notes that. */
 const rw_address *rw_receive_batch_source(const rw_receive_batch *batch, size_t index);
 
 /* Counts what the kernel has dropped at `fd` beyond the `known`, and notes it there. It costs a

@@ -16,6 +16,10 @@
  * header; for IPv6 only, if the address is. The caller owns it. A negative errno: cannot be had. */
 int rw_udp_open(const struct sockaddr *address, socklen_t address_bytes, int traffic_class);
 
+/* A socket as `fd` is, bound to the port behind its own. The caller owns it. A negative errno:
+ * cannot be had. */
+int rw_udp_open_next(int fd);
+
 /* Datagrams to the socket that the kernel has dropped since it was opened, mostly because its
  * buffer was full; it wraps. */
 uint32_t rw_udp_dropped(int fd);
