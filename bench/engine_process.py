@@ -3,9 +3,10 @@
 Arguments: ``backend``, ``legs``, the receiver's ``ports``. The legs are opened without SIP, and
 play speech-like noise in a loop. With ``hears`` each has ears: for "nothing" but the stream itself,
 or for speech and tones by "detectors". With ``victim_port`` there is one leg more, which sends to
-that port of 127.0.0.1 and has agreed on telephone events. First it tells ``{"legs": N, "leg_ports":
-[...]}`` once all of them play; the victim's port is the last. Commands: ``begin`` starts a
-measuring window, ``report`` tells what the shard did in it, ``life`` what it has counted so far.
+that port of 127.0.0.1 and has agreed on telephone events, and on RTCP there. First it tells
+``{"legs": N, "leg_ports": [...]}`` once all of them play; the victim's port is the last. Commands:
+``begin`` starts a measuring window, ``report`` tells what the shard did in it, ``life`` what it has
+counted so far.
 """
 
 from __future__ import annotations
@@ -80,8 +81,16 @@ class Engine:
         for address, port in destinations(ports, legs):
             self._open(LegMedia(str(ipaddress.IPv4Address(address)), port), backend)
         for _, port in victims:
-            media = LegMedia("127.0.0.1", port, event_payload_type=EVENT_PAYLOAD_TYPE)
-            self._open(media, backend)
+            self._open(
+                LegMedia(
+                    "127.0.0.1",
+                    port,
+                    event_payload_type=EVENT_PAYLOAD_TYPE,
+                    rtcp_port=port,
+                    rtcp_mux=True,
+                ),
+                backend,
+            )
         self._before = self._figures()
 
     def _open(self, media: LegMedia, backend: str) -> None:

@@ -32,7 +32,7 @@ HOST = "127.0.0.1"
 RIGHT_RATE_PER_S = 50
 SETTLE_S = 0.3
 WINDOWS = ("undisturbed", "elsewhere", "flooded")
-NOT_TAKEN = ("received_", "receive_")
+NOT_TAKEN = ("received_", "receive_", "rtcp_bad_", "rtcp_too_short", "rtcp_untrue")
 """What the names of those counters begin with."""
 
 
@@ -40,8 +40,8 @@ NOT_TAKEN = ("received_", "receive_")
 class FloodResult:
     """What was heard of the legs that were not flooded, by window.
 
-    ``sent`` are datagrams to the victim by kind, ``counted`` what all legs took (``taken``) and did
-    not take, by reason, while it was flooded.
+    ``sent`` are datagrams to the victim by kind, ``counted`` what all legs took and did not take,
+    by reason, while it was flooded.
     """
 
     legs: int
@@ -95,9 +95,10 @@ class FloodResult:
 
 
 def outcome(counters: Counter[str]) -> Counter[str]:
-    """What came of datagrams: those that were taken, and the others by reason."""
+    """What came of datagrams: RTP and RTCP that was taken, and the others by reason."""
+    taken = {"taken": counters["packets_received"], "rtcp_taken": counters["rtcp_received"]}
     reasons = {name: n for name, n in counters.items() if name.startswith(NOT_TAKEN)}
-    return +Counter({"taken": counters["packets_received"], **reasons})
+    return +Counter(taken | reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,12 +74,11 @@ class Kinds:
         return rtp(draw(16), draw(32), draw(32), next(self._pieces)[:FRAME_TS])
 
     def _rtcp(self) -> bytes:
-        """A sender report and the like, with any length and any figures."""
-        words = self._dice.randrange(12)
-        head = struct.pack(
-            "!BBH", 0x80 | self._dice.randrange(32), self._dice.choice(RTCP_TYPES), words
-        )
-        return head + self._dice.randbytes(4 * self._dice.randrange(12))
+        """Any kind of RTCP with any figures, and every second time with a length that is true."""
+        body = self._dice.randbytes(4 * self._dice.randrange(1, 14))
+        words = self._dice.choice((len(body) // 4, self._dice.randrange(14)))
+        kind, count = self._dice.choice(RTCP_TYPES), self._dice.randrange(3)
+        return struct.pack("!BBH", 0x80 | count, kind, words) + body
 
     def _malformed(self) -> bytes:
         """Too short, not version 2, or with CSRCs, an extension or padding that go past its end."""
