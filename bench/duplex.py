@@ -21,6 +21,7 @@ from .prompt_legs import SATURATED_LATENESS_US, WARM_UP_S
 
 SETTLE_S = 0.3
 """What was sent has been read by then: legs are read every 20 ms."""
+PACKETS_PER_S = 50
 KINDS = ("detecting", "plain", "limit")
 HEARS = {"detecting": "detectors", "plain": "nothing"}
 
@@ -35,7 +36,6 @@ class Exchange:
     """
 
     sent: Run
-    legs: int
     talked: int
     received: int
     digits_heard: int = 0
@@ -44,8 +44,11 @@ class Exchange:
 
     @property
     def cost_us(self) -> float:
-        """CPU microseconds per leg and second."""
-        return self.sent.cpu_us / (self.legs * self.sent.wall_us / 1e6)
+        """CPU microseconds per leg and second.
+
+        A second is 50 packets that were sent: what a late sender skips must not make it cheap.
+        """
+        return self.sent.cpu_us_per_packet * PACKETS_PER_S
 
     @property
     def lost(self) -> int:
@@ -115,7 +118,6 @@ def run_engine(legs: int, seconds: float, hears: str) -> Exchange:
             life = engine.ask("life")
     return Exchange(
         sent=run_of(sent, sent["shard_cpu_us"], heard),
-        legs=legs,
         talked=talked,
         received=life["packets_received"],
         digits_heard=sent["digits_heard"],
@@ -136,7 +138,7 @@ def run_bare(legs: int, seconds: float) -> Exchange:
             sent = loop.ask("run", seconds * 4 + START_TIMEOUT_S, seconds=seconds)
         heard = Reception(**peer.ask("report"))
     received = sent["received"]
-    return Exchange(run_of(sent, sent["cpu_us"], heard), legs, received, received)
+    return Exchange(run_of(sent, sent["cpu_us"], heard), received, received)
 
 
 @dataclass(frozen=True, slots=True)

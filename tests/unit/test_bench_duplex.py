@@ -44,7 +44,7 @@ def an_exchange(
         lateness_us=LATE if late else QUIET,
         reception=reception,
     )
-    return Exchange(sent=sent, legs=10, talked=talked, received=received)
+    return Exchange(sent=sent, talked=talked, received=received)
 
 
 def leg_sockets(receiver: Receiver, legs: int) -> list[socket.socket]:
@@ -109,7 +109,7 @@ def test_ratios_are_medians_of_rounds_and_losses_add_up() -> None:
     told = result.to_json()
     assert told["ratio"] == 2.0
     assert told["plain_ratio"] == 1.0
-    assert told["cpu_us_per_leg_second"] == 40.0  # 800 us for ten legs in two seconds
+    assert told["cpu_us_per_leg_second"] == 400.0  # 800 us for a hundred packets
     assert told["received_lost"] == 4
     assert told["lost"] == 2
     assert told["saturated"] is False
