@@ -19,7 +19,7 @@ from collections.abc import Callable
 from ..media import _core
 from ..media.events import DigitHeard, Hearing, LegMedia, SpeechHeard
 from .child import Parent, cpu_time_us
-from .measure import LOOPBACK, destinations
+from .measure import destinations
 from .speech import speech_like
 
 # Not multiples of 20 ms: packets that straddle two prompts are part of the price.
@@ -57,6 +57,17 @@ def insist(command: Callable[[], object]) -> None:
             return
 
 
+def victim_media(port: int) -> LegMedia:
+    """Of a leg that takes whatever may come: sound, telephone events, and RTCP on one port."""
+    return LegMedia(
+        "127.0.0.1",
+        port,
+        event_payload_type=EVENT_PAYLOAD_TYPE,
+        rtcp_port=port,
+        rtcp_mux=True,
+    )
+
+
 class Engine:
     """One shard whose legs all play, and hear what ``hears`` says."""
 
@@ -68,8 +79,7 @@ class Engine:
         hears: str | None = None,
         victim_port: int | None = None,
     ) -> None:
-        victims = [(LOOPBACK, victim_port)] if victim_port else []
-        self._legs = legs + len(victims)
+        self._legs = legs + (victim_port is not None)
         self._hearing = HEARINGS[hears] if hears else None
         shared_fd = leg_socket(legs).detach() if backend == "shared" else -1
         self._shard = _core.Shard(self._legs, backend, shared_fd)
@@ -80,17 +90,8 @@ class Engine:
         self._heard = {"digits_heard": 0, "speech_heard": 0}
         for address, port in destinations(ports, legs):
             self._open(LegMedia(str(ipaddress.IPv4Address(address)), port), backend)
-        for _, port in victims:
-            self._open(
-                LegMedia(
-                    "127.0.0.1",
-                    port,
-                    event_payload_type=EVENT_PAYLOAD_TYPE,
-                    rtcp_port=port,
-                    rtcp_mux=True,
-                ),
-                backend,
-            )
+        if victim_port is not None:
+            self._open(victim_media(victim_port), backend)
         self._before = self._figures()
 
     def _open(self, media: LegMedia, backend: str) -> None:

@@ -215,7 +215,7 @@ static void test_sound_that_comes_faster_than_time(void) {
     CHECK_EQUAL(heard_of_a_rush(true, 1400, 0), 51); /* of 120 ms each: no more is decoded */
     CHECK_EQUAL(heard_of_a_rush(false, 1400, 0), 601);
     CHECK_EQUAL(heard_of_a_rush(true, 1, 0), 601);
-    unsigned heard = heard_of_a_rush(true, 1400, 200); /* 5,000 a second: 5 s of sound in 1 s */
+    unsigned heard = heard_of_a_rush(true, 1400, 200); /* 5,000 in 1 s: 8 s of sound */
     CHECK(heard >= 66 && heard <= 68);
 }
 
