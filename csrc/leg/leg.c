@@ -98,7 +98,7 @@ void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t
 bool rw_leg_has_output(const rw_leg *leg) {
     if (leg->relayed) return false;
     bool plays = leg->playing.first && !leg->paused;
-    return leg->send && (leg->send_silence || plays || leg->sending_digits);
+    return leg->send && (leg->send_silence || plays || leg->sending_digits || leg->seat);
 }
 
 uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick) {
@@ -108,6 +108,11 @@ uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick) {
     leg->timestamp += (uint32_t)slots * leg->frame_ts;
     leg->marker = true;
     return slots;
+}
+
+/* True if a packet of sound may go out: another leg's takes the place of all of our own. */
+static bool may_sound(const rw_leg *leg) {
+    return leg->send && !leg->relayed;
 }
 
 /* Takes the list under the cursor off the queue. */
@@ -147,6 +152,15 @@ static size_t read_queue(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended
     return filled;
 }
 
+/* What the others in the leg's conference say, in the place of silence; returns its length. */
+static size_t read_mix(rw_leg *leg, uint8_t *payload, size_t room) {
+    if (!leg->seat || !may_sound(leg)) return 0;
+    size_t bytes =
+        rw_seat_mix(leg->seat, leg->due_tick, leg->ptime_ms, payload, room, &leg->sent_dbov);
+    leg->mixed = bytes > 0;
+    return bytes;
+}
+
 static void write_header(rw_leg *leg, uint8_t *packet) {
     rw_rtp_header header = {
         .marker = leg->marker,
@@ -161,8 +175,9 @@ static void write_header(rw_leg *leg, uint8_t *packet) {
 
 static size_t compose_sound(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
     uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
-    size_t filled = leg->send && !leg->paused ? read_queue(leg, payload, ended) : 0;
-    if (!filled && !(leg->send && leg->send_silence)) {
+    size_t filled = may_sound(leg) && !leg->paused ? read_queue(leg, payload, ended) : 0;
+    if (!filled) filled = read_mix(leg, payload, leg->frame_bytes);
+    if (!filled && !(may_sound(leg) && leg->send_silence)) {
         leg->marker = true;
         return 0;
     }
@@ -174,8 +189,9 @@ static size_t compose_sound(rw_leg *leg, uint8_t *packet, rw_playlist_queue *end
 /* The same where packets are whole (RFC 7587): one of the queue, or one of silence. */
 static size_t compose_whole(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
     uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
-    size_t bytes = leg->send && !leg->paused ? read_packet(leg, payload, ended) : 0;
-    if (!bytes && leg->send && leg->send_silence) {
+    size_t bytes = may_sound(leg) && !leg->paused ? read_packet(leg, payload, ended) : 0;
+    if (!bytes) bytes = read_mix(leg, payload, RW_PROMPT_MAX_PACKET_BYTES);
+    if (!bytes && may_sound(leg) && leg->send_silence) {
         bytes = leg->media.silence_bytes;
         memcpy(payload, leg->media.silence_packet, bytes);
     }
@@ -209,6 +225,7 @@ static size_t compose_digit(rw_leg *leg, uint8_t *packet) {
 
 size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
     leg->sent_dbov = RW_VAD_SILENCE_DBOV;
+    leg->mixed = false;
     size_t bytes;
     if (leg->sending_digits && leg->send)
         bytes = compose_digit(leg, packet);

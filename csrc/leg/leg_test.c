@@ -225,6 +225,20 @@ static void test_silence_between_whole_packets_is_one(void) {
     check_sent("sil", RW_VAD_SILENCE_DBOV);
 }
 
+/* Its slots come all the same while it hears something. */
+static void test_a_relayed_leg_sends_nothing_of_its_own(void) {
+    start(RW_SILENCE_SEND);
+    enqueue(1, 320, 1);
+    CHECK_EQUAL(compose().payload_bytes, 160);
+    leg.relayed = true;
+    CHECK_EQUAL(compose().payload_bytes, 0);
+    leg.relayed = false;
+    rw_rtp_packet after = compose();
+    CHECK(after.header.marker && after.payload[0] == 1);
+    CHECK_EQUAL(after.header.sequence, 65535);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+}
+
 int main(void) {
     test_lists_follow_each_other_inside_a_packet();
     test_timestamp_goes_on_over_a_pause();
@@ -235,5 +249,6 @@ int main(void) {
     test_impossible_media_is_refused();
     test_whole_packets_go_out_one_a_slot();
     test_silence_between_whole_packets_is_one();
+    test_a_relayed_leg_sends_nothing_of_its_own();
     return 0;
 }
