@@ -313,9 +313,7 @@ class Call:
         """
         if other is self:
             raise ValueError("a call cannot be connected with itself")
-        self._check()
-        other._check()
-        (leg, codec), (other_leg, other_codec) = self._open_leg(), other._open_leg()
+        (leg, codec), (other_leg, other_codec) = self.connected(), other.connected()
         endings = [asyncio.ensure_future(call.wait_ended()) for call in (self, other)]
         try:
             leg.relay(other_leg, codec, other_codec)
@@ -393,7 +391,7 @@ class Call:
             await self._change()
         return self.ended
 
-    # What the engine tells
+    # What the engine and conferences ask and tell
 
     def on_ack(self, sdp: bytes | None) -> None:
         """Our answer is confirmed; ``sdp`` answers our offer, where we made it."""
@@ -439,6 +437,11 @@ class Call:
             if self._media is None or self._media.leg is None:
                 self._tell_record()
         self._changed()
+
+    def connected(self) -> tuple[Leg, Codec]:
+        """What connects this call with others. RuntimeError: it was not answered."""
+        self._check()
+        return self._open_leg()
 
     # Within
 
