@@ -88,7 +88,8 @@ class Conference:
         ValueError: the call is not a member, or whispers to nobody.
         """
         leg, seat = self._seat(call)
-        leg.set_role(seat, Role[role.upper()], self._target(call, role, whisper_to))
+        target = self._target(call, role, whisper_to)
+        leg.set_role(seat, Role[role.upper()], target)
 
     def leave(self, call: Call) -> None:
         """Let a member go; its :meth:`join` returns. ValueError: the call is not a member."""
