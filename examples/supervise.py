@@ -19,17 +19,14 @@ async def main() -> None:
     agents: list[ringwheel.Call] = []
 
     async def obey(supervisor: ringwheel.Call) -> None:
-        while True:
+        while True:  # until the call ends, which gather() tells
             key = (await supervisor.gather(first_ms=60_000)).digits
-            try:
-                if key == "1":
-                    room.set_role(supervisor, "listen")
-                elif key == "2":
-                    room.set_role(supervisor, "whisper", whisper_to=agents[-1])
-                elif key == "3":
-                    room.set_role(supervisor, "talk")
-            except (IndexError, ValueError):
-                pass  # the agent is gone: all stays as it is
+            if key == "1":
+                room.set_role(supervisor, "listen")
+            elif key == "2" and agents and agents[-1] in room.members:
+                room.set_role(supervisor, "whisper", whisper_to=agents[-1])
+            elif key == "3":
+                room.set_role(supervisor, "talk")
 
     async def meet(call: ringwheel.Call) -> None:
         await call.answer()
@@ -39,11 +36,11 @@ async def main() -> None:
         if name != "supervisor":
             await room.join(call)
             return
-        keys = asyncio.create_task(obey(call))
+        listening = asyncio.create_task(room.join(call, role="listen"))
         try:
-            await room.join(call, role="listen")
+            await obey(call)
         finally:
-            keys.cancel()
+            listening.cancel()
 
     async with ringwheel.Engine(sip=["udp:127.0.0.1:5060"], shards=1) as engine:
         await engine.serve(meet)
