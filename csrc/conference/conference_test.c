@@ -32,7 +32,8 @@ static const rw_codec *l16(void) {
 typedef struct speaker {
     uint64_t leg_id;
     const char *codec;
-    int16_t level; /* of each sample that it says; 0: it sends nothing */
+    uint8_t ptime_ms; /* both ways */
+    int16_t level;    /* of each sample that it says; 0: it sends nothing */
     uint16_t sequence;
     uint32_t timestamp;
     bool digit;     /* its next packet is the start of one */
@@ -89,6 +90,14 @@ static int16_t last_sample(const char *codec, const uint8_t *payload, size_t byt
     return samples ? pcm[samples - 1] : 0;
 }
 
+static int frame_of(const speaker *of) {
+    return of->ptime_ms * 8;
+}
+
+static size_t sent_bytes(const speaker *of) {
+    return (size_t)frame_of(of) * rw_codec_find(of->codec, 8000)->bytes_per_ts;
+}
+
 static void note_sent(rw_backend *to, rw_leg *leg, size_t bytes) {
     (void)to;
     rw_rtp_packet packet;
@@ -96,7 +105,8 @@ static void note_sent(rw_backend *to, rw_leg *leg, size_t bytes) {
     CHECK_EQUAL(rw_rtp_parse(room_for_packet, bytes, &packet), RW_RTP_OK);
     if (of->packets) {
         CHECK_EQUAL((uint16_t)(packet.header.sequence - of->last.sequence), 1);
-        CHECK_EQUAL((int32_t)(packet.header.timestamp - of->last.timestamp) % FRAME, 0);
+        CHECK_EQUAL((int32_t)(packet.header.timestamp - of->last.timestamp) % frame_of(of), 0);
+        CHECK_EQUAL(packet.payload_bytes, sent_bytes(of));
     }
     of->last = packet.header;
     of->packets++;
@@ -104,23 +114,24 @@ static void note_sent(rw_backend *to, rw_leg *leg, size_t bytes) {
 }
 
 static size_t compose_said(speaker *from, uint8_t *datagram) {
-    int16_t pcm[FRAME];
+    int16_t pcm[MEMBERS * FRAME];
     rw_rtp_header header = {.payload_type = from->digit ? EVENT_TYPE : SOUND_TYPE,
                             .sequence = from->sequence++,
                             .timestamp = from->timestamp,
                             .ssrc = 77};
     rw_rtp_write_header(datagram, &header);
-    from->timestamp += FRAME;
+    from->timestamp += (uint32_t)frame_of(from);
     if (from->digit) {
         static const uint8_t five[4] = {5, 10, 0, 160};
         memcpy(datagram + RW_RTP_HEADER_BYTES, five, sizeof(five));
         from->digit = false;
         return RW_RTP_HEADER_BYTES + sizeof(five);
     }
-    for (int i = 0; i < FRAME; i++)
+    for (int i = 0; i < frame_of(from); i++)
         pcm[i] = from->level;
     const rw_codec *codec = rw_codec_find(from->codec, 8000);
-    return RW_RTP_HEADER_BYTES + codec->encode(NULL, pcm, FRAME, datagram + RW_RTP_HEADER_BYTES,
+    return RW_RTP_HEADER_BYTES + codec->encode(NULL, pcm, (size_t)frame_of(from),
+                                               datagram + RW_RTP_HEADER_BYTES,
                                                RW_MAX_PACKET_BYTES - RW_RTP_HEADER_BYTES);
 }
 
@@ -147,10 +158,10 @@ static rw_backend_ops ops = {
     .socket_per_leg = true,
 };
 
-static void open_speaker(unsigned number, const char *codec, int16_t level) {
+static void open_speaker_with(unsigned number, const char *codec, int16_t level, uint8_t ptime_ms) {
     rw_leg_config config = {
         .media = {.clock_rate_hz = 8000,
-                  .ptime_ms = FRAME_MS,
+                  .ptime_ms = ptime_ms,
                   .bytes_per_ts = rw_codec_find(codec, 8000)->bytes_per_ts,
                   .payload_type = SOUND_TYPE,
                   .event_payload_type = EVENT_TYPE,
@@ -161,9 +172,14 @@ static void open_speaker(unsigned number, const char *codec, int16_t level) {
     };
     const rw_ear_config hearing = {.speech = false};
     config.media.remote.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(9)};
-    speakers[number] = (speaker){.codec = codec, .level = level, .sequence = 65530};
+    speakers[number] =
+        (speaker){.codec = codec, .ptime_ms = ptime_ms, .level = level, .sequence = 65530};
     CHECK_EQUAL(rw_ear_create(&hearing, rw_codec_find(codec, 8000), &config.ear), 0);
     CHECK_EQUAL(rw_shard_open_leg(shard, &config, &speakers[number].leg_id), 0);
+}
+
+static void open_speaker(unsigned number, const char *codec, int16_t level) {
+    open_speaker_with(number, codec, level, FRAME_MS);
 }
 
 static void begin(void) {
@@ -401,6 +417,25 @@ static void test_members_of_other_codecs_hear_each_other(void) {
     end(conference);
 }
 
+static void test_packet_times_may_differ(void) {
+    rw_conference *conference;
+    CHECK_EQUAL(rw_conference_create(8000, MEMBERS, &conference), 0);
+    begin();
+    open_speaker_with(0, "L16", 1, 10);
+    open_speaker_with(1, "L16", 20, 30);
+    open_speaker_with(2, "L16", 300, 60);
+    for (unsigned i = 0; i < 3; i++)
+        join(i, conference, RW_MIXER_TALKER, 0);
+    run_ms(2 * SETTLED_MS);
+    unsigned long long seed = 5;
+    for (int i = 0; i < 300; i++) {
+        clock_tick += check_random(&seed) % (RW_SEAT_AHEAD_MS + 1);
+        run_ms(1);
+        check_heard(320, 301, 21);
+    }
+    end(conference);
+}
+
 /* What is relayed to a leg takes the place of all that it would be sent. */
 static void test_a_relay_takes_the_place_of_the_mix_too(void) {
     rw_conference *conference = three_speakers(RW_MIXER_TALKER);
@@ -513,6 +548,7 @@ int main(void) {
     test_who_holds_is_sent_nothing_and_who_says_nothing_is_silent();
     test_a_late_shard_loses_no_sound();
     test_a_relay_takes_the_place_of_the_mix_too();
+    test_packet_times_may_differ();
     test_members_of_other_codecs_hear_each_other();
     test_what_cannot_be_is_refused();
     test_a_seat_outlives_who_made_its_conference();

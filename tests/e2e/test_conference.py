@@ -17,6 +17,9 @@ from ringwheel.media.keypad import Gathered
 from .client import Phone
 from .conftest import eventually, phoning, serving
 from .test_hear import EVENTS, Mouth
+from .test_opus import CODEC as OPUS_CODEC
+from .test_opus import RTPMAP, OpusMouth
+from .test_opus import heard as decoded_opus
 
 TONES_HZ = (450, 800, 1400)
 AMPLITUDE = 6_000
@@ -79,6 +82,14 @@ def tones_in(sound: np.ndarray, rate_hz: int) -> tuple[int, ...]:
         if level > 0.5:
             tones.append(tone_hz)
     return tuple(tones)
+
+
+def loudest_tone(sound: np.ndarray, rate_hz: int) -> int:
+    """Which of TONES_HZ there is most of, and much of."""
+    at = np.arange(len(sound)) / rate_hz
+    parts = [abs(np.mean(sound * np.exp(-2j * np.pi * hz * at))) for hz in TONES_HZ]
+    assert max(parts) > AMPLITUDE / 8
+    return TONES_HZ[int(np.argmax(parts))]
 
 
 async def all_hear(callers: list[Caller], *expected: tuple[int, ...]) -> None:
@@ -165,6 +176,32 @@ async def test_other_codecs_are_mixed_too():
         ]
         await eventually(lambda: len(meeting.conference.members) == 2)
         await all_hear(callers, (middle,), (low,))
+
+
+@pytest.mark.skipif(OPUS_CODEC is None, reason="built without libopus")
+async def test_a_codec_of_whole_packets_is_mixed_too():
+    meeting = Meeting(sample_rate_hz=16_000)
+    at = np.arange(int(8000 * SPOKEN_S)) / 8000
+    said = [(AMPLITUDE * np.sin(2 * np.pi * hz * at)).astype(np.int16) for hz in TONES_HZ[:2]]
+    async with (
+        serving(meeting, codecs=["pcmu", "opus"]) as engine,
+        phoning(engine) as one,
+        phoning(engine, formats="96") as two,
+    ):
+        mouths = (
+            Mouth(one, await one.call()),
+            OpusMouth(two, await two.call(two.offer(RTPMAP))),
+        )
+        await eventually(lambda: len(meeting.conference.members) == 2)
+        for mouth, sound, phone in zip(mouths, said, (two, one), strict=True):
+            phone.waiting_packets()
+            await mouth.say(sound)
+            packets = phone.waiting_packets()[-HEARD_PACKETS:]
+            if phone is two:
+                heard, rate_hz = decoded_opus(packets), 16_000
+            else:
+                heard, rate_hz = PCMU.decode(b"".join(p.payload for p in packets)), 8_000
+            assert loudest_tone(heard, rate_hz) == TONES_HZ[phone is one]
 
 
 async def test_digits_are_gathered_and_a_prompt_is_heard_by_one_alone(make_prompt):
