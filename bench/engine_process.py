@@ -2,7 +2,8 @@
 
 Arguments: ``backend``, ``legs``, the receiver's ``ports``. The legs are opened without SIP, and
 play speech-like noise in a loop. With ``hears`` each has ears: for "nothing" but the stream itself,
-or for speech and tones by "detectors". With ``victim_port`` there is one leg more, which sends to
+or for speech and tones by "detectors". With ``members`` they do not play, but are in conferences of
+that size. With ``victim_port`` there is one leg more, which sends to
 that port of 127.0.0.1 and has agreed on telephone events, and on RTCP there. First it tells
 ``{"legs": N, "leg_ports": [...]}`` once all of them play; the victim's port is the last. Commands:
 ``begin`` starts a measuring window, ``report`` tells what the shard did in it, ``life`` what it has
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable
 
 from ..media import _core
-from ..media.events import DigitHeard, Hearing, LegMedia, SpeechHeard
+from ..media.events import DigitHeard, Hearing, LegMedia, Role, SpeechHeard
 from .child import Parent, cpu_time_us
 from .measure import destinations
 from .speech import speech_like
@@ -29,6 +30,7 @@ OPEN_TIMEOUT_S = 30.0
 FAILURES = ("send_refused", "send_buffer_full", "send_unreachable", "send_failed")
 LISTEN_S = 0.02
 EVENT_PAYLOAD_TYPE = 101
+ROOM_HZ = 8_000
 HEARINGS = {
     "nothing": Hearing("PCMU", 8000, speech=False, tones=False),
     "detectors": Hearing("PCMU", 8000),
@@ -69,15 +71,17 @@ def victim_media(port: int) -> LegMedia:
 
 
 class Engine:
-    """One shard whose legs all play, and hear what ``hears`` says."""
+    """One shard whose legs all play or are in conferences, and hear what ``hears`` says."""
 
     def __init__(
         self,
+        *,
         backend: str,
         legs: int,
         ports: list[int],
         hears: str | None = None,
         victim_port: int | None = None,
+        members: int = 0,
     ) -> None:
         self._legs = legs + (victim_port is not None)
         self._hearing = HEARINGS[hears] if hears else None
@@ -87,6 +91,9 @@ class Engine:
             _core.Prompt(speech_like(samples, seed)) for seed, samples in enumerate(PROMPT_SAMPLES)
         ]
         self.leg_ports: list[int] = []
+        self._members = members
+        self._rooms: list[_core.Room] = []
+        self._seats = 0
         self._heard = {"digits_heard": 0, "speech_heard": 0}
         for address, port in destinations(ports, legs):
             self._open(LegMedia(str(ipaddress.IPv4Address(address)), port), backend)
@@ -102,7 +109,18 @@ class Engine:
             fd = own.detach()
         opened: list[int] = []
         insist(lambda: opened.append(self._shard.open_leg(media, fd=fd, hearing=self._hearing)))
-        insist(lambda: self._shard.play(opened[0], 1, self._prompts, loop=True))
+        if self._members:
+            self._join(opened[0])
+        else:
+            insist(lambda: self._shard.play(opened[0], 1, self._prompts, loop=True))
+
+    def _join(self, leg_id: int) -> None:
+        """Fill one room after the other."""
+        if self._seats % self._members == 0:
+            self._rooms.append(_core.Room(ROOM_HZ, self._members))
+        self._seats += 1
+        seat, room = self._seats, self._rooms[-1]
+        insist(lambda: self._shard.join(leg_id, seat, ("PCMU", 8000), room, Role.TALK, 0))
 
     @property
     def hears(self) -> bool:
