@@ -249,6 +249,11 @@ static void test_each_hears_the_others_without_itself(void) {
     check_heard(320, 301, 21);
     for (int i = 0; i < 3; i++)
         CHECK(speakers[i].packets >= SETTLED_MS / FRAME_MS - 1);
+    int16_t pcm[FRAME];
+    for (int i = 0; i < FRAME; i++)
+        pcm[i] = 320;
+    const rw_leg *leg = rw_shard_find_leg(shard, speakers[0].leg_id);
+    CHECK_EQUAL(leg->sent_dbov, rw_vad_level(pcm, FRAME)); /* for its echo guard */
     CHECK_EQUAL(rw_shard_counter(shard, RW_PACKETS_MIXED),
                 speakers[0].packets + speakers[1].packets + speakers[2].packets);
     end(conference);

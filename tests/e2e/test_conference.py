@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from ringwheel import Call, Conference, Engine
 from ringwheel.media.codec import G722, PCMU, Codec
 from ringwheel.media.events import PlayOutcome
@@ -235,6 +237,32 @@ async def test_digits_are_gathered_and_a_prompt_is_heard_by_one_alone(make_promp
             assert not PCMU.decode(b"".join(packet.payload for packet in packets)).any()
     assert gathered[0].digits == "7"
     assert outcomes == [PlayOutcome.FINISHED]
+
+
+async def test_a_recording_has_the_others_where_the_robot_would_be(tmp_path: Path):
+    path = tmp_path / "meeting.wav"
+    low, middle, _ = TONES_HZ
+    conference = Conference()
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        if not conference.members:
+            call.record(path)
+        await conference.join(call)
+
+    async with serving(handler) as engine, phoning(engine) as one, phoning(engine) as two:
+        callers = [
+            Caller(one, Mouth(one, await one.call()), low),
+            Caller(two, Mouth(two, await two.call()), middle),
+        ]
+        await eventually(lambda: len(conference.members) == 2)
+        await all_hear(callers, (middle,), (low,))
+        await one.hang_up()
+        await eventually(lambda: len(conference.members) == 1)
+    sound, rate_hz = soundfile.read(path, dtype="int16")
+    last = sound[-int(rate_hz * SPOKEN_S) :]
+    assert loudest_tone(last[:, 0], rate_hz) == low
+    assert loudest_tone(last[:, 1], rate_hz) == middle
 
 
 async def test_a_call_moves_to_another_conference():
