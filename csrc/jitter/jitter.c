@@ -220,9 +220,10 @@ static void move_delay(rw_jitter *jitter, int32_t samples) {
     }
 }
 
+/* A pause tells nothing new: what was known before it stays. */
 static void pass_window(rw_jitter *jitter, size_t samples) {
     jitter->window_samples += (uint32_t)samples;
-    if (jitter->window_samples < WINDOW_MS * jitter->per_ms) return;
+    if (jitter->window_samples < WINDOW_MS * jitter->per_ms || !jitter->windows[0].packets) return;
     jitter->window_samples = 0;
     memmove(jitter->windows + 1, jitter->windows, sizeof(waits) * (WINDOWS - 1));
     forget_window(&jitter->windows[0]);
@@ -317,8 +318,7 @@ static void place(rw_jitter *jitter, uint32_t timestamp, int ahead, uint32_t len
     if (step) begin_segment(jitter, timestamp);
     entry->position = position_of(jitter, timestamp);
     entry->segment = jitter->segment;
-    bool newest = ahead > 0 && entry->content == RW_JITTER_CONTENT_SOUND;
-    if (!newest && !step) return;
+    if (ahead <= 0 && !step) return;
     jitter->newest = (latest){.position = entry->position,
                               .elapsed_ts = elapsed_ts(jitter, timestamp),
                               .timestamp = timestamp,
@@ -399,19 +399,24 @@ static uint32_t length_of(const rw_jitter *jitter, size_t bytes) {
     return (uint32_t)(bytes / codec->bytes_per_ts * codec->sample_rate_hz / codec->clock_rate_hz);
 }
 
+/* Puts what is no sound: its timestamp says what is before it, and no more. All packets of an event
+ * have that of its beginning (RFC 4733 section 2.1), and some senders stop the clock in silence. */
+static rw_jitter_verdict put_aside(rw_jitter *jitter, const rw_rtp_header *header, rw_heard heard,
+                                   rw_jitter_entry *entry, const uint8_t *payload) {
+    int64_t head = head_of(jitter);
+    follow_sequence(jitter, header->sequence, heard, entry);
+    if (entry->order <= jitter->last_order) return RW_JITTER_LATE;
+    entry->segment = jitter->segment;
+    entry->position = jitter->anchored ? position_of(jitter, header->timestamp) : head;
+    if (entry->position > head + jitter->max_samples) entry->position = head;
+    return keep(jitter, entry, payload);
+}
+
 rw_jitter_verdict rw_jitter_put_other(rw_jitter *jitter, const rw_rtp_header *header,
                                       rw_heard heard) {
     if (!rw_heard_is_taken(heard)) return RW_JITTER_NOT_HEARD;
     rw_jitter_entry entry = {.content = RW_JITTER_CONTENT_OTHER};
-    follow_sequence(jitter, header->sequence, heard, &entry);
-    entry.segment = jitter->segment;
-    if (entry.order <= jitter->last_order) return RW_JITTER_LATE;
-    /* All packets of an event have the timestamp of its beginning (RFC 4733 section 2.1): it says
-     * what is before it, and no more. */
-    int64_t head = head_of(jitter);
-    entry.position = jitter->anchored ? position_of(jitter, header->timestamp) : head;
-    if (entry.position > head + jitter->max_samples) entry.position = head;
-    return keep(jitter, &entry, NULL);
+    return put_aside(jitter, header, heard, &entry, NULL);
 }
 
 static rw_jitter_verdict refuse_sound(rw_jitter *jitter, const rw_rtp_header *header,
@@ -455,10 +460,7 @@ rw_jitter_verdict rw_jitter_put_comfort_noise(rw_jitter *jitter, const rw_rtp_pa
     /* Coefficients of higher order count as zero (RFC 3389 section 3). */
     if (bytes > 1 + RW_COMFORT_NOISE_MAX_ORDER) bytes = 1 + RW_COMFORT_NOISE_MAX_ORDER;
     rw_jitter_entry entry = {.content = RW_JITTER_CONTENT_NOISE, .bytes = (uint16_t)bytes};
-    int ahead = follow_sequence(jitter, packet->header.sequence, heard, &entry);
-    place(jitter, packet->header.timestamp, ahead, 0, &entry);
-    if (entry.order <= jitter->last_order) return refuse_late(jitter);
-    return admit(jitter, &entry, ahead, packet->payload);
+    return put_aside(jitter, &packet->header, heard, &entry, packet->payload);
 }
 
 /* --- what is decoded ---------------------------------------------------------------------- */
