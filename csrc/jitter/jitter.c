@@ -517,29 +517,35 @@ static void reach(rw_jitter *jitter, const rw_jitter_entry *entry) {
     jitter->last_segment = entry->segment;
 }
 
-/* Decodes behind what is pending, but for what the timeline has passed by already. False if that is
- * nothing. */
+/* Adds sound that was decoded behind what is pending, but for what the timeline has passed by
+ * already. */
+static void append_sound(rw_jitter *jitter, const rw_jitter_entry *entry, size_t samples) {
+    int16_t *pcm = end_of(jitter);
+    uint64_t passed = (uint64_t)(jitter->tail - entry->position);
+    size_t skip = passed < samples ? (size_t)passed : samples, left = samples - skip;
+    memmove(pcm, pcm + skip, left * sizeof(*pcm));
+    fade_in(jitter, pcm, left);
+    reach(jitter, entry);
+    jitter->pending += left;
+    jitter->tail += (int64_t)left;
+    jitter->sound_end = jitter->tail;
+    jitter->figures.discarded_late += !left;
+}
+
+/* False if there is no sound in it: then it is missed like one that is lost. */
 static bool decode(rw_jitter *jitter, const rw_jitter_entry *entry, const uint8_t *payload) {
     size_t most = (size_t)RW_CODEC_MAX_PACKET_MS * jitter->per_ms;
     make_room(jitter, most);
-    int16_t *pcm = end_of(jitter);
-    size_t samples = jitter->codec->decode(jitter->decoder, payload, entry->bytes, pcm, most);
+    size_t samples =
+        jitter->codec->decode(jitter->decoder, payload, entry->bytes, end_of(jitter), most);
     if (!samples) {
         jitter->figures.discarded_broken++;
         return false;
     }
-    uint64_t passed = (uint64_t)(jitter->tail - entry->position);
-    size_t skip = passed < samples ? (size_t)passed : samples;
+    append_sound(jitter, entry, samples);
     jitter->last_length = (uint32_t)samples;
-    memmove(pcm, pcm + skip, (samples - skip) * sizeof(*pcm));
-    fade_in(jitter, pcm, samples - skip);
-    reach(jitter, entry);
-    jitter->pending += samples - skip;
-    jitter->tail += (int64_t)(samples - skip);
-    jitter->sound_end = jitter->tail;
     jitter->pausing = false;
-    jitter->figures.discarded_late += samples == skip;
-    return samples > skip;
+    return true;
 }
 
 static void begin_noise(rw_jitter *jitter, const rw_jitter_entry *entry, const uint8_t *payload) {
