@@ -1,11 +1,12 @@
 """Ringwheel: a SIP/RTP media engine for telephony robots."""
 
-from .media.call import Call, CallEnded, EndCause, EndedBy, Played
+from .media.call import Call, CallEnded, EndCause, EndedBy, Played, Quality
 from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
 from .media.prompt import PromptError
+from .media.recording import Recorded, Recording
 from .media.sip.transport import ListenError
 
 __version__ = "0.1.0"
@@ -24,7 +25,10 @@ __all__ = [
     "PlayOutcome",
     "Played",
     "PromptError",
+    "Quality",
     "Quantiles",
+    "Recorded",
+    "Recording",
     "__version__",
     "settle_gc",
 ]

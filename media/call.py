@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import structlog
 
-from ._core import Prompt, dial_tones
-from .codec import Codec
+from ._core import LiveSound, dial_tones
+from .codec import Codec, Samples
 from .events import (
     BargeIn,
     DigitHeard,
@@ -21,14 +22,17 @@ from .events import (
     LegFigures,
     PlayEnded,
     PlayOutcome,
-    Reception,
     SpeechHeard,
 )
 from .keypad import Gathered, Keypad, check_digits, check_entry
 from .leg import Heard, Leg
+from .listening import MAX_BLOCK_MS, MIN_BLOCK_MS, listen
+from .live import LIVE_ROOM_MS, Feed, Pcm, checked_rate
 from .pool import NoRtpPort
-from .prompt import NOTHING, join_prompts, tail_behind
+from .prompt import NOTHING, Playable
+from .quality import Quality, quality_of
 from .record import History
+from .recording import Recording
 from .sdp import NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.events import EndCause, EndedBy, Refuse
@@ -139,6 +143,11 @@ class Call:
         leg = self._media.leg if self._media else None
         return leg.figures() if leg else LegFigures()
 
+    def quality(self) -> Quality:
+        """How the call sounds, both ways, up to now; after its end, how it sounded."""
+        codec = self.codec
+        return quality_of(codec, self.figures) if codec else Quality()
+
     def ring(self) -> None:
         """Tell the caller that it rings (180)."""
         self._check()
@@ -180,31 +189,93 @@ class Call:
         """
         self._check()
         leg, codec = self._open_leg()
-        if barge_in not in get_args(BargeInName):
-            raise ValueError(
-                f"barge_in: {barge_in!r}; use one of {', '.join(get_args(BargeInName))}"
-            )
-        ends = BargeIn[barge_in.upper()]
+        ends = _barge_in_of(barge_in)
         # However long their files take to load, plays queue in the order in which they were called.
         async with self._queueing:
-            encoded = [await self._engine.prompts.load(path, codec) for path in prompts]
+            playable = await self._engine.prompts.arrange(
+                prompts, codec, packet_ms=self._packet_ms, loop=loop, tail=self._tail
+            )
             self._check()
-            natives = join_prompts(encoded, loop=loop, tail=self._tail)
-            # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
-            self._tail = tail_behind(self._tail, encoded)
-            playing = leg.play(natives, loop=loop, replace=replace, barge_in=ends)
-        if self._history:
-            playing.add_done_callback(partial(self._note_played, prompts, codec))
+            self._tail = playable.tail
+            playing = leg.play(playable.natives, loop=loop, replace=replace, barge_in=ends)
+        self._note(playing, prompts, playable)
         try:
             done = await playing
         except asyncio.CancelledError:
             if not leg.closed.done():
                 leg.stop_playing()
             raise
-        if done.outcome is PlayOutcome.LEG_CLOSED:
-            raise CallEnded(await self.wait_ended())
-        self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
-        return Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
+        return await self._played(done, playable)
+
+    async def speak(
+        self,
+        source: AsyncIterable[Pcm],
+        *,
+        sample_rate_hz: int | None = None,
+        barge_in: BargeInName = "none",
+    ) -> Played:
+        """Play what ``source`` gives while it gives it; returns when the last packet left.
+
+        Blocks may be of any length: mono int16 arrays, or their bytes, at ``sample_rate_hz`` (that
+        of the codec, if not given). A source that is fast waits; where a slow one leaves a gap, no
+        packets are sent. It plays behind what is queued already. Cancelling it stops the sound, as
+        does an error of the source, which is raised here. Otherwise as :meth:`play`.
+        """
+        self._check()
+        leg, codec = self._open_leg()
+        ends = _barge_in_of(barge_in)
+        rate_hz = checked_rate(sample_rate_hz or codec.sample_rate_hz)
+        live = LiveSound((codec.name, codec.clock_rate_hz), self._packet_ms, LIVE_ROOM_MS)
+        playable = Playable([], codec, self._packet_ms)
+        feed = Feed(live, rate_hz, codec.sample_rate_hz)
+        async with self._queueing:
+            playing = leg.play_live(live, barge_in=ends)
+        self._note(playing, ("(live)",), playable)
+        feeding = asyncio.ensure_future(feed.run(source))
+        either: list[asyncio.Future[Any]] = [feeding, playing]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if feeding.done():
+                feeding.result()
+                live.finish()
+            done = await playing
+        except BaseException:
+            if not leg.closed.done():
+                leg.stop_playing()
+            raise
+        finally:
+            live.finish()
+            await _cancelled(feeding)
+        return await self._played(done, playable)
+
+    def listen(
+        self, *, sample_rate_hz: int | None = None, block_ms: int = 20
+    ) -> AsyncGenerator[Samples, None]:
+        """What the caller says from the first iteration on, until the call ends: mono int16 arrays
+        of ``block_ms`` (10 to 1,000) at ``sample_rate_hz`` (that of the codec, if not given).
+
+        The blocks follow each other without a gap, also where the caller sends nothing or packets
+        are lost. Up to 2 s wait for a slow listener, what is more is dropped. Several may listen.
+        """
+        self._check()
+        leg, codec = self._open_leg()
+        if not MIN_BLOCK_MS <= block_ms <= MAX_BLOCK_MS:
+            raise ValueError(f"block_ms: use {MIN_BLOCK_MS} to {MAX_BLOCK_MS}")
+        rate_hz = checked_rate(sample_rate_hz or codec.sample_rate_hz)
+        return listen(leg, codec, rate_hz, block_ms)
+
+    def record(self, path: StrPath, *, stereo: bool = True, rotate_s: float = 0) -> Recording:
+        """Record the call from now on to a WAV file, which must not be there yet.
+
+        With ``stereo`` the caller is left and the robot right, aligned in time; else both are in
+        one channel. After each ``rotate_s`` of sound it goes on in ``NAME-2.wav`` and so on. It
+        ends with :meth:`Recording.stop` or with the call. OSError: the file cannot be created.
+        """
+        self._check()
+        leg, codec = self._open_leg()
+        recording = self._engine.recorder.open(path, codec, stereo=stereo, rotate_s=rotate_s)
+        recording.begin(leg, codec)
+        return recording
 
     async def gather(
         self,
@@ -276,7 +347,9 @@ class Call:
             return
         tones = dial_tones(digits, on_ms, off_ms, codec.sample_rate_hz)
         async with self._queueing:
-            playing = leg.play([Prompt(codec.encode(tones))], replace=False)
+            native = await self._engine.prompts.encode(tones, codec, self._packet_ms)
+            self._check()
+            playing = leg.play([native], replace=False)
         await playing
 
     def stop_playing(self) -> None:
@@ -364,7 +437,7 @@ class Call:
         if self._history:
             self._history.ended_s = time.time()
             if self._media is None or self._media.leg is None:
-                self._tell_record(Reception())
+                self._tell_record()
         self._changed()
 
     # Within
@@ -376,12 +449,31 @@ class Call:
             raise RuntimeError("answer the call before playing to it")
         return leg, codec
 
+    @property
+    def _packet_ms(self) -> int:
+        """How long the packets of the open leg are."""
+        assert self._media is not None
+        return self._media.ptime_ms
+
+    async def _played(self, done: PlayEnded, playable: Playable) -> Played:
+        """What playing came to, for whoever waited for it."""
+        if done.outcome is PlayOutcome.LEG_CLOSED:
+            raise CallEnded(await self.wait_ended())
+        self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
+        return Played(done.outcome, playable.played_ms(done))
+
+    def _note(
+        self, playing: asyncio.Future[PlayEnded], files: tuple[StrPath, ...], playable: Playable
+    ) -> None:
+        if self._history:
+            playing.add_done_callback(partial(self._note_played, files, playable))
+
     def _note_played(
-        self, files: tuple[StrPath, ...], codec: Codec, playing: asyncio.Future[PlayEnded]
+        self, files: tuple[StrPath, ...], playable: Playable, playing: asyncio.Future[PlayEnded]
     ) -> None:
         if self._history and not playing.cancelled():
             done = playing.result()
-            self._history.played(files, done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
+            self._history.played(files, done.outcome, playable.played_ms(done))
 
     def _on_heard(self, heard: Heard) -> None:
         if isinstance(heard, DigitHeard):
@@ -439,12 +531,24 @@ class Call:
         last = closed.result()
         if last.error and self.ended is None:
             self._fail(OSError(last.error, os.strerror(last.error)))
-        self._tell_record(last.reception)
+        self._tell_record()
 
-    def _tell_record(self, reception: Reception) -> None:
+    def _tell_record(self) -> None:
         if self._history is not None and self.ended is not None:
-            record = self._history.record(self._sip, self.ended, self._media, reception)
+            record = self._history.record(self._sip, self.ended, self._media)
             self._engine.take_record(record)
+
+
+def _barge_in_of(name: BargeInName) -> BargeIn:
+    if name not in get_args(BargeInName):
+        raise ValueError(f"barge_in: {name!r}; use one of {', '.join(get_args(BargeInName))}")
+    return BargeIn[name.upper()]
+
+
+async def _cancelled(task: asyncio.Future[None]) -> None:
+    """End a task; what it may still raise is nobody's."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _quotable(text: str) -> str:
@@ -452,4 +556,4 @@ def _quotable(text: str) -> str:
     return "".join(c if c.isprintable() and c not in '"\\' else " " for c in text)[:200]
 
 
-__all__ = ["Call", "CallEnded", "EndCause", "EndedBy", "Played"]
+__all__ = ["Call", "CallEnded", "EndCause", "EndedBy", "Played", "Quality"]

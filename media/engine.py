@@ -16,10 +16,11 @@ from ._core import SRTP_AVAILABLE
 from .call import Call, CallEnded
 from .codec import codecs_by_name
 from .events import Hearing, Quantiles
-from .pool import RtpSockets, ShardPool, announced_host
+from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
 from .record import Record, RecordFile, RecordTaker
+from .recording import Recorder
 from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
@@ -38,6 +39,7 @@ CallHandlerFunction = Callable[[Call], Awaitable[None]]
 Silence = Literal["stop", "send"]
 Voice = Literal["off", "low", "medium", "high"]
 Srtp = Literal["off", "optional", "required"]
+CodecOrder = Literal["caller", "own"]
 
 RESERVED_FILES = 256
 """File descriptors kept for everything that is not an RTP socket."""
@@ -47,6 +49,9 @@ GOODBYE_S = 1.0
 
 MAX_CALLS = 1_000_000
 """What a shard has room for."""
+
+MAX_FILES = 2 * MAX_CALLS
+"""What calls use where the system sets no limit: each a socket for RTP and one for RTCP."""
 
 MIN_MEDIA_TIMEOUT_MS = 1_000
 
@@ -63,6 +68,7 @@ class EngineFigures:
     draining: bool
     sip: dict[str, int]
     media: dict[str, int]
+    recorder: dict[str, int]
     lateness_us: list[Quantiles]
     prompts_bytes: int
 
@@ -70,12 +76,17 @@ class EngineFigures:
 class Engine:
     """Answers SIP calls, and runs a handler for each; an asynchronous context manager.
 
-    ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference. ``rtp_ports``:
-    first and last port for RTP; each call takes two. ``advertise``: the numeric address that peers
-    reach us by, where it is not the one we listen on. ``max_calls``: calls beyond it are refused
+    ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference.
+    ``codec_order``: whose order decides where both sides have several, the ``"caller"``'s or our
+    ``"own"``; ours does where the caller leaves the offer to us. ``rtp_ports``: first and last port
+    for RTP; each call takes two. ``advertise``: the numeric address that peers reach us by, where
+    it is not the one we listen on. ``max_calls``: calls beyond it are refused
     with 503; by default what the port range and the file limit allow. ``per_source_rate``: new
     requests a second that one address may send. ``rtp_sockets``: ``"per-leg"``, or ``"shared"``
-    behind a trunk, where each call has a remote address of its own. ``silence``: whether to send
+    behind a trunk, where each call has a remote address of its own. ``rtp_source``: whose sound is
+    taken and where ours goes: ``"sdp"``, the address in the caller's SDP and nobody else, or
+    ``"latch"``, where a caller behind a NAT is heard from the address that it really sends from, if
+    that one proves itself at the beginning. ``silence``: whether to send
     packets of silence, or nothing, while nothing plays. ``voice``: how easily a caller is taken to
     speak; ``"off"`` saves the work where no prompt is to be ended by speech. ``media_timeout_ms``:
     hang up when nothing was heard for so long; 0: never. ``srtp``: whether sound is encrypted (RFC
@@ -93,12 +104,14 @@ class Engine:
         sip: Sequence[str] = ("udp:127.0.0.1:5060",),
         *,
         codecs: Sequence[str] = ("pcmu", "pcma"),
+        codec_order: CodecOrder = "caller",
         rtp_ports: tuple[int, int] = (20000, 40000),
         advertise: str | None = None,
         shards: int = 1,
         max_calls: int | None = None,
         per_source_rate: float | None = None,
         rtp_sockets: RtpSockets = "per-leg",
+        rtp_source: RtpSource = "sdp",
         silence: Silence = "stop",
         voice: Voice = "medium",
         media_timeout_ms: int = 0,
@@ -118,12 +131,21 @@ class Engine:
             raise ValueError("an engine needs at least one listener")
         if rtp_sockets == "shared" and len({text.rpartition(":")[0] for text in sip}) > 1:
             raise ValueError("shared RTP sockets need one address that all listeners have")
+        if rtp_source not in get_args(RtpSource):
+            raise ValueError(f"rtp_source: {rtp_source!r}; use one of {_names(RtpSource)}")
+        if rtp_sockets == "shared" and rtp_source == "latch":
+            raise ValueError("calls on shared RTP sockets are told apart by the SDP's addresses")
         self._sip = tuple(sip)
         self._codecs = codecs_by_name(codecs)
+        if codec_order not in get_args(CodecOrder):
+            choices = ", ".join(get_args(CodecOrder))
+            raise ValueError(f"codec_order: {codec_order!r}; use one of {choices}")
+        self._own_order = codec_order == "own"
         self._rtp_ports = rtp_ports
         self._advertise = advertise
         self._shards = shards
         self._rtp_sockets = rtp_sockets
+        self._rtp_source = rtp_source
         self._send_silence = silence == "send"
         self._hearing = _hearing_of(voice, media_timeout_ms)
         self._records_to = records
@@ -134,6 +156,7 @@ class Engine:
         self._per_source_rate = per_source_rate
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
+        self.recorder = Recorder()
         self._calls: dict[str, Call] = {}
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -183,6 +206,7 @@ class Engine:
         self._agent.shutdown()
         self._endpoint.close()
         await self._pool.close()
+        await self.recorder.close()
         self._close_records()
         self.prompts.close()
 
@@ -195,6 +219,8 @@ class Engine:
                 rtp_sockets=self._rtp_sockets,
                 bind_host=bind_host,
                 send_silence=self._send_silence,
+                rtp_source=self._rtp_source,
+                max_control_sockets=_spare_files(self.max_calls) // self._shards,
             )
         except NoRtpPort as error:
             raise ListenError(str(error)) from error
@@ -223,11 +249,17 @@ class Engine:
 
     # Serving
 
-    async def load(self, *prompts: StrPath) -> None:
-        """Read and encode prompts before they are needed. Raises PromptError."""
-        for prompt in prompts:
-            for codec in self._codecs:
+    async def load(self, *prompts: StrPath, as_list: bool = False, loop: bool = False) -> None:
+        """Read and encode prompts before they are needed. Raises PromptError.
+
+        ``as_list``: they will be played as one list, round and round with ``loop``; codecs whose
+        packets are whole encode it as one.
+        """
+        for codec in self._codecs:
+            for prompt in prompts:
                 await self.prompts.load(prompt, codec)
+            if as_list and codec.whole_packets:
+                await self.prompts.arrange(prompts, codec, loop=loop)
 
     async def serve(self, handler: CallHandlerFunction) -> None:
         """Run ``handler`` for each call, in a task of its own, until :meth:`drain` has ended.
@@ -292,6 +324,7 @@ class Engine:
             sip={count.name.lower(): counters[count] for count in Count}
             | self._endpoint.counts.as_dict(),
             media=self._pool.counters(),
+            recorder=self.recorder.figures(),
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
         )
@@ -312,6 +345,7 @@ class Engine:
             host,
             hearing=self._hearing,
             srtp=self._srtp,
+            own_order=self._own_order,
         )
 
     async def _run(self, handler: CallHandlerFunction, call: Call) -> None:
@@ -391,11 +425,15 @@ async def _handle(handler: CallHandlerFunction, call: Call) -> None:
 
 def _hearing_of(voice: Voice, media_timeout_ms: int) -> Hearing:
     if voice not in get_args(Voice):
-        raise ValueError(f"voice: {voice!r}; use one of {', '.join(get_args(Voice))}")
+        raise ValueError(f"voice: {voice!r}; use one of {_names(Voice)}")
     if media_timeout_ms < 0 or 0 < media_timeout_ms < MIN_MEDIA_TIMEOUT_MS:
         raise ValueError(f"media_timeout_ms: use 0 or {MIN_MEDIA_TIMEOUT_MS} up")
     heard = Hearing("", 0, speech=voice != "off", media_timeout_ms=media_timeout_ms)
     return heard if voice == "off" else heard._replace(sensitivity=voice)
+
+
+def _names(choices: object) -> str:
+    return ", ".join(get_args(choices))
 
 
 def _call_of(call: SipCall) -> Call:
@@ -403,9 +441,19 @@ def _call_of(call: SipCall) -> Call:
     return call.context
 
 
+def _files() -> int:
+    """Files that calls may open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_FILES if files == resource.RLIM_INFINITY else files - RESERVED_FILES
+
+
 def _affordable_calls(rtp_ports: tuple[int, int], rtp_sockets: RtpSockets) -> int:
     """How many calls the RTP ports and the file limit allow."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if rtp_sockets == "shared":
         return 100_000
-    return max(1, min(len(rtp_port_range(*rtp_ports)), files - RESERVED_FILES))
+    return max(1, min(len(rtp_port_range(*rtp_ports)), _files()))
+
+
+def _spare_files(max_calls: int) -> int:
+    """What is left for RTCP when every call has its RTP socket: reports must not cost calls."""
+    return min(max_calls, max(0, _files() - max_calls))

@@ -20,11 +20,13 @@ class PlayOutcome(StrEnum):
 class LegMedia(NamedTuple):
     """What offer and answer agreed on for the sound that a leg sends.
 
-    ``bytes_per_ts``: payload bytes per RTP timestamp unit (1 for G.711 and G.722, 2 for L16).
-    ``silence``: the payload byte that sounds as silence. ``send`` is False while the other side
+    ``bytes_per_ts``: payload bytes per RTP timestamp unit (1 for G.711 and G.722, 2 for L16, 0
+    where packets are whole). ``silence``: the payload byte that sounds as silence; where packets
+    are whole, ``silence_packet`` is the packet that does. ``send`` is False while the other side
     holds the call: nothing is sent, and what plays stands still. ``receive`` is False where nothing
     is to be heard. The payload types of telephone events (RFC 4733) and of comfort noise (RFC 3389)
-    are None if they are not agreed on.
+    are None if they are not agreed on. ``rtcp_port``: where the peer takes RTCP, None for nowhere;
+    ``rtcp_host``: None for that of RTP; ``rtcp_mux``: it shares the port of RTP (RFC 5761).
     """
 
     remote_host: str
@@ -38,10 +40,50 @@ class LegMedia(NamedTuple):
     receive: bool = True
     event_payload_type: int | None = None
     comfort_noise_payload_type: int | None = None
+    silence_packet: bytes = b""
+    rtcp_host: str | None = None
+    rtcp_port: int | None = None
+    rtcp_mux: bool = False
+
+
+class Reception(NamedTuple):
+    """What a leg with ears says of the stream it heard: RTP packets, and RFC 3550's jitter.
+
+    ``gaps``: runs of missing packets. ``sources``: how many SSRCs were taken.
+    """
+
+    expected: int = 0
+    lost: int = 0
+    reordered: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    sources: int = 0
+    jitter_us: int = 0
+    max_jitter_us: int = 0
+
+
+class Told(NamedTuple):
+    """What the peer said of the stream that we send, in its last RTCP report.
+
+    ``reports``: how many there were. ``expected``: packets that we had sent by then. ``rtt_us``:
+    the round trip that was measured last, None if the peer has not taken part in that. All of it
+    is only what the peer says.
+    """
+
+    reports: int
+    expected: int
+    lost: int
+    jitter_us: int
+    max_jitter_us: int
+    rtt_us: int | None
 
 
 class LegFigures(NamedTuple):
-    """Counts of one leg since it was opened."""
+    """Counts of one leg since it was opened.
+
+    ``reception`` is as of the last RTCP report, some seconds ago, or of the leg's end. ``told`` is
+    None if the peer has not reported.
+    """
 
     packets_sent: int = 0
     packets_skipped: int = 0
@@ -50,6 +92,8 @@ class LegFigures(NamedTuple):
     bytes_received: int = 0
     packets_rejected: int = 0
     digits_sent: int = 0
+    reception: Reception = Reception()
+    told: Told | None = None
 
 
 class Hearing(NamedTuple):
@@ -67,22 +111,6 @@ class Hearing(NamedTuple):
     sensitivity: str = "medium"
     hangover_ms: int = 500
     media_timeout_ms: int = 0
-
-
-class Reception(NamedTuple):
-    """What a leg with ears says of the stream it heard: RTP packets, and RFC 3550's jitter.
-
-    ``gaps``: runs of missing packets. ``sources``: how many SSRCs were taken.
-    """
-
-    expected: int = 0
-    lost: int = 0
-    reordered: int = 0
-    duplicates: int = 0
-    gaps: int = 0
-    sources: int = 0
-    jitter_us: int = 0
-    max_jitter_us: int = 0
 
 
 class BargeIn(IntFlag):
@@ -121,12 +149,16 @@ class MediaTimeout(NamedTuple):
 
 
 class PlayEnded(NamedTuple):
-    """A playlist came to its end; its last packet has been handed to the kernel."""
+    """A playlist came to its end; its last packet has been handed to the kernel.
+
+    ``played_packets`` are counted where packets are whole.
+    """
 
     leg_id: int
     play_id: int
     outcome: PlayOutcome
     played_bytes: int
+    played_packets: int = 0
 
 
 class LegClosed(NamedTuple):
@@ -135,13 +167,71 @@ class LegClosed(NamedTuple):
     leg_id: int
     error: int
     figures: LegFigures
-    reception: Reception = Reception()
 
 
 class RelayEnded(NamedTuple):
     """A relay from this leg is no more in use, and was freed."""
 
     leg_id: int
+
+
+class SoundHeard(NamedTuple):
+    """There is sound for a listener that had read all."""
+
+    leg_id: int
+    tap_id: int
+
+
+class Tapped(NamedTuple):
+    """What continuous sound was made of: each sample was played as it came, or made up in place of
+    what was lost or late (concealed), or silent because the sender was, or added to wait longer
+    (stretched). ``shrunk_samples`` were left out to wait less. Discarded: packets.
+    """
+
+    played_samples: int = 0
+    concealed_samples: int = 0
+    silent_samples: int = 0
+    stretched_samples: int = 0
+    shrunk_samples: int = 0
+    discarded_late: int = 0
+    discarded_full: int = 0
+    discarded_broken: int = 0
+    delay_ms: int = 0
+    max_delay_ms: int = 0
+
+
+class TapEnded(NamedTuple):
+    """A leg gives its sound no more to a recording or a listener."""
+
+    leg_id: int
+    tap_id: int
+    tapped: Tapped = Tapped()
+
+
+class RecordingStalled(NamedTuple):
+    """Writing has begun to fail with the errno ``error``; it is tried again."""
+
+    recording_id: int
+    error: int
+
+
+class RecordingGap(NamedTuple):
+    """Silence was written in place of ``samples``; ``error``: an errno, 0 if the disk was slow."""
+
+    recording_id: int
+    samples: int
+    error: int
+
+
+class RecordingFinished(NamedTuple):
+    """All files are closed. ``error``: the errno of the last failure, or 0. Samples per channel."""
+
+    recording_id: int
+    samples: int
+    gap_samples: int
+    paused_samples: int
+    files: int
+    error: int
 
 
 @dataclass(frozen=True, slots=True)

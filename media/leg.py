@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from ._core import Prompt, Shard, SrtpKeys
+from ._core import Listener, LiveSound, Prompt, RecordingFile, Shard, SrtpKeys
 from .codec import Codec
 from .events import (
     BargeIn,
@@ -19,13 +20,29 @@ from .events import (
     PlayEnded,
     PlayOutcome,
     RelayEnded,
+    SoundHeard,
     SpeechHeard,
+    TapEnded,
 )
 
 Heard = DigitHeard | SpeechHeard | MediaTimeout
-LegEvent = PlayEnded | LegClosed | RelayEnded | Heard
+LegEvent = PlayEnded | LegClosed | RelayEnded | SoundHeard | TapEnded | Heard
 
 _play_ids = itertools.count(1)
+_tap_ids = itertools.count(1)
+
+
+class Tap:
+    """Where a leg gives its sound to until ``ended``; ``on_sound`` is called when there is some."""
+
+    __slots__ = ("ended", "id", "on_sound")
+
+    def __init__(
+        self, ended: asyncio.Future[TapEnded], on_sound: Callable[[], None] | None
+    ) -> None:
+        self.id = next(_tap_ids)
+        self.ended = ended
+        self.on_sound = on_sound
 
 
 class Leg:
@@ -35,12 +52,13 @@ class Leg:
     called with what the leg hears.
     """
 
-    __slots__ = ("_loop", "_plays", "_shard", "closed", "id", "on_heard")
+    __slots__ = ("_loop", "_plays", "_shard", "_taps", "closed", "id", "on_heard")
 
     def __init__(self, shard: Shard, leg_id: int, loop: asyncio.AbstractEventLoop) -> None:
         self._shard = shard
         self._loop = loop
         self._plays: dict[int, asyncio.Future[PlayEnded]] = {}
+        self._taps: dict[int, Tap] = {}
         self.id = leg_id
         self.closed: asyncio.Future[LegClosed] = loop.create_future()
         self.on_heard: Callable[[Heard], None] | None = None
@@ -54,12 +72,24 @@ class Leg:
         barge_in: BargeIn = BargeIn.NONE,
     ) -> asyncio.Future[PlayEnded]:
         """Queue ``prompts`` behind what plays, without a gap; or play them now instead of it."""
+        play = partial(self._shard.play, prompts=prompts, loop=loop)
+        return self._hand_over(play, replace, barge_in)
+
+    def play_live(
+        self, live: LiveSound, *, replace: bool = False, barge_in: BargeIn = BargeIn.NONE
+    ) -> asyncio.Future[PlayEnded]:
+        """As :meth:`play`, what is written to ``live`` meanwhile."""
+        return self._hand_over(partial(self._shard.play_live, live=live), replace, barge_in)
+
+    def _hand_over(
+        self, play: Callable[..., None], replace: bool, barge_in: BargeIn
+    ) -> asyncio.Future[PlayEnded]:
         play_id = next(_play_ids)
         ended: asyncio.Future[PlayEnded] = self._loop.create_future()
         if self.closed.done():
             ended.set_result(PlayEnded(self.id, play_id, PlayOutcome.LEG_CLOSED, 0))
             return ended
-        self._shard.play(self.id, play_id, prompts, loop=loop, replace=replace, barge_in=barge_in)
+        play(self.id, play_id, replace=replace, barge_in=barge_in)
         self._plays[play_id] = ended
         return ended
 
@@ -85,6 +115,30 @@ class Leg:
         """End what :meth:`relay` began."""
         if not self.closed.done():
             self._shard.end_relay(self.id)
+
+    def record(self, codec: Codec, file: RecordingFile) -> Tap:
+        """Give what this leg hears and sends to ``file``, which stays open until the tap ends."""
+        return self._tap(partial(self._shard.tap_recording, file=file), codec, None)
+
+    def listen(self, codec: Codec, listener: Listener, on_sound: Callable[[], None]) -> Tap:
+        """Give what this leg hears to ``listener``."""
+        return self._tap(partial(self._shard.tap_listener, listener=listener), codec, on_sound)
+
+    def _tap(
+        self, begin: Callable[..., None], codec: Codec, on_sound: Callable[[], None] | None
+    ) -> Tap:
+        tap = Tap(self._loop.create_future(), on_sound)
+        if self.closed.done():
+            tap.ended.set_result(TapEnded(self.id, tap.id))
+        else:
+            begin(self.id, tap.id, (codec.name, codec.clock_rate_hz))
+            self._taps[tap.id] = tap
+        return tap
+
+    def end_tap(self, tap: Tap) -> None:
+        """End a tap; its ``ended`` tells when."""
+        if tap.id in self._taps:
+            self._shard.end_tap(self.id, tap.id)
 
     def pause(self) -> None:
         """Hold what plays at its place."""
@@ -115,20 +169,36 @@ class Leg:
 
     def on_event(self, event: LegEvent) -> None:
         """An event of this leg, from the shard."""
-        if isinstance(event, PlayEnded):
-            self._end_play(event)
-            return
-        if isinstance(event, RelayEnded):
-            return
-        if not isinstance(event, LegClosed):
-            if self.on_heard is not None:
-                self.on_heard(event)
-            return
+        match event:
+            case PlayEnded():
+                self._end_play(event)
+            case SoundHeard():
+                if (tap := self._taps.get(event.tap_id)) and tap.on_sound is not None:
+                    tap.on_sound()
+            case TapEnded():
+                self._end_tap(event)
+            case LegClosed():
+                self._end(event)
+            case RelayEnded():
+                pass
+            case _:
+                if self.on_heard is not None:
+                    self.on_heard(event)
+
+    def _end(self, event: LegClosed) -> None:
         self.closed.set_result(event)
         self.on_heard = None  # whoever hears knows the leg: else only the collector could free them
         # What came too late for the shard is told by nobody else.
         for play_id in list(self._plays):
             self._end_play(PlayEnded(self.id, play_id, PlayOutcome.LEG_CLOSED, 0))
+        for tap_id in list(self._taps):
+            self._end_tap(TapEnded(self.id, tap_id))
+
+    def _end_tap(self, event: TapEnded) -> None:
+        tap = self._taps.pop(event.tap_id)
+        tap.on_sound = None
+        if not tap.ended.done():
+            tap.ended.set_result(event)
 
     def _end_play(self, event: PlayEnded) -> None:
         ended = self._plays.pop(event.play_id)
@@ -157,13 +227,14 @@ class LegTable:
         on_closed: Callable[[], None],
         hearing: Hearing | None = None,
         keys: SrtpKeys | None = None,
+        latch: bool = False,
     ) -> Leg:
         """Open a leg; the shard owns ``fd`` on success. ``on_closed`` is called when it is gone.
 
         OSError and ValueError as :meth:`Shard.open_leg`.
         """
         leg_id = self.shard.open_leg(
-            media, fd=fd, send_silence=send_silence, hearing=hearing, keys=keys
+            media, fd=fd, send_silence=send_silence, hearing=hearing, keys=keys, latch=latch
         )
         leg = Leg(self.shard, leg_id, self._loop)
         self._legs[leg_id] = leg, on_closed

@@ -132,6 +132,28 @@ static void test_an_empty_list_ends_and_sends_nothing(void) {
     CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 9);
 }
 
+static void test_late_live_sound_leaves_its_slot_empty(void) {
+    int16_t pcm[200] = {0};
+    rw_live *live = NULL;
+    start(RW_SILENCE_STOP);
+    CHECK_EQUAL(rw_live_create(rw_codec_find("PCMU", 8000), 20, 100, &live), 0);
+    rw_playlist_queue_push(&leg.playing, rw_playlist_create_live(1, live));
+    enqueue(2, 160, 2);
+    CHECK_EQUAL(compose().payload_bytes, 0);
+    CHECK(rw_leg_has_output(&leg));
+    rw_live_write(live, pcm, 200);
+    rw_rtp_packet sound = compose();
+    CHECK(sound.header.marker && sound.payload[0] == 0xff);
+    rw_live_finish(live);
+    rw_rtp_packet joined = compose(); /* its last 40 samples, and what is queued behind */
+    CHECK(joined.payload[39] == 0xff && joined.payload[40] == 2);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+    compose();
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 2);
+    CHECK_EQUAL(rw_live_starved(live), 1);
+    rw_live_release(live);
+}
+
 static void test_impossible_media_is_refused(void) {
     rw_leg_media media = config_of(RW_SILENCE_STOP).media;
     media.ptime_ms = 9;
@@ -150,12 +172,68 @@ static void test_impossible_media_is_refused(void) {
     CHECK_EQUAL(rw_leg_check_media(&media), -EINVAL);
 }
 
+static void start_whole_packets(rw_silence_policy policy) {
+    rw_leg_config config = config_of(policy);
+    config.media.clock_rate_hz = 48000;
+    config.media.bytes_per_ts = 0;
+    CHECK_EQUAL(rw_leg_check_media(&config.media), -EINVAL);
+    config.media.silence_bytes = 3;
+    memcpy(config.media.silence_packet, "sil", 3);
+    CHECK_EQUAL(rw_leg_check_media(&config.media), 0);
+    rw_playlist_queue_init(&ended);
+    rw_leg_init(&leg, &config, 1ull << 32, 1000);
+}
+
+static void enqueue_packets(uint64_t play_id, const char *text, const uint16_t *packet_bytes,
+                            size_t count) {
+    int8_t levels_dbov[4] = {-10, -20, -30, -40};
+    rw_prompt *prompt =
+        rw_prompt_create_of_packets((const uint8_t *)text, packet_bytes, levels_dbov, count);
+    rw_playlist_queue_push(&leg.playing, rw_playlist_create(play_id, &prompt, 1, false));
+    rw_prompt_release(prompt);
+}
+
+static void check_sent(const char *expected, int level_dbov) {
+    rw_rtp_packet sent = compose();
+    CHECK_EQUAL(sent.payload_bytes, strlen(expected));
+    CHECK(!memcmp(sent.payload, expected, sent.payload_bytes));
+    CHECK_EQUAL(leg.sent_dbov, level_dbov);
+}
+
+static void test_whole_packets_go_out_one_a_slot(void) {
+    start_whole_packets(RW_SILENCE_STOP);
+    enqueue_packets(1, "aabbb", (uint16_t[]){2, 3}, 2);
+    enqueue_packets(2, "", NULL, 0);
+    enqueue_packets(3, "c", (uint16_t[]){1}, 1);
+    uint32_t first_ts = leg.timestamp;
+    check_sent("aa", -10);
+    CHECK_EQUAL(leg.timestamp, first_ts + 960);
+    check_sent("bbb", -20);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+    check_sent("c", -10);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 2);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 3);
+    CHECK_EQUAL(compose().payload_bytes, 0);
+}
+
+static void test_silence_between_whole_packets_is_one(void) {
+    start_whole_packets(RW_SILENCE_SEND);
+    check_sent("sil", RW_VAD_SILENCE_DBOV);
+    enqueue_packets(1, "aa", (uint16_t[]){2}, 1);
+    check_sent("aa", -10);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+    check_sent("sil", RW_VAD_SILENCE_DBOV);
+}
+
 int main(void) {
     test_lists_follow_each_other_inside_a_packet();
     test_timestamp_goes_on_over_a_pause();
     test_silence_is_sent_on_demand_without_a_new_marker();
     test_hold_sends_nothing_and_keeps_the_place();
     test_an_empty_list_ends_and_sends_nothing();
+    test_late_live_sound_leaves_its_slot_empty();
     test_impossible_media_is_refused();
+    test_whole_packets_go_out_one_a_slot();
+    test_silence_between_whole_packets_is_one();
     return 0;
 }

@@ -8,8 +8,6 @@
 #include "rtp/rtp.h"
 #include "shard/shard_private.h"
 
-#define TICK_US 1000
-
 /* A leg that heard nothing for this many slots is left to epoll again. */
 #define QUIET_SLOTS 50
 
@@ -91,11 +89,13 @@ void rw_shard_schedule(rw_shard *shard, rw_leg *leg) {
 
 /* --- what a leg hears ---------------------------------------------------------------------- */
 
-static void keep_news(rw_shard *shard, const rw_event *event) {
-    if (shard->news_count < RW_KEPT_NEWS)
+bool rw_shard_keep_news(rw_shard *shard, const rw_event *event) {
+    bool room = shard->news_count < RW_KEPT_NEWS;
+    if (room)
         shard->news[shard->news_count++] = *event;
     else
         count(shard, RW_EVENTS_DROPPED, 1);
+    return room;
 }
 
 static void tell_digit(rw_shard *shard, rw_leg *leg, const rw_ear_news *news) {
@@ -103,7 +103,7 @@ static void tell_digit(rw_shard *shard, rw_leg *leg, const rw_ear_news *news) {
                       .leg_id = rw_read(&leg->id),
                       .tone = news->tone,
                       .digit = news->digit};
-    keep_news(shard, &event);
+    rw_shard_keep_news(shard, &event);
     if (news->digit.ended) return;
     count(shard, RW_DIGITS_HEARD, 1);
     rw_leg_barge_in(leg, RW_BARGE_IN_DIGIT, &shard->ended);
@@ -111,7 +111,7 @@ static void tell_digit(rw_shard *shard, rw_leg *leg, const rw_ear_news *news) {
 
 static void tell_speech(rw_shard *shard, rw_leg *leg, const rw_ear_news *news) {
     rw_event event = {.kind = RW_EVENT_SPEECH, .leg_id = rw_read(&leg->id), .speech = news->speech};
-    keep_news(shard, &event);
+    rw_shard_keep_news(shard, &event);
     if (news->speech.kind != RW_VAD_START) return;
     count(shard, RW_SPEECH_STARTS, 1);
     rw_leg_barge_in(leg, RW_BARGE_IN_SPEECH, &shard->ended);
@@ -138,17 +138,24 @@ static bool is_watch(const rw_shard *shard, const rw_timer *timer) {
     return offset % sizeof(rw_leg) == offsetof(rw_leg, watch);
 }
 
-/* The media timeout: asks the leg's ear, and comes again when it says. */
-static void keep_watch(rw_shard *shard, rw_leg *leg) {
+/* The media timeout: asks the leg's ear; returns when to ask again, 0 for never. */
+static uint64_t watch_silence(rw_shard *shard, rw_leg *leg) {
     uint64_t next_us;
-    if (!leg->ear) return;
     bool silent = rw_ear_timed_out(leg->ear, leg->opened_us, shard->now_us, &next_us);
     if (silent && leg->media.receive) {
         rw_event event = {.kind = RW_EVENT_MEDIA_TIMEOUT, .leg_id = rw_read(&leg->id)};
-        keep_news(shard, &event);
+        rw_shard_keep_news(shard, &event);
         count(shard, RW_MEDIA_TIMEOUTS, 1);
     }
-    if (next_us) rw_wheel_arm(&shard->wheel, &leg->watch, next_us / TICK_US + 1);
+    return next_us;
+}
+
+/* What is due of a leg whether it has slots or not: its reports, and the media timeout. */
+static void keep_watch(rw_shard *shard, rw_leg *leg) {
+    if (!leg->ear) return;
+    uint64_t next_us = rw_shard_keep_reports(shard, leg), silence_us = watch_silence(shard, leg);
+    if (silence_us && silence_us < next_us) next_us = silence_us;
+    rw_wheel_arm(&shard->wheel, &leg->watch, next_us / TICK_US + 1);
 }
 
 static void read_leg(rw_shard *shard, rw_leg *leg) {
@@ -172,6 +179,9 @@ static void leave_out_late_slots(rw_shard *shard, rw_leg *leg) {
 }
 
 void rw_shard_send(rw_shard *shard, rw_leg *leg, uint8_t *packet, size_t bytes) {
+    leg->sound_packets++;
+    leg->sound_bytes += (uint32_t)bytes - RW_RTP_HEADER_BYTES;
+    if (leg->taps) rw_shard_tap_sent(leg, packet, bytes);
     if (leg->srtp) {
         rw_srtp_reject reject = rw_srtp_protect(leg->srtp, packet, &bytes, RW_MAX_PACKET_BYTES);
         if (reject) {
@@ -193,6 +203,12 @@ static void send_slot(rw_shard *shard, rw_leg *leg) {
     if (leg->due_tick <= shard->wheel.now_tick) count(shard, RW_PACKETS_CAUGHT_UP, 1);
 }
 
+/* True if the leg has something to do in its next slot. */
+static bool needs_slots(const rw_leg *leg) {
+    return leg->receiving || leg->taps || rw_leg_has_output(leg) ||
+           (leg->ear && rw_ear_waits(leg->ear));
+}
+
 static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     uint64_t due_us = leg->due_tick * TICK_US;
     if (rw_leg_has_output(leg) && leg->due_tick <= shard->wheel.now_tick)
@@ -201,7 +217,8 @@ static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     if (leg->due_tick <= shard->wheel.now_tick) send_slot(shard, leg);
     if (leg->receiving) read_leg(shard, leg);
     if (leg->ear) pass_time(shard, leg);
-    if (!leg->receiving && !rw_leg_has_output(leg) && !(leg->ear && rw_ear_waits(leg->ear))) return;
+    if (leg->taps) rw_shard_advance_taps(shard, leg);
+    if (!needs_slots(leg)) return;
     uint64_t next_tick = is_eager(leg) ? shard->wheel.now_tick + EAGER_TICKS : leg->due_tick;
     rw_wheel_arm(&shard->wheel, &leg->timer, next_tick < leg->due_tick ? next_tick : leg->due_tick);
 }
@@ -227,8 +244,13 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
         rw_wheel_arm(&shard->wheel, &shard->poll_timer, shard->wheel.now_tick + 1);
         return;
     }
-    rw_leg *leg = find_open_leg(shard, epoll_data);
+    rw_leg *leg = find_open_leg(shard, epoll_data & ~(uint64_t)RW_CONTROL_EVENT);
     if (!leg) return;
+    if (epoll_data & RW_CONTROL_EVENT) {
+        rw_shard_read_control(shard, leg);
+        keep_watch(shard, leg);
+        return;
+    }
     leg->receiving = true;
     leg->quiet_slots = 0;
     if (is_eager(leg))
@@ -267,6 +289,7 @@ static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
         rw_count(&leg->stats.packets_rejected, 1);
     }
     tell(shard, leg, &report);
+    if (leg->taps && rw_ear_knows_place(reject)) rw_shard_tap_heard(leg, packet);
     if (!reject && leg->relay) rw_shard_relay_packet(shard, leg, packet);
 }
 
@@ -281,10 +304,15 @@ static bool unprotect(rw_shard *shard, rw_leg *leg, const uint8_t *datagram, siz
     return false;
 }
 
-void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes) {
+void rw_shard_deliver(void *context, rw_leg *leg, const rw_address *source, const uint8_t *datagram,
+                      size_t bytes) {
     rw_shard *shard = context;
     rw_rtp_packet packet;
     _Alignas(uint64_t) uint8_t plain[RW_RECEIVE_BYTES];
+    if (leg->media.rtcp_mux && leg->ear && rw_rtcp_is(datagram, bytes)) {
+        rw_shard_hear_control(shard, leg, source, datagram, bytes);
+        return;
+    }
     if (leg->srtp) {
         if (!unprotect(shard, leg, datagram, &bytes, plain)) return;
         datagram = plain;
@@ -295,6 +323,7 @@ void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_
         rw_count(&leg->stats.packets_rejected, 1);
         return;
     }
+    if (source && !rw_shard_admit(shard, leg, source)) return;
     count(shard, RW_PACKETS_RECEIVED, 1);
     count(shard, RW_BYTES_RECEIVED, bytes);
     rw_count(&leg->stats.packets_received, 1);
@@ -307,9 +336,11 @@ void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_
 static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
     rw_leg_clear_queue(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
     rw_shard_stop_relay(shard, leg);
+    rw_shard_remove_taps(shard, leg);
     rw_wheel_cancel(&shard->wheel, &leg->timer);
     rw_wheel_cancel(&shard->wheel, &leg->watch);
     load_phases(shard, leg, -1);
+    rw_shard_end_reports(shard, leg);
     shard->backend->ops->detach(shard->backend, leg);
     leg->closing = true;
     leg->close_status = status;
@@ -323,6 +354,8 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
     uint64_t due_tick = lightest_tick(shard, soonest, command->open.media.ptime_ms);
     rw_leg_init(leg, &command->open, command->leg_id, due_tick);
     leg->opened_us = shard->now_us;
+    rw_shard_open_source(shard, leg, &command->open.media.remote);
+    rw_shard_begin_reports(shard, leg);
     keep_watch(shard, leg);
     load_phases(shard, leg, 1);
     count(shard, RW_LEGS_OPENED, 1);
@@ -334,11 +367,13 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
 }
 
 static void update_leg(rw_shard *shard, rw_leg *leg, const rw_leg_media *media) {
-    int error = shard->backend->ops->retarget(shard->backend, leg, &media->remote);
+    rw_shard_open_source(shard, leg, &media->remote);
+    int error = shard->backend->ops->retarget(shard->backend, leg, &leg->latch.remote);
     if (error) {
         close_leg(shard, leg, error);
         return;
     }
+    rw_shard_move_reports(shard, leg, media);
     load_phases(shard, leg, -1);
     rw_leg_set_media(leg, media);
     load_phases(shard, leg, 1);
@@ -396,6 +431,12 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
     case RW_COMMAND_END_RELAY:
         rw_shard_stop_relay(shard, leg);
         break;
+    case RW_COMMAND_TAP:
+        rw_shard_add_tap(shard, leg, command->tap);
+        break;
+    case RW_COMMAND_END_TAP:
+        rw_shard_remove_tap(shard, leg, command->tap_id);
+        break;
     case RW_COMMAND_REKEY:
         rekey(shard, leg, command->keys);
         break;
@@ -411,6 +452,7 @@ static void drop_stale(rw_shard *shard, const rw_command *command) {
     count(shard, RW_STALE_COMMANDS, 1);
     if (command->kind == RW_COMMAND_RELAY) rw_relay_push(&shard->spent, command->relay);
     if (command->kind == RW_COMMAND_REKEY) rw_shard_free_keys(command->keys);
+    if (command->kind == RW_COMMAND_TAP) rw_tap_push(&shard->spent_taps, command->tap);
     if (command->kind != RW_COMMAND_PLAY && command->kind != RW_COMMAND_REPLACE) return;
     command->playlist->outcome = RW_PLAY_LEG_CLOSED;
     rw_playlist_queue_push(&shard->ended, command->playlist);
@@ -446,10 +488,36 @@ static bool post_ended(rw_shard *shard, rw_playlist *playlist) {
                   .leg_id = playlist->leg_id,
                   .play_id = playlist->play_id,
                   .outcome = playlist->outcome,
-                  .played_bytes = playlist->played_bytes},
+                  .played_bytes = playlist->played_bytes,
+                  .played_packets = playlist->played_packets},
         .playlist = playlist,
     };
     return post(shard, &posted);
+}
+
+static rw_hearing hearing_of(const rw_leg_heard *heard) {
+    return (rw_hearing){
+        .expected = rw_read(&heard->expected),
+        .lost = rw_read(&heard->lost),
+        .reordered = (uint32_t)rw_read(&heard->reordered),
+        .duplicates = (uint32_t)rw_read(&heard->duplicates),
+        .gaps = (uint32_t)rw_read(&heard->gaps),
+        .sources = (uint32_t)rw_read(&heard->sources),
+        .jitter_us = (uint32_t)rw_read(&heard->jitter_us),
+        .max_jitter_us = (uint32_t)rw_read(&heard->max_jitter_us),
+    };
+}
+
+static rw_told told_of(const rw_leg_told *told) {
+    return (rw_told){
+        .reports = rw_read(&told->reports),
+        .expected = rw_read(&told->expected),
+        .lost = rw_read(&told->lost),
+        .jitter_us = (uint32_t)rw_read(&told->jitter_us),
+        .max_jitter_us = (uint32_t)rw_read(&told->max_jitter_us),
+        .rtts = rw_read(&told->rtts),
+        .rtt_us = (uint32_t)rw_read(&told->rtt_us),
+    };
 }
 
 static void fill_figures(const rw_leg *leg, rw_event *event) {
@@ -460,20 +528,8 @@ static void fill_figures(const rw_leg *leg, rw_event *event) {
     event->bytes_received = rw_read(&leg->stats.bytes_received);
     event->packets_rejected = rw_read(&leg->stats.packets_rejected);
     event->digits_sent = rw_read(&leg->stats.digits_sent);
-}
-
-static rw_hearing hearing_of(const rw_ear *ear) {
-    const rw_reception *reception = rw_ear_reception(ear);
-    return (rw_hearing){
-        .expected = rw_reception_expected(reception),
-        .lost = rw_reception_lost(reception),
-        .reordered = reception->reordered,
-        .duplicates = reception->duplicates,
-        .gaps = reception->gaps,
-        .sources = reception->sources,
-        .jitter_us = rw_reception_jitter_us(reception),
-        .max_jitter_us = rw_reception_max_jitter_us(reception),
-    };
+    event->hearing = hearing_of(&leg->heard);
+    event->told = told_of(&leg->told);
 }
 
 static bool post_closed(rw_shard *shard, rw_leg *leg) {
@@ -483,7 +539,6 @@ static bool post_closed(rw_shard *shard, rw_leg *leg) {
                   .leg_id = rw_read(&leg->id)},
     };
     fill_figures(leg, &posted.event);
-    if (leg->ear) posted.event.hearing = hearing_of(leg->ear);
     posted.ear = leg->ear;
     posted.srtp = leg->srtp;
     return post(shard, &posted);
@@ -506,6 +561,15 @@ static bool post_spent(rw_shard *shard, rw_relay *relay) {
     return post(shard, &posted);
 }
 
+static bool post_spent_tap(rw_shard *shard, rw_tap *tap) {
+    rw_posted_event posted = {
+        .event = {.kind = RW_EVENT_TAP_ENDED, .leg_id = tap->leg_id, .tap_id = tap->tap_id},
+        .tap = tap,
+    };
+    rw_jitter_read(tap->caller, &posted.event.tapped);
+    return post(shard, &posted);
+}
+
 static void free_slot(rw_shard *shard, rw_leg *leg) {
     uint64_t next_id = rw_read(&leg->id) + (1ull << 32);
     if (next_id >> 32 == 0) next_id += 1ull << 32; /* generation 0 names no leg */
@@ -515,15 +579,19 @@ static void free_slot(rw_shard *shard, rw_leg *leg) {
     count(shard, RW_LEGS_CLOSED, 1);
 }
 
-/* Announces what has ended, lists before their legs. What finds no room waits for the next turn. */
+/* Announces what has ended, lists and taps before their legs. What finds no room waits for the next
+ * turn. */
 static void post_events(rw_shard *shard) {
     if (!rw_shard_has_news(shard)) return;
     if (shard->news_count) post_news(shard);
     while (shard->spent && post_spent(shard, shard->spent))
         rw_relay_pop(&shard->spent);
+    while (shard->spent_taps && post_spent_tap(shard, shard->spent_taps))
+        rw_tap_pop(&shard->spent_taps);
     while (shard->ended.first && post_ended(shard, shard->ended.first))
         rw_playlist_queue_pop(&shard->ended);
-    while (!shard->ended.first && shard->closed && post_closed(shard, shard->closed)) {
+    while (!shard->ended.first && !shard->spent_taps && shard->closed &&
+           post_closed(shard, shard->closed)) {
         rw_leg *leg = shard->closed;
         shard->closed = leg->next;
         free_slot(shard, leg);

@@ -21,6 +21,7 @@ typedef struct rw_shard_config {
     const char *backend; /* "per-leg" or "shared" */
     int shared_fd;       /* the shared socket, or -1; owned by the shard once created */
     uint32_t max_legs;
+    uint32_t max_control_sockets; /* for the RTCP of legs that do not share the port of RTP */
 } rw_shard_config;
 
 typedef enum rw_event_kind {
@@ -30,9 +31,12 @@ typedef enum rw_event_kind {
     RW_EVENT_SPEECH,        /* the caller started or stopped to speak: `speech` */
     RW_EVENT_RELAY_ENDED,   /* a relay from this leg is no more in use */
     RW_EVENT_MEDIA_TIMEOUT, /* nothing was heard for the time that was asked for */
+    RW_EVENT_SOUND,         /* there is sound for the listener of `tap_id` */
+    RW_EVENT_TAP_ENDED,     /* a tap is no more in use; `tapped` says what it made of the stream */
 } rw_event_kind;
 
-/* What a leg's ear says of the whole stream; all zero for a leg without one. */
+/* What a leg's ear says of the whole stream, at the last report or the end; all zero for a leg
+ * without one. */
 typedef struct rw_hearing {
     uint64_t expected;
     uint64_t lost;
@@ -44,6 +48,18 @@ typedef struct rw_hearing {
     uint32_t max_jitter_us;
 } rw_hearing;
 
+/* What the peer's last RTCP report says of the whole stream that we send. It is only what the peer
+ * says. */
+typedef struct rw_told {
+    uint64_t reports;  /* about us; 0: the rest means nothing */
+    uint64_t expected; /* packets that were sent by then */
+    uint64_t lost;
+    uint32_t jitter_us;
+    uint32_t max_jitter_us;
+    uint64_t rtts; /* round trips that were measured; 0: `rtt_us` means nothing */
+    uint32_t rtt_us;
+} rw_told;
+
 typedef struct rw_event {
     rw_event_kind kind;
     int status;
@@ -51,6 +67,7 @@ typedef struct rw_event {
     uint64_t play_id;
     rw_play_outcome outcome;
     uint64_t played_bytes;
+    uint64_t played_packets; /* counted where they are whole */
     uint64_t packets_sent;
     uint64_t packets_skipped;
     uint64_t send_errors;
@@ -61,7 +78,14 @@ typedef struct rw_event {
     bool tone;
     rw_digit digit;
     rw_vad_event speech;
-    rw_hearing hearing; /* with RW_EVENT_LEG_CLOSED */
+    uint64_t tap_id;
+    union {
+        struct { /* with RW_EVENT_LEG_CLOSED, as all figures */
+            rw_hearing hearing;
+            rw_told told;
+        };
+        rw_jitter_figures tapped; /* with RW_EVENT_TAP_ENDED: of the caller's side */
+    };
 } rw_event;
 
 /* 0, or -EINVAL (no such backend), -ENOMEM, or what opening the backend said. */
@@ -90,6 +114,12 @@ int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused);
  * the leg had before is given up. The leg needs an ear. */
 int rw_shard_relay(rw_shard *shard, uint64_t leg_id, uint64_t to, rw_relay *relay);
 int rw_shard_end_relay(rw_shard *shard, uint64_t leg_id);
+
+/* Gives the leg's sound to `tap` from now on, until rw_shard_end_tap() or until the leg is closed;
+ * RW_EVENT_TAP_ENDED then tells that it is given back. On success the shard owns `tap`. The leg
+ * needs an ear. */
+int rw_shard_tap(rw_shard *shard, uint64_t leg_id, rw_tap *tap);
+int rw_shard_end_tap(rw_shard *shard, uint64_t leg_id, uint64_t tap_id);
 
 /* Changes the keys of a leg that has SRTP; its streams go on (RFC 3711 section 3.3.1). `config` is
  * copied. -EINVAL and -ENOTSUP as rw_srtp_check_config(), -ENOMEM. */

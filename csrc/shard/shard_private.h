@@ -8,6 +8,11 @@
 #include "ring/ring.h"
 #include "shard/shard.h"
 
+#define TICK_US 1000
+
+/* Set in the epoll data of a leg's socket for RTCP, beside the leg's id. */
+#define RW_CONTROL_EVENT 0x80000000u
+
 /* Legs are spread over the slots of 20 ms, the packet time of nearly all of them. */
 #define RW_PHASES 20
 
@@ -24,6 +29,8 @@ typedef enum rw_command_kind {
     RW_COMMAND_RELAY,
     RW_COMMAND_END_RELAY,
     RW_COMMAND_REKEY,
+    RW_COMMAND_TAP,
+    RW_COMMAND_END_TAP,
 } rw_command_kind;
 
 typedef struct rw_command {
@@ -38,6 +45,8 @@ typedef struct rw_command {
             rw_relay *relay;
             uint64_t relay_to;
         };
+        rw_tap *tap;
+        uint64_t tap_id;
         rw_srtp_config *keys; /* allocated; whoever takes the command wipes and frees it */
     };
 } rw_command;
@@ -49,6 +58,7 @@ typedef struct rw_posted_event {
     rw_ear *ear;
     rw_relay *relay;
     rw_srtp *srtp;
+    rw_tap *tap;
 } rw_posted_event;
 
 /* What was heard, kept while the event ring is full. */
@@ -67,8 +77,10 @@ struct rw_shard {
     uint32_t news_count;
     uint64_t now_us; /* of this turn */
     rw_relay *spent; /* relays to be given back */
-    uint32_t batch;  /* packets composed in this tick */
+    rw_tap *spent_taps;
+    uint32_t batch; /* packets composed in this tick */
     int epoll_fd;
+    uint32_t control_sockets; /* open for RTCP */
 
     /* Written by the shard's thread, readable by all. */
     rw_counters counters;
@@ -87,6 +99,8 @@ struct rw_shard {
 
     rw_leg *legs;
     uint32_t max_legs;
+    uint32_t max_control_sockets;
+    uint64_t unix_offset_us; /* what `now_us` is behind the time since 1970 */
     pthread_t thread;
     bool running;
 };
@@ -123,12 +137,50 @@ void rw_shard_relay_packet(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *pa
 void rw_shard_start_relay(rw_shard *shard, rw_leg *leg, rw_relay *relay, uint64_t to);
 void rw_shard_stop_relay(rw_shard *shard, rw_leg *leg);
 
+/* Keeps what was heard, to be announced; false if there is no room, which is counted. */
+bool rw_shard_keep_news(rw_shard *shard, const rw_event *event);
+
+/* Carries out RW_COMMAND_TAP and RW_COMMAND_END_TAP; ends every tap of a leg. */
+void rw_shard_add_tap(rw_shard *shard, rw_leg *leg, rw_tap *tap);
+void rw_shard_remove_tap(rw_shard *shard, rw_leg *leg, uint64_t tap_id);
+void rw_shard_remove_taps(rw_shard *shard, rw_leg *leg);
+/* Shows the leg's taps a packet of the stream that it hears, or one that it sends. */
+void rw_shard_tap_heard(const rw_leg *leg, const rw_rtp_packet *packet);
+void rw_shard_tap_sent(const rw_leg *leg, const uint8_t *datagram, size_t bytes);
+/* Lets the leg's taps take the sound up to its next slot. */
+void rw_shard_advance_taps(rw_shard *shard, rw_leg *leg);
+
 /* True if there is something to tell the control side. */
 static inline bool rw_shard_has_news(const rw_shard *shard) {
-    return shard->ended.first || shard->closed || shard->news_count || shard->spent;
+    return shard->ended.first || shard->closed || shard->news_count || shard->spent ||
+           shard->spent_taps;
 }
 
 /* Hooks into the backend: what it calls for each datagram. `context` is the shard. */
-void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes);
+void rw_shard_deliver(void *context, rw_leg *leg, const rw_address *source, const uint8_t *datagram,
+                      size_t bytes);
+
+/* Begins to take packets from the address in the SDP, or what the leg's policy lets take its place.
+ * The backend is to be pointed at `leg->latch.remote` next. */
+void rw_shard_open_source(rw_shard *shard, rw_leg *leg, const rw_address *from_sdp);
+
+/* True if a valid RTP packet from `source` is the leg's. */
+bool rw_shard_admit(rw_shard *shard, rw_leg *leg, const rw_address *source);
+
+/* Reports of a leg with an ear; without one these do nothing. */
+void rw_shard_begin_reports(rw_shard *shard, rw_leg *leg);
+/* Does what is due; returns when to be called again. Only for a leg with an ear. */
+uint64_t rw_shard_keep_reports(rw_shard *shard, rw_leg *leg);
+/* A new agreement is about to be taken over. */
+void rw_shard_move_reports(rw_shard *shard, rw_leg *leg, const rw_leg_media *media);
+/* The last words, while the leg is still attached. */
+void rw_shard_end_reports(rw_shard *shard, rw_leg *leg);
+
+/* Takes RTCP that came on the port of RTP; reads what came on that of RTCP. Then the leg's watch
+ * may be due earlier. */
+void rw_shard_hear_control(rw_shard *shard, rw_leg *leg, const rw_address *source,
+                           const uint8_t *datagram, size_t bytes);
+void rw_shard_read_control(rw_shard *shard, rw_leg *leg);
+void rw_shard_close_control(rw_shard *shard, rw_leg *leg);
 
 #endif

@@ -16,7 +16,11 @@ from .events import (
     Quantiles,
     Reception,
     RelayEnded,
+    SoundHeard,
     SpeechHeard,
+    TapEnded,
+    Tapped,
+    Told,
 )
 
 cdef enum:
@@ -51,10 +55,19 @@ cdef int fill_media(rw_leg_media *to, media) except -1:
     to.ptime_ms = media.ptime_ms
     to.bytes_per_ts = media.bytes_per_ts
     to.silence = media.silence
+    cdef bytes silence_packet = media.silence_packet
+    if len(silence_packet) > RW_MAX_SILENCE_BYTES:
+        raise ValueError(f"a packet of silence of {len(silence_packet)} bytes")
+    to.silence_bytes = len(silence_packet)
+    memcpy(to.silence_packet, <const char *>silence_packet, len(silence_packet))
     to.send = media.send
     to.receive = media.receive
     to.event_payload_type = payload_type_of(media.event_payload_type)
     to.comfort_noise_payload_type = payload_type_of(media.comfort_noise_payload_type)
+    to.rtcp_mux = media.rtcp_mux
+    to.rtcp.any.sa_family = 0
+    if media.rtcp_port is not None:
+        fill_address(&to.rtcp, media.rtcp_host or media.remote_host, media.rtcp_port)
     return 0
 
 
@@ -92,10 +105,20 @@ cdef reception_of(const rw_hearing *hearing):
     )
 
 
+cdef told_of(const rw_told *told):
+    if not told.reports:
+        return None
+    return Told(
+        told.reports, told.expected, told.lost, told.jitter_us, told.max_jitter_us,
+        told.rtt_us if told.rtts else None,
+    )
+
+
 cdef event_of(const rw_event *event):
     if event.kind == RW_EVENT_PLAY_ENDED:
         return PlayEnded(
-            event.leg_id, event.play_id, _OUTCOMES[<int>event.outcome], event.played_bytes)
+            event.leg_id, event.play_id, _OUTCOMES[<int>event.outcome], event.played_bytes,
+            event.played_packets)
     if event.kind == RW_EVENT_DIGIT:
         return DigitHeard(
             event.leg_id, chr(event.digit.symbol), event.digit.ended, event.digit.duration_ms,
@@ -106,16 +129,28 @@ cdef event_of(const rw_event *event):
             event.speech.level_dbov, event.speech.noise_dbov)
     if event.kind == RW_EVENT_MEDIA_TIMEOUT:
         return MediaTimeout(event.leg_id)
+    if event.kind == RW_EVENT_SOUND:
+        return SoundHeard(event.leg_id, event.tap_id)
+    if event.kind == RW_EVENT_TAP_ENDED:
+        return TapEnded(event.leg_id, event.tap_id, tapped_of(&event.tapped))
     if event.kind == RW_EVENT_RELAY_ENDED:
         return RelayEnded(event.leg_id)
-    return LegClosed(
-        event.leg_id, -event.status, figures_of(event), reception_of(&event.hearing))
+    return LegClosed(event.leg_id, -event.status, figures_of(event))
 
 
 cdef figures_of(const rw_event *event):
     return LegFigures(
         event.packets_sent, event.packets_skipped, event.send_errors,
         event.packets_received, event.bytes_received, event.packets_rejected, event.digits_sent,
+        reception_of(&event.hearing), told_of(&event.told),
+    )
+
+
+cdef tapped_of(const rw_jitter_figures *figures):
+    return Tapped(
+        figures.played_samples, figures.concealed_samples, figures.silent_samples,
+        figures.stretched_samples, figures.shrunk_samples, figures.discarded_late,
+        figures.discarded_full, figures.discarded_broken, figures.delay_ms, figures.max_delay_ms,
     )
 
 
@@ -129,23 +164,44 @@ cdef object quantiles_of(const rw_histogram *histogram):
     )
 
 
+cdef int check_packets(
+    size_t payload_bytes, const uint16_t[::1] packet_bytes, const int8_t[::1] levels_dbov
+) except -1:
+    cdef size_t total = 0
+    cdef Py_ssize_t i
+    for i in range(packet_bytes.shape[0]):
+        if not 0 < packet_bytes[i] <= RW_PROMPT_MAX_PACKET_BYTES:
+            raise ValueError(f"a packet of {packet_bytes[i]} bytes")
+        total += packet_bytes[i]
+    if not total or total != payload_bytes:
+        raise ValueError(f"packets of {total} bytes for {payload_bytes} bytes")
+    if levels_dbov is None or levels_dbov.shape[0] != packet_bytes.shape[0]:
+        raise ValueError(f"not one level for each of {packet_bytes.shape[0]} packets")
+    return 0
+
+
 cdef class Prompt:
     """Encoded sound, copied once and shared by every leg that plays it.
 
     ``payload``: the RTP payload bytes of a sample-based codec, in one piece. ``levels_dbov``: how
     loud each ``level_bytes`` of it are, as :func:`levels_dbov` measures; without them the echo guard
-    takes it for loud. ValueError: not one level for each piece.
+    takes it for loud. With ``packet_bytes`` it is of a codec whose packets are whole, so long each,
+    with one level for each. ValueError: not one level for each piece, or packets of other lengths.
     """
 
     cdef rw_prompt *prompt
 
     def __cinit__(
         self, const uint8_t[::1] payload not None, const int8_t[::1] levels_dbov=None,
-        size_t level_bytes=0,
+        size_t level_bytes=0, const uint16_t[::1] packet_bytes=None,
     ):
         cdef size_t count = payload.shape[0]
         cdef const uint8_t *start = &payload[0] if count else NULL
-        if levels_dbov is None or not count:
+        if packet_bytes is not None:
+            check_packets(count, packet_bytes, levels_dbov)
+            self.prompt = rw_prompt_create_of_packets(
+                start, &packet_bytes[0], &levels_dbov[0], packet_bytes.shape[0])
+        elif levels_dbov is None or not count:
             self.prompt = rw_prompt_create(start, count)
         elif not level_bytes or levels_dbov.shape[0] != (count + level_bytes - 1) // level_bytes:
             raise ValueError(f"{levels_dbov.shape[0]} levels for {count} bytes")
@@ -166,21 +222,58 @@ cdef class Prompt:
         return rw_prompt_payload(self.prompt)[:rw_prompt_bytes(self.prompt)]
 
 
+cdef class LiveSound:
+    """Sound that is made while it plays, at the sample rate of its codec.
+
+    ``codec`` is ``(SDP name, clock rate in Hz)``, ``ptime_ms`` the packet time of the leg that is to
+    play it, ``room_ms`` how much may wait. OSError EINVAL: times that are none.
+    """
+
+    cdef rw_live *live
+
+    def __cinit__(self, codec, uint32_t ptime_ms, uint32_t room_ms):
+        raise_errno(rw_live_create(codec_called(codec[0], codec[1]), ptime_ms, room_ms, &self.live))
+
+    def __dealloc__(self):
+        rw_live_release(self.live)
+
+    def write(self, const int16_t[::1] samples) -> int:
+        """Take as many samples as there is room for; returns how many."""
+        return rw_live_write(self.live, &samples[0], samples.shape[0]) if samples.shape[0] else 0
+
+    def finish(self) -> None:
+        """Nothing more is written: playing ends behind what waits."""
+        rw_live_finish(self.live)
+
+    @property
+    def waiting(self) -> int:
+        """Samples that wait to be played."""
+        return rw_live_waiting(self.live)
+
+    @property
+    def starved(self) -> int:
+        """How often a packet was due and its sound was not there."""
+        return rw_live_starved(self.live)
+
+
 cdef class Shard:
     """One media thread with its timer wheel and legs. See ``csrc/shard/shard.h``.
 
     ``backend`` is ``"per-leg"`` or ``"shared"``; the latter takes ``shared_fd``, a bound UDP socket
-    that the shard owns, and closes even if it cannot be made. Errors of the C core come as OSError.
+    that the shard owns, and closes even if it cannot be made. ``max_control_sockets``: how many
+    sockets it may open for RTCP by itself. Errors of the C core come as OSError.
     """
 
     cdef rw_shard *shard
 
-    def __cinit__(self, uint32_t max_legs, str backend="per-leg", int shared_fd=-1):
+    def __cinit__(self, uint32_t max_legs, str backend="per-leg", int shared_fd=-1,
+                  uint32_t max_control_sockets=0):
         cdef bytes name = backend.encode()
         cdef rw_shard_config config
         config.backend = name
         config.shared_fd = shared_fd
         config.max_legs = max_legs
+        config.max_control_sockets = max_control_sockets
         cdef int error = rw_shard_create(&config, &self.shard)
         if error < 0 and shared_fd >= 0:
             os.close(shared_fd)
@@ -203,12 +296,14 @@ cdef class Shard:
             rw_shard_stop(self.shard)
 
     def open_leg(self, media, *, int fd=-1, bint send_silence=False, hearing=None,
-                 SrtpKeys keys=None) -> int:
+                 SrtpKeys keys=None, bint latch=False) -> int:
         """Open a leg for ``media`` (:class:`LegMedia`) and return its id.
 
-        With ``hearing`` (:class:`Hearing`) it tells of digits, speech and silence. With ``keys`` it
-        sends and takes SRTP, and nothing else. On success the shard owns ``fd``. SSRC, first sequence number and first timestamp are random
-        (RFC 3550 section 5.1). OSError: ENOSPC, all legs in use; EMSGSIZE, packets would be too long.
+        With ``hearing`` (:class:`Hearing`) it tells of digits, speech and silence, and reports by
+        RTCP. With ``keys`` it sends and takes SRTP, and nothing else. With ``latch`` a source that
+        proves itself in time may take the place of ``media``'s address. On success the shard owns
+        ``fd``. SSRC, CNAME, first sequence number and first timestamp are random (RFC 3550 section
+        5.1). OSError: ENOSPC, all legs in use; EMSGSIZE, packets would be too long.
         """
         cdef rw_leg_config config
         cdef uint64_t leg_id
@@ -216,11 +311,14 @@ cdef class Shard:
         fill_media(&config.media, media)
         config.fd = fd
         config.silence_policy = RW_SILENCE_SEND if send_silence else RW_SILENCE_STOP
-        cdef bytes random = os.urandom(10)
+        config.source_policy = RW_LATCH_POLICY_LATCH if latch else RW_LATCH_POLICY_SDP
+        cdef bytes random = os.urandom(26)
         cdef const uint8_t *dice = random
         config.ssrc = (<const uint32_t *>dice)[0]
         config.first_timestamp = (<const uint32_t *>dice)[1]
-        config.first_sequence = (<const uint16_t *>dice)[4]
+        config.rtcp_seed.dice = (<const uint32_t *>dice)[2]
+        memcpy(config.rtcp_seed.cname, dice + 12, sizeof(config.rtcp_seed.cname))
+        config.first_sequence = (<const uint16_t *>dice)[12]
         config.ear = ear_of(hearing) if hearing is not None else NULL
         config.srtp = NULL
         if keys is not None:
@@ -271,7 +369,6 @@ cdef class Shard:
         cdef Py_ssize_t count = len(prompts), i
         cdef rw_prompt **pointers = <rw_prompt **>PyMem_Malloc(count * sizeof(rw_prompt *) + 1)
         cdef rw_playlist *playlist
-        cdef int error
         if pointers == NULL:
             raise MemoryError()
         try:
@@ -282,12 +379,26 @@ cdef class Shard:
             PyMem_Free(pointers)
         if playlist == NULL:
             raise ValueError("a list to be looped has no sound in it")
+        self.hand_over(leg_id, playlist, replace, barge_in)
+
+    cdef int hand_over(self, uint64_t leg_id, rw_playlist *playlist, bint replace,
+                       uint8_t barge_in) except -1:
+        cdef int error
         playlist.barge_in = barge_in
         with nogil:
             error = rw_shard_play(self.shard, leg_id, playlist, replace)
             if error < 0:
                 rw_playlist_destroy(playlist)
         raise_errno(error)
+        return 0
+
+    def play_live(self, uint64_t leg_id, uint64_t play_id, LiveSound live not None, *,
+                  bint replace=False, uint8_t barge_in=0) -> None:
+        """As :meth:`play`, what is written to ``live`` meanwhile."""
+        cdef rw_playlist *playlist = rw_playlist_create_live(play_id, live.live)
+        if playlist == NULL:
+            raise MemoryError()
+        self.hand_over(leg_id, playlist, replace, barge_in)
 
     def stop_playing(self, uint64_t leg_id) -> None:
         """End every list of the leg now."""
@@ -323,6 +434,42 @@ cdef class Shard:
             error = rw_shard_relay(self.shard, leg_id, to, relay)
             if error < 0:
                 rw_relay_destroy(relay)
+        raise_errno(error)
+
+    def tap_recording(self, uint64_t leg_id, uint64_t tap_id, codec, RecordingFile file not None):
+        """Record what a leg of ``codec`` hears and sends; its end is told by :class:`TapEnded`.
+
+        ``codec`` is ``(SDP name, clock rate in Hz)``. Keep ``file`` open until then.
+        """
+        cdef rw_tap *tap = NULL
+        if file.recording == NULL:
+            raise ValueError("the recording is finished")
+        raise_errno(rw_tap_create_recording(
+            tap_id, codec_called(codec[0], codec[1]), file.recording, &tap))
+        self.add_tap(leg_id, tap)
+
+    def tap_listener(self, uint64_t leg_id, uint64_t tap_id, codec, Listener listener not None):
+        """Give what a leg hears to ``listener``; the first that waits is told by
+        :class:`SoundHeard`, the end by :class:`TapEnded`."""
+        cdef rw_tap *tap = NULL
+        raise_errno(rw_tap_create_listening(
+            tap_id, codec_called(codec[0], codec[1]), listener.listener, &tap))
+        self.add_tap(leg_id, tap)
+
+    cdef int add_tap(self, uint64_t leg_id, rw_tap *tap) except -1:
+        cdef int error
+        with nogil:
+            error = rw_shard_tap(self.shard, leg_id, tap)
+            if error < 0:
+                rw_tap_destroy(tap)
+        raise_errno(error)
+        return 0
+
+    def end_tap(self, uint64_t leg_id, uint64_t tap_id) -> None:
+        """End what :meth:`tap_recording` or :meth:`tap_listener` began."""
+        cdef int error
+        with nogil:
+            error = rw_shard_end_tap(self.shard, leg_id, tap_id)
         raise_errno(error)
 
     def end_relay(self, uint64_t leg_id) -> None:

@@ -17,6 +17,7 @@ def figures(packets_sent: int, *, draining: bool = False, **sip: int) -> EngineF
         draining=draining,
         sip={"calls_answered": 40, "refused_max_calls": 0, "rejected_method": 0, **sip},
         media={"packets_sent": packets_sent, **dict.fromkeys(LOSSES, 0), "send_refused": 3},
+        recorder={},
         lateness_us=[Quantiles(9, 10, 200, 300, 400), Quantiles(9, 10, 1500, 1600, 1700)],
         prompts_bytes=0,
     )
