@@ -92,9 +92,9 @@ struct rw_jitter {
     int64_t last_order; /* of what was reached last */
     uint32_t last_segment;
     uint32_t last_length; /* of sound, in samples */
-    uint32_t made_up;     /* samples since the last sound, while nobody knows why */
-    uint32_t made_up_concealed;
-    uint32_t regained;          /* of these, for which the timeline went back */
+    uint64_t made_up;     /* samples since the last sound, while nobody knows why */
+    uint64_t made_up_concealed;
+    uint64_t regained;          /* of these, for which the timeline went back */
     uint32_t since_shrink;      /* samples */
     uint32_t block_filled;      /* of the block's samples, that are not the peer's */
     size_t at, pending, buffer; /* `buffer` is the room */
@@ -336,7 +336,7 @@ static void regain(rw_jitter *jitter, const rw_jitter_entry *entry) {
     if (late > room_to_grow(jitter)) late = room_to_grow(jitter);
     if (late <= 0) return;
     jitter->tail -= late;
-    jitter->regained += (uint32_t)late;
+    jitter->regained += (uint64_t)late;
     move_delay(jitter, (int32_t)late);
 }
 
@@ -504,7 +504,7 @@ static void fade_in(rw_jitter *jitter, int16_t *pcm, size_t samples) {
     if (jitter->codec->conceal || !is_concealing(jitter)) return;
     if (fade > samples) fade = samples;
     rw_concealer_fill(&jitter->concealer, concealed, fade);
-    rw_waveform_weaken(concealed, fade, jitter->made_up, jitter->per_ms);
+    rw_waveform_weaken(concealed, fade, (uint32_t)jitter->made_up, jitter->per_ms);
     rw_waveform_fade(concealed, pcm, pcm, fade);
 }
 
@@ -633,7 +633,7 @@ static void make_up(rw_jitter *jitter, int16_t *pcm, size_t samples) {
     }
     size_t made = codec->conceal ? codec->conceal(jitter->decoder, pcm, samples) : 0;
     if (made < samples) repeat(jitter, pcm + made, samples - made);
-    rw_waveform_weaken(pcm, samples, jitter->made_up, jitter->per_ms);
+    rw_waveform_weaken(pcm, samples, (uint32_t)jitter->made_up, jitter->per_ms);
 }
 
 static void conceal_for(rw_jitter *jitter, size_t samples) {
@@ -644,8 +644,8 @@ static void conceal_for(rw_jitter *jitter, size_t samples) {
     jitter->concealed |= concealed > 0;
     jitter->figures.concealed_samples += concealed;
     jitter->figures.silent_samples += samples - concealed;
-    jitter->made_up_concealed += (uint32_t)concealed;
-    jitter->made_up += (uint32_t)samples;
+    jitter->made_up_concealed += concealed;
+    jitter->made_up += samples;
     jitter->pending += samples;
     jitter->tail += (int64_t)samples;
     jitter->block_filled += (uint32_t)samples;

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "g711/g711.h"
 #include "jitter/jitter_check.h"
 
 /* --- settings ----------------------------------------------------------------------------- */
