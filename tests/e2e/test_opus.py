@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -313,26 +314,56 @@ async def test_tones_are_heard_in_opus_and_sent_in_it():
 
 
 async def test_speech_in_opus_interrupts_a_prompt_and_an_echo_does_not(tmp_path):
-    sound = np.tile(vowel(1.0), 20)
-    soundfile.write(tmp_path / "long.wav", sound, 8000)
+    soundfile.write(tmp_path / "long.wav", np.tile(vowel(1.0), 20), 8000)
+    play = asyncio.Event()
     outcomes: list[PlayOutcome] = []
 
     async def handler(call: Call) -> None:
         await call.answer()
-        played = await call.play(tmp_path / "long.wav", barge_in="speech")
-        outcomes.append(played.outcome)
+        await play.wait()
+        outcomes.append((await call.play(tmp_path / "long.wav", barge_in="speech")).outcome)
 
     async with (
         serving(handler, codecs=["opus"]) as engine,
         phoning(engine, formats="96") as phone,
     ):
         mouth = OpusMouth(phone, await phone.call(phone.offer(RTPMAP)))
-        await phone.packets(2)
-        await mouth.say(vowel(1.0) // 100)
+        quiet = vowel(0.6) // 10
+        await mouth.say(quiet)
+        await eventually(lambda: engine.snapshot().media["speech_starts"] == 1)
+        await mouth.say(np.zeros(6400, np.int16))
+        play.set()
+        await phone.packets(30)
+        await mouth.say(quiet)  # as loud as before, and now 20 dB below what is sent
+        assert engine.snapshot().media["speech_starts"] == 1
         assert outcomes == []
-        await mouth.say(vowel(2.0))
+        await mouth.say(vowel(1.0))
         await phone.until_bye()
+        assert engine.snapshot().media["speech_starts"] == 2
     assert outcomes == [PlayOutcome.BARGED_IN]
+
+
+async def test_live_sound_is_coded_as_it_comes():
+    played: list[Played] = []
+
+    async def source() -> AsyncIterator[np.ndarray]:
+        for part in np.array_split(sweep(1.0), 20):
+            yield part
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        played.append(await call.speak(source(), sample_rate_hz=8000))
+        await call.hangup()
+
+    async with (
+        serving(handler, codecs=["opus"]) as engine,
+        phoning(engine, formats="96") as phone,
+    ):
+        await phone.call(phone.offer(RTPMAP))
+        await phone.until_bye()
+        packets = phone.waiting_packets()
+    assert correlation(sweep(1.0), unbroken(packets, 20)[::2]) > 0.95
+    assert played == [Played(PlayOutcome.FINISHED, 20.0 * len(packets))]
 
 
 # Bridging
