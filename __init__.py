@@ -1,6 +1,6 @@
 """Ringwheel: a SIP/RTP media engine for telephony robots."""
 
-from .media.call import Call, CallEnded, EndCause, EndedBy, Played
+from .media.call import Call, CallEnded, EndCause, EndedBy, Played, Quality
 from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
@@ -25,6 +25,7 @@ __all__ = [
     "PlayOutcome",
     "Played",
     "PromptError",
+    "Quality",
     "Quantiles",
     "Recorded",
     "Recording",

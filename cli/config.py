@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 from ..media.codec import DEFAULT_CODECS, UnknownCodec, codecs_by_name
 from ..media.engine import CodecOrder, Silence, Srtp
-from ..media.pool import RtpSockets
+from ..media.pool import RtpSockets, RtpSource
 from ..media.ports import RtpPorts
 from ..media.sip.transport import Listener, ListenError
 from .errors import CommandError
@@ -43,9 +43,11 @@ class ServeConfig:
     shards: int = 1
     max_calls: int | None = None
     rtp_sockets: RtpSockets = "per-leg"
+    rtp_source: RtpSource = "sdp"
     silence: Silence = "stop"
     srtp: Srtp = "off"
     records: Path | None = None
+    record: Path | None = None
     per_source_rate: float | None = None
     drain_s: float = 30.0
 
@@ -119,6 +121,13 @@ def _port_texts(value: object) -> tuple[str, str]:
     return str(parts[0]), str(parts[1])
 
 
+def _directory(value: object) -> Path:
+    path = value if isinstance(value, Path) else Path(_text(value))
+    if not path.is_dir():
+        raise _Refused(f"{str(path)!r} is not a directory; create it first")
+    return path
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise _Refused(f"{value!r} is neither true nor false")
@@ -166,9 +175,11 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "shards": _whole(1, 64),
     "max_calls": _whole(1, 1_000_000),
     "rtp_sockets": _choice(get_args(RtpSockets)),
+    "rtp_source": _choice(get_args(RtpSource)),
     "silence": _choice(get_args(Silence)),
     "srtp": _choice(get_args(Srtp)),
     "records": lambda value: value if isinstance(value, Path) else Path(_text(value)),
+    "record": _directory,
     "per_source_rate": _amount(0.1, 1_000_000),
     "drain_s": _amount(0, 86_400),
 }
@@ -230,13 +241,18 @@ def _checked(key: str, value: object, where: str) -> Any:
 
 
 def _consistent(config: ServeConfig) -> ServeConfig:
-    """What no key can say alone: whether the ports are enough for the calls."""
+    """What no key can say alone."""
     low, high = config.rtp_ports
     calls = rtp_call_capacity(config.rtp_ports)
     if config.rtp_sockets == "per-leg" and (config.max_calls or 0) > calls:
         raise CommandError(
             f"the RTP ports {low}-{high} are enough for {calls:,} calls, not {config.max_calls:,}",
             "Widen --rtp-ports, or lower --max-calls",
+        )
+    if config.rtp_sockets == "shared" and config.rtp_source == "latch":
+        raise CommandError(
+            "calls on shared RTP sockets are told apart by the addresses in their SDP",
+            "Use --rtp-sockets per-leg with --rtp-source latch",
         )
     return config
 

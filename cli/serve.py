@@ -72,6 +72,10 @@ def serve(
         int | None, typer.Option(help="Calls at the same time; 503 beyond.")
     ] = None,
     rtp_sockets: Annotated[str | None, typer.Option(help="per-leg, or shared for trunks.")] = None,
+    rtp_source: Annotated[
+        str | None,
+        typer.Option(help="Take sound from where the SDP says, or latch (callers behind NAT)."),
+    ] = None,
     silence: Annotated[
         str | None, typer.Option(help="While nothing plays: send silence, or stop.")
     ] = None,
@@ -83,6 +87,12 @@ def serve(
     ] = None,
     records: Annotated[
         Path | None, typer.Option(help="Append a JSON line to FILE for each call.", metavar="FILE")
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Record each call to a WAV file in DIR, caller left, robot right.", metavar="DIR"
+        ),
     ] = None,
     drain: Annotated[
         float | None, typer.Option(help="Seconds that running calls get at SIGTERM.")
@@ -104,10 +114,12 @@ def serve(
         "shards": shards,
         "max_calls": max_calls,
         "rtp_sockets": rtp_sockets,
+        "rtp_source": rtp_source,
         "silence": silence,
         "srtp": srtp,
         "per_source_rate": per_source_rate,
         "records": records,
+        "record": record,
         "drain_s": drain,
     }
     settled = override(load_config(config) if config else ServeConfig(), flags)
@@ -172,6 +184,7 @@ def make_engine(config: ServeConfig) -> Engine:
         max_calls=config.max_calls,
         per_source_rate=config.per_source_rate,
         rtp_sockets=config.rtp_sockets,
+        rtp_source=config.rtp_source,
         silence=config.silence,
         srtp=config.srtp,
         records=config.records,
@@ -191,10 +204,20 @@ def make_greeter(engine: Engine, config: ServeConfig) -> Callable[[Call], Awaita
             call.reject(500)
             return
         await call.answer()
+        if config.record is not None:
+            _record(call, config.record)
         await call.play(*config.prompts, loop=config.loop)
         await call.hangup()
 
     return greet
+
+
+def _record(call: Call, directory: Path) -> None:
+    """A disk that takes no file costs the recording, and not the call."""
+    try:
+        call.record(directory / f"{call.id}.wav")
+    except OSError as error:
+        log.error("call not recorded", call=call.id, path=error.filename, cause=error.strerror)
 
 
 @contextlib.asynccontextmanager

@@ -22,7 +22,6 @@ from .events import (
     LegFigures,
     PlayEnded,
     PlayOutcome,
-    Reception,
     SpeechHeard,
 )
 from .keypad import Gathered, Keypad, check_digits, check_entry
@@ -31,6 +30,7 @@ from .listening import MAX_BLOCK_MS, MIN_BLOCK_MS, listen
 from .live import LIVE_ROOM_MS, Feed, Pcm, checked_rate
 from .pool import NoRtpPort
 from .prompt import NOTHING, Playable
+from .quality import Quality, quality_of
 from .record import History
 from .recording import Recording
 from .sdp import NotAcceptable, SdpError, SdpReason
@@ -143,6 +143,11 @@ class Call:
         leg = self._media.leg if self._media else None
         return leg.figures() if leg else LegFigures()
 
+    def quality(self) -> Quality:
+        """How the call sounds, both ways, up to now; after its end, how it sounded."""
+        codec = self.codec
+        return quality_of(codec, self.figures) if codec else Quality()
+
     def ring(self) -> None:
         """Tell the caller that it rings (180)."""
         self._check()
@@ -246,8 +251,8 @@ class Call:
     def listen(
         self, *, sample_rate_hz: int | None = None, block_ms: int = 20
     ) -> AsyncGenerator[Samples, None]:
-        """What the caller says from the first iteration on, as mono int16 arrays of ``block_ms``
-        (10 to 1,000) at ``sample_rate_hz`` (that of the codec, if not given); it ends with the call.
+        """What the caller says from the first iteration on, until the call ends: mono int16 arrays
+        of ``block_ms`` (10 to 1,000) at ``sample_rate_hz`` (that of the codec, if not given).
 
         The blocks follow each other without a gap, also where the caller sends nothing or packets
         are lost. Up to 2 s wait for a slow listener, what is more is dropped. Several may listen.
@@ -262,8 +267,8 @@ class Call:
     def record(self, path: StrPath, *, stereo: bool = True, rotate_s: float = 0) -> Recording:
         """Record the call from now on to a WAV file, which must not be there yet.
 
-        With ``stereo`` the caller is left and the robot right, aligned in time; else both are mixed.
-        After each ``rotate_s`` of sound it goes on in another file (``NAME-2.wav``). The recording
+        With ``stereo`` the caller is left and the robot right, aligned in time; else both are in
+        one channel. After each ``rotate_s`` of sound it goes on in ``NAME-2.wav`` and so on. It
         ends with :meth:`Recording.stop` or with the call. OSError: the file cannot be created.
         """
         self._check()
@@ -432,7 +437,7 @@ class Call:
         if self._history:
             self._history.ended_s = time.time()
             if self._media is None or self._media.leg is None:
-                self._tell_record(Reception())
+                self._tell_record()
         self._changed()
 
     # Within
@@ -526,11 +531,11 @@ class Call:
         last = closed.result()
         if last.error and self.ended is None:
             self._fail(OSError(last.error, os.strerror(last.error)))
-        self._tell_record(last.reception)
+        self._tell_record()
 
-    def _tell_record(self, reception: Reception) -> None:
+    def _tell_record(self) -> None:
         if self._history is not None and self.ended is not None:
-            record = self._history.record(self._sip, self.ended, self._media, reception)
+            record = self._history.record(self._sip, self.ended, self._media)
             self._engine.take_record(record)
 
 
@@ -551,4 +556,4 @@ def _quotable(text: str) -> str:
     return "".join(c if c.isprintable() and c not in '"\\' else " " for c in text)[:200]
 
 
-__all__ = ["Call", "CallEnded", "EndCause", "EndedBy", "Played"]
+__all__ = ["Call", "CallEnded", "EndCause", "EndedBy", "Played", "Quality"]

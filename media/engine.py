@@ -16,7 +16,7 @@ from ._core import SRTP_AVAILABLE
 from .call import Call, CallEnded
 from .codec import codecs_by_name
 from .events import Hearing, Quantiles
-from .pool import RtpSockets, ShardPool, announced_host
+from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
 from .record import Record, RecordFile, RecordTaker
@@ -50,6 +50,9 @@ GOODBYE_S = 1.0
 MAX_CALLS = 1_000_000
 """What a shard has room for."""
 
+MAX_FILES = 2 * MAX_CALLS
+"""What calls use where the system sets no limit: each a socket for RTP and one for RTCP."""
+
 MIN_MEDIA_TIMEOUT_MS = 1_000
 
 HANDLER_GRACE_S = 1.0
@@ -80,7 +83,10 @@ class Engine:
     it is not the one we listen on. ``max_calls``: calls beyond it are refused
     with 503; by default what the port range and the file limit allow. ``per_source_rate``: new
     requests a second that one address may send. ``rtp_sockets``: ``"per-leg"``, or ``"shared"``
-    behind a trunk, where each call has a remote address of its own. ``silence``: whether to send
+    behind a trunk, where each call has a remote address of its own. ``rtp_source``: whose sound is
+    taken and where ours goes: ``"sdp"``, the address in the caller's SDP and nobody else, or
+    ``"latch"``, where a caller behind a NAT is heard from the address that it really sends from, if
+    that one proves itself at the beginning. ``silence``: whether to send
     packets of silence, or nothing, while nothing plays. ``voice``: how easily a caller is taken to
     speak; ``"off"`` saves the work where no prompt is to be ended by speech. ``media_timeout_ms``:
     hang up when nothing was heard for so long; 0: never. ``srtp``: whether sound is encrypted (RFC
@@ -105,6 +111,7 @@ class Engine:
         max_calls: int | None = None,
         per_source_rate: float | None = None,
         rtp_sockets: RtpSockets = "per-leg",
+        rtp_source: RtpSource = "sdp",
         silence: Silence = "stop",
         voice: Voice = "medium",
         media_timeout_ms: int = 0,
@@ -124,6 +131,10 @@ class Engine:
             raise ValueError("an engine needs at least one listener")
         if rtp_sockets == "shared" and len({text.rpartition(":")[0] for text in sip}) > 1:
             raise ValueError("shared RTP sockets need one address that all listeners have")
+        if rtp_source not in get_args(RtpSource):
+            raise ValueError(f"rtp_source: {rtp_source!r}; use one of {_names(RtpSource)}")
+        if rtp_sockets == "shared" and rtp_source == "latch":
+            raise ValueError("calls on shared RTP sockets are told apart by the SDP's addresses")
         self._sip = tuple(sip)
         self._codecs = codecs_by_name(codecs)
         if codec_order not in get_args(CodecOrder):
@@ -134,6 +145,7 @@ class Engine:
         self._advertise = advertise
         self._shards = shards
         self._rtp_sockets = rtp_sockets
+        self._rtp_source = rtp_source
         self._send_silence = silence == "send"
         self._hearing = _hearing_of(voice, media_timeout_ms)
         self._records_to = records
@@ -207,6 +219,8 @@ class Engine:
                 rtp_sockets=self._rtp_sockets,
                 bind_host=bind_host,
                 send_silence=self._send_silence,
+                rtp_source=self._rtp_source,
+                max_control_sockets=_spare_files(self.max_calls) // self._shards,
             )
         except NoRtpPort as error:
             raise ListenError(str(error)) from error
@@ -411,11 +425,15 @@ async def _handle(handler: CallHandlerFunction, call: Call) -> None:
 
 def _hearing_of(voice: Voice, media_timeout_ms: int) -> Hearing:
     if voice not in get_args(Voice):
-        raise ValueError(f"voice: {voice!r}; use one of {', '.join(get_args(Voice))}")
+        raise ValueError(f"voice: {voice!r}; use one of {_names(Voice)}")
     if media_timeout_ms < 0 or 0 < media_timeout_ms < MIN_MEDIA_TIMEOUT_MS:
         raise ValueError(f"media_timeout_ms: use 0 or {MIN_MEDIA_TIMEOUT_MS} up")
     heard = Hearing("", 0, speech=voice != "off", media_timeout_ms=media_timeout_ms)
     return heard if voice == "off" else heard._replace(sensitivity=voice)
+
+
+def _names(choices: object) -> str:
+    return ", ".join(get_args(choices))
 
 
 def _call_of(call: SipCall) -> Call:
@@ -423,9 +441,19 @@ def _call_of(call: SipCall) -> Call:
     return call.context
 
 
+def _files() -> int:
+    """Files that calls may open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_FILES if files == resource.RLIM_INFINITY else files - RESERVED_FILES
+
+
 def _affordable_calls(rtp_ports: tuple[int, int], rtp_sockets: RtpSockets) -> int:
     """How many calls the RTP ports and the file limit allow."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if rtp_sockets == "shared":
         return 100_000
-    return max(1, min(len(rtp_port_range(*rtp_ports)), files - RESERVED_FILES))
+    return max(1, min(len(rtp_port_range(*rtp_ports)), _files()))
+
+
+def _spare_files(max_calls: int) -> int:
+    """What is left for RTCP when every call has its RTP socket: reports must not cost calls."""
+    return min(max_calls, max(0, _files() - max_calls))

@@ -25,7 +25,8 @@ class LegMedia(NamedTuple):
     are whole, ``silence_packet`` is the packet that does. ``send`` is False while the other side
     holds the call: nothing is sent, and what plays stands still. ``receive`` is False where nothing
     is to be heard. The payload types of telephone events (RFC 4733) and of comfort noise (RFC 3389)
-    are None if they are not agreed on.
+    are None if they are not agreed on. ``rtcp_port``: where the peer takes RTCP, None for nowhere;
+    ``rtcp_host``: None for that of RTP; ``rtcp_mux``: it shares the port of RTP (RFC 5761).
     """
 
     remote_host: str
@@ -40,10 +41,49 @@ class LegMedia(NamedTuple):
     event_payload_type: int | None = None
     comfort_noise_payload_type: int | None = None
     silence_packet: bytes = b""
+    rtcp_host: str | None = None
+    rtcp_port: int | None = None
+    rtcp_mux: bool = False
+
+
+class Reception(NamedTuple):
+    """What a leg with ears says of the stream it heard: RTP packets, and RFC 3550's jitter.
+
+    ``gaps``: runs of missing packets. ``sources``: how many SSRCs were taken.
+    """
+
+    expected: int = 0
+    lost: int = 0
+    reordered: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    sources: int = 0
+    jitter_us: int = 0
+    max_jitter_us: int = 0
+
+
+class Told(NamedTuple):
+    """What the peer said of the stream that we send, in its last RTCP report.
+
+    ``reports``: how many there were. ``expected``: packets that we had sent by then. ``rtt_us``:
+    the round trip that was measured last, None if the peer has not taken part in that. All of it
+    is only what the peer says.
+    """
+
+    reports: int
+    expected: int
+    lost: int
+    jitter_us: int
+    max_jitter_us: int
+    rtt_us: int | None
 
 
 class LegFigures(NamedTuple):
-    """Counts of one leg since it was opened."""
+    """Counts of one leg since it was opened.
+
+    ``reception`` is as of the last RTCP report, some seconds ago, or of the leg's end. ``told`` is
+    None if the peer has not reported.
+    """
 
     packets_sent: int = 0
     packets_skipped: int = 0
@@ -52,6 +92,8 @@ class LegFigures(NamedTuple):
     bytes_received: int = 0
     packets_rejected: int = 0
     digits_sent: int = 0
+    reception: Reception = Reception()
+    told: Told | None = None
 
 
 class Hearing(NamedTuple):
@@ -69,22 +111,6 @@ class Hearing(NamedTuple):
     sensitivity: str = "medium"
     hangover_ms: int = 500
     media_timeout_ms: int = 0
-
-
-class Reception(NamedTuple):
-    """What a leg with ears says of the stream it heard: RTP packets, and RFC 3550's jitter.
-
-    ``gaps``: runs of missing packets. ``sources``: how many SSRCs were taken.
-    """
-
-    expected: int = 0
-    lost: int = 0
-    reordered: int = 0
-    duplicates: int = 0
-    gaps: int = 0
-    sources: int = 0
-    jitter_us: int = 0
-    max_jitter_us: int = 0
 
 
 class BargeIn(IntFlag):
@@ -141,7 +167,6 @@ class LegClosed(NamedTuple):
     leg_id: int
     error: int
     figures: LegFigures
-    reception: Reception = Reception()
 
 
 class RelayEnded(NamedTuple):

@@ -33,11 +33,13 @@ _tap_ids = itertools.count(1)
 
 
 class Tap:
-    """Where a leg gives its sound to, until ``ended``. ``on_sound`` is called when there is some."""
+    """Where a leg gives its sound to until ``ended``; ``on_sound`` is called when there is some."""
 
     __slots__ = ("ended", "id", "on_sound")
 
-    def __init__(self, ended: asyncio.Future[TapEnded], on_sound: Callable[[], None] | None) -> None:
+    def __init__(
+        self, ended: asyncio.Future[TapEnded], on_sound: Callable[[], None] | None
+    ) -> None:
         self.id = next(_tap_ids)
         self.ended = ended
         self.on_sound = on_sound
@@ -225,13 +227,14 @@ class LegTable:
         on_closed: Callable[[], None],
         hearing: Hearing | None = None,
         keys: SrtpKeys | None = None,
+        latch: bool = False,
     ) -> Leg:
         """Open a leg; the shard owns ``fd`` on success. ``on_closed`` is called when it is gone.
 
         OSError and ValueError as :meth:`Shard.open_leg`.
         """
         leg_id = self.shard.open_leg(
-            media, fd=fd, send_silence=send_silence, hearing=hearing, keys=keys
+            media, fd=fd, send_silence=send_silence, hearing=hearing, keys=keys, latch=latch
         )
         leg = Leg(self.shard, leg_id, self._loop)
         self._legs[leg_id] = leg, on_closed

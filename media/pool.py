@@ -15,6 +15,7 @@ from .leg import Leg, LegTable
 from .ports import NoRtpPort, RtpPorts
 
 RtpSockets = Literal["per-leg", "shared"]
+RtpSource = Literal["sdp", "latch"]
 
 
 @dataclass(slots=True)
@@ -35,7 +36,9 @@ class ShardPool:
 
     With ``rtp_sockets="shared"`` each shard sends all its legs from one socket, bound to
     ``bind_host`` on the range's first ports: for trunks, where each leg has a remote address of
-    its own. NoRtpPort: a shared socket cannot be bound. OSError: no thread can be had.
+    its own. With ``rtp_source="latch"`` a leg may move to where its peer's sound comes from, see
+    ``csrc/latch/latch.h``. ``max_control_sockets``: sockets that each shard may open for RTCP.
+    NoRtpPort: a shared socket cannot be bound. OSError: no thread can be had.
     """
 
     def __init__(
@@ -47,9 +50,13 @@ class ShardPool:
         rtp_sockets: RtpSockets = "per-leg",
         bind_host: str = "127.0.0.1",
         send_silence: bool = False,
+        rtp_source: RtpSource = "sdp",
+        max_control_sockets: int = 0,
     ) -> None:
         self.ports = RtpPorts(*rtp_ports)
         self._send_silence = send_silence
+        self._latch = rtp_source == "latch"
+        self._max_control_sockets = max_control_sockets
         self._shared_ports: list[int] = []
         self._places = [0] * shards
         self.tables: list[LegTable] = []
@@ -62,7 +69,7 @@ class ShardPool:
 
     def _start(self, max_legs: int, rtp_sockets: RtpSockets, bind_host: str) -> LegTable:
         if rtp_sockets == "per-leg":
-            return LegTable(Shard(max_legs))
+            return LegTable(Shard(max_legs, max_control_sockets=self._max_control_sockets))
         fd, port = self.ports.bind(bind_host)
         self._shared_ports.append(port)
         with socket.socket(fileno=fd) as shared:
@@ -102,6 +109,7 @@ class ShardPool:
                 on_closed=lambda: self._free(place),
                 hearing=hearing,
                 keys=keys,
+                latch=self._latch,
             )
         except (OSError, ValueError):
             self.give_up(place)
@@ -157,4 +165,4 @@ def announced_host(bind_host: str, remote_host: str) -> str:
         raise NoRtpPort(f"no way to {remote_host} for RTP: {error.strerror}") from error
 
 
-__all__ = ["NoRtpPort", "Place", "RtpSockets", "ShardPool", "announced_host"]
+__all__ = ["NoRtpPort", "Place", "RtpSockets", "RtpSource", "ShardPool", "announced_host"]

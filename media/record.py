@@ -13,8 +13,8 @@ from typing import Any
 
 import structlog
 
-from ._core import estimate_mos
-from .events import LegFigures, Reception
+from .events import LegFigures
+from .quality import Quality, quality_of
 from .session import MediaSession
 from .sip.events import EndCause
 from .sip.session import SipCall
@@ -64,12 +64,11 @@ class History:
         names = [str(file) for file in files]
         self.prompts.append({"files": names, "outcome": outcome, "played_ms": round(played_ms, 1)})
 
-    def record(
-        self, sip: SipCall, cause: EndCause, media: MediaSession | None, reception: Reception
-    ) -> Record:
+    def record(self, sip: SipCall, cause: EndCause, media: MediaSession | None) -> Record:
         """The whole record, for a call whose leg, if it had one, is closed."""
         agreed = media.negotiated if media else None
         figures = media.leg.figures() if media and media.leg else LegFigures()
+        quality = quality_of(agreed.codec.name, figures) if agreed else Quality()
         talked_s = self.ended_s - self.confirmed_s if self.confirmed_s is not None else 0.0
         return {
             "version": VERSION,
@@ -96,19 +95,30 @@ class History:
             "prompts_untold": self.prompts_untold,
             "digits_heard": self.digits_heard,
             "digits_sent": figures.digits_sent,
-            "sent": {
-                "packets": figures.packets_sent,
-                "skipped": figures.packets_skipped,
-                "errors": figures.send_errors,
-            },
-            "received": _received(figures, reception, agreed.codec.name if agreed else ""),
+            "mos_in": _rounded(quality.mos_in, 2),
+            "mos_out": _rounded(quality.mos_out, 2),
+            "rtt_ms": _rounded(quality.rtt_ms, 3),
+            "sent": _sent(figures),
+            "received": _received(figures),
         }
 
 
-def _received(figures: LegFigures, heard: Reception, codec: str) -> Record:
-    mos = None
-    if heard.expected:
-        mos = estimate_mos(codec, heard.expected, heard.lost, heard.gaps, heard.max_jitter_us)
+def _sent(figures: LegFigures) -> Record:
+    """What we sent; how it arrived is what the peer said last, null if it said nothing."""
+    told = figures.told
+    return {
+        "packets": figures.packets_sent,
+        "skipped": figures.packets_skipped,
+        "errors": figures.send_errors,
+        "reports": told.reports if told else 0,
+        "lost": told.lost if told else None,
+        "jitter_ms": round(told.jitter_us / 1000, 3) if told else None,
+        "max_jitter_ms": round(told.max_jitter_us / 1000, 3) if told else None,
+    }
+
+
+def _received(figures: LegFigures) -> Record:
+    heard = figures.reception
     return {
         "packets": figures.packets_received,
         "bytes": figures.bytes_received,
@@ -120,8 +130,11 @@ def _received(figures: LegFigures, heard: Reception, codec: str) -> Record:
         "sources": heard.sources,
         "jitter_ms": round(heard.jitter_us / 1000, 3),
         "max_jitter_ms": round(heard.max_jitter_us / 1000, 3),
-        "mos": None if mos is None else round(mos, 2),
     }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _address(host: str, port: int) -> str:

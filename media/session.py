@@ -143,6 +143,7 @@ class MediaSession:
             self._session_id,
             last_body=self._last_body,
             own_order=self._own_order,
+            rtcp_mux=True,
             srtp=self._srtp,
             srtp_secret=self._srtp_secret,
         )
@@ -151,7 +152,12 @@ class MediaSession:
         if media.direction not in _SENDING and self._negotiated is not None:
             # On hold the peer's address means nothing (0.0.0.0 of RFC 2543): stay where we were.
             old = self._negotiated
-            media = media._replace(remote_host=old.remote_host, remote_port=old.remote_port)
+            media = media._replace(
+                remote_host=old.remote_host,
+                remote_port=old.remote_port,
+                rtcp_host=old.rtcp_host,
+                rtcp_port=old.rtcp_port,
+            )
         if media.codec.whole_packets and self._negotiated is not None:
             # What plays was encoded in packets of that length, which cannot be cut anew.
             media = media._replace(ptime_ms=self._negotiated.ptime_ms)
@@ -204,6 +210,9 @@ def _leg_media(media: NegotiatedMedia) -> LegMedia:
         event_payload_type=media.telephone_event_payload_type,
         comfort_noise_payload_type=_comfort_noise_of(media),
         silence_packet=silence_packet(codec, media.ptime_ms) if codec.whole_packets else b"",
+        rtcp_host=media.rtcp_host,
+        rtcp_port=media.rtcp_port,
+        rtcp_mux=media.rtcp_mux,
     )
 
 

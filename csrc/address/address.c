@@ -18,11 +18,19 @@ int rw_address_parse(rw_address *address, const char *host, uint16_t port) {
     return inet_pton(address->any.sa_family, host, binary) == 1 ? 0 : -EINVAL;
 }
 
-bool rw_address_equal(const rw_address *a, const rw_address *b) {
-    /* sin_port and sin6_port coincide */
-    if (a->any.sa_family != b->any.sa_family || a->v4.sin_port != b->v4.sin_port) return false;
+bool rw_address_same_host(const rw_address *a, const rw_address *b) {
+    if (a->any.sa_family != b->any.sa_family) return false;
     if (a->any.sa_family == AF_INET) return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
     return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof(a->v6.sin6_addr)) == 0;
+}
+
+bool rw_address_equal(const rw_address *a, const rw_address *b) {
+    /* sin_port and sin6_port coincide */
+    return a->v4.sin_port == b->v4.sin_port && rw_address_same_host(a, b);
+}
+
+void rw_address_next_port(rw_address *address) {
+    address->v4.sin_port = htons((uint16_t)(ntohs(address->v4.sin_port) + 1));
 }
 
 /* 0.0.0.0/8 is "this network", 224.0.0.0/4 multicast, 240.0.0.0/4 reserved, with the broadcast

@@ -22,6 +22,12 @@ int rw_address_parse(rw_address *address, const char *host, uint16_t port);
  * what SDP names has none. */
 bool rw_address_equal(const rw_address *a, const rw_address *b);
 
+/* As rw_address_equal(), whatever the ports are. */
+bool rw_address_same_host(const rw_address *a, const rw_address *b);
+
+/* Moves `address` to the port behind its own, where RTCP is next to RTP (RFC 3550 section 11). */
+void rw_address_next_port(rw_address *address);
+
 /* True if one host may be at the address: false for port 0, an unspecified, multicast or reserved
  * address (IPv4 also mapped into IPv6), and any other family. */
 bool rw_address_is_unicast(const rw_address *address);

@@ -19,7 +19,9 @@
 typedef struct rw_backend_host {
     rw_counters *counters;
     int epoll_fd; /* events carry the leg's id, or RW_BACKEND_EVENT for the backend as a whole */
-    void (*deliver)(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes);
+    /* `source` is NULL where it is known to be the leg's remote address. */
+    void (*deliver)(void *context, rw_leg *leg, const rw_address *source, const uint8_t *datagram,
+                    size_t bytes);
     void *context;
 } rw_backend_host;
 
@@ -46,6 +48,8 @@ typedef struct rw_backend_ops {
     uint8_t *(*room)(rw_backend *backend);
     void (*send)(rw_backend *backend, rw_leg *leg, size_t bytes);
     void (*flush)(rw_backend *backend);
+    /* Sends RTCP from the leg's RTP socket, at once (RFC 5761); 0 or a negative errno. */
+    int (*send_control)(rw_backend *backend, rw_leg *leg, const uint8_t *packet, size_t bytes);
 
     /* Reads what has come for `leg`, or for all legs when it is NULL, up to a bound; returns how
      * many datagrams there were. */

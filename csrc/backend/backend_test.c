@@ -15,8 +15,9 @@ static rw_counters counters;
 static size_t delivered;
 static rw_leg *delivered_to;
 
-static void deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes) {
-    (void)context;
+static void deliver(void *context, rw_leg *leg, const rw_address *source, const uint8_t *datagram,
+                    size_t bytes) {
+    (void)context, (void)source;
     CHECK(bytes == 0 || datagram[0] == 'x');
     delivered++;
     delivered_to = leg;

@@ -1,7 +1,8 @@
 /*
  * One connected socket per leg, plain sends: works everywhere, and lets any number of legs share a
  * remote address. Connected, because a connected send is the cheapest, and the kernel then keeps
- * strangers' datagrams out.
+ * strangers' datagrams out; only while a leg's remote address may still move is its socket open to
+ * all.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,13 +41,17 @@ static int per_leg_open(const rw_backend_host *host, int fd, rw_backend **backen
 }
 
 static int per_leg_retarget(rw_backend *backend, rw_leg *leg, const rw_address *remote) {
+    /* Disconnects (connect(2)); the socket keeps its port if it was bound to that one by number. */
+    static const rw_address all = {.any = {.sa_family = AF_UNSPEC}};
     (void)backend;
-    return connect(leg->fd, &remote->any, rw_address_bytes(remote)) < 0 ? -errno : 0;
+    const rw_address *to = leg->unsettled ? &all : remote;
+    socklen_t bytes = leg->unsettled ? sizeof(to->any) : rw_address_bytes(to);
+    return connect(leg->fd, &to->any, bytes) < 0 ? -errno : 0;
 }
 
 static int per_leg_attach(rw_backend *backend, rw_leg *leg) {
     if (leg->fd < 0) return -EBADF;
-    int error = per_leg_retarget(backend, leg, &leg->media.remote);
+    int error = leg->unsettled ? 0 : per_leg_retarget(backend, leg, &leg->media.remote);
     if (error) return error;
     rw_backend_listen_once(backend->host, leg->fd, rw_read(&leg->id));
     return 0;
@@ -62,11 +67,18 @@ static uint8_t *per_leg_room(rw_backend *backend) {
     return ((per_leg *)backend)->packet;
 }
 
+static ssize_t send_datagram(const rw_leg *leg, const uint8_t *packet, size_t bytes) {
+    const rw_address *to = &leg->latch.remote;
+    if (!leg->unsettled) return send(leg->fd, packet, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sendto(leg->fd, packet, bytes, MSG_DONTWAIT | MSG_NOSIGNAL, &to->any,
+                  rw_address_bytes(to));
+}
+
 static void per_leg_send(rw_backend *backend, rw_leg *leg, size_t bytes) {
     per_leg *self = (per_leg *)backend;
     /* An ICMP answer to an earlier packet is reported in place of sending this one: send again. */
     for (int attempt = 0; attempt < 2; attempt++) {
-        if (send(leg->fd, self->packet, bytes, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+        if (send_datagram(leg, self->packet, bytes) >= 0) {
             rw_count(&(*backend->host->counters)[RW_PACKETS_SENT], 1);
             rw_count(&(*backend->host->counters)[RW_BYTES_SENT], bytes);
             rw_count(&leg->stats.packets_sent, 1);
@@ -82,18 +94,28 @@ static void per_leg_flush(rw_backend *backend) {
     (void)backend;
 }
 
+static int per_leg_send_control(rw_backend *backend, rw_leg *leg, const uint8_t *packet,
+                                size_t bytes) {
+    (void)backend;
+    return send_datagram(leg, packet, bytes) < 0 ? -errno : 0;
+}
+
+static void deliver(per_leg *self, rw_leg *leg, size_t index) {
+    const rw_backend_host *host = self->base.host;
+    size_t bytes;
+    const uint8_t *datagram = rw_receive_batch_datagram(self->batch, index, &bytes, host);
+    const rw_address *source = rw_receive_batch_source(self->batch, index);
+    if (datagram) host->deliver(host->context, leg, source, datagram, bytes);
+}
+
 static size_t per_leg_receive(rw_backend *backend, rw_leg *leg) {
     per_leg *self = (per_leg *)backend;
     size_t total = 0, count = RW_RECEIVE_BATCH;
     for (int i = 0; i < MAX_BATCHES_PER_SLOT && count == RW_RECEIVE_BATCH; i++) {
         count = rw_receive_batch_read(self->batch, leg->fd, backend->host);
         total += count;
-        for (size_t index = 0; index < count; index++) {
-            size_t bytes;
-            const uint8_t *datagram =
-                rw_receive_batch_datagram(self->batch, index, &bytes, backend->host);
-            if (datagram) backend->host->deliver(backend->host->context, leg, datagram, bytes);
-        }
+        for (size_t index = 0; index < count; index++)
+            deliver(self, leg, index);
     }
     return total;
 }
@@ -112,6 +134,7 @@ const rw_backend_ops rw_backend_per_leg = {
     .room = per_leg_room,
     .send = per_leg_send,
     .flush = per_leg_flush,
+    .send_control = per_leg_send_control,
     .receive = per_leg_receive,
     .listen = per_leg_listen,
     .socket_per_leg = true,

@@ -156,6 +156,14 @@ static void shared_flush(rw_backend *backend) {
     self->arena_used = 0;
 }
 
+static int shared_send_control(rw_backend *backend, rw_leg *leg, const uint8_t *packet,
+                               size_t bytes) {
+    const rw_address *to = &leg->media.remote;
+    ssize_t sent = sendto(((shared *)backend)->fd, packet, bytes, MSG_DONTWAIT | MSG_NOSIGNAL,
+                          &to->any, rw_address_bytes(to));
+    return sent < 0 ? -errno : 0;
+}
+
 static void deliver_one(shared *self, size_t index) {
     const rw_backend_host *host = self->base.host;
     size_t bytes;
@@ -163,7 +171,7 @@ static void deliver_one(shared *self, size_t index) {
     if (!datagram) return;
     rw_leg *leg = find_leg(self, rw_receive_batch_source(self->batch, index));
     if (leg)
-        host->deliver(host->context, leg, datagram, bytes);
+        host->deliver(host->context, leg, NULL, datagram, bytes);
     else
         rw_count(&(*host->counters)[RW_RECEIVED_UNKNOWN], 1);
 }
@@ -196,6 +204,7 @@ const rw_backend_ops rw_backend_shared = {
     .room = shared_room,
     .send = shared_send,
     .flush = shared_flush,
+    .send_control = shared_send_control,
     .receive = shared_receive,
     .listen = shared_listen,
     .socket_per_leg = false,

@@ -4,6 +4,7 @@
 
 #include "base/atomic.h"
 #include "ear/ear.h"
+#include "rtcp/rtcp.h"
 #include "rtp/rtp.h"
 #include "srtp/srtp.h"
 
@@ -28,6 +29,17 @@ typedef enum rw_counter {
     RW_SRTP_REJECT_0, /* + rw_srtp_reject: what could not be protected or unprotected, by reason */
     RW_SRTP_REJECT_LAST = RW_SRTP_REJECT_0 + RW_SRTP_REJECTS - 1,
     RW_SRTP_REKEYS_FAILED,
+    RW_RECEIVED_STRANGER, /* RTP or RTCP from an address that is not the peer's */
+    RW_RECEIVED_PROVING,  /* the same, from one that may become the peer's if it goes on */
+    RW_SOURCES_LATCHED,   /* addresses that took the place of the one in the SDP */
+    RW_RTCP_SENT,
+    RW_RTCP_RECEIVED,
+    RW_RTCP_REJECT_0, /* + rw_rtcp_reject: not RTCP, by reason */
+    RW_RTCP_REJECT_LAST = RW_RTCP_REJECT_0 + RW_RTCP_REJECTS - 1,
+    RW_RTCP_UNTRUE,         /* reports about us that cannot be true, and were not believed */
+    RW_RTCP_BYES,           /* goodbyes heard */
+    RW_RTCP_SEND_FAILED,    /* reports that did not leave, or found the peer's port closed */
+    RW_RTCP_SOCKETS_DENIED, /* reports left out: no socket was to be had */
     RW_DIGITS_HEARD,
     RW_SPEECH_STARTS,
     RW_MEDIA_TIMEOUTS,

@@ -6,7 +6,8 @@
 
 static bool is_no_reason(int counter) {
     return counter == RW_RECEIVED_REJECT_0 + RW_RTP_OK ||
-           counter == RW_NOT_HEARD_0 + RW_EAR_TAKEN || counter == RW_SRTP_REJECT_0 + RW_SRTP_OK;
+           counter == RW_NOT_HEARD_0 + RW_EAR_TAKEN || counter == RW_SRTP_REJECT_0 + RW_SRTP_OK ||
+           counter == RW_RTCP_REJECT_0 + RW_RTCP_OK;
 }
 
 static void test_every_counter_but_the_valid_packet_has_a_name_of_its_own(void) {

@@ -227,6 +227,14 @@ bool rw_ear_timed_out(rw_ear *ear, uint64_t since_us, uint64_t now_us, uint64_t 
     return true;
 }
 
+void rw_ear_hear_sender_report(rw_ear *ear, uint32_t ssrc, uint64_t ntp, uint64_t now_us) {
+    rw_reception_hear_sender_report(&ear->reception, ssrc, ntp, now_us);
+}
+
+bool rw_ear_report_block(rw_ear *ear, uint64_t now_us, rw_report_block *block) {
+    return rw_reception_report(&ear->reception, now_us, block);
+}
+
 rw_heard rw_ear_heard(const rw_ear *ear) {
     return ear->heard;
 }

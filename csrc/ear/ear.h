@@ -109,6 +109,13 @@ void rw_ear_sent(rw_ear *ear, int level_dbov);
  * silence, if the media timeout has passed. `next_us` is when to ask again; 0: never. */
 bool rw_ear_timed_out(rw_ear *ear, uint64_t since_us, uint64_t now_us, uint64_t *next_us);
 
+/* Takes an SR of the peer: what the next report says of it (RFC 3550 section 6.4.1). */
+void rw_ear_hear_sender_report(rw_ear *ear, uint32_t ssrc, uint64_t ntp, uint64_t now_us);
+
+/* Fills the report block on what was heard; false, and `block` untouched, if nothing was since the
+ * last one. */
+bool rw_ear_report_block(rw_ear *ear, uint64_t now_us, rw_report_block *block);
+
 const rw_reception *rw_ear_reception(const rw_ear *ear);
 
 /* What the packet that was taken last was to its stream. */

@@ -21,6 +21,7 @@ int rw_leg_check_media(const rw_leg_media *media) {
     if (!rw_address_bytes(&media->remote) || media->payload_type > 127) return -EINVAL;
     if (!is_payload_type(media->event_payload_type)) return -EINVAL;
     if (!is_payload_type(media->comfort_noise_payload_type)) return -EINVAL;
+    if (media->rtcp.any.sa_family && !rw_address_bytes(&media->rtcp)) return -EINVAL;
     if (media->ptime_ms < RW_MIN_PTIME_MS || media->ptime_ms > RW_MAX_PTIME_MS) return -EINVAL;
     if (media->clock_rate_hz < 8000 || media->clock_rate_hz > 192000) return -EINVAL;
     if (media->clock_rate_hz % 1000) return -EINVAL;
@@ -59,24 +60,26 @@ void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media) {
     if (leg->ear) agree_on_hearing(leg);
 }
 
-static void clear_stats(rw_leg_stats *stats) {
-    rw_write(&stats->packets_sent, 0);
-    rw_write(&stats->packets_skipped, 0);
-    rw_write(&stats->send_errors, 0);
-    rw_write(&stats->packets_received, 0);
-    rw_write(&stats->bytes_received, 0);
-    rw_write(&stats->packets_rejected, 0);
-    rw_write(&stats->digits_sent, 0);
+/* All figures are of one type: 64 bits that another thread may be reading. */
+static void clear_figures(void *figures, size_t bytes) {
+    _Atomic uint64_t *figure = figures;
+    for (size_t i = 0; i < bytes / sizeof(*figure); i++)
+        rw_write(&figure[i], 0);
 }
 
 void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t due_tick) {
     memset((void *)leg, 0, offsetof(rw_leg, stats));
-    clear_stats(&leg->stats);
+    clear_figures(&leg->stats, sizeof(leg->stats));
+    clear_figures(&leg->heard, sizeof(leg->heard));
+    clear_figures(&leg->told, sizeof(leg->told));
     leg->ear = config->ear;
     leg->srtp = config->srtp;
     leg->relay = NULL;
     leg->watch = (rw_timer){0};
     leg->digits = (rw_event_sender){0};
+    rw_latch_init(&leg->latch);
+    leg->source_policy = config->source_policy;
+    leg->reports = (rw_leg_reports){.seed = config->rtcp_seed, .fd = -1};
     rw_leg_set_media(leg, &config->media);
     leg->send_silence = config->silence_policy == RW_SILENCE_SEND;
     leg->fd = config->fd;

@@ -18,8 +18,10 @@
 #include "address/address.h"
 #include "base/atomic.h"
 #include "ear/ear.h"
+#include "latch/latch.h"
 #include "prompt/prompt.h"
 #include "relay/relay.h"
+#include "rtcp/rtcp.h"
 #include "srtp/srtp.h"
 #include "tap/tap.h"
 #include "wheel/wheel.h"
@@ -53,15 +55,27 @@ typedef struct rw_leg_media {
     bool receive; /* false on hold: what comes all the same is counted, and not heard */
     uint8_t event_payload_type; /* telephone-event, both ways; RW_NO_PAYLOAD_TYPE: not agreed on */
     uint8_t comfort_noise_payload_type; /* RW_NO_PAYLOAD_TYPE: not agreed on */
+    rw_address rtcp; /* where the peer takes RTCP; of no family: nowhere, unless `rtcp_mux` */
+    bool rtcp_mux;   /* RTCP goes to and comes from `remote` (RFC 5761) */
 } rw_leg_media;
+
+#define RW_CNAME_BITS 96 /* RFC 7022 section 4.2 */
+
+/* What a leg needs to report by RTCP; all zero for one without an ear, which does not. */
+typedef struct rw_rtcp_seed {
+    uint8_t cname[RW_CNAME_BITS / 8]; /* random, nobody else's */
+    uint32_t dice;                    /* random; spreads the reports */
+} rw_rtcp_seed;
 
 typedef struct rw_leg_config {
     rw_leg_media media;
     rw_silence_policy silence_policy;
-    int fd;      /* a bound UDP socket for backends with one socket per leg, else -1 */
+    int fd;      /* for backends with one socket per leg a UDP socket, bound by its number; or -1 */
     rw_ear *ear; /* what hears for the leg, or NULL: then packets are only counted. The shard gives
                     it back with RW_EVENT_LEG_CLOSED. */
-    rw_srtp *srtp; /* encrypts both ways, or NULL; given back in the same way */
+    rw_srtp *srtp;                 /* encrypts both ways, or NULL; given back in the same way */
+    rw_latch_policy source_policy; /* only RW_LATCH_POLICY_SDP where legs share a socket */
+    rw_rtcp_seed rtcp_seed;
     uint32_t ssrc;
     uint32_t first_timestamp;
     uint16_t first_sequence;
@@ -77,6 +91,43 @@ typedef struct rw_leg_stats {
     _Atomic uint64_t packets_rejected; /* not RTP, or not heard */
     _Atomic uint64_t digits_sent;
 } rw_leg_stats;
+
+/* What a leg's ear says of the whole stream, as of the last report or the end. */
+typedef struct rw_leg_heard {
+    _Atomic uint64_t expected;
+    _Atomic uint64_t lost;
+    _Atomic uint64_t reordered;
+    _Atomic uint64_t duplicates;
+    _Atomic uint64_t gaps;
+    _Atomic uint64_t sources;
+    _Atomic uint64_t jitter_us;
+    _Atomic uint64_t max_jitter_us;
+} rw_leg_heard;
+
+/* What the peer's last report says of the stream that we send. */
+typedef struct rw_leg_told {
+    _Atomic uint64_t reports; /* about us; 0: the rest means nothing */
+    _Atomic uint64_t expected;
+    _Atomic uint64_t lost;
+    _Atomic uint64_t jitter_us;
+    _Atomic uint64_t max_jitter_us;
+    _Atomic uint64_t rtts; /* round trips measured; 0: `rtt_us` means nothing */
+    _Atomic uint64_t rtt_us;
+} rw_leg_told;
+
+/* Where a leg stands in RTCP. */
+typedef struct rw_leg_reports {
+    rw_rtcp_seed seed;
+    rw_rtcp_timing timing;
+    uint64_t next_us;       /* when the next report is due */
+    uint64_t listen_us;     /* when `fd` is listened to again; 0: it is */
+    uint32_t packets_at[2]; /* what was sent by the last report, and by the one before */
+    uint32_t sequences;     /* numbers that our stream has used, */
+    uint16_t sequence;      /* up to this one */
+    int fd;                 /* a socket of its own, for the port behind RTP's; -1: none */
+    bool anywhere;          /* `fd` is not connected: the peer is behind a NAT */
+    bool started;           /* a report was sent */
+} rw_leg_reports;
 
 typedef struct rw_leg {
     /* Read and written for each packet. */
@@ -100,12 +151,17 @@ typedef struct rw_leg {
     bool relayed;     /* another leg's sound is sent in the place of its own, which stands still */
     int8_t sent_dbov; /* level of the packet composed last */
     bool closing;     /* closed, its event not posted yet */
+    bool unsettled;   /* the remote address may still move: `fd` is not connected */
     int fd;
+    uint32_t sound_packets; /* handed to the backend, and the bytes of their payload (for SRs) */
+    uint32_t sound_bytes;
     rw_playlist_queue playing; /* the first is under the cursor */
     rw_tap *taps;              /* what takes continuous sound from the leg */
 
     /* Readable by all threads. */
     rw_leg_stats stats;
+    rw_leg_heard heard;
+    rw_leg_told told;
     _Atomic uint64_t id; /* slot index and generation; 0 while the slot is free */
 
     /* Read when the leg is opened, moved or closed. */
@@ -114,8 +170,11 @@ typedef struct rw_leg {
     rw_srtp *srtp;
     rw_relay *relay;   /* to another leg of the shard, or NULL */
     uint64_t relay_to; /* its id */
-    rw_timer watch;    /* for the media timeout */
+    rw_timer watch;    /* for the media timeout and for reports */
     uint64_t opened_us;
+    rw_latch latch; /* whose packets are taken, and where to send */
+    rw_latch_policy source_policy;
+    rw_leg_reports reports;
     rw_event_sender digits;
     rw_leg_media media;
     struct rw_leg *next; /* in the backend's table, later in the shard's list of closed legs */

@@ -30,6 +30,14 @@ static uint64_t monotonic_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* For the wall-clock times in RTCP. Read once: they must not jump when somebody sets the clock. */
+static uint64_t unix_offset_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t unix_us = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
+    return unix_us - monotonic_ns() / 1000;
+}
+
 /* --- the thread --------------------------------------------------------------------------- */
 
 /* The tick at which the shard has to be awake again. While legs are open that is soon, even if none
@@ -138,6 +146,7 @@ int rw_shard_create_at(const rw_shard_config *config, const rw_backend_ops *ops,
     rw_shard *self = calloc(1, sizeof(*self));
     if (!self) return -ENOMEM;
     self->max_legs = config->max_legs;
+    self->max_control_sockets = config->max_control_sockets;
     self->epoll_fd = self->wake_fd = self->event_fd = -1;
     rw_playlist_queue_init(&self->ended);
     rw_wheel_init(&self->wheel, now_tick);
@@ -151,7 +160,9 @@ int rw_shard_create_at(const rw_shard_config *config, const rw_backend_ops *ops,
 
 int rw_shard_create(const rw_shard_config *config, rw_shard **shard) {
     const rw_backend_ops *ops = rw_backend_find(config->backend);
-    return rw_shard_create_at(config, ops, monotonic_ns() / TICK_NS, shard);
+    int error = rw_shard_create_at(config, ops, monotonic_ns() / TICK_NS, shard);
+    if (!error) (*shard)->unix_offset_us = unix_offset_us();
+    return error;
 }
 
 int rw_shard_start(rw_shard *shard) {

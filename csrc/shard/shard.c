@@ -8,8 +8,6 @@
 #include "rtp/rtp.h"
 #include "shard/shard_private.h"
 
-#define TICK_US 1000
-
 /* A leg that heard nothing for this many slots is left to epoll again. */
 #define QUIET_SLOTS 50
 
@@ -140,17 +138,24 @@ static bool is_watch(const rw_shard *shard, const rw_timer *timer) {
     return offset % sizeof(rw_leg) == offsetof(rw_leg, watch);
 }
 
-/* The media timeout: asks the leg's ear, and comes again when it says. */
-static void keep_watch(rw_shard *shard, rw_leg *leg) {
+/* The media timeout: asks the leg's ear; returns when to ask again, 0 for never. */
+static uint64_t watch_silence(rw_shard *shard, rw_leg *leg) {
     uint64_t next_us;
-    if (!leg->ear) return;
     bool silent = rw_ear_timed_out(leg->ear, leg->opened_us, shard->now_us, &next_us);
     if (silent && leg->media.receive) {
         rw_event event = {.kind = RW_EVENT_MEDIA_TIMEOUT, .leg_id = rw_read(&leg->id)};
         rw_shard_keep_news(shard, &event);
         count(shard, RW_MEDIA_TIMEOUTS, 1);
     }
-    if (next_us) rw_wheel_arm(&shard->wheel, &leg->watch, next_us / TICK_US + 1);
+    return next_us;
+}
+
+/* What is due of a leg whether it has slots or not: its reports, and the media timeout. */
+static void keep_watch(rw_shard *shard, rw_leg *leg) {
+    if (!leg->ear) return;
+    uint64_t next_us = rw_shard_keep_reports(shard, leg), silence_us = watch_silence(shard, leg);
+    if (silence_us && silence_us < next_us) next_us = silence_us;
+    rw_wheel_arm(&shard->wheel, &leg->watch, next_us / TICK_US + 1);
 }
 
 static void read_leg(rw_shard *shard, rw_leg *leg) {
@@ -174,6 +179,8 @@ static void leave_out_late_slots(rw_shard *shard, rw_leg *leg) {
 }
 
 void rw_shard_send(rw_shard *shard, rw_leg *leg, uint8_t *packet, size_t bytes) {
+    leg->sound_packets++;
+    leg->sound_bytes += (uint32_t)bytes - RW_RTP_HEADER_BYTES;
     if (leg->taps) rw_shard_tap_sent(leg, packet, bytes);
     if (leg->srtp) {
         rw_srtp_reject reject = rw_srtp_protect(leg->srtp, packet, &bytes, RW_MAX_PACKET_BYTES);
@@ -237,8 +244,13 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
         rw_wheel_arm(&shard->wheel, &shard->poll_timer, shard->wheel.now_tick + 1);
         return;
     }
-    rw_leg *leg = find_open_leg(shard, epoll_data);
+    rw_leg *leg = find_open_leg(shard, epoll_data & ~(uint64_t)RW_CONTROL_EVENT);
     if (!leg) return;
+    if (epoll_data & RW_CONTROL_EVENT) {
+        rw_shard_read_control(shard, leg);
+        keep_watch(shard, leg);
+        return;
+    }
     leg->receiving = true;
     leg->quiet_slots = 0;
     if (is_eager(leg))
@@ -292,10 +304,15 @@ static bool unprotect(rw_shard *shard, rw_leg *leg, const uint8_t *datagram, siz
     return false;
 }
 
-void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes) {
+void rw_shard_deliver(void *context, rw_leg *leg, const rw_address *source, const uint8_t *datagram,
+                      size_t bytes) {
     rw_shard *shard = context;
     rw_rtp_packet packet;
     _Alignas(uint64_t) uint8_t plain[RW_RECEIVE_BYTES];
+    if (leg->media.rtcp_mux && leg->ear && rw_rtcp_is(datagram, bytes)) {
+        rw_shard_hear_control(shard, leg, source, datagram, bytes);
+        return;
+    }
     if (leg->srtp) {
         if (!unprotect(shard, leg, datagram, &bytes, plain)) return;
         datagram = plain;
@@ -306,6 +323,7 @@ void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_
         rw_count(&leg->stats.packets_rejected, 1);
         return;
     }
+    if (source && !rw_shard_admit(shard, leg, source)) return;
     count(shard, RW_PACKETS_RECEIVED, 1);
     count(shard, RW_BYTES_RECEIVED, bytes);
     rw_count(&leg->stats.packets_received, 1);
@@ -322,6 +340,7 @@ static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
     rw_wheel_cancel(&shard->wheel, &leg->timer);
     rw_wheel_cancel(&shard->wheel, &leg->watch);
     load_phases(shard, leg, -1);
+    rw_shard_end_reports(shard, leg);
     shard->backend->ops->detach(shard->backend, leg);
     leg->closing = true;
     leg->close_status = status;
@@ -335,6 +354,8 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
     uint64_t due_tick = lightest_tick(shard, soonest, command->open.media.ptime_ms);
     rw_leg_init(leg, &command->open, command->leg_id, due_tick);
     leg->opened_us = shard->now_us;
+    rw_shard_open_source(shard, leg, &command->open.media.remote);
+    rw_shard_begin_reports(shard, leg);
     keep_watch(shard, leg);
     load_phases(shard, leg, 1);
     count(shard, RW_LEGS_OPENED, 1);
@@ -346,11 +367,13 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
 }
 
 static void update_leg(rw_shard *shard, rw_leg *leg, const rw_leg_media *media) {
-    int error = shard->backend->ops->retarget(shard->backend, leg, &media->remote);
+    rw_shard_open_source(shard, leg, &media->remote);
+    int error = shard->backend->ops->retarget(shard->backend, leg, &leg->latch.remote);
     if (error) {
         close_leg(shard, leg, error);
         return;
     }
+    rw_shard_move_reports(shard, leg, media);
     load_phases(shard, leg, -1);
     rw_leg_set_media(leg, media);
     load_phases(shard, leg, 1);
@@ -472,6 +495,31 @@ static bool post_ended(rw_shard *shard, rw_playlist *playlist) {
     return post(shard, &posted);
 }
 
+static rw_hearing hearing_of(const rw_leg_heard *heard) {
+    return (rw_hearing){
+        .expected = rw_read(&heard->expected),
+        .lost = rw_read(&heard->lost),
+        .reordered = (uint32_t)rw_read(&heard->reordered),
+        .duplicates = (uint32_t)rw_read(&heard->duplicates),
+        .gaps = (uint32_t)rw_read(&heard->gaps),
+        .sources = (uint32_t)rw_read(&heard->sources),
+        .jitter_us = (uint32_t)rw_read(&heard->jitter_us),
+        .max_jitter_us = (uint32_t)rw_read(&heard->max_jitter_us),
+    };
+}
+
+static rw_told told_of(const rw_leg_told *told) {
+    return (rw_told){
+        .reports = rw_read(&told->reports),
+        .expected = rw_read(&told->expected),
+        .lost = rw_read(&told->lost),
+        .jitter_us = (uint32_t)rw_read(&told->jitter_us),
+        .max_jitter_us = (uint32_t)rw_read(&told->max_jitter_us),
+        .rtts = rw_read(&told->rtts),
+        .rtt_us = (uint32_t)rw_read(&told->rtt_us),
+    };
+}
+
 static void fill_figures(const rw_leg *leg, rw_event *event) {
     event->packets_sent = rw_read(&leg->stats.packets_sent);
     event->packets_skipped = rw_read(&leg->stats.packets_skipped);
@@ -480,20 +528,8 @@ static void fill_figures(const rw_leg *leg, rw_event *event) {
     event->bytes_received = rw_read(&leg->stats.bytes_received);
     event->packets_rejected = rw_read(&leg->stats.packets_rejected);
     event->digits_sent = rw_read(&leg->stats.digits_sent);
-}
-
-static rw_hearing hearing_of(const rw_ear *ear) {
-    const rw_reception *reception = rw_ear_reception(ear);
-    return (rw_hearing){
-        .expected = rw_reception_expected(reception),
-        .lost = rw_reception_lost(reception),
-        .reordered = reception->reordered,
-        .duplicates = reception->duplicates,
-        .gaps = reception->gaps,
-        .sources = reception->sources,
-        .jitter_us = rw_reception_jitter_us(reception),
-        .max_jitter_us = rw_reception_max_jitter_us(reception),
-    };
+    event->hearing = hearing_of(&leg->heard);
+    event->told = told_of(&leg->told);
 }
 
 static bool post_closed(rw_shard *shard, rw_leg *leg) {
@@ -503,7 +539,6 @@ static bool post_closed(rw_shard *shard, rw_leg *leg) {
                   .leg_id = rw_read(&leg->id)},
     };
     fill_figures(leg, &posted.event);
-    if (leg->ear) posted.event.hearing = hearing_of(leg->ear);
     posted.ear = leg->ear;
     posted.srtp = leg->srtp;
     return post(shard, &posted);

@@ -21,6 +21,7 @@ typedef struct rw_shard_config {
     const char *backend; /* "per-leg" or "shared" */
     int shared_fd;       /* the shared socket, or -1; owned by the shard once created */
     uint32_t max_legs;
+    uint32_t max_control_sockets; /* for the RTCP of legs that do not share the port of RTP */
 } rw_shard_config;
 
 typedef enum rw_event_kind {
@@ -34,7 +35,8 @@ typedef enum rw_event_kind {
     RW_EVENT_TAP_ENDED,     /* a tap is no more in use; `tapped` says what it made of the stream */
 } rw_event_kind;
 
-/* What a leg's ear says of the whole stream; all zero for a leg without one. */
+/* What a leg's ear says of the whole stream, at the last report or the end; all zero for a leg
+ * without one. */
 typedef struct rw_hearing {
     uint64_t expected;
     uint64_t lost;
@@ -45,6 +47,18 @@ typedef struct rw_hearing {
     uint32_t jitter_us;
     uint32_t max_jitter_us;
 } rw_hearing;
+
+/* What the peer's last RTCP report says of the whole stream that we send. It is only what the peer
+ * says. */
+typedef struct rw_told {
+    uint64_t reports;  /* about us; 0: the rest means nothing */
+    uint64_t expected; /* packets that were sent by then */
+    uint64_t lost;
+    uint32_t jitter_us;
+    uint32_t max_jitter_us;
+    uint64_t rtts; /* round trips that were measured; 0: `rtt_us` means nothing */
+    uint32_t rtt_us;
+} rw_told;
 
 typedef struct rw_event {
     rw_event_kind kind;
@@ -66,7 +80,10 @@ typedef struct rw_event {
     rw_vad_event speech;
     uint64_t tap_id;
     union {
-        rw_hearing hearing;       /* with RW_EVENT_LEG_CLOSED */
+        struct { /* with RW_EVENT_LEG_CLOSED, as all figures */
+            rw_hearing hearing;
+            rw_told told;
+        };
         rw_jitter_figures tapped; /* with RW_EVENT_TAP_ENDED: of the caller's side */
     };
 } rw_event;

@@ -8,6 +8,11 @@
 #include "ring/ring.h"
 #include "shard/shard.h"
 
+#define TICK_US 1000
+
+/* Set in the epoll data of a leg's socket for RTCP, beside the leg's id. */
+#define RW_CONTROL_EVENT 0x80000000u
+
 /* Legs are spread over the slots of 20 ms, the packet time of nearly all of them. */
 #define RW_PHASES 20
 
@@ -75,6 +80,7 @@ struct rw_shard {
     rw_tap *spent_taps;
     uint32_t batch; /* packets composed in this tick */
     int epoll_fd;
+    uint32_t control_sockets; /* open for RTCP */
 
     /* Written by the shard's thread, readable by all. */
     rw_counters counters;
@@ -93,6 +99,8 @@ struct rw_shard {
 
     rw_leg *legs;
     uint32_t max_legs;
+    uint32_t max_control_sockets;
+    uint64_t unix_offset_us; /* what `now_us` is behind the time since 1970 */
     pthread_t thread;
     bool running;
 };
@@ -149,6 +157,30 @@ static inline bool rw_shard_has_news(const rw_shard *shard) {
 }
 
 /* Hooks into the backend: what it calls for each datagram. `context` is the shard. */
-void rw_shard_deliver(void *context, rw_leg *leg, const uint8_t *datagram, size_t bytes);
+void rw_shard_deliver(void *context, rw_leg *leg, const rw_address *source, const uint8_t *datagram,
+                      size_t bytes);
+
+/* Begins to take packets from the address in the SDP, or what the leg's policy lets take its place.
+ * The backend is to be pointed at `leg->latch.remote` next. */
+void rw_shard_open_source(rw_shard *shard, rw_leg *leg, const rw_address *from_sdp);
+
+/* True if a valid RTP packet from `source` is the leg's. */
+bool rw_shard_admit(rw_shard *shard, rw_leg *leg, const rw_address *source);
+
+/* Reports of a leg with an ear; without one these do nothing. */
+void rw_shard_begin_reports(rw_shard *shard, rw_leg *leg);
+/* Does what is due; returns when to be called again. Only for a leg with an ear. */
+uint64_t rw_shard_keep_reports(rw_shard *shard, rw_leg *leg);
+/* A new agreement is about to be taken over. */
+void rw_shard_move_reports(rw_shard *shard, rw_leg *leg, const rw_leg_media *media);
+/* The last words, while the leg is still attached. */
+void rw_shard_end_reports(rw_shard *shard, rw_leg *leg);
+
+/* Takes RTCP that came on the port of RTP; reads what came on that of RTCP. Then the leg's watch
+ * may be due earlier. */
+void rw_shard_hear_control(rw_shard *shard, rw_leg *leg, const rw_address *source,
+                           const uint8_t *datagram, size_t bytes);
+void rw_shard_read_control(rw_shard *shard, rw_leg *leg);
+void rw_shard_close_control(rw_shard *shard, rw_leg *leg);
 
 #endif

@@ -69,7 +69,7 @@ static size_t note_receive(rw_backend *backend, rw_leg *leg) {
     static const uint8_t datagram[14] = {0x80};
     size_t count = waiting_datagrams;
     for (size_t i = 0; i < count; i++)
-        backend->host->deliver(backend->host->context, leg, datagram, i % 2 ? 5 : 14);
+        backend->host->deliver(backend->host->context, leg, NULL, datagram, i % 2 ? 5 : 14);
     waiting_datagrams = 0;
     return count;
 }
@@ -466,7 +466,7 @@ static void test_a_million_mutated_datagrams_are_counted_and_leave_nothing(void)
     run_ms(1);
     rw_leg *leg = rw_shard_find_leg(shard, leg_id);
     for (int i = 0; i < DATAGRAMS; i++)
-        rw_shard_deliver(shard, leg, datagram, mutate_rtp(datagram, sizeof(datagram), &seed));
+        rw_shard_deliver(shard, leg, NULL, datagram, mutate_rtp(datagram, sizeof(datagram), &seed));
     uint64_t counted = rw_shard_counter(shard, RW_PACKETS_RECEIVED);
     for (int reason = 1; reason < RW_RTP_REJECTS; reason++) {
         uint64_t rejected = rw_shard_counter(shard, (rw_counter)(RW_RECEIVED_REJECT_0 + reason));

@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "address/address.h"
+
 static int configure(int fd, const struct sockaddr *address, int traffic_class) {
     int on = 1;
     if (address->sa_family != AF_INET6)
@@ -25,6 +27,19 @@ int rw_udp_open(const struct sockaddr *address, socklen_t address_bytes, int tra
     int error = -errno;
     close(fd);
     return error;
+}
+
+int rw_udp_open_next(int fd) {
+    rw_address address;
+    int traffic_class = 0;
+    socklen_t address_bytes = sizeof address, class_bytes = sizeof traffic_class;
+    if (getsockname(fd, &address.any, &address_bytes)) return -errno;
+    bool ipv6 = address.any.sa_family == AF_INET6;
+    if (getsockopt(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_TCLASS : IP_TOS,
+                   &traffic_class, &class_bytes))
+        return -errno;
+    rw_address_next_port(&address);
+    return rw_udp_open(&address.any, address_bytes, traffic_class);
 }
 
 struct rw_udp_batch {

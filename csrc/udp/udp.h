@@ -16,6 +16,10 @@
  * header; for IPv6 only, if the address is. The caller owns it. A negative errno: cannot be had. */
 int rw_udp_open(const struct sockaddr *address, socklen_t address_bytes, int traffic_class);
 
+/* A socket as `fd` is, bound to the port behind its own. The caller owns it. A negative errno:
+ * cannot be had. */
+int rw_udp_open_next(int fd);
+
 #define RW_UDP_MAX_BYTES 65536 /* above any UDP payload (65,527), so that nothing is cut off */
 
 typedef struct rw_udp_batch rw_udp_batch;

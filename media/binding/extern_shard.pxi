@@ -3,7 +3,7 @@
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef unsigned socklen_t
     ctypedef struct sockaddr "struct sockaddr":
-        pass
+        unsigned short sa_family
 
 cdef extern from "histogram/histogram.h" nogil:
     ctypedef struct rw_histogram:
@@ -73,6 +73,11 @@ cdef extern from "ear/ear.h" nogil:
     int rw_ear_create(const rw_ear_config *config, const rw_codec *codec, rw_ear **ear)
     void rw_ear_destroy(rw_ear *ear)
 
+cdef extern from "latch/latch.h" nogil:
+    ctypedef enum rw_latch_policy:
+        RW_LATCH_POLICY_SDP
+        RW_LATCH_POLICY_LATCH
+
 cdef extern from "leg/leg.h" nogil:
     enum:
         RW_MAX_SILENCE_BYTES
@@ -94,12 +99,19 @@ cdef extern from "leg/leg.h" nogil:
         bint receive
         uint8_t event_payload_type
         uint8_t comfort_noise_payload_type
+        rw_address rtcp
+        bint rtcp_mux
+    ctypedef struct rw_rtcp_seed:
+        uint8_t cname[12]
+        uint32_t dice
     ctypedef struct rw_leg_config:
         rw_leg_media media
         rw_silence_policy silence_policy
         int fd
         rw_ear *ear
         rw_srtp *srtp
+        rw_latch_policy source_policy
+        rw_rtcp_seed rtcp_seed
         uint32_t ssrc
         uint32_t first_timestamp
         uint16_t first_sequence
@@ -207,6 +219,7 @@ cdef extern from "shard/shard.h" nogil:
         const char *backend
         int shared_fd
         uint32_t max_legs
+        uint32_t max_control_sockets
     ctypedef enum rw_event_kind:
         RW_EVENT_PLAY_ENDED
         RW_EVENT_LEG_CLOSED
@@ -225,6 +238,14 @@ cdef extern from "shard/shard.h" nogil:
         uint32_t sources
         uint32_t jitter_us
         uint32_t max_jitter_us
+    ctypedef struct rw_told:
+        uint64_t reports
+        uint64_t expected
+        uint64_t lost
+        uint32_t jitter_us
+        uint32_t max_jitter_us
+        uint64_t rtts
+        uint32_t rtt_us
     ctypedef struct rw_digits:
         char symbols[33]
         uint16_t on_ms
@@ -248,6 +269,7 @@ cdef extern from "shard/shard.h" nogil:
         rw_digit digit
         rw_vad_event speech
         rw_hearing hearing
+        rw_told told
         uint64_t tap_id
         rw_jitter_figures tapped
     enum:

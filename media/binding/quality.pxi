@@ -28,16 +28,18 @@ cdef dict QUALITY_CODECS = {
 
 
 def estimate_mos(
-    str codec not None, uint64_t expected, uint64_t lost, uint64_t gaps, uint32_t buffer_us
+    str codec not None, uint64_t expected, uint64_t lost, uint64_t gaps, uint32_t buffer_us,
+    uint64_t rtt_us=0,
 ) -> float:
     """The mean opinion score, 1 to 4.5, of sound with that loss, behind a jitter buffer that conceals.
 
-    ``codec``: its name in SDP (KeyError: none of ours). ``gaps``: runs that the loss came in.
+    ``codec``: its name in SDP (KeyError: none of ours). ``gaps``: runs that the loss came in, as
+    many as packets were lost where that is not known. ``rtt_us``: 0 if it is not known.
     """
     cdef rw_quality_input heard
     heard.codec = QUALITY_CODECS[codec]
     heard.loss = <double>lost / expected if expected else 0.0
     heard.burst_ratio = rw_quality_burst_ratio(lost, gaps, expected)
-    heard.rtt_us = 0
+    heard.rtt_us = rtt_us
     heard.buffer_us = buffer_us
     return rw_quality_rate(&heard).mos

@@ -20,6 +20,7 @@ from .events import (
     SpeechHeard,
     TapEnded,
     Tapped,
+    Told,
 )
 
 cdef enum:
@@ -63,6 +64,10 @@ cdef int fill_media(rw_leg_media *to, media) except -1:
     to.receive = media.receive
     to.event_payload_type = payload_type_of(media.event_payload_type)
     to.comfort_noise_payload_type = payload_type_of(media.comfort_noise_payload_type)
+    to.rtcp_mux = media.rtcp_mux
+    to.rtcp.any.sa_family = 0
+    if media.rtcp_port is not None:
+        fill_address(&to.rtcp, media.rtcp_host or media.remote_host, media.rtcp_port)
     return 0
 
 
@@ -100,6 +105,15 @@ cdef reception_of(const rw_hearing *hearing):
     )
 
 
+cdef told_of(const rw_told *told):
+    if not told.reports:
+        return None
+    return Told(
+        told.reports, told.expected, told.lost, told.jitter_us, told.max_jitter_us,
+        told.rtt_us if told.rtts else None,
+    )
+
+
 cdef event_of(const rw_event *event):
     if event.kind == RW_EVENT_PLAY_ENDED:
         return PlayEnded(
@@ -121,14 +135,14 @@ cdef event_of(const rw_event *event):
         return TapEnded(event.leg_id, event.tap_id, tapped_of(&event.tapped))
     if event.kind == RW_EVENT_RELAY_ENDED:
         return RelayEnded(event.leg_id)
-    return LegClosed(
-        event.leg_id, -event.status, figures_of(event), reception_of(&event.hearing))
+    return LegClosed(event.leg_id, -event.status, figures_of(event))
 
 
 cdef figures_of(const rw_event *event):
     return LegFigures(
         event.packets_sent, event.packets_skipped, event.send_errors,
         event.packets_received, event.bytes_received, event.packets_rejected, event.digits_sent,
+        reception_of(&event.hearing), told_of(&event.told),
     )
 
 
@@ -246,17 +260,20 @@ cdef class Shard:
     """One media thread with its timer wheel and legs. See ``csrc/shard/shard.h``.
 
     ``backend`` is ``"per-leg"`` or ``"shared"``; the latter takes ``shared_fd``, a bound UDP socket
-    that the shard owns, and closes even if it cannot be made. Errors of the C core come as OSError.
+    that the shard owns, and closes even if it cannot be made. ``max_control_sockets``: how many
+    sockets it may open for RTCP by itself. Errors of the C core come as OSError.
     """
 
     cdef rw_shard *shard
 
-    def __cinit__(self, uint32_t max_legs, str backend="per-leg", int shared_fd=-1):
+    def __cinit__(self, uint32_t max_legs, str backend="per-leg", int shared_fd=-1,
+                  uint32_t max_control_sockets=0):
         cdef bytes name = backend.encode()
         cdef rw_shard_config config
         config.backend = name
         config.shared_fd = shared_fd
         config.max_legs = max_legs
+        config.max_control_sockets = max_control_sockets
         cdef int error = rw_shard_create(&config, &self.shard)
         if error < 0 and shared_fd >= 0:
             os.close(shared_fd)
@@ -279,12 +296,14 @@ cdef class Shard:
             rw_shard_stop(self.shard)
 
     def open_leg(self, media, *, int fd=-1, bint send_silence=False, hearing=None,
-                 SrtpKeys keys=None) -> int:
+                 SrtpKeys keys=None, bint latch=False) -> int:
         """Open a leg for ``media`` (:class:`LegMedia`) and return its id.
 
-        With ``hearing`` (:class:`Hearing`) it tells of digits, speech and silence. With ``keys`` it
-        sends and takes SRTP, and nothing else. On success the shard owns ``fd``. SSRC, first sequence number and first timestamp are random
-        (RFC 3550 section 5.1). OSError: ENOSPC, all legs in use; EMSGSIZE, packets would be too long.
+        With ``hearing`` (:class:`Hearing`) it tells of digits, speech and silence, and reports by
+        RTCP. With ``keys`` it sends and takes SRTP, and nothing else. With ``latch`` a source that
+        proves itself in time may take the place of ``media``'s address. On success the shard owns
+        ``fd``. SSRC, CNAME, first sequence number and first timestamp are random (RFC 3550 section
+        5.1). OSError: ENOSPC, all legs in use; EMSGSIZE, packets would be too long.
         """
         cdef rw_leg_config config
         cdef uint64_t leg_id
@@ -292,11 +311,14 @@ cdef class Shard:
         fill_media(&config.media, media)
         config.fd = fd
         config.silence_policy = RW_SILENCE_SEND if send_silence else RW_SILENCE_STOP
-        cdef bytes random = os.urandom(10)
+        config.source_policy = RW_LATCH_POLICY_LATCH if latch else RW_LATCH_POLICY_SDP
+        cdef bytes random = os.urandom(26)
         cdef const uint8_t *dice = random
         config.ssrc = (<const uint32_t *>dice)[0]
         config.first_timestamp = (<const uint32_t *>dice)[1]
-        config.first_sequence = (<const uint16_t *>dice)[4]
+        config.rtcp_seed.dice = (<const uint32_t *>dice)[2]
+        memcpy(config.rtcp_seed.cname, dice + 12, sizeof(config.rtcp_seed.cname))
+        config.first_sequence = (<const uint16_t *>dice)[12]
         config.ear = ear_of(hearing) if hearing is not None else NULL
         config.srtp = NULL
         if keys is not None:

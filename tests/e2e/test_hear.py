@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -37,16 +38,23 @@ class Mouth:
         self.send(header + payload)
         self._sequence += 1
 
+    def lose(self) -> None:
+        """The packet that comes next is lost on its way."""
+        self._sequence += 1
+        self._timestamp += FRAME
+
     def send(self, packet: bytes) -> None:
         self.sent = packet
         self._phone.rtp.sendto(packet, self._target)
 
     async def say(self, samples: np.ndarray, frame: int = FRAME) -> None:
         payload = PCMU.encode(np.ascontiguousarray(samples, np.int16))
+        due_s = time.monotonic()
         for at in range(0, len(payload) - frame + 1, frame):
             self.packet(payload[at : at + frame], 0)
             self._timestamp += frame
-            await asyncio.sleep(frame / 8000)
+            due_s += frame / 8000
+            await asyncio.sleep(due_s - time.monotonic())
 
     def press(self, digit: str, payload_type: int = 101, ts_per_ms: int = 8) -> None:
         """One digit of 100 ms: its start, an update, and the end three times (RFC 4733 2.5.1)."""

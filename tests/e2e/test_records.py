@@ -67,7 +67,8 @@ async def test_a_record_tells_what_happened(make_prompt, tmp_path):
     assert told["sent"]["packets"] >= 12
     received = told["received"]
     assert (received["packets"], received["expected"], received["lost"]) == (15, 15, 0)
-    assert 4.0 < received["mos"] <= 4.5
+    assert 4.0 < told["mos_in"] <= 4.5
+    assert told["mos_out"] is told["rtt_ms"] is told["sent"]["lost"] is None
     assert told["encrypted"] is False
 
 

@@ -15,6 +15,7 @@ from ringwheel.media.events import PlayOutcome
 from .client import Message, Phone, Rtp, read_rtp
 from .conftest import eventually, phoning, serving
 from .test_hear import EVENTS, Mouth
+from .test_rtcp import goodbye, is_rtcp, read_report, receiver_report
 
 if not SRTP_AVAILABLE and not os.environ.get("CI"):
     pytest.skip("this build has no libsrtp2", allow_module_level=True)
@@ -60,6 +61,12 @@ class Secret:
 
     def unprotect(self, packet: bytes) -> bytes:
         return self._in.unprotect(packet)
+
+    def protect_rtcp(self, packet: bytes) -> bytes:
+        return self._out.protect_rtcp(packet)
+
+    def unprotect_rtcp(self, packet: bytes) -> bytes:
+        return self._in.unprotect_rtcp(packet)
 
 
 class SecretMouth(Mouth):
@@ -210,3 +217,44 @@ async def test_no_secret_shows(capsys):
     shown = "".join(capsys.readouterr()) + "".join(seen)
     assert key not in shown
     assert secret.attribute.split("inline:")[1] not in shown
+
+
+@pytest.mark.parametrize("suite", SUITES)
+async def test_reports_are_encrypted_too(make_prompt, suite):
+    prompt, _ = make_prompt("a.ulaw", 1_600)
+    calls: list[Call] = []
+
+    async def handler(call: Call) -> None:
+        calls.append(call)
+        await call.answer()
+        await call.play(prompt, loop=True)
+
+    secret = Secret(suite)
+    async with serving(handler, srtp="required") as engine, phoning(engine) as phone:
+        answer = await phone.call(secret.offer(phone, "rtcp-mux"))
+        secret.settle(answer)
+        target = "127.0.0.1", int(answer.sdp("m=audio ").split()[0])
+        packets = 0
+        while True:
+            data, _ = await phone.datagram()
+            if is_rtcp(data):
+                break
+            packets += 1
+        report = read_report(secret.unprotect_rtcp(data))
+        assert report.sender is not None
+        assert report.sender[2:] == (packets, 160 * packets)
+        told = receiver_report(report.ssrc, lost=4)
+        phone.rtp.sendto(told + bytes(40), target)
+        phone.rtp.sendto(told, target)
+        phone.rtp.sendto(secret.protect_rtcp(told), target)
+        await eventually(lambda: calls[0].figures.told is not None)
+        media = engine.snapshot().media
+        assert media["rtcp_received"] == 1
+        assert sum(count for name, count in media.items() if name.startswith("srtp_")) == 2
+        assert calls[0].figures.told.lost == 4
+        phone.rtp.sendto(secret.protect_rtcp(goodbye(1)), target)
+        await eventually(lambda: engine.snapshot().media["rtcp_received"] == 2)
+        await phone.hang_up()
+        await eventually(lambda: engine.snapshot().media["rtcp_sent"] == 2)
+        said = [data for data, _ in phone.waiting_datagrams() if is_rtcp(data)]
+        assert read_report(secret.unprotect_rtcp(said[-1])).bye

@@ -1,6 +1,6 @@
 """One call by pjsua2, in a process of its own (PJSIP is GPL): prints one JSON line about it.
 
-python pjsua2_client.py TARGET_URI WAV CODEC [--hang-up-after S] [--srtp] [--dial DIGITS]
+python pjsua2_client.py TARGET_URI WAV CODEC [--hang-up-after S] [--srtp] [--mux] [--dial DIGITS]
 
 The call is recorded to WAV through PJSIP's own conference bridge and jitter buffer, without a sound
 device. pjsua2 polls with select and its worker threads call into Python, so it is polled here.
@@ -29,6 +29,7 @@ class HearingCall(pj.Call):
         self.over = False
         self.status = 0
         self.codec = ""
+        self.stream: int | None = None
 
     def onCallState(self, prm: pj.OnCallStateParam) -> None:
         info = self.getInfo()
@@ -43,7 +44,22 @@ class HearingCall(pj.Call):
             active = media.status == pj.PJSUA_CALL_MEDIA_ACTIVE
             if media.type == pj.PJMEDIA_TYPE_AUDIO and active:
                 self.getAudioMedia(media.index).startTransmit(self.recorder)
+                self.stream = media.index
                 self.codec = self.getStreamInfo(media.index).codecName
+
+    def reports(self) -> dict[str, object]:
+        """What RTCP has told PJSIP: our CNAME, our reports on its stream, and the round trip."""
+        if self.stream is None:
+            return {}
+        stat = self.getStreamStat(self.stream)  # has to outlive its parts
+        rtcp = stat.rtcp
+        return {
+            "cname": rtcp.peerSdes.cname,
+            "updates": rtcp.txStat.updateCount,
+            "lost": rtcp.txStat.loss,
+            "rtts": rtcp.rttUsec.n,
+            "rtt_us": rtcp.rttUsec.mean,
+        }
 
 
 def start_endpoint(codec: str) -> pj.Endpoint:
@@ -69,11 +85,12 @@ def start_endpoint(codec: str) -> pj.Endpoint:
     return endpoint
 
 
-def make_account(encrypted: bool) -> pj.Account:
+def make_account(encrypted: bool, mux: bool) -> pj.Account:
     """An account that needs no registrar; encrypted, it offers RTP/SAVP and takes nothing else."""
     config = pj.AccountConfig()
     config.idUri = "sip:pjsua2@127.0.0.1"
     config.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
+    config.mediaConfig.rtcpMuxEnabled = mux
     if encrypted:
         config.mediaConfig.srtpUse = pj.PJMEDIA_SRTP_MANDATORY
         config.mediaConfig.srtpSecureSignaling = 0
@@ -84,11 +101,12 @@ def make_account(encrypted: bool) -> pj.Account:
 
 def main(options: argparse.Namespace) -> None:
     endpoint = start_endpoint(options.codec)
-    account = make_account(options.srtp)
+    account = make_account(options.srtp, options.mux)
     call = HearingCall(account, options.wav)
     call.makeCall(options.target, pj.CallOpParam(True))
     deadline_s = time.monotonic() + DEADLINE_S
     dial, hang_up_after_s = options.dial, options.hang_up_after
+    reports: dict[str, object] = {}
     while not call.over and time.monotonic() < deadline_s:
         endpoint.libHandleEvents(10)
         talk_s = time.monotonic() - (call.confirmed_s or time.monotonic())
@@ -96,6 +114,7 @@ def main(options: argparse.Namespace) -> None:
             call.dialDtmf(dial)
             dial = ""
         if hang_up_after_s is not None and talk_s > hang_up_after_s:
+            reports = call.reports()
             call.hangup(pj.CallOpParam())
             hang_up_after_s = None
     print(
@@ -105,6 +124,7 @@ def main(options: argparse.Namespace) -> None:
                 "over": call.over,
                 "status": call.status,
                 "codec": call.codec,
+                "reports": reports,
             }
         ),
         flush=True,
@@ -121,5 +141,6 @@ if __name__ == "__main__":
         parser.add_argument(name)
     parser.add_argument("--hang-up-after", type=float, metavar="S")
     parser.add_argument("--srtp", action="store_true")
+    parser.add_argument("--mux", action="store_true")
     parser.add_argument("--dial", default="", metavar="DIGITS")
     main(parser.parse_args())
