@@ -76,6 +76,7 @@ void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t
     leg->srtp = config->srtp;
     leg->relay = NULL;
     leg->watch = (rw_timer){0};
+    leg->overflow = 0;
     leg->digits = (rw_event_sender){0};
     rw_latch_init(&leg->latch);
     leg->source_policy = config->source_policy;

@@ -109,6 +109,7 @@ typedef struct rw_leg_told {
     _Atomic uint64_t reports; /* about us; 0: the rest means nothing */
     _Atomic uint64_t expected;
     _Atomic uint64_t lost;
+    _Atomic uint64_t fraction_lost; /* of the last interval, in 1/256 */
     _Atomic uint64_t jitter_us;
     _Atomic uint64_t max_jitter_us;
     _Atomic uint64_t rtts; /* round trips measured; 0: `rtt_us` means nothing */
@@ -153,6 +154,7 @@ typedef struct rw_leg {
     bool closing;     /* closed, its event not posted yet */
     bool unsettled;   /* the remote address may still move: `fd` is not connected */
     int fd;
+    struct rw_leg *next_served; /* in the shard's list of one tick */
     uint32_t sound_packets; /* handed to the backend, and the bytes of their payload (for SRs) */
     uint32_t sound_bytes;
     rw_playlist_queue playing; /* the first is under the cursor */
@@ -177,6 +179,7 @@ typedef struct rw_leg {
     rw_leg_reports reports;
     rw_event_sender digits;
     rw_leg_media media;
+    uint32_t overflow;   /* what the backend has counted of the socket's RW_RECEIVE_OVERFLOW */
     struct rw_leg *next; /* in the backend's table, later in the shard's list of closed legs */
 } rw_leg;
 

@@ -206,6 +206,7 @@ static void take_block(rw_shard *shard, rw_leg *leg, const rw_report_block *bloc
     rw_write(&told->expected, used);
     /* Duplicates make it negative (RFC 3550 section 6.4.1). */
     rw_write(&told->lost, block->cumulative_lost > 0 ? (uint64_t)block->cumulative_lost : 0);
+    rw_write(&told->fraction_lost, block->fraction_lost);
     rw_write(&told->jitter_us, jitter_us);
     if (jitter_us > rw_read(&told->max_jitter_us)) rw_write(&told->max_jitter_us, jitter_us);
     take_round_trip(shard, leg, block);
