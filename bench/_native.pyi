@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import TypedDict
 
 class Quantiles(TypedDict):
@@ -9,6 +10,7 @@ class Quantiles(TypedDict):
 class LimitResult(TypedDict):
     packets: int
     failed: int
+    received: int
     ticks: int
     cpu_us: int
     wall_us: int
@@ -39,7 +41,11 @@ class Stream(TypedDict):
 LIMIT_WAYS: dict[str, int]
 
 def run_limit(
-    way: str, paced: bool, destinations: list[tuple[int, int]], seconds: float
+    way: str,
+    paced: bool,
+    destinations: list[tuple[int, int]],
+    seconds: float,
+    fds: Sequence[int] = (),
 ) -> LimitResult: ...
 def run_floor(fd: int, seconds: float) -> dict[str, int]: ...
 
@@ -64,3 +70,17 @@ class Receiver:
     def __len__(self) -> int: ...
     def stream(self, index: int) -> Stream: ...
     def captured(self, index: int) -> bytes | None: ...
+
+class Talker:
+    def __init__(
+        self,
+        receiver: Receiver,
+        origins: list[tuple[int, int]],
+        destinations: list[tuple[int, int]],
+        sound: bytes,
+    ) -> None: ...
+    def run(self, seconds: float) -> None: ...
+    @property
+    def packets(self) -> int: ...
+    @property
+    def failed(self) -> int: ...

@@ -6,6 +6,9 @@ from libc.stdlib cimport calloc, free
 
 import os
 
+from array import array
+from cpython.array cimport array
+
 cdef extern from "<arpa/inet.h>" nogil:
     struct in_addr:
         uint32_t s_addr
@@ -30,15 +33,18 @@ cdef extern from "bench/limit.h" nogil:
     ctypedef enum rw_limit_way:
         RW_LIMIT_SEND
         RW_LIMIT_SENDMMSG
+        RW_LIMIT_EXCHANGE
     ctypedef struct rw_limit_config:
         rw_limit_way way
         bint paced
         uint32_t legs
         uint64_t duration_us
         const sockaddr_in *to
+        const int *fds
     ctypedef struct rw_limit_result:
         uint64_t packets
         uint64_t failed
+        uint64_t received
         uint64_t ticks
         uint64_t cpu_us
         uint64_t wall_us
@@ -106,7 +112,26 @@ cdef extern from "bench/receiver.h" nogil:
                                         rw_receiver_source *source)
     const uint8_t *rw_receiver_captured(const rw_receiver *receiver, uint32_t index, size_t *bytes)
 
-LIMIT_WAYS = {"send": RW_LIMIT_SEND, "sendmmsg": RW_LIMIT_SENDMMSG}
+cdef extern from "bench/talker.h" nogil:
+    ctypedef struct rw_talker:
+        pass
+    ctypedef struct rw_talker_config:
+        uint32_t legs
+        const sockaddr_in *from_ "from"
+        const sockaddr_in *to
+        const uint8_t *sound
+        size_t sound_bytes
+    int rw_talker_open(rw_talker **talker, rw_receiver *receiver, const rw_talker_config *config)
+    void rw_talker_close(rw_talker *talker)
+    int rw_talker_run(rw_talker *talker, uint64_t duration_us)
+    uint64_t rw_talker_packets(const rw_talker *talker)
+    uint64_t rw_talker_failed(const rw_talker *talker)
+
+LIMIT_WAYS = {
+    "send": RW_LIMIT_SEND,
+    "sendmmsg": RW_LIMIT_SENDMMSG,
+    "exchange": RW_LIMIT_EXCHANGE,
+}
 
 cdef tuple REJECTS = (
     (RW_RTP_TOO_SHORT, "too_short"),
@@ -145,30 +170,47 @@ def run_floor(int fd, double seconds) -> dict:
     return counts
 
 
-def run_limit(str way, bint paced, list destinations, double seconds) -> dict:
-    """Run a bare sending loop, without the GIL, for ``seconds``.
+cdef sockaddr_in *addresses_of(list addresses) except NULL:
+    """An array of what are ``(IPv4 as int, port)``; the caller frees it."""
+    cdef sockaddr_in *made = <sockaddr_in *>calloc(len(addresses) + 1, sizeof(sockaddr_in))
+    if made == NULL:
+        raise MemoryError
+    try:
+        for index, (address, port) in enumerate(addresses):
+            made[index].sin_family = AF_INET
+            made[index].sin_addr.s_addr = htonl(address)
+            made[index].sin_port = htons(port)
+    except BaseException:
+        free(made)
+        raise
+    return made
 
-    ``way`` is a key of ``LIMIT_WAYS``; ``destinations`` has one ``(IPv4 as int, port)`` a leg.
-    Returns packets, failed, ticks, cpu_us (of this process), wall_us and lateness_us (quantiles).
-    Raises OSError if the sockets cannot be had, KeyError for an unknown way.
+
+def run_limit(str way, bint paced, list destinations, double seconds, fds=()) -> dict:
+    """Run a bare loop, without the GIL, for ``seconds``.
+
+    ``way`` is a key of ``LIMIT_WAYS``; ``destinations`` has one ``(IPv4 as int, port)`` a leg, and
+    ``fds`` one bound socket a leg for the way "exchange"; they stay open.
+    Returns packets, failed, received, ticks, cpu_us (of this process), wall_us and lateness_us
+    (quantiles). Raises OSError if the sockets cannot be had, KeyError for an unknown way,
+    ValueError for another number of sockets than of legs.
     """
     cdef rw_limit_config config
     cdef int error
-    cdef uint32_t legs = len(destinations)
-    cdef sockaddr_in *to = <sockaddr_in *>calloc(legs + 1, sizeof(sockaddr_in))
+    cdef array sockets = array("i", fds)
+    config.way = LIMIT_WAYS[way]
+    if config.way == RW_LIMIT_EXCHANGE and len(sockets) != len(destinations):
+        raise ValueError(f"{len(sockets)} sockets for {len(destinations)} legs")
+    cdef sockaddr_in *to = addresses_of(destinations)
     cdef rw_limit_result *result = <rw_limit_result *>calloc(1, sizeof(rw_limit_result))
     try:
-        if to == NULL or result == NULL:
+        if result == NULL:
             raise MemoryError
-        for index, (address, port) in enumerate(destinations):
-            to[index].sin_family = AF_INET
-            to[index].sin_addr.s_addr = htonl(address)
-            to[index].sin_port = htons(port)
-        config.way = LIMIT_WAYS[way]
         config.paced = paced
-        config.legs = legs
+        config.legs = len(destinations)
         config.duration_us = <uint64_t>(seconds * 1e6)
         config.to = to
+        config.fds = sockets.data.as_ints
         with nogil:
             error = rw_limit_run(&config, result)
         if error:
@@ -176,6 +218,7 @@ def run_limit(str way, bint paced, list destinations, double seconds) -> dict:
         return {
             "packets": result.packets,
             "failed": result.failed,
+            "received": result.received,
             "ticks": result.ticks,
             "cpu_us": result.cpu_us,
             "wall_us": result.wall_us,
@@ -299,3 +342,64 @@ cdef class Receiver:
         if payload == NULL:
             return None
         return payload[:size]
+
+
+cdef class Talker:
+    """The far end of many legs; see csrc/bench/talker.h. It sends from the sockets of ``receiver``.
+
+    ``origins``: where each leg sends to, ``destinations``: where it receives, both as ``(IPv4 as
+    int, port)``. ``sound`` is PCMU, some packets of 20 ms. Raises OSError for an origin that is not
+    the receiver's, for no legs and for no sound, ValueError if the lists do not match.
+    """
+
+    cdef rw_talker *talker
+    cdef Receiver receiver
+
+    def __cinit__(
+        self, Receiver receiver not None, list origins, list destinations,
+        const uint8_t[::1] sound not None,
+    ):
+        cdef rw_talker_config config
+        cdef sockaddr_in *origin = NULL
+        cdef sockaddr_in *to = NULL
+        cdef int error
+        if len(origins) != len(destinations):
+            raise ValueError(f"{len(origins)} origins for {len(destinations)} destinations")
+        try:
+            origin = addresses_of(origins)
+            to = addresses_of(destinations)
+            config.legs = len(destinations)
+            config.from_ = origin
+            config.to = to
+            config.sound = &sound[0] if sound.shape[0] else NULL
+            config.sound_bytes = sound.shape[0]
+            error = rw_talker_open(&self.talker, receiver.receiver, &config)
+        finally:
+            free(origin)
+            free(to)
+        if error:
+            raise_errno(error)
+        self.receiver = receiver
+
+    def __dealloc__(self):
+        if self.talker != NULL:
+            rw_talker_close(self.talker)
+
+    def run(self, double seconds) -> None:
+        """Talk, and drain the receiver, for ``seconds``. Raises OSError."""
+        cdef uint64_t duration_us = <uint64_t>(seconds * 1e6)
+        cdef int error
+        with nogil:
+            error = rw_talker_run(self.talker, duration_us)
+        if error:
+            raise_errno(error)
+
+    @property
+    def packets(self) -> int:
+        """Packets sent so far."""
+        return rw_talker_packets(self.talker)
+
+    @property
+    def failed(self) -> int:
+        """Packets that the kernel has not taken so far."""
+        return rw_talker_failed(self.talker)

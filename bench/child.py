@@ -85,10 +85,10 @@ class Child:
             raise self._failure(answer["error"], "Try smaller figures")
         return answer
 
-    def ask(self, command: str, timeout_s: float = 30.0) -> Answer:
-        """Send a command and wait for its answer."""
+    def ask(self, command: str, timeout_s: float = 30.0, **arguments: object) -> Answer:
+        """Send a command with its arguments, and wait for its answer."""
         try:
-            self._stdin.write(json.dumps({"do": command}).encode() + b"\n")
+            self._stdin.write(json.dumps({"do": command, **arguments}).encode() + b"\n")
             self._stdin.flush()
         except BrokenPipeError:
             raise self._failure("ended early", "Its reason stands above") from None
@@ -136,9 +136,15 @@ class Parent:
         self._lines = LineReader(sys.stdin.fileno())
 
     def command(self, timeout_s: float) -> str | None:
-        """The next command, None if none comes in time. Raises EOFError when the parent is done."""
+        """The next command, None if none comes in time. Raises EOFError when the parent is done.
+
+        What it brings with it joins ``arguments``.
+        """
         line = self._lines.read(timeout_s)
-        return None if line is None else str(json.loads(line)["do"])
+        if line is None:
+            return None
+        self.arguments |= json.loads(line)
+        return str(self.arguments.pop("do"))
 
     @staticmethod
     def tell(answer: Mapping[str, object]) -> None:

@@ -12,6 +12,8 @@ from ..cli.help import examples
 from . import plot, report
 from .barge_in import run_barge_in
 from .calls import Load, run_calls
+from .duplex import run_duplex
+from .flood import run_flood
 from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
 from .vad import run_vad
@@ -167,6 +169,62 @@ def barge_in(
         report.show_json(result.to_json())
     else:
         report.show_barge_in(result)
+
+
+@app.command(
+    epilog=examples(
+        "ringwheel bench duplex --legs 2000 --json",
+        "ringwheel bench duplex --legs 400 --plot duplex.png",
+    )
+)
+def duplex(
+    *,
+    legs: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Legs that play and hear at the same time.")
+    ] = 2000,
+    seconds: Seconds = 5.0,
+    rounds: Rounds = 3,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """What a leg costs that plays and is talked to, on one shard, against a bare exchange."""
+    with report.progress() as progress:
+        result = run_duplex(legs, seconds, rounds, progress)
+    if plot_file:
+        plot.plot_duplex(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_duplex(result)
+
+
+@app.command(
+    epilog=examples(
+        "ringwheel bench flood --json", "ringwheel bench flood --legs 200 --plot flood.png"
+    )
+)
+def flood(
+    *,
+    legs: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Legs beside the one that is flooded.")
+    ] = 500,
+    times: Annotated[
+        float, typer.Option(min=4, max=1000, help="Times the right rate of 50 packets a second.")
+    ] = 100.0,
+    seconds: Seconds = 2.0,
+    rounds: Rounds = 9,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """What bad input on one leg does to the others: their timing, and what was counted."""
+    with report.progress() as progress:
+        result = run_flood(legs, seconds, times, rounds, progress)
+    if plot_file:
+        plot.plot_flood(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_flood(result)
 
 
 SENSITIVITIES = ("low", "medium", "high")

@@ -1,8 +1,12 @@
 """`python -m ringwheel.bench.engine_process`: one shard with many legs (see `child`).
 
 Arguments: ``backend``, ``legs``, the receiver's ``ports``. The legs are opened without SIP, and
-play speech-like noise in a loop. First it tells ``{"legs": N}`` once all of them play. Commands:
-``begin`` starts a measuring window, ``report`` tells what the shard did in it.
+play speech-like noise in a loop. With ``hears`` each has ears: for "nothing" but the stream itself,
+or for speech and tones by "detectors". With ``victim_port`` there is one leg more, which sends to
+that port of 127.0.0.1 and has agreed on telephone events, and on RTCP there. First it tells
+``{"legs": N, "leg_ports": [...]}`` once all of them play; the victim's port is the last. Commands:
+``begin`` starts a measuring window, ``report`` tells what the shard did in it, ``life`` what it has
+counted so far.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import time
 from collections.abc import Callable
 
 from ..media import _core
-from ..media.events import LegMedia
+from ..media.events import DigitHeard, Hearing, LegMedia, SpeechHeard
 from .child import Parent, cpu_time_us
 from .measure import destinations
 from .speech import speech_like
@@ -23,6 +27,12 @@ PROMPT_SAMPLES = (40_037, 24_101, 56_003)
 WAIT_S = 3600.0
 OPEN_TIMEOUT_S = 30.0
 FAILURES = ("send_refused", "send_buffer_full", "send_unreachable", "send_failed")
+LISTEN_S = 0.02
+EVENT_PAYLOAD_TYPE = 101
+HEARINGS = {
+    "nothing": Hearing("PCMU", 8000, speech=False, tones=False),
+    "detectors": Hearing("PCMU", 8000),
+}
 
 
 def leg_socket(legs: int) -> socket.socket:
@@ -47,25 +57,65 @@ def insist(command: Callable[[], object]) -> None:
             return
 
 
-class Engine:
-    """One shard whose legs all play."""
+def victim_media(port: int) -> LegMedia:
+    """Of a leg that takes whatever may come: sound, telephone events, and RTCP on one port."""
+    return LegMedia(
+        "127.0.0.1",
+        port,
+        event_payload_type=EVENT_PAYLOAD_TYPE,
+        rtcp_port=port,
+        rtcp_mux=True,
+    )
 
-    def __init__(self, backend: str, legs: int, ports: list[int]) -> None:
-        self._legs = legs
+
+class Engine:
+    """One shard whose legs all play, and hear what ``hears`` says."""
+
+    def __init__(
+        self,
+        backend: str,
+        legs: int,
+        ports: list[int],
+        hears: str | None = None,
+        victim_port: int | None = None,
+    ) -> None:
+        self._legs = legs + (victim_port is not None)
+        self._hearing = HEARINGS[hears] if hears else None
         shared_fd = leg_socket(legs).detach() if backend == "shared" else -1
-        self._shard = _core.Shard(legs, backend, shared_fd)
+        self._shard = _core.Shard(self._legs, backend, shared_fd)
         self._prompts = [
             _core.Prompt(speech_like(samples, seed)) for seed, samples in enumerate(PROMPT_SAMPLES)
         ]
+        self.leg_ports: list[int] = []
+        self._heard = {"digits_heard": 0, "speech_heard": 0}
         for address, port in destinations(ports, legs):
             self._open(LegMedia(str(ipaddress.IPv4Address(address)), port), backend)
+        if victim_port is not None:
+            self._open(victim_media(victim_port), backend)
         self._before = self._figures()
 
     def _open(self, media: LegMedia, backend: str) -> None:
-        fd = leg_socket(1).detach() if backend == "per-leg" else -1
+        fd = -1
+        if backend == "per-leg":
+            own = leg_socket(1)
+            self.leg_ports.append(own.getsockname()[1])
+            fd = own.detach()
         opened: list[int] = []
-        insist(lambda: opened.append(self._shard.open_leg(media, fd=fd)))
+        insist(lambda: opened.append(self._shard.open_leg(media, fd=fd, hearing=self._hearing)))
         insist(lambda: self._shard.play(opened[0], 1, self._prompts, loop=True))
+
+    @property
+    def hears(self) -> bool:
+        return self._hearing is not None
+
+    def take_events(self) -> None:
+        """Count what the legs have heard."""
+        while events := self._shard.poll_events():
+            for event in events:
+                if isinstance(event, DigitHeard):
+                    self._heard["digits_heard"] += not event.ended
+                elif isinstance(event, SpeechHeard):
+                    self._heard["speech_heard"] += event.started
 
     def wait_until_open(self) -> int:
         """Wait until every leg is open; returns how many are."""
@@ -86,6 +136,7 @@ class Engine:
             "cpu_us": cpu_time_us(),
             "wall_us": time.monotonic_ns() // 1000,
             "shard_cpu_us": self._shard.cpu_ns // 1000,
+            **self._heard,
         }
 
     def begin(self) -> None:
@@ -106,6 +157,10 @@ class Engine:
             },
         }
 
+    def life(self) -> dict[str, int]:
+        """Every counter of the shard, from its beginning on."""
+        return self._shard.counters()
+
     def stop(self) -> None:
         self._shard.stop()
 
@@ -114,19 +169,22 @@ def main() -> None:
     parent = Parent()
     arguments = parent.arguments
     try:
-        engine = Engine(arguments["backend"], arguments["legs"], arguments["ports"])
-        parent.tell({"legs": engine.wait_until_open()})
+        engine = Engine(**arguments)
+        parent.tell({"legs": engine.wait_until_open(), "leg_ports": engine.leg_ports})
     except OSError as error:
         parent.tell({"error": f"cannot open {arguments['legs']} legs: {error}"})
         return
     try:
         while True:
-            command = parent.command(WAIT_S)
+            command = parent.command(LISTEN_S if engine.hears else WAIT_S)
+            engine.take_events()
             if command == "begin":
                 engine.begin()
                 parent.tell({})
             elif command == "report":
                 parent.tell(engine.report())
+            elif command == "life":
+                parent.tell(engine.life())
     except EOFError:
         engine.stop()
 

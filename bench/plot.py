@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cli.errors import CommandError
 from .barge_in import BargeInResult
 from .calls import CallsResult
+from .duplex import KINDS, DuplexResult
+from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult
 from .measure import Run, median_quantiles
 from .prompt_legs import LIMIT_OF, Comparison, PromptLegsResult
 from .vad import VadResult
+
+if TYPE_CHECKING:
+    from ._native import Quantiles
 
 BARS = ("#4c78a8", "#f58518", "#54a24b", "#e45756")
 DPI = 120
@@ -90,17 +95,58 @@ def plot_prompt_legs(result: PromptLegsResult, file: Path) -> None:
     for (backend, legs), color in zip(cells, BARS * len(cells), strict=False):
         sides = comparison_sides(result.comparisons[backend, legs])
         for side, style, who in zip(sides, ("-o", "--x"), ("engine", "bare loop"), strict=True):
-            middle = median_quantiles(run.reception.interval_error_us for run in side)
-            values = [max(1, middle[name]) / 1000 for name in ("p50", "p99", "p999", "max")]
-            errors.plot(values, style, color=color, label=f"{backend}, {legs} legs, {who}")
-    errors.set_xticks(range(4), ["p50", "p99", "p99.9", "max"])
-    errors.set_yscale("log")
-    errors.yaxis.set_major_formatter("{x:g}")
-    errors.yaxis.set_minor_formatter("{x:g}")
-    errors.set_ylabel("interval error [ms]")
-    errors.grid(alpha=0.3, which="both")
-    errors.legend(fontsize=8)
-    errors.set_title("Distance of arrival intervals from 20 ms, by kernel time stamps")
+            plot_errors(
+                errors,
+                median_quantiles(run.reception.interval_error_us for run in side),
+                style,
+                color=color,
+                label=f"{backend}, {legs} legs, {who}",
+            )
+    label_errors(errors)
+    save(figure, file)
+
+
+def plot_errors(axes: Any, error_us: Quantiles, style: str, **looks: str) -> None:
+    """One line of interval errors."""
+    values = [max(1, error_us[name]) / 1000 for name in ("p50", "p99", "p999", "max")]
+    axes.plot(("p50", "p99", "p99.9", "max"), values, style, **looks)
+
+
+def label_errors(axes: Any) -> None:
+    """What stands around lines of interval errors."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.set_ylabel("interval error [ms]")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=8)
+    axes.set_title("Distance of arrival intervals from 20 ms, by kernel time stamps")
+
+
+def plot_duplex(result: DuplexResult, file: Path) -> None:
+    """Cost of each kind of leg, and interval errors at the receiver. Raises CommandError."""
+    figure, (costs, errors) = new_figure(12, 2)
+    sides = [result.runs[kind] for kind in KINDS]
+    names = ["speech and tones\ndetected", "no detectors", "bare loop"]
+    cost_bars(costs, names, [[run.cost_us for run in runs] for runs in sides], "leg and second")
+    costs.set_title(f"One shard, {result.legs} legs, 50 packets a second each way")
+    for name, runs, color in zip(names, sides, BARS, strict=False):
+        middle = median_quantiles(run.sent.reception.interval_error_us for run in runs)
+        plot_errors(errors, middle, "-o", color=color, label=name.replace("\n", " "))
+    label_errors(errors)
+    save(figure, file)
+
+
+def plot_flood(result: FloodResult, file: Path) -> None:
+    """Interval errors of the legs that were not flooded. Raises CommandError."""
+    figure, (errors,) = new_figure(8, 1)
+    for window, color in zip(WINDOWS, BARS, strict=False):
+        plot_errors(errors, result.interval_error_us(window), "-o", color=color, label=window)
+    label_errors(errors)
+    errors.set_title(
+        f"Interval errors of {result.legs} legs while one more gets {result.rate_per_s:g} "
+        "datagrams/s"
+    )
     save(figure, file)
 
 

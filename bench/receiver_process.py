@@ -1,16 +1,19 @@
 """`python -m ringwheel.bench.receiver_process`: the RTP receiver as a process (see `child`).
 
 Arguments: those of `_native.Receiver`. First it tells ``{"ports": [...]}``. Commands: ``begin``
-starts a measuring window, ``report`` tells what the window held.
+starts a measuring window, ``report`` tells what the window held. ``talk`` makes it speak to the
+legs whose ports are in ``leg_ports``, in the order of `measure.destinations`, until ``hush``, which
+tells ``{"talked": ..., "failed": ...}``: packets that the kernel took, and did not take.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
-from ._native import Receiver
+from ._native import Receiver, Talker
 from .child import Parent
-from .measure import Reception
+from .measure import LOOPBACK, Reception, destinations
+from .speech import caller_sound
 
 LISTEN_S = 0.05
 
@@ -38,6 +41,31 @@ def reception_of(receiver: Receiver) -> Reception:
     )
 
 
+def talker_to(receiver: Receiver, leg_ports: list[int]) -> Talker:
+    """Who speaks to those legs from where they send to."""
+    origins = destinations(receiver.ports, len(leg_ports))
+    return Talker(receiver, origins, [(LOOPBACK, port) for port in leg_ports], caller_sound())
+
+
+def serve(parent: Parent, receiver: Receiver) -> None:
+    """Do what the parent asks for. Raises EOFError when it is done."""
+    talker: Talker | None = None
+    while True:
+        (talker or receiver).run(LISTEN_S)
+        command = parent.command(0.0)
+        if command == "begin":
+            receiver.begin_window()
+            parent.tell({})
+        elif command == "report":
+            parent.tell(asdict(reception_of(receiver)))
+        elif command == "talk":
+            talker = talker_to(receiver, parent.arguments["leg_ports"])
+            parent.tell({})
+        elif command == "hush" and talker:
+            parent.tell({"talked": talker.packets, "failed": talker.failed})
+            talker = None
+
+
 def main() -> None:
     parent = Parent()
     try:
@@ -47,14 +75,7 @@ def main() -> None:
         return
     parent.tell({"ports": receiver.ports})
     try:
-        while True:
-            receiver.run(LISTEN_S)
-            command = parent.command(0.0)
-            if command == "begin":
-                receiver.begin_window()
-                parent.tell({})
-            elif command == "report":
-                parent.tell(asdict(reception_of(receiver)))
+        serve(parent, receiver)
     except EOFError:
         return
 

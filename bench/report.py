@@ -11,9 +11,13 @@ from rich.table import Table
 
 from .barge_in import BargeInResult
 from .calls import CallsResult
+from .duplex import KINDS, DuplexResult
+from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult, Progress
 from .prompt_legs import PromptLegsResult
 from .vad import VadResult
+
+SATURATED = "the bare loop itself ran late: the kernel alone needs more than a core for these"
 
 
 @contextmanager
@@ -96,9 +100,60 @@ def show_prompt_legs(result: PromptLegsResult) -> None:
         "microseconds: p99 of the worst run, over all legs and of the worst leg.",
     )
     if any(comparison.saturated for comparison in result.comparisons.values()):
-        print(
-            "(*) the bare loop itself ran late: the kernel alone needs more than a core for these"
+        print(f"(*) {SATURATED}")
+
+
+def show_duplex(result: DuplexResult) -> None:
+    """The table of `bench duplex`."""
+    rows = []
+    for kind in KINDS:
+        runs = result.runs[kind]
+        rows.append(
+            (
+                "bare loop" if kind == "limit" else kind,
+                f"{result.cost_us(kind):.0f}",
+                f"{result.ratio(kind):.2f}",
+                sum(run.sent.reception.lost_by_sender for run in runs),
+                sum(run.lost for run in runs),
+                sum(run.sent.skipped for run in runs),
+                sum(run.digits_heard for run in runs),
+                max(run.sent.reception.interval_error_us["p99"] for run in runs),
+            )
         )
+    show_table(
+        f"Duplex: one shard, {result.legs} legs, {result.seconds:g} s a run",
+        ("legs", "CPU us", "ratio", "lost", "unheard", "skipped", "digits", "error"),
+        rows,
+        "CPU time a leg and second in microseconds: median of the runs. Lost: on the way out; "
+        "unheard: on the way in. Error of arrival intervals in microseconds: p99 of the worst run.",
+    )
+    if result.saturated:
+        print(f"Figures mean little: {SATURATED}")
+
+
+def show_flood(result: FloodResult) -> None:
+    """The tables of `bench flood`."""
+    errors = {window: result.interval_error_us(window) for window in WINDOWS}
+    show_table(
+        f"Flood: {result.rate_per_s:g} datagrams/s at one leg, {result.legs} others, "
+        f"{result.seconds:g} s a window",
+        ("others", "p50 us", "p99 us", "p99.9 us", "skipped"),
+        [
+            (window, found["p50"], found["p99"], found["p999"], result.skipped[window])
+            for window, found in errors.items()
+        ],
+        f"Error of arrival intervals: medians of {len(result.windows['flooded'])} windows. During "
+        f"the flood p99 is {result.ratio_to('undisturbed'):.2f} times that of undisturbed legs, "
+        f"and {result.ratio_to('elsewhere'):.2f} times that with the flood going elsewhere; "
+        f"{result.lost} packets lost.",
+    )
+    show_table(
+        "Datagrams while it was flooded",
+        ("sent to the one leg", "number"),
+        list(result.sent.items()),
+        "",
+    )
+    show_table("", ("counted of all legs", "number"), list(result.counted.items()), "")
 
 
 def show_calls(result: CallsResult) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..media.codec import DEFAULT_CODECS, UnknownCodec, codecs_by_name
-from ..media.engine import Silence, Srtp
+from ..media.engine import CodecOrder, Silence, Srtp
 from ..media.pool import RtpSockets, RtpSource
 from ..media.ports import RtpPorts
 from ..media.sip.transport import Listener, ListenError
@@ -37,6 +37,7 @@ class ServeConfig:
     loop: bool = False
     sip: tuple[str, ...] = ("udp:127.0.0.1:5060",)
     codecs: tuple[str, ...] = tuple(codec.label for codec in DEFAULT_CODECS)
+    codec_order: CodecOrder = "caller"
     rtp_ports: tuple[int, int] = (20000, 40000)
     advertise: str | None = None
     shards: int = 1
@@ -46,6 +47,7 @@ class ServeConfig:
     silence: Silence = "stop"
     srtp: Srtp = "off"
     records: Path | None = None
+    record: Path | None = None
     per_source_rate: float | None = None
     drain_s: float = 30.0
 
@@ -119,6 +121,13 @@ def _port_texts(value: object) -> tuple[str, str]:
     return str(parts[0]), str(parts[1])
 
 
+def _directory(value: object) -> Path:
+    path = value if isinstance(value, Path) else Path(_text(value))
+    if not path.is_dir():
+        raise _Refused(f"{str(path)!r} is not a directory; create it first")
+    return path
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise _Refused(f"{value!r} is neither true nor false")
@@ -160,6 +169,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "loop": _flag,
     "sip": _sip,
     "codecs": _codecs,
+    "codec_order": _choice(get_args(CodecOrder)),
     "rtp_ports": _rtp_ports,
     "advertise": lambda value: _numeric_address(_text(value)),
     "shards": _whole(1, 64),
@@ -169,6 +179,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "silence": _choice(get_args(Silence)),
     "srtp": _choice(get_args(Srtp)),
     "records": lambda value: value if isinstance(value, Path) else Path(_text(value)),
+    "record": _directory,
     "per_source_rate": _amount(0.1, 1_000_000),
     "drain_s": _amount(0, 86_400),
 }

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..media import _core
-from ..media.codec import CODECS, labels_built_in
+from ..media.codec import CODECS, OPUS
 from .config import ServeConfig, override, rtp_call_capacity
 from .errors import STATUS_FAILED
 from .machine import Machine, TickLateness
@@ -214,12 +214,11 @@ def judge_lateness(late: TickLateness) -> Finding:
 
 def check_codecs(machine: Machine, wanted: Wanted) -> Finding:
     """What `--codec` takes, and which of the optional ones were built in."""
-    found = ", ".join(codec.label for codec in CODECS)
-    if "opus" in labels_built_in():
-        found += "; opus is built in, but not offered in calls"
-    else:
-        found += "; built without libopus"
-    return Finding("codecs", Status.OK, found)
+    labels = [codec.label for codec in CODECS]
+    if OPUS in labels:
+        return Finding("codecs", Status.OK, ", ".join(labels))
+    change = "apt-get install libopus-dev and build again (no Opus without)"
+    return Finding("codecs", Status.WARN, f"{', '.join(labels)}; built without libopus", change)
 
 
 def check_libraries(machine: Machine, wanted: Wanted) -> Finding:

@@ -58,6 +58,9 @@ def serve(
     codec: Annotated[
         str | None, typer.Option(help="Codecs to accept, with commas: pcmu,pcma.")
     ] = None,
+    codec_order: Annotated[
+        str | None, typer.Option(help="Whose order of codecs decides: caller, or own.")
+    ] = None,
     rtp_ports: Annotated[
         str | None, typer.Option(help="Ports for RTP, two a call.", metavar="FIRST-LAST")
     ] = None,
@@ -85,6 +88,12 @@ def serve(
     records: Annotated[
         Path | None, typer.Option(help="Append a JSON line to FILE for each call.", metavar="FILE")
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Record each call to a WAV file in DIR, caller left, robot right.", metavar="DIR"
+        ),
+    ] = None,
     drain: Annotated[
         float | None, typer.Option(help="Seconds that running calls get at SIGTERM.")
     ] = None,
@@ -99,6 +108,7 @@ def serve(
         "loop": loop,
         "sip": sip,
         "codecs": codec,
+        "codec_order": codec_order,
         "rtp_ports": rtp_ports,
         "advertise": advertise,
         "shards": shards,
@@ -109,6 +119,7 @@ def serve(
         "srtp": srtp,
         "per_source_rate": per_source_rate,
         "records": records,
+        "record": record,
         "drain_s": drain,
     }
     settled = override(load_config(config) if config else ServeConfig(), flags)
@@ -145,7 +156,7 @@ def raise_file_limit(config: ServeConfig) -> None:
 async def _serve(config: ServeConfig, log_options: LogOptions) -> None:
     try:
         async with make_engine(config) as engine:
-            await engine.load(*config.prompts)
+            await engine.load(*config.prompts, as_list=True, loop=config.loop)
             settle_gc()
             async with _status(engine, log_options), _drain_on_signal(engine, config.drain_s):
                 # Calls that came while prompts were read got 503: now they are welcome.
@@ -166,6 +177,7 @@ def make_engine(config: ServeConfig) -> Engine:
     return Engine(
         config.sip,
         codecs=config.codecs,
+        codec_order=config.codec_order,
         rtp_ports=config.rtp_ports,
         advertise=config.advertise,
         shards=config.shards,
@@ -186,16 +198,26 @@ def make_greeter(engine: Engine, config: ServeConfig) -> Callable[[Call], Awaita
     async def greet(call: Call) -> None:
         try:
             # From memory, unless a file was changed: then it has to be sound before we answer.
-            await engine.load(*config.prompts)
+            await engine.load(*config.prompts, as_list=True, loop=config.loop)
         except PromptError as error:
             log.error("call refused", call=call.id, status=500, cause=str(error))
             call.reject(500)
             return
         await call.answer()
+        if config.record is not None:
+            _record(call, config.record)
         await call.play(*config.prompts, loop=config.loop)
         await call.hangup()
 
     return greet
+
+
+def _record(call: Call, directory: Path) -> None:
+    """A disk that takes no file costs the recording, and not the call."""
+    try:
+        call.record(directory / f"{call.id}.wav")
+    except OSError as error:
+        log.error("call not recorded", call=call.id, path=error.filename, cause=error.strerror)
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import structlog
 
-from ._core import LiveSound, Prompt, dial_tones
+from ._core import LiveSound, dial_tones
 from .codec import Codec, Samples
 from .events import (
     BargeIn,
@@ -29,7 +29,7 @@ from .leg import Heard, Leg
 from .listening import MAX_BLOCK_MS, MIN_BLOCK_MS, listen
 from .live import LIVE_ROOM_MS, Feed, Pcm, checked_rate
 from .pool import NoRtpPort
-from .prompt import NOTHING, join_prompts, tail_behind
+from .prompt import NOTHING, Playable
 from .quality import Quality, quality_of
 from .record import History
 from .recording import Recording
@@ -192,20 +192,20 @@ class Call:
         ends = _barge_in_of(barge_in)
         # However long their files take to load, plays queue in the order in which they were called.
         async with self._queueing:
-            encoded = [await self._engine.prompts.load(path, codec) for path in prompts]
+            playable = await self._engine.prompts.arrange(
+                prompts, codec, packet_ms=self._packet_ms, loop=loop, tail=self._tail
+            )
             self._check()
-            natives = join_prompts(encoded, loop=loop, tail=self._tail)
-            # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
-            self._tail = tail_behind(self._tail, encoded)
-            playing = leg.play(natives, loop=loop, replace=replace, barge_in=ends)
-        self._note(playing, prompts, codec)
+            self._tail = playable.tail
+            playing = leg.play(playable.natives, loop=loop, replace=replace, barge_in=ends)
+        self._note(playing, prompts, playable)
         try:
             done = await playing
         except asyncio.CancelledError:
             if not leg.closed.done():
                 leg.stop_playing()
             raise
-        return await self._played(done, codec)
+        return await self._played(done, playable)
 
     async def speak(
         self,
@@ -225,12 +225,12 @@ class Call:
         leg, codec = self._open_leg()
         ends = _barge_in_of(barge_in)
         rate_hz = checked_rate(sample_rate_hz or codec.sample_rate_hz)
-        assert self._media is not None
-        live = LiveSound((codec.name, codec.clock_rate_hz), self._media.ptime_ms, LIVE_ROOM_MS)
+        live = LiveSound((codec.name, codec.clock_rate_hz), self._packet_ms, LIVE_ROOM_MS)
+        playable = Playable([], codec, self._packet_ms)
         feed = Feed(live, rate_hz, codec.sample_rate_hz)
         async with self._queueing:
             playing = leg.play_live(live, barge_in=ends)
-        self._note(playing, ("(live)",), codec)
+        self._note(playing, ("(live)",), playable)
         feeding = asyncio.ensure_future(feed.run(source))
         either: list[asyncio.Future[Any]] = [feeding, playing]
         try:
@@ -246,13 +246,13 @@ class Call:
         finally:
             live.finish()
             await _cancelled(feeding)
-        return await self._played(done, codec)
+        return await self._played(done, playable)
 
     def listen(
         self, *, sample_rate_hz: int | None = None, block_ms: int = 20
     ) -> AsyncGenerator[Samples, None]:
-        """What the caller says from the first iteration on, as mono int16 arrays of ``block_ms``
-        (10 to 1,000) at ``sample_rate_hz`` (that of the codec, if not given); it ends with the call.
+        """What the caller says from the first iteration on, until the call ends: mono int16 arrays
+        of ``block_ms`` (10 to 1,000) at ``sample_rate_hz`` (that of the codec, if not given).
 
         The blocks follow each other without a gap, also where the caller sends nothing or packets
         are lost. Up to 2 s wait for a slow listener, what is more is dropped. Several may listen.
@@ -267,8 +267,8 @@ class Call:
     def record(self, path: StrPath, *, stereo: bool = True, rotate_s: float = 0) -> Recording:
         """Record the call from now on to a WAV file, which must not be there yet.
 
-        With ``stereo`` the caller is left and the robot right, aligned in time; else both are mixed.
-        After each ``rotate_s`` of sound it goes on in another file (``NAME-2.wav``). The recording
+        With ``stereo`` the caller is left and the robot right, aligned in time; else both are in
+        one channel. After each ``rotate_s`` of sound it goes on in ``NAME-2.wav`` and so on. It
         ends with :meth:`Recording.stop` or with the call. OSError: the file cannot be created.
         """
         self._check()
@@ -347,7 +347,9 @@ class Call:
             return
         tones = dial_tones(digits, on_ms, off_ms, codec.sample_rate_hz)
         async with self._queueing:
-            playing = leg.play([Prompt(codec.encode(tones))], replace=False)
+            native = await self._engine.prompts.encode(tones, codec, self._packet_ms)
+            self._check()
+            playing = leg.play([native], replace=False)
         await playing
 
     def stop_playing(self) -> None:
@@ -447,25 +449,31 @@ class Call:
             raise RuntimeError("answer the call before playing to it")
         return leg, codec
 
-    async def _played(self, done: PlayEnded, codec: Codec) -> Played:
+    @property
+    def _packet_ms(self) -> int:
+        """How long the packets of the open leg are."""
+        assert self._media is not None
+        return self._media.ptime_ms
+
+    async def _played(self, done: PlayEnded, playable: Playable) -> Played:
         """What playing came to, for whoever waited for it."""
         if done.outcome is PlayOutcome.LEG_CLOSED:
             raise CallEnded(await self.wait_ended())
         self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
-        return Played(done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
+        return Played(done.outcome, playable.played_ms(done))
 
     def _note(
-        self, playing: asyncio.Future[PlayEnded], files: tuple[StrPath, ...], codec: Codec
+        self, playing: asyncio.Future[PlayEnded], files: tuple[StrPath, ...], playable: Playable
     ) -> None:
         if self._history:
-            playing.add_done_callback(partial(self._note_played, files, codec))
+            playing.add_done_callback(partial(self._note_played, files, playable))
 
     def _note_played(
-        self, files: tuple[StrPath, ...], codec: Codec, playing: asyncio.Future[PlayEnded]
+        self, files: tuple[StrPath, ...], playable: Playable, playing: asyncio.Future[PlayEnded]
     ) -> None:
         if self._history and not playing.cancelled():
             done = playing.result()
-            self._history.played(files, done.outcome, done.played_bytes * 1000 / codec.bytes_per_s)
+            self._history.played(files, done.outcome, playable.played_ms(done))
 
     def _on_heard(self, heard: Heard) -> None:
         if isinstance(heard, DigitHeard):

@@ -2,7 +2,7 @@
 
 A codec is data plus two functions, found by its label on the command line, by an SDP rtpmap, or by
 its static payload type (RFC 3551 table 4). The C core has the table (``csrc/codec``);
-:data:`CODECS` are those of it that prompts can be played in.
+:data:`CODECS` are those that were built in.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+
+OPUS = "opus"
 
 Samples = npt.NDArray[np.int16]
 """Mono 16-bit linear sound."""
@@ -31,6 +33,10 @@ class Codec:
     which may be cut into packets anywhere between timestamps; ``decode`` goes back. ``label`` is
     the name that people use, since ``name`` is that of several codecs at times (L16). ``adapts``:
     what a byte sounds like depends on those before it.
+
+    A codec with ``whole_packets`` (Opus) has no such stream: there ``encode`` makes one packet, and
+    ``decode`` reads one. ``index`` is the codec's place in the C core's table. ``delay_samples``:
+    how far what is decoded lies behind what was encoded.
     """
 
     name: str
@@ -43,11 +49,24 @@ class Codec:
     bytes_per_ts: int = 1
     label: str = ""
     adapts: bool = False
+    index: int = 0
+    delay_samples: int = 0
+
+    @property
+    def whole_packets(self) -> bool:
+        """True if a payload cannot be cut, nor put together with another."""
+        return not self.bytes_per_ts
+
+    @property
+    def channels(self) -> int:
+        """How many the rtpmap names: two for Opus, whatever is sent (RFC 7587 section 7)."""
+        return 2 if self.name.lower() == OPUS else 1
 
     @property
     def rtpmap(self) -> str:
-        """The encoding as SDP names it: ``PCMU/8000``."""
-        return f"{self.name}/{self.clock_rate_hz}"
+        """The encoding as SDP names it: ``PCMU/8000``, ``opus/48000/2``."""
+        channels = f"/{self.channels}" if self.channels > 1 else ""
+        return f"{self.name}/{self.clock_rate_hz}{channels}"
 
     @property
     def samples_per_ts(self) -> int:
@@ -62,11 +81,17 @@ class Codec:
     @property
     def max_ptime_ms(self) -> int:
         """The longest packet that fits an Ethernet frame, as ``RW_MAX_PACKET_BYTES`` has it."""
+        if self.whole_packets:
+            return MAX_PTIME_MS
         return MAX_PAYLOAD_BYTES * 1000 // self.bytes_per_s
 
 
 MAX_PAYLOAD_BYTES = 1472 - 12 - 24
 """Less the RTP header, and what SRTP may add."""
+
+MAX_PTIME_MS = 60
+MAX_WHOLE_PACKET_MS = 120
+"""The longest that Opus has (RFC 6716 section 2.1.4)."""
 
 
 def _encode(index: int, samples_per_ts: int, bytes_per_ts: int, samples: Samples) -> bytes:
@@ -83,26 +108,37 @@ def _decode(index: int, samples_per_ts: int, bytes_per_ts: int, payload: bytes) 
     return samples
 
 
+def _encode_packet(index: int, samples: Samples) -> bytes:
+    return _core.CodecEncoder(index).encode(samples, MAX_PAYLOAD_BYTES)
+
+
+def _decode_packet(index: int, sample_rate_hz: int, payload: bytes) -> Samples:
+    samples = np.empty(MAX_WHOLE_PACKET_MS * sample_rate_hz // 1000, np.int16)
+    return samples[: _core.CodecDecoder(index).decode(payload, samples)]
+
+
 def _from_table() -> dict[str, Codec]:
     found = {}
     for index, row in enumerate(_core.codec_table()):
-        label, name, payload_type, clock_rate_hz, sample_rate_hz, bytes_per_ts, silence, adapts = (
-            row
-        )
-        if not bytes_per_ts:
-            continue  # Its packets cannot be cut, as playing a prompt does.
-        units = (index, sample_rate_hz // clock_rate_hz, bytes_per_ts)
+        label, name, payload_type, clock_rate_hz, sample_rate_hz, bytes_per_ts, silence = row[:7]
+        encode: Callable[[Samples], bytes] = partial(_encode_packet, index)
+        decode: Callable[[bytes], Samples] = partial(_decode_packet, index, sample_rate_hz)
+        if bytes_per_ts:
+            units = (index, sample_rate_hz // clock_rate_hz, bytes_per_ts)
+            encode, decode = partial(_encode, *units), partial(_decode, *units)
         found[label] = Codec(
             name,
             payload_type if payload_type >= 0 else None,
             clock_rate_hz,
             sample_rate_hz,
             silence,
-            partial(_encode, *units),
-            partial(_decode, *units),
+            encode,
+            decode,
             bytes_per_ts,
             label,
-            adapts,
+            adapts=row[7],
+            index=index,
+            delay_samples=row[8],
         )
     return found
 
@@ -117,11 +153,6 @@ DEFAULT_CODECS = (PCMU, PCMA)
 
 _BY_RTPMAP = {(codec.name.lower(), codec.clock_rate_hz): codec for codec in CODECS}
 _BY_PAYLOAD_TYPE = {codec.payload_type: codec for codec in CODECS if codec.payload_type is not None}
-
-
-def labels_built_in() -> tuple[str, ...]:
-    """Labels of all codecs of the C core, also of those that prompts cannot be played in."""
-    return tuple(row[0] for row in _core.codec_table())
 
 
 class UnknownCodec(ValueError):

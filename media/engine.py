@@ -39,6 +39,7 @@ CallHandlerFunction = Callable[[Call], Awaitable[None]]
 Silence = Literal["stop", "send"]
 Voice = Literal["off", "low", "medium", "high"]
 Srtp = Literal["off", "optional", "required"]
+CodecOrder = Literal["caller", "own"]
 
 RESERVED_FILES = 256
 """File descriptors kept for everything that is not an RTP socket."""
@@ -75,9 +76,11 @@ class EngineFigures:
 class Engine:
     """Answers SIP calls, and runs a handler for each; an asynchronous context manager.
 
-    ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference. ``rtp_ports``:
-    first and last port for RTP; each call takes two. ``advertise``: the numeric address that peers
-    reach us by, where it is not the one we listen on. ``max_calls``: calls beyond it are refused
+    ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference.
+    ``codec_order``: whose order decides where both sides have several, the ``"caller"``'s or our
+    ``"own"``; ours does where the caller leaves the offer to us. ``rtp_ports``: first and last port
+    for RTP; each call takes two. ``advertise``: the numeric address that peers reach us by, where
+    it is not the one we listen on. ``max_calls``: calls beyond it are refused
     with 503; by default what the port range and the file limit allow. ``per_source_rate``: new
     requests a second that one address may send. ``rtp_sockets``: ``"per-leg"``, or ``"shared"``
     behind a trunk, where each call has a remote address of its own. ``rtp_source``: whose sound is
@@ -101,6 +104,7 @@ class Engine:
         sip: Sequence[str] = ("udp:127.0.0.1:5060",),
         *,
         codecs: Sequence[str] = ("pcmu", "pcma"),
+        codec_order: CodecOrder = "caller",
         rtp_ports: tuple[int, int] = (20000, 40000),
         advertise: str | None = None,
         shards: int = 1,
@@ -133,6 +137,10 @@ class Engine:
             raise ValueError("calls on shared RTP sockets are told apart by the SDP's addresses")
         self._sip = tuple(sip)
         self._codecs = codecs_by_name(codecs)
+        if codec_order not in get_args(CodecOrder):
+            choices = ", ".join(get_args(CodecOrder))
+            raise ValueError(f"codec_order: {codec_order!r}; use one of {choices}")
+        self._own_order = codec_order == "own"
         self._rtp_ports = rtp_ports
         self._advertise = advertise
         self._shards = shards
@@ -241,11 +249,17 @@ class Engine:
 
     # Serving
 
-    async def load(self, *prompts: StrPath) -> None:
-        """Read and encode prompts before they are needed. Raises PromptError."""
-        for prompt in prompts:
-            for codec in self._codecs:
+    async def load(self, *prompts: StrPath, as_list: bool = False, loop: bool = False) -> None:
+        """Read and encode prompts before they are needed. Raises PromptError.
+
+        ``as_list``: they will be played as one list, round and round with ``loop``; codecs whose
+        packets are whole encode it as one.
+        """
+        for codec in self._codecs:
+            for prompt in prompts:
                 await self.prompts.load(prompt, codec)
+            if as_list and codec.whole_packets:
+                await self.prompts.arrange(prompts, codec, loop=loop)
 
     async def serve(self, handler: CallHandlerFunction) -> None:
         """Run ``handler`` for each call, in a task of its own, until :meth:`drain` has ended.
@@ -331,6 +345,7 @@ class Engine:
             host,
             hearing=self._hearing,
             srtp=self._srtp,
+            own_order=self._own_order,
         )
 
     async def _run(self, handler: CallHandlerFunction, call: Call) -> None:

@@ -20,8 +20,9 @@ class PlayOutcome(StrEnum):
 class LegMedia(NamedTuple):
     """What offer and answer agreed on for the sound that a leg sends.
 
-    ``bytes_per_ts``: payload bytes per RTP timestamp unit (1 for G.711 and G.722, 2 for L16).
-    ``silence``: the payload byte that sounds as silence. ``send`` is False while the other side
+    ``bytes_per_ts``: payload bytes per RTP timestamp unit (1 for G.711 and G.722, 2 for L16, 0
+    where packets are whole). ``silence``: the payload byte that sounds as silence; where packets
+    are whole, ``silence_packet`` is the packet that does. ``send`` is False while the other side
     holds the call: nothing is sent, and what plays stands still. ``receive`` is False where nothing
     is to be heard. The payload types of telephone events (RFC 4733) and of comfort noise (RFC 3389)
     are None if they are not agreed on. ``rtcp_port``: where the peer takes RTCP, None for nowhere;
@@ -39,6 +40,7 @@ class LegMedia(NamedTuple):
     receive: bool = True
     event_payload_type: int | None = None
     comfort_noise_payload_type: int | None = None
+    silence_packet: bytes = b""
     rtcp_host: str | None = None
     rtcp_port: int | None = None
     rtcp_mux: bool = False
@@ -149,12 +151,16 @@ class MediaTimeout(NamedTuple):
 
 
 class PlayEnded(NamedTuple):
-    """A playlist came to its end; its last packet has been handed to the kernel."""
+    """A playlist came to its end; its last packet has been handed to the kernel.
+
+    ``played_packets`` are counted where packets are whole.
+    """
 
     leg_id: int
     play_id: int
     outcome: PlayOutcome
     played_bytes: int
+    played_packets: int = 0
 
 
 class LegClosed(NamedTuple):

@@ -33,11 +33,13 @@ _tap_ids = itertools.count(1)
 
 
 class Tap:
-    """Where a leg gives its sound to, until ``ended``. ``on_sound`` is called when there is some."""
+    """Where a leg gives its sound to until ``ended``; ``on_sound`` is called when there is some."""
 
     __slots__ = ("ended", "id", "on_sound")
 
-    def __init__(self, ended: asyncio.Future[TapEnded], on_sound: Callable[[], None] | None) -> None:
+    def __init__(
+        self, ended: asyncio.Future[TapEnded], on_sound: Callable[[], None] | None
+    ) -> None:
         self.id = next(_tap_ids)
         self.ended = ended
         self.on_sound = on_sound

@@ -7,35 +7,38 @@ a new prompt; legs that play the old one keep it.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soxr
 
 from ._core import Prompt, levels_dbov
 from .codec import Codec, Samples
+from .events import PlayEnded
+from .packets import PACKET_MS, packets_of
 from .sound import (
     Levels,
     PromptError,
     Sound,
     SoundLimits,
     StrPath,
-    blocks_of,
     check_file,
     file_error,
     measure_levels,
     read_sound,
-    to_int16,
+    resample,
 )
 
 __all__ = [
     "EncodedPrompt",
     "Levels",
+    "Playable",
     "PromptError",
     "PromptLibrary",
     "Sound",
@@ -72,7 +75,8 @@ class Seam:
 class EncodedPrompt:
     """A prompt as it goes on the wire. ``samples`` counts them, at the codec's sample rate.
 
-    ``native`` is what legs play; it holds the payload.
+    ``native`` is what legs play; it holds the payload. ``pcm`` is the sound itself where packets
+    are whole, since a list of prompts is encoded as one there.
     """
 
     codec: Codec
@@ -83,11 +87,13 @@ class EncodedPrompt:
     peak_dbfs: float
     rms_dbfs: float
     seam: Seam | None = field(default=None, repr=False)
+    pcm: Samples | None = field(default=None, repr=False)
 
     @property
     def held_bytes(self) -> int:
-        """Memory for its payload."""
-        return len(self.native) + (len(self.seam.rest) if self.seam else 0)
+        """Memory for its payload, and for its samples where they are kept."""
+        held = len(self.native) + (len(self.seam.rest) if self.seam else 0)
+        return held if self.pcm is None else held + self.pcm.nbytes
 
     @property
     def payload(self) -> bytes:
@@ -97,21 +103,39 @@ class EncodedPrompt:
 
 def encode_sound(sound: Sound, codec: Codec) -> EncodedPrompt:
     """Resample and encode. G.711 that is in the codec already passes through, bit for bit."""
+    if codec.whole_packets:
+        samples = resample(sound.samples, sound.rate_hz, codec.sample_rate_hz)
+        alone = packets_of(samples, codec, PACKET_MS, loop=False)
+        return _prompt_of(alone, samples, codec, sound.path, pcm=samples)
     if sound.g711 is codec:
         samples, payload = sound.samples, sound.codes
     else:
         samples = resample(sound.samples, sound.rate_hz, codec.sample_rate_hz)
         payload = codec.encode(samples)
+    seam = _seam_of(samples, payload, codec) if codec.adapts else None
+    return _prompt_of(_native_of(payload, samples, codec), samples, codec, sound.path, seam=seam)
+
+
+def _prompt_of(
+    native: Prompt,
+    samples: Samples,
+    codec: Codec,
+    path: str,
+    *,
+    seam: Seam | None = None,
+    pcm: Samples | None = None,
+) -> EncodedPrompt:
     levels = measure_levels(samples)
     return EncodedPrompt(
         codec,
-        _native_of(payload, samples, codec),
+        native,
         len(samples),
         len(samples) * 1000 / codec.sample_rate_hz,
-        sound.path,
+        path,
         levels.peak_dbfs,
         levels.rms_dbfs,
-        _seam_of(samples, payload, codec) if codec.adapts else None,
+        seam,
+        pcm,
     )
 
 
@@ -173,24 +197,42 @@ def _behind(tail: Samples, prompt: EncodedPrompt) -> list[Prompt]:
     return [_native_of(payload[tail_bytes:], head, codec), prompt.seam.rest]
 
 
-def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    """Samples at another rate, saturated; at least one. The length is right to half a sample."""
-    if from_hz == to_hz:
-        return samples
-    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
-    parts = [
-        to_int16(stream.resample_chunk(block.astype(np.float32))) for block in blocks_of(samples)
-    ]
-    parts.append(to_int16(stream.resample_chunk(np.zeros(0, np.float32), last=True)))
-    resampled = np.concatenate(parts)
-    return resampled if len(resampled) else samples[:1]
+@dataclass(frozen=True, slots=True)
+class Playable:
+    """What a leg plays for a list of prompts. ``tail`` is what the next list comes behind.
+
+    ``packet_ms`` is how long a packet lasts. ``ends_ms`` is the length of the sound, where it is
+    known and has an end.
+    """
+
+    natives: list[Prompt] = field(repr=False)
+    codec: Codec
+    packet_ms: int
+    ends_ms: float = math.inf
+    tail: Samples = field(default_factory=lambda: NOTHING, repr=False)
+
+    def played_ms(self, ended: PlayEnded) -> float:
+        """How much of it was handed to the network, without the silence in the last packet."""
+        if not self.codec.whole_packets:
+            return ended.played_bytes * 1000 / self.codec.bytes_per_s
+        return min(float(ended.played_packets * self.packet_ms), self.ends_ms)
 
 
 _Key = tuple[int, int, int, int, str]
+_ListKey = tuple[tuple[_Key, ...], int, bool]
+
+
+def _join_list(prompts: Sequence[EncodedPrompt], packet_ms: int, *, loop: bool) -> EncodedPrompt:
+    codec = prompts[0].codec
+    samples = np.concatenate([prompt.pcm for prompt in prompts if prompt.pcm is not None])
+    native = packets_of(samples, codec, packet_ms, loop=loop)
+    return _prompt_of(native, samples, codec, ", ".join(prompt.path for prompt in prompts))
 
 
 class PromptLibrary:
     """Encoded prompts by file and codec; the least recently used go first beyond ``max_bytes``.
+
+    Where packets are whole, so are lists of prompts: each that is played is kept like a file.
 
     A file is known by device, inode, modification time and size, so that all names of one file
     share an entry and a changed file is read anew. :meth:`get` and :meth:`load` may be called from
@@ -204,9 +246,9 @@ class PromptLibrary:
         self.max_bytes = max_bytes
         self.limits = limits or SoundLimits()
         self._lock = threading.Lock()
-        self._prompts: OrderedDict[_Key, EncodedPrompt] = OrderedDict()
+        self._prompts: OrderedDict[_Key | _ListKey, EncodedPrompt] = OrderedDict()
         self._held_bytes = 0
-        self._loading: dict[_Key, Future[EncodedPrompt]] = {}
+        self._loading: dict[_Key | _ListKey, Future[EncodedPrompt]] = {}
         self._executor = ThreadPoolExecutor(LOADER_THREADS, thread_name_prefix="ringwheel-prompt")
 
     def __len__(self) -> int:
@@ -224,18 +266,65 @@ class PromptLibrary:
         if isinstance(found, EncodedPrompt):
             return found
         if ours:
-            self._load(key, path, codec, found)
+            self._make(key, partial(self._read, path, codec), found)
         return found.result()
 
     async def load(self, path: StrPath, codec: Codec) -> EncodedPrompt:
         """The prompt, read in a worker thread if need be. Raises :class:`PromptError`."""
-        key = self._key(path, codec)
+        return await self._obtain(self._key(path, codec), partial(self._read, path, codec))
+
+    async def arrange(
+        self,
+        paths: Sequence[StrPath],
+        codec: Codec,
+        *,
+        packet_ms: int = PACKET_MS,
+        loop: bool = False,
+        tail: Samples = NOTHING,
+    ) -> Playable:
+        """What a leg plays for those files, one after the other. Raises :class:`PromptError`.
+
+        ``tail`` is that of the :class:`Playable` which the leg has played before.
+        """
+        keys = tuple(self._key(path, codec) for path in paths)
+        prompts = [
+            await self._obtain(key, partial(self._read, path, codec))
+            for key, path in zip(keys, paths, strict=True)
+        ]
+        ends_ms = math.inf if loop else sum(prompt.duration_ms for prompt in prompts)
+        if codec.whole_packets:
+            natives = await self._join_packets((keys, packet_ms, loop), prompts)
+        else:
+            natives = join_prompts(prompts, loop=loop, tail=tail)
+            # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
+            tail = tail_behind(tail, prompts)
+        return Playable(natives, codec, packet_ms, ends_ms, tail)
+
+    async def encode(self, samples: Samples, codec: Codec, packet_ms: int) -> Prompt:
+        """What a leg plays for a sound that is no file."""
+        if not codec.whole_packets:
+            return _native_of(codec.encode(samples), samples, codec)
+        encode = partial(packets_of, samples, codec, packet_ms, loop=False)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, encode)
+
+    async def _join_packets(self, key: _ListKey, prompts: list[EncodedPrompt]) -> list[Prompt]:
+        _, packet_ms, loop = key
+        if not prompts:
+            return []
+        if len(prompts) == 1 and packet_ms == PACKET_MS and not loop:
+            return [prompts[0].native]
+        joined = await self._obtain(key, partial(_join_list, prompts, packet_ms, loop=loop))
+        return [joined.native]
+
+    async def _obtain(
+        self, key: _Key | _ListKey, make: Callable[[], EncodedPrompt]
+    ) -> EncodedPrompt:
         found, ours = self._find(key)
         if isinstance(found, EncodedPrompt):
             return found
         if ours:
             try:
-                self._executor.submit(self._load, key, path, codec, found)
+                self._executor.submit(self._make, key, make, found)
             except RuntimeError as error:  # The library is closed.
                 self._finish(key, found, error)
         return await asyncio.wrap_future(found)
@@ -252,7 +341,7 @@ class PromptLibrary:
         check_file(path, status, self.limits)
         return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, codec.label
 
-    def _find(self, key: _Key) -> tuple[EncodedPrompt | Future[EncodedPrompt], bool]:
+    def _find(self, key: _Key | _ListKey) -> tuple[EncodedPrompt | Future[EncodedPrompt], bool]:
         """The prompt, or the load to wait for and whether it is the caller's to carry out."""
         with self._lock:
             prompt = self._prompts.get(key)
@@ -267,17 +356,26 @@ class PromptLibrary:
             self._loading[key] = loading
             return loading, True
 
-    def _load(self, key: _Key, path: StrPath, codec: Codec, loading: Future[EncodedPrompt]) -> None:
+    def _read(self, path: StrPath, codec: Codec) -> EncodedPrompt:
+        return encode_sound(read_sound(path, self.limits), codec)
+
+    def _make(
+        self,
+        key: _Key | _ListKey,
+        make: Callable[[], EncodedPrompt],
+        loading: Future[EncodedPrompt],
+    ) -> None:
         try:
-            outcome: EncodedPrompt | BaseException = encode_sound(
-                read_sound(path, self.limits), codec
-            )
+            outcome: EncodedPrompt | BaseException = make()
         except BaseException as error:  # noqa: BLE001 - whoever waits must hear of any failure
             outcome = error
         self._finish(key, loading, outcome)
 
     def _finish(
-        self, key: _Key, loading: Future[EncodedPrompt], outcome: EncodedPrompt | BaseException
+        self,
+        key: _Key | _ListKey,
+        loading: Future[EncodedPrompt],
+        outcome: EncodedPrompt | BaseException,
     ) -> None:
         with self._lock:
             del self._loading[key]
@@ -288,7 +386,7 @@ class PromptLibrary:
         else:
             loading.set_exception(outcome)
 
-    def _keep(self, key: _Key, prompt: EncodedPrompt) -> None:
+    def _keep(self, key: _Key | _ListKey, prompt: EncodedPrompt) -> None:
         if prompt.held_bytes > self.max_bytes:
             return
         self._prompts[key] = prompt

@@ -34,7 +34,9 @@ class Recorded:
 
     ``recorded_ms`` is the length of all ``files`` together. ``lost_ms`` is what the disk was too
     slow or too full for; in the files silence stands in its place. ``concealed_ms`` was made up for
-    packets of the caller that were lost or later than 200 ms. ``error`` is the disk's last, if any.
+    packets of the caller that were lost or later than 200 ms, and for 60 ms where the caller fell
+    silent and never spoke again, which nobody can tell from a loss. ``error`` is the disk's last,
+    if any.
     """
 
     files: tuple[Path, ...]
@@ -141,7 +143,7 @@ class Recorder:
         """Create the file of a recording. FileExistsError and other OSError: why it cannot be."""
         if rotate_s and not MIN_ROTATE_S <= rotate_s <= MAX_ROTATE_S:
             raise ValueError(f"rotate_s: use 0, or {MIN_ROTATE_S:.0f} to {MAX_ROTATE_S:.0f}")
-        target, number = Path(path), next(self._ids)
+        target, number = Path(path).absolute(), next(self._ids)
         try:
             file = self._started().open(
                 os.fsencode(target),

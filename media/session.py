@@ -9,6 +9,7 @@ from ._core import SrtpKeys
 from .codec import Codec
 from .events import Hearing, LegMedia
 from .leg import Leg
+from .packets import silence_packet
 from .pool import Place, ShardPool
 from .sdp import (
     Direction,
@@ -39,6 +40,7 @@ class MediaSession:
 
     ``bind_host`` is where the RTP socket is bound, ``host`` the address that SDP announces. The
     codec of the first agreement stays for the whole call, and so does whether it is encrypted.
+    ``own_order``: the order of ``codecs`` decides on an offer, not that of the offer.
     Raises NoRtpPort.
     """
 
@@ -49,6 +51,7 @@ class MediaSession:
         "_keys",
         "_last_body",
         "_negotiated",
+        "_own_order",
         "_place",
         "_pool",
         "_port",
@@ -67,7 +70,9 @@ class MediaSession:
         *,
         hearing: Hearing | None = None,
         srtp: SrtpPolicy = SrtpPolicy.OFF,
+        own_order: bool = False,
     ) -> None:
+        self._own_order = own_order
         self._hearing = hearing
         self._srtp = srtp
         self._srtp_secret = b"" if srtp is SrtpPolicy.OFF else os.urandom(SRTP_SECRET_BYTES)
@@ -139,6 +144,7 @@ class MediaSession:
             self._codecs,
             self._session_id,
             last_body=self._last_body,
+            own_order=self._own_order,
             rtcp_mux=True,
             srtp=self._srtp,
             srtp_secret=self._srtp_secret,
@@ -154,6 +160,9 @@ class MediaSession:
                 rtcp_host=old.rtcp_host,
                 rtcp_port=old.rtcp_port,
             )
+        if media.codec.whole_packets and self._negotiated is not None:
+            # What plays was encoded in packets of that length, which cannot be cut anew.
+            media = media._replace(ptime_ms=self._negotiated.ptime_ms)
         keys = _keys_of(media.srtp)
         self._negotiated = media
         self._codecs = (media.codec,)
@@ -202,6 +211,7 @@ def _leg_media(media: NegotiatedMedia) -> LegMedia:
         receive=media.direction in _RECEIVING,
         event_payload_type=media.telephone_event_payload_type,
         comfort_noise_payload_type=_comfort_noise_of(media),
+        silence_packet=silence_packet(codec, media.ptime_ms) if codec.whole_packets else b"",
         rtcp_host=media.rtcp_host,
         rtcp_port=media.rtcp_port,
         rtcp_mux=media.rtcp_mux,

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import soundfile
+import soxr
 
 from .codec import PCMA, PCMU, Codec, Samples
 
@@ -280,6 +281,19 @@ def blocks_of(samples: Samples) -> Iterator[Samples]:
     """The samples in blocks, for work that would take several times their memory at once."""
     for at in range(0, len(samples), BLOCK_SAMPLES):
         yield samples[at : at + BLOCK_SAMPLES]
+
+
+def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
+    """Samples at another rate, saturated; at least one. The length is right to half a sample."""
+    if from_hz == to_hz:
+        return samples
+    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+    parts = [
+        to_int16(stream.resample_chunk(block.astype(np.float32))) for block in blocks_of(samples)
+    ]
+    parts.append(to_int16(stream.resample_chunk(np.zeros(0, np.float32), last=True)))
+    resampled = np.concatenate(parts)
+    return resampled if len(resampled) else samples[:1]
 
 
 def measure_levels(samples: Samples) -> Levels:

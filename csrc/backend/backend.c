@@ -7,8 +7,10 @@
 #include <sys/socket.h>
 
 #include "base/base.h"
+#include "udp/udp.h"
 
 struct rw_receive_batch {
+    int count; /* of the last read */
     struct mmsghdr messages[RW_RECEIVE_BATCH];
     struct iovec vectors[RW_RECEIVE_BATCH];
     rw_address sources[RW_RECEIVE_BATCH];
@@ -43,6 +45,7 @@ rw_counter rw_backend_send_counter(int error) {
 rw_receive_batch *rw_receive_batch_create(void) {
     rw_receive_batch *batch = calloc(1, sizeof(*batch));
     if (!batch) return NULL;
+    batch->count = RW_RECEIVE_BATCH;
     for (size_t i = 0; i < RW_RECEIVE_BATCH; i++) {
         batch->vectors[i] = (struct iovec){batch->bytes[i], RW_RECEIVE_BYTES};
         batch->messages[i].msg_hdr.msg_iov = &batch->vectors[i];
@@ -57,12 +60,14 @@ void rw_receive_batch_destroy(rw_receive_batch *batch) {
 }
 
 size_t rw_receive_batch_read(rw_receive_batch *batch, int fd, const rw_backend_host *host) {
-    for (size_t i = 0; i < RW_RECEIVE_BATCH; i++)
+    /* The kernel has shortened the lengths of those that it filled. */
+    for (int i = 0; i < batch->count; i++)
         batch->messages[i].msg_hdr.msg_namelen = sizeof(rw_address);
+    batch->count = 0;
     /* A pending ICMP error is reported once, in place of a datagram: one more try reads on. */
     for (int attempt = 0; attempt < 2; attempt++) {
         int count = recvmmsg(fd, batch->messages, RW_RECEIVE_BATCH, MSG_DONTWAIT, NULL);
-        if (count >= 0) return (size_t)count;
+        if (count >= 0) return (size_t)(batch->count = count);
         if (errno == EAGAIN) return 0;
         rw_count(&(*host->counters)[RW_RECEIVE_FAILED], 1);
     }
@@ -80,6 +85,12 @@ const uint8_t *rw_receive_batch_datagram(const rw_receive_batch *batch, size_t i
 
 const rw_address *rw_receive_batch_source(const rw_receive_batch *batch, size_t index) {
     return &batch->sources[index];
+}
+
+void rw_backend_count_overflow(const rw_backend_host *host, int fd, uint32_t *known) {
+    uint32_t dropped = rw_udp_dropped(fd);
+    rw_count(&(*host->counters)[RW_RECEIVE_OVERFLOW], dropped - *known);
+    *known = dropped;
 }
 
 void rw_backend_listen_once(const rw_backend_host *host, int fd, uint64_t data) {

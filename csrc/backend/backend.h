@@ -92,6 +92,10 @@ const uint8_t *rw_receive_batch_datagram(const rw_receive_batch *batch, size_t i
                                          const rw_backend_host *host);
 const rw_address *rw_receive_batch_source(const rw_receive_batch *batch, size_t index);
 
+/* Counts what the kernel has dropped at `fd` beyond the `known`, and notes it there. It costs a
+ * system call: for a socket that was not read to its end, and for one that is to be closed. */
+void rw_backend_count_overflow(const rw_backend_host *host, int fd, uint32_t *known);
+
 /* Makes epoll report `fd` once, with `data`; the first call registers it. */
 void rw_backend_listen_once(const rw_backend_host *host, int fd, uint64_t data);
 

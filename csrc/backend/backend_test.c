@@ -180,6 +180,52 @@ static void test_shared_socket_refuses_two_legs_at_one_address(void) {
     close(peer_b);
 }
 
+/* What the buffer had no room for: the leg's socket tells when it is closed, and before if it could
+ * not be read to its end; the shared socket whenever much has come. */
+static void test_what_the_kernel_drops_is_counted(const rw_backend_ops *ops) {
+    rw_address peer_address, own_address;
+    int peer = bound_socket(&peer_address), own = bound_socket(&own_address), room_bytes = 65536;
+    rw_backend *backend;
+    rw_leg leg = {.media.remote = peer_address, .fd = ops->socket_per_leg ? own : -1, .id = 1};
+    forget_counts();
+    setsockopt(own, SOL_SOCKET, SO_RCVBUF, &room_bytes, sizeof(room_bytes));
+    CHECK_EQUAL(ops->open(&host, ops->socket_per_leg ? -1 : own, &backend), 0);
+    CHECK_EQUAL(ops->attach(backend, &leg), 0);
+    for (int i = 0; i < 2000; i++)
+        sendto(peer, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
+    CHECK(ops->receive(backend, &leg) >= 2 * RW_RECEIVE_BATCH);
+    uint64_t overflow = counted(RW_RECEIVE_OVERFLOW);
+    CHECK(overflow > 0);
+    while (ops->receive(backend, &leg))
+        ;
+    CHECK_EQUAL(delivered + counted(RW_RECEIVE_OVERFLOW), 2000);
+    CHECK_EQUAL(counted(RW_RECEIVE_OVERFLOW), overflow);
+    ops->detach(backend, &leg);
+    ops->close(backend);
+    CHECK_EQUAL(counted(RW_RECEIVE_OVERFLOW), overflow);
+    close(peer);
+}
+
+static void test_a_closed_leg_tells_what_the_kernel_dropped(void) {
+    rw_address peer_address, own_address;
+    int peer = bound_socket(&peer_address), room_bytes = 1;
+    rw_backend *backend;
+    rw_leg leg = {.media.remote = peer_address, .fd = bound_socket(&own_address), .id = 1};
+    forget_counts();
+    setsockopt(leg.fd, SOL_SOCKET, SO_RCVBUF, &room_bytes, sizeof(room_bytes));
+    CHECK_EQUAL(rw_backend_per_leg.open(&host, -1, &backend), 0);
+    CHECK_EQUAL(rw_backend_per_leg.attach(backend, &leg), 0);
+    for (int i = 0; i < 30; i++)
+        sendto(peer, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
+    size_t read = rw_backend_per_leg.receive(backend, &leg);
+    CHECK(read < 30);
+    CHECK_EQUAL(counted(RW_RECEIVE_OVERFLOW), 0);
+    rw_backend_per_leg.detach(backend, &leg);
+    CHECK_EQUAL(counted(RW_RECEIVE_OVERFLOW), 30 - read);
+    rw_backend_per_leg.close(backend);
+    close(peer);
+}
+
 static void test_oversized_datagram_is_counted(void) {
     rw_address own_address, peer_address;
     int peer = bound_socket(&peer_address);
@@ -211,6 +257,9 @@ int main(void) {
     test_unreachable_remote(&rw_backend_shared);
     test_shared_socket_refuses_two_legs_at_one_address();
     test_oversized_datagram_is_counted();
+    test_what_the_kernel_drops_is_counted(&rw_backend_per_leg);
+    test_what_the_kernel_drops_is_counted(&rw_backend_shared);
+    test_a_closed_leg_tells_what_the_kernel_dropped();
     close(host.epoll_fd);
     return 0;
 }

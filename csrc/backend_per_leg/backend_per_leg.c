@@ -58,8 +58,9 @@ static int per_leg_attach(rw_backend *backend, rw_leg *leg) {
 }
 
 static void per_leg_detach(rw_backend *backend, rw_leg *leg) {
-    (void)backend;
-    if (leg->fd >= 0) close(leg->fd); /* which takes it out of epoll as well */
+    if (leg->fd < 0) return;
+    rw_backend_count_overflow(backend->host, leg->fd, &leg->overflow);
+    close(leg->fd); /* which takes it out of epoll as well */
     leg->fd = -1;
 }
 
@@ -117,6 +118,8 @@ static size_t per_leg_receive(rw_backend *backend, rw_leg *leg) {
         for (size_t index = 0; index < count; index++)
             deliver(self, leg, index);
     }
+    if (count == RW_RECEIVE_BATCH)
+        rw_backend_count_overflow(backend->host, leg->fd, &leg->overflow);
     return total;
 }
 

@@ -19,6 +19,7 @@
 typedef struct shared {
     rw_backend base;
     int fd;
+    uint32_t overflow; /* of the socket, as far as it has been counted */
     rw_receive_batch *batch;
     size_t queued;
     size_t arena_used;
@@ -186,6 +187,8 @@ static size_t shared_receive(rw_backend *backend, rw_leg *leg) {
             deliver_one(self, index);
         total += count;
     }
+    if (total > RW_RECEIVE_BATCH) /* much for a tick: the buffer may have been full */
+        rw_backend_count_overflow(backend->host, self->fd, &self->overflow);
     return total;
 }
 

@@ -16,6 +16,14 @@
 #define PTIME_TS 160
 #define SEND_BUFFER_BYTES (4 << 20)
 #define LOOK_AT_CLOCK_EVERY 1000 /* packets, when sending flat out */
+#define RECEIVE_BATCH 32         /* with the engine's room for a datagram */
+#define RECEIVE_BYTES 2048
+
+typedef struct limit_inbox {
+    struct mmsghdr messages[RECEIVE_BATCH];
+    struct iovec slices[RECEIVE_BATCH];
+    uint8_t datagrams[RECEIVE_BATCH][RECEIVE_BYTES];
+} limit_inbox;
 
 typedef struct limit_leg {
     rw_rtp_header header;
@@ -30,6 +38,7 @@ typedef struct limit_loop {
     struct mmsghdr *messages;
     struct iovec *slices;
     uint8_t (*packets)[PACKET_BYTES];
+    limit_inbox *inbox;
 } limit_loop;
 
 static void write_packet(limit_leg *leg, uint8_t *packet) {
@@ -39,14 +48,27 @@ static void write_packet(limit_leg *leg, uint8_t *packet) {
     leg->header.marker = false;
 }
 
-static void send_each(limit_loop *loop, uint32_t first, uint32_t count) {
+static void send_one(limit_loop *loop, limit_leg *leg) {
     uint8_t *packet = loop->packets[0];
+    write_packet(leg, packet);
+    if (send(leg->fd, packet, PACKET_BYTES, 0) == PACKET_BYTES)
+        loop->result->packets++;
+    else
+        loop->result->failed++;
+}
+
+static void send_each(limit_loop *loop, uint32_t first, uint32_t count) {
+    for (uint32_t i = first; i < first + count; i++)
+        send_one(loop, &loop->legs[i]);
+}
+
+/* Leg by leg, as a leg's slot has both. */
+static void exchange_each(limit_loop *loop, uint32_t first, uint32_t count) {
     for (uint32_t i = first; i < first + count; i++) {
-        write_packet(&loop->legs[i], packet);
-        if (send(loop->legs[i].fd, packet, PACKET_BYTES, 0) == PACKET_BYTES)
-            loop->result->packets++;
-        else
-            loop->result->failed++;
+        send_one(loop, &loop->legs[i]);
+        int got =
+            recvmmsg(loop->legs[i].fd, loop->inbox->messages, RECEIVE_BATCH, MSG_DONTWAIT, NULL);
+        if (got > 0) loop->result->received += (uint32_t)got;
     }
 }
 
@@ -69,12 +91,17 @@ static void send_batch(limit_loop *loop, uint32_t first, uint32_t count) {
 }
 
 static void send_legs(limit_loop *loop, uint32_t first, uint32_t count) {
-    if (loop->config->way == RW_LIMIT_SEND) {
+    switch (loop->config->way) {
+    case RW_LIMIT_SEND:
         send_each(loop, first, count);
-        return;
+        break;
+    case RW_LIMIT_EXCHANGE:
+        exchange_each(loop, first, count);
+        break;
+    case RW_LIMIT_SENDMMSG:
+        for (uint32_t done = 0; done < count; done += BATCH)
+            send_batch(loop, first + done, count - done < BATCH ? count - done : BATCH);
     }
-    for (uint32_t done = 0; done < count; done += BATCH)
-        send_batch(loop, first + done, count - done < BATCH ? count - done : BATCH);
 }
 
 /* A late tick is made up for at once, none is left out. */
@@ -114,7 +141,17 @@ static int open_socket(const struct sockaddr_in *to) {
     return error;
 }
 
+static int connect_given(limit_loop *loop) {
+    for (uint32_t i = 0; i < loop->config->legs; i++) {
+        const struct sockaddr_in *to = &loop->config->to[i];
+        loop->legs[i].fd = loop->config->fds[i];
+        if (connect(loop->legs[i].fd, (const struct sockaddr *)to, sizeof *to)) return -errno;
+    }
+    return 0;
+}
+
 static int open_sockets(limit_loop *loop) {
+    if (loop->config->way == RW_LIMIT_EXCHANGE) return connect_given(loop);
     if (loop->config->way == RW_LIMIT_SENDMMSG) {
         loop->shared_fd = open_socket(NULL);
         return loop->shared_fd < 0 ? loop->shared_fd : 0;
@@ -145,25 +182,37 @@ static void set_up_messages(limit_loop *loop) {
     }
 }
 
+static void set_up_inbox(limit_inbox *inbox) {
+    for (uint32_t i = 0; i < RECEIVE_BATCH; i++) {
+        inbox->slices[i] = (struct iovec){inbox->datagrams[i], RECEIVE_BYTES};
+        inbox->messages[i].msg_hdr = (struct msghdr){.msg_iov = &inbox->slices[i], .msg_iovlen = 1};
+    }
+}
+
 static int set_up(limit_loop *loop) {
     loop->legs = calloc(loop->config->legs, sizeof *loop->legs);
     loop->messages = calloc(BATCH, sizeof *loop->messages);
     loop->slices = calloc(BATCH, sizeof *loop->slices);
     loop->packets = calloc(BATCH, sizeof *loop->packets);
-    if (!loop->legs || !loop->messages || !loop->slices || !loop->packets) return -ENOMEM;
+    loop->inbox = calloc(1, sizeof *loop->inbox);
+    if (!loop->legs || !loop->messages || !loop->slices || !loop->packets || !loop->inbox)
+        return -ENOMEM;
     set_up_legs(loop);
     set_up_messages(loop);
+    set_up_inbox(loop->inbox);
     return open_sockets(loop);
 }
 
 static void tear_down(limit_loop *loop) {
-    for (uint32_t i = 0; loop->legs && i < loop->config->legs; i++)
+    bool own = loop->config->way != RW_LIMIT_EXCHANGE;
+    for (uint32_t i = 0; own && loop->legs && i < loop->config->legs; i++)
         if (loop->legs[i].fd >= 0) close(loop->legs[i].fd);
     if (loop->shared_fd >= 0) close(loop->shared_fd);
     free(loop->legs);
     free(loop->messages);
     free(loop->slices);
     free(loop->packets);
+    free(loop->inbox);
 }
 
 int rw_limit_run(const rw_limit_config *config, rw_limit_result *result) {

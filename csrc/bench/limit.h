@@ -1,6 +1,7 @@
 /*
- * The limit: bare loops that send RTP packets with the fewest system calls there are, and do
- * nothing else. What they cost is what the kernel charges; an engine is measured against them.
+ * The limit: bare loops that send RTP packets, or send and receive them, with the fewest system
+ * calls there are, and do nothing else. What they cost is what the kernel charges; an engine is
+ * measured against them.
  *
  * Sequence numbers, timestamps and SSRCs are really written, leg by leg, so that a receiver checks
  * these packets as it checks the engine's. Reads CLOCK_MONOTONIC and the process's CPU clock.
@@ -20,6 +21,7 @@
 typedef enum rw_limit_way {
     RW_LIMIT_SEND,     /* one connected socket a leg, one `send` a packet */
     RW_LIMIT_SENDMMSG, /* one unconnected socket, one `sendmmsg` for many packets */
+    RW_LIMIT_EXCHANGE, /* as RW_LIMIT_SEND, and one `recvmmsg` a packet for what has come */
 } rw_limit_way;
 
 typedef struct rw_limit_config {
@@ -30,12 +32,14 @@ typedef struct rw_limit_config {
     uint32_t legs;
     uint64_t duration_us;
     const struct sockaddr_in *to; /* destination of each leg; the caller's, read during the run */
+    const int *fds; /* RW_LIMIT_EXCHANGE: a bound socket of each leg; the caller's, as they are */
 } rw_limit_config;
 
 /* Zeroed by the caller. */
 typedef struct rw_limit_result {
     uint64_t packets;
-    uint64_t failed; /* packets that the kernel did not take */
+    uint64_t failed;   /* packets that the kernel did not take */
+    uint64_t received; /* datagrams, whatever is in them */
     uint64_t ticks;
     uint64_t cpu_us; /* of the whole process, user and system */
     uint64_t wall_us;

@@ -1,6 +1,8 @@
 #include "bench/limit.h"
 
 #include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "bench/receiver.h"
 #include "test/check.h"
@@ -59,6 +61,39 @@ static void test_loop(rw_limit_way way, bool paced, uint64_t duration_us) {
     rw_receiver_close(receiver);
 }
 
+/* Two datagrams wait for each leg: both are read, and the leg's own packets go out. */
+static void test_exchange(void) {
+    static struct sockaddr_in to[LEGS];
+    static rw_limit_result result;
+    int fds[LEGS];
+    rw_receiver *receiver;
+    CHECK_EQUAL(rw_receiver_open(&receiver, &receiver_config), 0);
+    set_destinations(receiver, to);
+    for (uint32_t i = 0; i < LEGS; i++) {
+        struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t bytes = sizeof own;
+        fds[i] = socket(AF_INET, SOCK_DGRAM, 0);
+        CHECK_EQUAL(bind(fds[i], (struct sockaddr *)&own, bytes), 0);
+        CHECK_EQUAL(getsockname(fds[i], (struct sockaddr *)&own, &bytes), 0);
+        for (int packet = 0; packet < 2; packet++)
+            CHECK_EQUAL(sendto(fds[i], "sound", 5, 0, (struct sockaddr *)&own, bytes), 5);
+    }
+    rw_limit_config config = {.way = RW_LIMIT_EXCHANGE,
+                              .paced = true,
+                              .legs = LEGS,
+                              .duration_us = 40000,
+                              .to = to,
+                              .fds = fds};
+    CHECK_EQUAL(rw_limit_run(&config, &result), 0);
+    CHECK(rw_receiver_drain(receiver) > 0);
+    CHECK_EQUAL(result.packets, LEGS * 2);
+    CHECK_EQUAL(result.received, LEGS * 2);
+    check_streams(receiver, &result);
+    for (uint32_t i = 0; i < LEGS; i++)
+        CHECK_EQUAL(close(fds[i]), 0); /* still the caller's */
+    rw_receiver_close(receiver);
+}
+
 static void test_no_legs(void) {
     static rw_limit_result result;
     rw_limit_config config = {.duration_us = 1000};
@@ -69,6 +104,7 @@ int main(void) {
     test_no_legs();
     test_loop(RW_LIMIT_SEND, true, 200000);
     test_loop(RW_LIMIT_SENDMMSG, true, 200000);
+    test_exchange();
     test_loop(RW_LIMIT_SEND, false, 2000);
     test_loop(RW_LIMIT_SENDMMSG, false, 2000);
     return 0;

@@ -1,13 +1,13 @@
 #include "bench/receiver.h"
 
 #include <errno.h>
-#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "bench/clock.h"
+#include "udp/udp.h"
 
 #define BATCH 64
 #define DATAGRAM_BYTES 1536
@@ -174,18 +174,11 @@ int rw_receiver_run(rw_receiver *receiver, uint64_t duration_us) {
     return 0;
 }
 
-static uint32_t kernel_drops(int fd) {
-    uint32_t figures[SK_MEMINFO_VARS] = {0};
-    socklen_t bytes = sizeof figures;
-    getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures, &bytes);
-    return figures[SK_MEMINFO_DROPS];
-}
-
 void rw_receiver_begin_window(rw_receiver *receiver) {
     receiver->totals = (rw_receiver_totals){0};
     rw_histogram_clear(&receiver->interval_error_us);
     for (uint32_t i = 0; i < receiver->config.sockets; i++)
-        receiver->ports[i].drops_before = kernel_drops(receiver->ports[i].fd);
+        receiver->ports[i].drops_before = rw_udp_dropped(receiver->ports[i].fd);
     for (uint32_t i = 0; i < receiver->streams; i++)
         rw_stream_begin_window(&receiver->entries[i].stream);
 }
@@ -193,7 +186,7 @@ void rw_receiver_begin_window(rw_receiver *receiver) {
 void rw_receiver_read_totals(const rw_receiver *receiver, rw_receiver_totals *totals) {
     *totals = receiver->totals;
     for (uint32_t i = 0; i < receiver->config.sockets; i++)
-        totals->dropped += kernel_drops(receiver->ports[i].fd) - receiver->ports[i].drops_before;
+        totals->dropped += rw_udp_dropped(receiver->ports[i].fd) - receiver->ports[i].drops_before;
 }
 
 const rw_histogram *rw_receiver_interval_error_us(const rw_receiver *receiver) {
@@ -202,6 +195,10 @@ const rw_histogram *rw_receiver_interval_error_us(const rw_receiver *receiver) {
 
 uint16_t rw_receiver_port(const rw_receiver *receiver, uint32_t index) {
     return index < receiver->config.sockets ? receiver->ports[index].number : 0;
+}
+
+int rw_receiver_fd(const rw_receiver *receiver, uint32_t index) {
+    return receiver->ports[index].fd;
 }
 
 uint32_t rw_receiver_streams(const rw_receiver *receiver) {

@@ -53,6 +53,9 @@ void rw_receiver_close(rw_receiver *receiver);
 /* Port of socket `index`, in host order; 0 if there is no such socket. */
 uint16_t rw_receiver_port(const rw_receiver *receiver, uint32_t index);
 
+/* Socket `index`, which stays the receiver's, for who sends from its port; there is such a one. */
+int rw_receiver_fd(const rw_receiver *receiver, uint32_t index);
+
 /* Takes what has arrived; returns the number of packets, or a negative errno. */
 int64_t rw_receiver_drain(rw_receiver *receiver);
 

@@ -138,8 +138,10 @@ static const rw_codec codecs[] = {
      .payload_type = -1,
      .clock_rate_hz = 48000,
      .sample_rate_hz = RW_OPUS_SAMPLE_RATE_HZ,
+     .delay_samples = RW_OPUS_DELAY_SAMPLES,
      .create_decoder = rw_opus_create_decoder,
      .create_encoder = rw_opus_create_encoder,
+     .create_prompt_encoder = rw_opus_create_prompt_encoder,
      .decode = rw_opus_decode,
      .encode = rw_opus_encode,
      .conceal = rw_opus_conceal},
@@ -172,6 +174,11 @@ int rw_codec_create_decoder(const rw_codec *codec, void **state) {
 
 int rw_codec_create_encoder(const rw_codec *codec, void **state) {
     return create(codec->create_encoder, state);
+}
+
+int rw_codec_create_prompt_encoder(const rw_codec *codec, void **state) {
+    if (!codec->create_prompt_encoder) return rw_codec_create_encoder(codec, state);
+    return create(codec->create_prompt_encoder, state);
 }
 
 void rw_codec_destroy_state(void *state) {

@@ -37,8 +37,11 @@ typedef struct rw_codec {
         sample_rate_hz;   /* of the samples; G.722's is twice its clock (RFC 3551 section 4.5.2) */
     uint8_t bytes_per_ts; /* 0: a packet is a whole, and is not cut */
     uint8_t silence;      /* the payload byte that sounds as silence, where packets are cut */
+    uint16_t delay_samples;        /* how far what is decoded lies behind what was encoded, where a
+                                      prompt has to make up for it */
     void *(*create_decoder)(void); /* NULL: has no state */
     void *(*create_encoder)(void);
+    void *(*create_prompt_encoder)(void); /* for stored sound; NULL: the same */
     rw_decode decode;
     rw_encode encode;
     rw_conceal conceal; /* NULL: the codec has none of its own */
@@ -56,6 +59,7 @@ const rw_codec *rw_codec_find(const char *name, uint32_t clock_rate_hz);
  * -ENOMEM. */
 int rw_codec_create_decoder(const rw_codec *codec, void **state);
 int rw_codec_create_encoder(const rw_codec *codec, void **state);
+int rw_codec_create_prompt_encoder(const rw_codec *codec, void **state);
 void rw_codec_destroy_state(void *state);
 
 #endif

@@ -22,6 +22,7 @@ typedef enum rw_counter {
     RW_RECEIVED_UNKNOWN,   /* shared sockets: no leg has that remote address */
     RW_RECEIVED_TRUNCATED, /* longer than any RTP packet that we take */
     RW_RECEIVE_FAILED,
+    RW_RECEIVE_OVERFLOW,  /* dropped by the kernel: they came faster than we read */
     RW_RECEIVED_REJECT_0, /* + rw_rtp_reject: not RTP, by reason */
     RW_RECEIVED_REJECT_LAST = RW_RECEIVED_REJECT_0 + RW_RTP_REJECTS - 1,
     RW_NOT_HEARD_0, /* + rw_ear_reject: RTP that the leg does not hear, by reason */

@@ -19,6 +19,7 @@ struct rw_ear {
     const rw_codec *codec;
     void *decoder;
     uint64_t sound_us;  /* when sound was heard last */
+    uint64_t even_us;   /* when time will have caught up with the sound that was heard */
     uint32_t next_ts;   /* timestamp of the sound that would follow without a gap */
     uint32_t passed_ms; /* of the silence since then, told to the detectors already */
     bool follows;       /* `next_ts` holds */
@@ -122,8 +123,24 @@ static void detect_tones(rw_ear *ear, const int16_t *pcm, size_t samples, rw_ear
     tell_digits(report, digits, count, true);
 }
 
+/* False if sound comes too fast to be heard. */
+static bool keeps_pace(rw_ear *ear, uint64_t now_us) {
+    if (ear->even_us < now_us) ear->even_us = now_us;
+    if (ear->even_us > now_us + RW_EAR_MAX_AHEAD_US) return false;
+    ear->even_us += RW_EAR_MIN_PACKET_US / RW_EAR_MAX_PACE;
+    return true;
+}
+
+/* What a packet holds beyond the least that each is taken for. */
+static void account_for(rw_ear *ear, size_t samples) {
+    uint64_t length_us = (uint64_t)samples * 1000000 / ear->codec->sample_rate_hz;
+    if (length_us > RW_EAR_MIN_PACKET_US)
+        ear->even_us += (length_us - RW_EAR_MIN_PACKET_US) / RW_EAR_MAX_PACE;
+}
+
 static rw_ear_reject hear_sound(rw_ear *ear, const rw_rtp_packet *packet, rw_heard heard,
                                 uint64_t now_us, rw_ear_report *report) {
+    if (!keeps_pace(ear, now_us)) return RW_EAR_TOO_FAST;
     ear->sound_us = now_us;
     bool detecting = ear->config.speech || ear->listening_for_tones;
     /* Detectors go by time: what comes too late for its place is left out. */
@@ -133,6 +150,7 @@ static rw_ear_reject hear_sound(rw_ear *ear, const rw_rtp_packet *packet, rw_hea
     size_t samples = ear->codec->decode(ear->decoder, packet->payload, packet->payload_bytes, pcm,
                                         RW_CODEC_MAX_PACKET_MS * ear->codec->sample_rate_hz / 1000);
     if (!samples) return RW_EAR_EMPTY;
+    account_for(ear, samples);
     pass_gap(ear, packet->header.timestamp, report);
     if (ear->config.speech) detect_speech(ear, pcm, samples, report);
     if (ear->listening_for_tones) detect_tones(ear, pcm, samples, report);

@@ -27,6 +27,14 @@
  * then time goes on without it. */
 #define RW_EAR_SILENT_US 60000
 
+/* Sound is heard up to so many times as fast as time, and so much of it may come ahead of that at
+ * once, as after a hold-up: more than a socket's buffer holds of a stream; a packet counts for
+ * RW_EAR_MIN_PACKET_US at least. So a flood that keeps to the stream's own sequence costs no more
+ * than a few streams. */
+#define RW_EAR_MAX_PACE 2
+#define RW_EAR_MAX_AHEAD_US 3000000
+#define RW_EAR_MIN_PACKET_US 10000
+
 typedef struct rw_ear_config {
     bool speech; /* tell when the caller speaks */
     bool tones;  /* look for digits in the sound while no events are agreed on */
@@ -51,6 +59,7 @@ typedef enum rw_ear_reject {
     RW_EAR_JUMP,         /* far from the sequence, and the next one has not followed yet */
     RW_EAR_STRANGER,     /* another source, which has not proved itself yet */
     RW_EAR_UNKNOWN_TYPE, /* a payload type that was not agreed on */
+    RW_EAR_TOO_FAST,     /* more sound than there was time for */
     RW_EAR_EMPTY,        /* a payload that the codec can make no sound of */
     RW_EAR_BAD_EVENT,    /* an event of impossible length */
     RW_EAR_NOT_A_DIGIT,  /* an event that is none */

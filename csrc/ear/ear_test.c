@@ -189,6 +189,50 @@ static void test_media_timeout_is_told_once_for_each_silence(void) {
     rw_ear_destroy(ear);
 }
 
+/* Packets of `bytes` in the stream's own sequence, `step_us` apart; how many of 5000 are heard. */
+static unsigned heard_of_a_rush(bool speech, size_t bytes, uint64_t step_us) {
+    static uint8_t payload[1400];
+    unsigned heard = 0;
+    begin(speech, false, EVENTS);
+    for (unsigned i = 0; i < 5000; i++) {
+        rw_ear_reject reject = hear(SOUND, payload, bytes);
+        CHECK(reject == RW_EAR_TAKEN || reject == RW_EAR_TOO_FAST);
+        heard += reject == RW_EAR_TAKEN;
+        sequence++;
+        timestamp += (uint32_t)bytes;
+        now_us += step_us;
+    }
+    rw_ear_destroy(ear);
+    return heard;
+}
+
+static void test_sound_that_comes_faster_than_time(void) {
+    /* 6 s at once and twice the pace of time, whatever the packets are. */
+    CHECK_EQUAL(heard_of_a_rush(true, 160, 20000), 5000);
+    CHECK_EQUAL(heard_of_a_rush(true, 160, 10000), 5000);
+    CHECK_EQUAL(heard_of_a_rush(false, 80, 5000), 5000);
+    CHECK_EQUAL(heard_of_a_rush(true, 160, 0), 301);
+    CHECK_EQUAL(heard_of_a_rush(true, 1400, 0), 51); /* of 120 ms each: no more is decoded */
+    CHECK_EQUAL(heard_of_a_rush(false, 1400, 0), 601);
+    CHECK_EQUAL(heard_of_a_rush(true, 1, 0), 601);
+    unsigned heard = heard_of_a_rush(true, 1400, 200); /* 5,000 in 1 s: 8 s of sound */
+    CHECK(heard >= 66 && heard <= 68);
+}
+
+static void test_a_hold_up_is_made_up_for(void) {
+    int16_t pcm[160] = {0};
+    begin(true, false, EVENTS);
+    for (unsigned i = 0; i < 50; i++)
+        hear_sound(pcm);
+    for (unsigned i = 0; i < 280; i++) { /* 5.6 s of sound in no time */
+        now_us -= 20000 * (i > 0);
+        CHECK_EQUAL(hear_sound(pcm), RW_EAR_TAKEN);
+    }
+    for (unsigned i = 0; i < 500; i++)
+        CHECK_EQUAL(hear_sound(pcm), RW_EAR_TAKEN);
+    rw_ear_destroy(ear);
+}
+
 static void test_hostile_packets_of_every_kind(void) {
     unsigned long long dice = 1;
     static uint8_t payload[1500];
@@ -217,6 +261,8 @@ int main(void) {
     test_tones_are_left_alone_where_events_were_agreed_on();
     test_what_is_not_heard();
     test_media_timeout_is_told_once_for_each_silence();
+    test_sound_that_comes_faster_than_time();
+    test_a_hold_up_is_made_up_for();
     test_hostile_packets_of_every_kind();
     return 0;
 }

@@ -381,6 +381,17 @@ static rw_jitter_verdict keep(rw_jitter *jitter, const rw_jitter_entry *entry,
     }
 }
 
+/* Nothing waits longer than the longest delay: what is before it goes. */
+static rw_jitter_verdict admit(rw_jitter *jitter, const rw_jitter_entry *entry, int ahead,
+                               const uint8_t *payload) {
+    int64_t too_long = entry->position - head_of(jitter) - jitter->max_samples;
+    if (too_long > 0) {
+        if (ahead <= 0) return RW_JITTER_MISPLACED;
+        leap(jitter, too_long);
+    }
+    return keep(jitter, entry, payload);
+}
+
 /* The samples of a payload; where packets are whole, as many as the last one had. */
 static uint32_t length_of(const rw_jitter *jitter, size_t bytes) {
     const rw_codec *codec = jitter->codec;
@@ -421,14 +432,9 @@ static rw_jitter_verdict put_sound(rw_jitter *jitter, const rw_rtp_packet *packe
         note_wait(jitter, wait);
         return refuse_late(jitter);
     }
-    rw_jitter_verdict verdict = keep(jitter, &entry, packet->payload);
-    if (verdict != RW_JITTER_KEPT) return verdict;
-    if (wait > jitter->max_samples) {
-        leap(jitter, wait - jitter->max_samples);
-        wait = jitter->max_samples;
-    }
-    note_wait(jitter, wait);
-    return RW_JITTER_KEPT;
+    rw_jitter_verdict verdict = admit(jitter, &entry, ahead, packet->payload);
+    if (verdict == RW_JITTER_KEPT) note_wait(jitter, entry.position - head_of(jitter));
+    return verdict;
 }
 
 rw_jitter_verdict rw_jitter_put(rw_jitter *jitter, const rw_rtp_packet *packet, rw_heard heard) {
@@ -452,11 +458,7 @@ rw_jitter_verdict rw_jitter_put_comfort_noise(rw_jitter *jitter, const rw_rtp_pa
     int ahead = follow_sequence(jitter, packet->header.sequence, heard, &entry);
     place(jitter, packet->header.timestamp, ahead, 0, &entry);
     if (entry.order <= jitter->last_order) return refuse_late(jitter);
-    rw_jitter_verdict verdict = keep(jitter, &entry, packet->payload);
-    int64_t wait = entry.position - head_of(jitter);
-    if (verdict == RW_JITTER_KEPT && wait > jitter->max_samples)
-        leap(jitter, wait - jitter->max_samples);
-    return verdict;
+    return admit(jitter, &entry, ahead, packet->payload);
 }
 
 /* --- what is decoded ---------------------------------------------------------------------- */

@@ -7,9 +7,9 @@
 #include "jitter/jitter.h"
 #include "test/check.h"
 
-#define ROUNDS 20
-#define SLOTS 2000
-#define BUFFERS 1000 /* as many as a busy shard has, so that the state is not always at hand */
+#define ROUNDS 10
+#define SLOTS 4000
+#define BUFFERS 200 /* more than the cache holds, so that the state is not always at hand */
 
 static rw_jitter *buffers[BUFFERS];
 static int16_t pcm[320];
@@ -34,7 +34,7 @@ static void stop(size_t count) {
 
 static double run(const rw_codec *codec, size_t bytes, size_t count, unsigned loss_percent) {
     unsigned long long seed = 1;
-    size_t turns = SLOTS / count ? SLOTS / count : 10;
+    size_t turns = SLOTS / count;
     uint32_t packet_ts = codec->clock_rate_hz / 50;
     double from_ns = cpu_ns();
     for (size_t turn = 0; turn < turns; turn++)

@@ -5,6 +5,10 @@
 
 #include "rtp/rtp.h"
 
+_Static_assert(RW_PROMPT_MAX_PACKET_BYTES ==
+                   RW_MAX_PACKET_BYTES - RW_RTP_HEADER_BYTES - RW_SRTP_MAX_TRAILER_BYTES,
+               "a prompt's packet has to fit behind the header");
+
 static uint32_t frame_ts_of(const rw_leg_media *media) {
     return media->clock_rate_hz / 1000 * media->ptime_ms;
 }
@@ -20,7 +24,9 @@ int rw_leg_check_media(const rw_leg_media *media) {
     if (media->rtcp.any.sa_family && !rw_address_bytes(&media->rtcp)) return -EINVAL;
     if (media->ptime_ms < RW_MIN_PTIME_MS || media->ptime_ms > RW_MAX_PTIME_MS) return -EINVAL;
     if (media->clock_rate_hz < 8000 || media->clock_rate_hz > 192000) return -EINVAL;
-    if (media->clock_rate_hz % 1000 || media->bytes_per_ts < 1) return -EINVAL;
+    if (media->clock_rate_hz % 1000) return -EINVAL;
+    if (!media->bytes_per_ts)
+        return media->silence_bytes && media->silence_bytes <= RW_MAX_SILENCE_BYTES ? 0 : -EINVAL;
     size_t packet_bytes = RW_RTP_HEADER_BYTES + frame_ts_of(media) * media->bytes_per_ts;
     return packet_bytes > RW_MAX_PACKET_BYTES - RW_SRTP_MAX_TRAILER_BYTES ? -EMSGSIZE : 0;
 }
@@ -70,6 +76,7 @@ void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t
     leg->srtp = config->srtp;
     leg->relay = NULL;
     leg->watch = (rw_timer){0};
+    leg->overflow = 0;
     leg->digits = (rw_event_sender){0};
     rw_latch_init(&leg->latch);
     leg->source_policy = config->source_policy;
@@ -110,15 +117,32 @@ static void end_playlist(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue
     rw_playlist_queue_push(ended, playlist);
 }
 
+/* Notes that the first list was read; takes it off the queue, and is true, if that was its end. */
+static bool note_read(rw_leg *leg, const rw_playlist *list, rw_playlist_queue *ended) {
+    if (list->level_dbov > leg->sent_dbov) leg->sent_dbov = list->level_dbov;
+    if (!rw_playlist_ended(list)) return false;
+    end_playlist(leg, RW_PLAY_FINISHED, ended);
+    return true;
+}
+
+/* The next whole packet of the queue; returns its length. */
+static size_t read_packet(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended) {
+    size_t bytes = 0;
+    while (leg->playing.first && !bytes) {
+        rw_playlist *list = leg->playing.first;
+        bytes = rw_playlist_read_packet(list, payload);
+        if (!note_read(leg, list, ended)) break; /* there is a packet, or live sound is late */
+    }
+    return bytes;
+}
+
 /* Fills `payload` from the queue, list after list without a gap; returns how much there was. */
 static size_t read_queue(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended) {
     size_t filled = 0;
     while (leg->playing.first && filled < leg->frame_bytes) {
         rw_playlist *list = leg->playing.first;
         filled += rw_playlist_read(list, payload + filled, leg->frame_bytes - filled);
-        if (list->level_dbov > leg->sent_dbov) leg->sent_dbov = list->level_dbov;
-        if (!rw_playlist_ended(list)) break; /* the packet is full, or live sound is late */
-        end_playlist(leg, RW_PLAY_FINISHED, ended);
+        if (!note_read(leg, list, ended)) break; /* the packet is full, or live sound is late */
     }
     return filled;
 }
@@ -147,6 +171,22 @@ static size_t compose_sound(rw_leg *leg, uint8_t *packet, rw_playlist_queue *end
     return RW_RTP_HEADER_BYTES + leg->frame_bytes;
 }
 
+/* The same where packets are whole (RFC 7587): one of the queue, or one of silence. */
+static size_t compose_whole(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
+    uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
+    size_t bytes = leg->send && !leg->paused ? read_packet(leg, payload, ended) : 0;
+    if (!bytes && leg->send && leg->send_silence) {
+        bytes = leg->media.silence_bytes;
+        memcpy(payload, leg->media.silence_packet, bytes);
+    }
+    if (!bytes) {
+        leg->marker = true;
+        return 0;
+    }
+    write_header(leg, packet);
+    return RW_RTP_HEADER_BYTES + bytes;
+}
+
 /* A slot of a digit or of the pause after it (RFC 4733 section 2.5.1): sound stands still. */
 static size_t compose_digit(rw_leg *leg, uint8_t *packet) {
     rw_event_packet event;
@@ -169,8 +209,12 @@ static size_t compose_digit(rw_leg *leg, uint8_t *packet) {
 
 size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
     leg->sent_dbov = RW_VAD_SILENCE_DBOV;
-    size_t bytes = leg->sending_digits && leg->send ? compose_digit(leg, packet)
-                                                    : compose_sound(leg, packet, ended);
+    size_t bytes;
+    if (leg->sending_digits && leg->send)
+        bytes = compose_digit(leg, packet);
+    else
+        bytes = leg->frame_bytes ? compose_sound(leg, packet, ended)
+                                 : compose_whole(leg, packet, ended);
     leg->timestamp += leg->frame_ts;
     leg->due_tick += leg->ptime_ms;
     return bytes;

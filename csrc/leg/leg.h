@@ -29,6 +29,7 @@
 #define RW_MIN_PTIME_MS 10
 #define RW_MAX_PTIME_MS 60
 #define RW_MAX_PACKET_BYTES 1472 /* what fits an Ethernet frame over IPv4 */
+#define RW_MAX_SILENCE_BYTES 32
 
 /* A slot is left out when the shard comes later than this. */
 #define RW_MAX_LATE_TICKS 100
@@ -45,10 +46,13 @@ typedef struct rw_leg_media {
     uint32_t clock_rate_hz; /* of RTP timestamps */
     uint8_t payload_type;
     uint8_t ptime_ms;
-    uint8_t bytes_per_ts; /* payload bytes per timestamp unit: 1 for G.711 and G.722, 2 for L16 */
-    uint8_t silence;      /* payload byte that sounds as silence */
-    bool send;            /* false on hold: nothing is sent, what plays stands still */
-    bool receive;         /* false on hold: what comes all the same is counted, and not heard */
+    uint8_t bytes_per_ts;  /* payload bytes per timestamp unit: 1 for G.711 and G.722, 2 for L16;
+                              0: packets are whole (Opus) */
+    uint8_t silence;       /* payload byte that sounds as silence, where packets are cut */
+    uint8_t silence_bytes; /* of the packet that sounds as silence, where they are whole */
+    uint8_t silence_packet[RW_MAX_SILENCE_BYTES];
+    bool send;    /* false on hold: nothing is sent, what plays stands still */
+    bool receive; /* false on hold: what comes all the same is counted, and not heard */
     uint8_t event_payload_type; /* telephone-event, both ways; RW_NO_PAYLOAD_TYPE: not agreed on */
     uint8_t comfort_noise_payload_type; /* RW_NO_PAYLOAD_TYPE: not agreed on */
     rw_address rtcp; /* where the peer takes RTCP; of no family: nowhere, unless `rtcp_mux` */
@@ -133,7 +137,7 @@ typedef struct rw_leg {
     uint32_t timestamp;
     uint32_t ssrc;
     uint32_t frame_ts;
-    uint16_t frame_bytes;
+    uint16_t frame_bytes; /* 0: packets are whole */
     uint16_t sequence;
     uint8_t payload_type;
     uint8_t ptime_ms;
@@ -150,6 +154,7 @@ typedef struct rw_leg {
     bool closing;     /* closed, its event not posted yet */
     bool unsettled;   /* the remote address may still move: `fd` is not connected */
     int fd;
+    struct rw_leg *next_served; /* in the shard's list of one tick */
     uint32_t sound_packets; /* handed to the backend, and the bytes of their payload (for SRs) */
     uint32_t sound_bytes;
     rw_playlist_queue playing; /* the first is under the cursor */
@@ -174,6 +179,7 @@ typedef struct rw_leg {
     rw_leg_reports reports;
     rw_event_sender digits;
     rw_leg_media media;
+    uint32_t overflow;   /* what the backend has counted of the socket's RW_RECEIVE_OVERFLOW */
     struct rw_leg *next; /* in the backend's table, later in the shard's list of closed legs */
 } rw_leg;
 

@@ -172,6 +172,59 @@ static void test_impossible_media_is_refused(void) {
     CHECK_EQUAL(rw_leg_check_media(&media), -EINVAL);
 }
 
+static void start_whole_packets(rw_silence_policy policy) {
+    rw_leg_config config = config_of(policy);
+    config.media.clock_rate_hz = 48000;
+    config.media.bytes_per_ts = 0;
+    CHECK_EQUAL(rw_leg_check_media(&config.media), -EINVAL);
+    config.media.silence_bytes = 3;
+    memcpy(config.media.silence_packet, "sil", 3);
+    CHECK_EQUAL(rw_leg_check_media(&config.media), 0);
+    rw_playlist_queue_init(&ended);
+    rw_leg_init(&leg, &config, 1ull << 32, 1000);
+}
+
+static void enqueue_packets(uint64_t play_id, const char *text, const uint16_t *packet_bytes,
+                            size_t count) {
+    int8_t levels_dbov[4] = {-10, -20, -30, -40};
+    rw_prompt *prompt =
+        rw_prompt_create_of_packets((const uint8_t *)text, packet_bytes, levels_dbov, count);
+    rw_playlist_queue_push(&leg.playing, rw_playlist_create(play_id, &prompt, 1, false));
+    rw_prompt_release(prompt);
+}
+
+static void check_sent(const char *expected, int level_dbov) {
+    rw_rtp_packet sent = compose();
+    CHECK_EQUAL(sent.payload_bytes, strlen(expected));
+    CHECK(!memcmp(sent.payload, expected, sent.payload_bytes));
+    CHECK_EQUAL(leg.sent_dbov, level_dbov);
+}
+
+static void test_whole_packets_go_out_one_a_slot(void) {
+    start_whole_packets(RW_SILENCE_STOP);
+    enqueue_packets(1, "aabbb", (uint16_t[]){2, 3}, 2);
+    enqueue_packets(2, "", NULL, 0);
+    enqueue_packets(3, "c", (uint16_t[]){1}, 1);
+    uint32_t first_ts = leg.timestamp;
+    check_sent("aa", -10);
+    CHECK_EQUAL(leg.timestamp, first_ts + 960);
+    check_sent("bbb", -20);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+    check_sent("c", -10);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 2);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 3);
+    CHECK_EQUAL(compose().payload_bytes, 0);
+}
+
+static void test_silence_between_whole_packets_is_one(void) {
+    start_whole_packets(RW_SILENCE_SEND);
+    check_sent("sil", RW_VAD_SILENCE_DBOV);
+    enqueue_packets(1, "aa", (uint16_t[]){2}, 1);
+    check_sent("aa", -10);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+    check_sent("sil", RW_VAD_SILENCE_DBOV);
+}
+
 int main(void) {
     test_lists_follow_each_other_inside_a_packet();
     test_timestamp_goes_on_over_a_pause();
@@ -180,5 +233,7 @@ int main(void) {
     test_an_empty_list_ends_and_sends_nothing();
     test_late_live_sound_leaves_its_slot_empty();
     test_impossible_media_is_refused();
+    test_whole_packets_go_out_one_a_slot();
+    test_silence_between_whole_packets_is_one();
     return 0;
 }

@@ -25,24 +25,31 @@ static void make_voice(void) {
     }
 }
 
-/* The best correlation at any delay up to 20 ms. */
-static double correlation(size_t from, size_t to) {
-    double best = 0;
-    for (size_t lag = 0; lag < PACKET_SAMPLES; lag++) {
-        double both = 0, one = 0, other = 0;
-        for (size_t i = from; i + lag < to; i++) {
-            both += (double)said[i] * heard[i + lag];
-            one += (double)said[i] * said[i];
-            other += (double)heard[i + lag] * heard[i + lag];
-        }
-        best = fmax(best, both / sqrt(one * other + 1));
+static double correlation_at(size_t lag, size_t from, size_t to) {
+    double both = 0, one = 0, other = 0;
+    for (size_t i = from; i + lag < to; i++) {
+        both += (double)said[i] * heard[i + lag];
+        one += (double)said[i] * said[i];
+        other += (double)heard[i + lag] * heard[i + lag];
     }
+    return both / sqrt(one * other + 1);
+}
+
+/* The delay below 20 ms at which the two have most in common. */
+static size_t best_lag(size_t from, size_t to) {
+    size_t best = 0;
+    for (size_t lag = 1; lag < PACKET_SAMPLES; lag++)
+        if (correlation_at(lag, from, to) > correlation_at(best, from, to)) best = lag;
     return best;
 }
 
+static double correlation(size_t from, size_t to) {
+    return correlation_at(best_lag(from, to), from, to);
+}
+
 /* Passes the voice, without every `lose_every`th packet (0: none is lost). */
-static void pass(size_t lose_every) {
-    void *encoder = rw_opus_create_encoder(), *decoder = rw_opus_create_decoder();
+static void pass(void *encoder, size_t lose_every) {
+    void *decoder = rw_opus_create_decoder();
     CHECK(encoder && decoder);
     for (size_t i = 0; i < PACKETS; i++) {
         uint8_t payload[PAYLOAD_BYTES];
@@ -60,12 +67,12 @@ static void pass(size_t lose_every) {
 }
 
 static void test_a_voice_comes_back(void) {
-    pass(0);
+    pass(rw_opus_create_encoder(), 0);
     CHECK(correlation(1600, SAMPLES) > 0.95);
 }
 
 static void test_losses_are_concealed(void) {
-    pass(10);
+    pass(rw_opus_create_encoder(), 10);
     CHECK(correlation(1600, SAMPLES) > 0.8);
     for (size_t i = 5; i < PACKETS; i += 10) {
         double power = 0;
@@ -94,6 +101,41 @@ static void test_lengths_that_there_are_not(void) {
 }
 
 /* Any bytes: a number of samples within the room, or none (ASan and UBSan watch). */
+/* 30 and 50 ms are no frames: such a packet is made of several. */
+static void test_packets_of_several_frames(void) {
+    static const size_t steps[] = {1, 3, 6, 12, 20, 28, 40, 48};
+    uint8_t payload[2 * PAYLOAD_BYTES];
+    void *encoder = rw_opus_create_encoder(), *decoder = rw_opus_create_decoder();
+    for (size_t i = 0; i < RW_LENGTH_OF(steps); i++) {
+        size_t samples = 40 * steps[i];
+        size_t bytes = rw_opus_encode(encoder, said, samples, payload, sizeof(payload));
+        CHECK(bytes > 0);
+        CHECK_EQUAL(rw_opus_decode(decoder, payload, bytes, heard, SAMPLES), samples);
+        CHECK(rw_opus_encode(encoder, said, samples, payload, 1) <= 1);
+    }
+    free(encoder);
+    free(decoder);
+}
+
+static void test_several_frames_are_the_same_sound(void) {
+    void *encoder = rw_opus_create_encoder(), *decoder = rw_opus_create_decoder();
+    for (size_t at = 0; at + 480 <= SAMPLES; at += 480) {
+        uint8_t payload[PAYLOAD_BYTES];
+        size_t bytes = rw_opus_encode(encoder, said + at, 480, payload, sizeof(payload));
+        CHECK_EQUAL(rw_opus_decode(decoder, payload, bytes, heard + at, 480), 480);
+    }
+    CHECK(correlation(1600, SAMPLES - 480) > 0.95);
+    free(encoder);
+    free(decoder);
+}
+
+static void test_the_delay_is_as_said(void) {
+    pass(rw_opus_create_prompt_encoder(), 0);
+    size_t lag = best_lag(1600, SAMPLES);
+    CHECK(correlation_at(lag, 1600, SAMPLES) > 0.95);
+    CHECK(lag + 1 >= RW_OPUS_DELAY_SAMPLES && lag <= RW_OPUS_DELAY_SAMPLES + 1);
+}
+
 static void test_noise_is_bearable(void) {
     unsigned long long random = 6716;
     void *decoder = rw_opus_create_decoder();
@@ -113,6 +155,9 @@ int main(void) {
     test_a_voice_comes_back();
     test_losses_are_concealed();
     test_lengths_that_there_are_not();
+    test_packets_of_several_frames();
+    test_several_frames_are_the_same_sound();
+    test_the_delay_is_as_said();
     test_noise_is_bearable();
     CHECK(strstr(rw_opus_version(), "opus"));
     return 0;

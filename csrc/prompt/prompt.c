@@ -7,34 +7,57 @@
 struct rw_prompt {
     _Atomic uint32_t references;
     size_t bytes;
-    size_t level_bytes;        /* 0: no levels are known */
-    const int8_t *levels_dbov; /* behind the payload */
+    size_t level_bytes;           /* 0: no levels are known */
+    const int8_t *levels_dbov;    /* behind the payload */
+    const uint16_t *packet_bytes; /* behind the levels; NULL: may be cut anywhere */
     uint8_t payload[];
 };
 
+/* With `extra_bytes` of room behind the levels. */
 static rw_prompt *create(const uint8_t *payload, size_t bytes, const int8_t *levels_dbov,
-                         size_t level_count) {
-    rw_prompt *prompt = malloc(sizeof(rw_prompt) + bytes + level_count);
+                         size_t level_count, size_t extra_bytes) {
+    rw_prompt *prompt = malloc(sizeof(rw_prompt) + bytes + level_count + extra_bytes);
     if (!prompt) return NULL;
     atomic_init(&prompt->references, 1);
     prompt->bytes = bytes;
     prompt->level_bytes = 0;
+    prompt->packet_bytes = NULL;
     prompt->levels_dbov = (const int8_t *)prompt->payload + bytes;
     if (bytes) memcpy(prompt->payload, payload, bytes);
     if (level_count) memcpy(prompt->payload + bytes, levels_dbov, level_count);
     return prompt;
 }
 
+/* The next address that a uint16_t may have. */
+static void *aligned_behind(const void *address) {
+    return (void *)(((uintptr_t)address + 1) & ~(uintptr_t)1);
+}
+
 rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes) {
-    return create(payload, bytes, NULL, 0);
+    return create(payload, bytes, NULL, 0, 0);
 }
 
 rw_prompt *rw_prompt_create_with_levels(const uint8_t *payload, size_t bytes,
                                         const int8_t *levels_dbov, size_t level_count,
                                         size_t level_bytes) {
     if (!level_bytes || level_count != (bytes + level_bytes - 1) / level_bytes) return NULL;
-    rw_prompt *prompt = create(payload, bytes, levels_dbov, level_count);
+    rw_prompt *prompt = create(payload, bytes, levels_dbov, level_count, 0);
     if (prompt) prompt->level_bytes = level_bytes;
+    return prompt;
+}
+
+rw_prompt *rw_prompt_create_of_packets(const uint8_t *payload, const uint16_t *packet_bytes,
+                                       const int8_t *levels_dbov, size_t packet_count) {
+    size_t bytes = 0, room = (packet_count + 1) * sizeof(*packet_bytes);
+    for (size_t i = 0; i < packet_count; i++) {
+        if (!packet_bytes[i] || packet_bytes[i] > RW_PROMPT_MAX_PACKET_BYTES) return NULL;
+        bytes += packet_bytes[i];
+    }
+    rw_prompt *prompt = create(payload, bytes, levels_dbov, packet_count, room);
+    if (!prompt) return NULL;
+    uint16_t *behind = (uint16_t *)aligned_behind(prompt->levels_dbov + packet_count);
+    if (packet_count) memcpy(behind, packet_bytes, packet_count * sizeof(*packet_bytes));
+    prompt->packet_bytes = behind;
     return prompt;
 }
 
@@ -70,6 +93,7 @@ static void settle(rw_playlist *playlist) {
     while (playlist->index < playlist->count &&
            playlist->offset_bytes == playlist->prompts[playlist->index]->bytes) {
         playlist->offset_bytes = 0;
+        playlist->packet = 0;
         playlist->index++;
         if (playlist->index == playlist->count && playlist->loop) playlist->index = 0;
     }
@@ -130,4 +154,37 @@ size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes) {
     }
     playlist->played_bytes += copied;
     return copied;
+}
+
+/* The length of the packet at the cursor. */
+static size_t packet_bytes_of(const rw_playlist *playlist) {
+    const rw_prompt *prompt = playlist->prompts[playlist->index];
+    if (prompt->packet_bytes) return prompt->packet_bytes[playlist->packet];
+    size_t left = prompt->bytes - playlist->offset_bytes;
+    return left < RW_PROMPT_MAX_PACKET_BYTES ? left : RW_PROMPT_MAX_PACKET_BYTES;
+}
+
+static size_t read_live_packet(rw_playlist *playlist, uint8_t *to) {
+    size_t bytes =
+        rw_live_read_packet(playlist->live, to, RW_PROMPT_MAX_PACKET_BYTES, &playlist->level_dbov);
+    playlist->played_bytes += bytes;
+    playlist->played_packets += bytes > 0;
+    return bytes;
+}
+
+size_t rw_playlist_read_packet(rw_playlist *playlist, uint8_t *to) {
+    if (playlist->live) return read_live_packet(playlist, to);
+    playlist->level_dbov = INT8_MIN;
+    if (rw_playlist_ended(playlist)) return 0;
+    const rw_prompt *prompt = playlist->prompts[playlist->index];
+    size_t bytes = packet_bytes_of(playlist);
+    memcpy(to, prompt->payload + playlist->offset_bytes, bytes);
+    playlist->level_dbov = prompt->packet_bytes ? prompt->levels_dbov[playlist->packet]
+                                                : level_of(prompt, playlist->offset_bytes, bytes);
+    playlist->offset_bytes += bytes;
+    playlist->packet++;
+    playlist->played_bytes += bytes;
+    playlist->played_packets++;
+    settle(playlist);
+    return bytes;
 }

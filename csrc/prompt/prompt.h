@@ -5,6 +5,9 @@
  * A prompt holds the payload bytes of a sample-based codec (G.711, G.722, L16) in one piece, so any
  * slice of it is a packet payload: playing costs a leg a cursor, and prompts whose lengths are not
  * multiples of the packet time follow each other without a gap or padding.
+ *
+ * A codec whose packets are whole (Opus) has prompts that know where each packet ends. All packets
+ * last equally long, and whoever makes the prompts has seen to what happens between two of them.
  */
 #ifndef RW_PROMPT_H
 #define RW_PROMPT_H
@@ -27,6 +30,12 @@ rw_prompt *rw_prompt_create_with_levels(const uint8_t *payload, size_t bytes,
                                         const int8_t *levels_dbov, size_t level_count,
                                         size_t level_bytes);
 #define RW_PROMPT_LEVEL_DBOV (-15)
+/* A prompt of `packet_count` whole packets, which lie one behind the other in `payload` (copied):
+ * `packet_bytes` has the length of each, `levels_dbov` how loud it is. NULL if out of memory, or if
+ * a packet is empty or longer than RW_PROMPT_MAX_PACKET_BYTES. */
+rw_prompt *rw_prompt_create_of_packets(const uint8_t *payload, const uint16_t *packet_bytes,
+                                       const int8_t *levels_dbov, size_t packet_count);
+#define RW_PROMPT_MAX_PACKET_BYTES 1436
 rw_prompt *rw_prompt_retain(rw_prompt *prompt);
 void rw_prompt_release(rw_prompt *prompt);
 size_t rw_prompt_bytes(const rw_prompt *prompt);
@@ -55,6 +64,7 @@ typedef struct rw_playlist {
     uint64_t play_id;
     uint64_t leg_id;
     uint64_t played_bytes;
+    uint64_t played_packets; /* counted where they are whole */
     rw_play_outcome outcome;
     bool loop;
     uint8_t barge_in;  /* rw_barge_in */
@@ -62,6 +72,7 @@ typedef struct rw_playlist {
     uint32_t index;    /* prompt under the cursor; `count` at the end */
     uint32_t count;
     size_t offset_bytes; /* cursor inside that prompt */
+    size_t packet;       /* the one at the cursor, where they are whole */
     rw_live *live;       /* what plays in the place of prompts, or NULL */
     rw_prompt *prompts[];
 } rw_playlist;
@@ -103,6 +114,11 @@ void rw_playlist_destroy(rw_playlist *playlist);
 /* Copies the next `bytes` of sound to `to`, across the borders of prompts; returns how many there
  * were, fewer only when the list has come to its end, or its live sound is not there yet. */
 size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes);
+
+/* Copies the next packet of a list of whole packets to `to` (RW_PROMPT_MAX_PACKET_BYTES of room);
+ * returns its length, 0 once the list has come to its end, or if its live sound is not there yet.
+ * Of a prompt whose packets are not known, as much as fits one is taken. */
+size_t rw_playlist_read_packet(rw_playlist *playlist, uint8_t *to);
 
 /* True once the last byte has been read. */
 static inline bool rw_playlist_ended(const rw_playlist *playlist) {

@@ -24,6 +24,9 @@
 #define RW_RECORDING_MAX_BUFFER_MS 60000
 #define RW_RECORDING_MIN_ROTATE_MS 1000
 
+/* Periods for which a recording that is over tries on with a disk that fails. */
+#define RW_RECORDING_LAST_ROUNDS 20
+
 typedef struct rw_recorder rw_recorder;
 typedef struct rw_recording rw_recording;
 
@@ -52,13 +55,14 @@ typedef enum rw_recording_report_kind {
  * into one of each kind; none is ever lost. */
 typedef struct rw_recording_report {
     rw_recording_report_kind kind;
-    /* GAP: what the disk failed with meanwhile, 0 if it was but slow. FINISHED: the last failure of
-     * all, or 0. A positive errno. */
+    /* A positive errno. STALLED: the failure. GAP: what the disk failed with meanwhile, 0 if it was
+     * but slow. FINISHED: the last failure of all, or 0. */
     int error;
     uint64_t recording_id;
-    uint64_t samples; /* GAP: of silence; FILE_FINISHED: in the file; FINISHED: in all */
-    uint64_t
-        gap_samples; /* FINISHED: lost; for all but the unwritten end, silence is in `samples` */
+    uint64_t samples; /* GAP: of silence; FILE_FINISHED: in the file; FINISHED: in all files */
+    /* FINISHED: lost. Silence stands for them in the files, but for an end that stayed unwritten.
+     */
+    uint64_t gap_samples;
     uint64_t paused_samples; /* FINISHED: left out while paused */
     uint32_t file;           /* FILE_FINISHED: its number, see rw_recorder_file_path() */
     uint32_t files; /* FILE_FINISHED: 1, more if reports were put together; FINISHED: all */
@@ -112,7 +116,6 @@ void rw_recording_pause(rw_recording *recording, bool paused);
 /* Gives the recording back, after its shard has let go of it. The writer writes what is left,
  * closes the file and reports FINISHED. If the disk fails, it tries for RW_RECORDING_LAST_ROUNDS
  * periods; what is unwritten then counts as a gap. */
-#define RW_RECORDING_LAST_ROUNDS 20
 void rw_recording_finish(rw_recording *recording);
 
 /* --- the shard's thread -------------------------------------------------------------------- */

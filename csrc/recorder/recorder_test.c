@@ -1,190 +1,10 @@
-/* The recorder without its thread, round by round, over real files; then on its thread, on full
- * disks, and killed. */
+/* The recorder without its thread, round by round, over real files; then on its thread. */
 #include "recorder/recorder.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "recorder/recorder_private.h"
-#include "test/check.h"
-
-#define RATE_HZ 8000
-#define FRAME 160 /* samples in 20 ms */
-#define BUFFER_MS 1024
-#define ROOM 8192 /* samples in a mono ring of that buffer */
-#define MAX_REPORTS 64
-
-static char folder[PATH_MAX];
-static rw_recording_report reports[MAX_REPORTS];
-static int16_t pcm[4 << 20];
-
-/* --- helpers ------------------------------------------------------------------------------- */
-
-/* Sound that tells its place in the stream, and is never silent. */
-static int16_t caller_at(uint64_t place) {
-    return (int16_t)(1 + place * 7 % 30000);
-}
-
-static int16_t robot_at(uint64_t place) {
-    return (int16_t)(-1 - (int)(place * 13 % 2000));
-}
-
-static const char *path_of(const char *name) {
-    static char paths[2][PATH_MAX + NAME_MAX + 2]; /* the last two are good */
-    static int last;
-    last = !last;
-    snprintf(paths[last], sizeof(paths[last]), "%s/%s", folder, name);
-    return paths[last];
-}
-
-static rw_recorder *make_recorder(uint32_t max_recordings) {
-    rw_recorder_config config = {max_recordings, RW_RECORDER_DEFAULT_PERIOD_MS};
-    rw_recorder *recorder;
-    CHECK_EQUAL(rw_recorder_create(&config, &recorder), 0);
-    return recorder;
-}
-
-static rw_recording_config config_of(const char *name, uint8_t channels) {
-    return (rw_recording_config){
-        .path = path_of(name),
-        .recording_id = 7,
-        .sample_rate_hz = RATE_HZ,
-        .buffer_ms = BUFFER_MS,
-        .channels = channels,
-    };
-}
-
-static rw_recording *open_one(rw_recorder *recorder, const char *name, uint8_t channels) {
-    rw_recording_config config = config_of(name, channels);
-    rw_recording *recording;
-    CHECK_EQUAL(rw_recording_open(recorder, &config, &recording), 0);
-    return recording;
-}
-
-/* Pushes the sound of places [from, from + samples). */
-static void push(rw_recording *recording, uint64_t from, size_t samples) {
-    static __thread int16_t caller[2 * ROOM], robot[2 * ROOM];
-    CHECK(samples <= 2 * ROOM);
-    for (size_t i = 0; i < samples; i++) {
-        caller[i] = caller_at(from + i);
-        robot[i] = robot_at(from + i);
-    }
-    rw_recording_push(recording, caller, robot, samples);
-}
-
-static void push_alone(rw_recording *recording, uint64_t from, size_t samples) {
-    int16_t caller[ROOM];
-    CHECK(samples <= ROOM);
-    for (size_t i = 0; i < samples; i++)
-        caller[i] = caller_at(from + i);
-    rw_recording_push(recording, caller, NULL, samples);
-}
-
-static uint32_t load_le32(const uint8_t *from) {
-    return from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
-}
-
-/* Bytes of sound that a file's header speaks of: checked against the file. */
-static uint32_t check_header(int fd, uint32_t rate_hz, uint8_t channels) {
-    uint8_t header[RW_WAV_HEADER_BYTES];
-    static const uint8_t rest[] = {16, 0, 0, 0, 1, 0};
-    struct stat status;
-    CHECK_EQUAL(pread(fd, header, sizeof(header), 0), sizeof(header));
-    CHECK(!memcmp(header, "RIFF", 4) && !memcmp(header + 8, "WAVEfmt ", 8));
-    CHECK(!memcmp(header + 16, rest, sizeof(rest)));
-    CHECK_EQUAL(header[22] | header[23] << 8, channels);
-    CHECK_EQUAL(load_le32(header + 24), rate_hz);
-    CHECK_EQUAL(load_le32(header + 28), rate_hz * 2 * channels);
-    CHECK_EQUAL(header[32] | header[33] << 8, 2 * channels);
-    CHECK_EQUAL(header[34] | header[35] << 8, 16);
-    CHECK(!memcmp(header + 36, "data", 4));
-    uint32_t bytes = load_le32(header + 40);
-    CHECK_EQUAL(load_le32(header + 4), (uint64_t)bytes + 36);
-    CHECK_EQUAL(bytes % (2 * channels), 0);
-    CHECK_EQUAL(fstat(fd, &status), 0);
-    CHECK(status.st_size >= (off_t)bytes + RW_WAV_HEADER_BYTES);
-    return bytes;
-}
-
-/* Reads a file to `pcm`; returns how many samples per channel it has. */
-static size_t read_wav(const char *name, uint8_t channels) {
-    int fd = open(path_of(name), O_RDONLY);
-    CHECK(fd >= 0);
-    uint32_t bytes = check_header(fd, RATE_HZ, channels);
-    CHECK(bytes <= sizeof(pcm));
-    CHECK_EQUAL(pread(fd, pcm, bytes, RW_WAV_HEADER_BYTES), bytes);
-    close(fd);
-    return bytes / 2 / channels;
-}
-
-static bool exists(const char *name) {
-    return access(path_of(name), F_OK) == 0;
-}
-
-static void check_caller(size_t at, uint64_t from, size_t samples) {
-    for (size_t i = 0; i < samples; i++)
-        CHECK_EQUAL(pcm[at + i], caller_at(from + i));
-}
-
-static void check_silence(size_t at, size_t samples) {
-    for (size_t i = 0; i < samples; i++)
-        CHECK_EQUAL(pcm[at + i], 0);
-}
-
-/* Every sample of the caller is where it belongs, or silent; returns how many are silent. */
-static size_t check_places(size_t samples) {
-    size_t silent = 0;
-    for (size_t i = 0; i < samples; i++) {
-        if (pcm[i]) CHECK_EQUAL(pcm[i], caller_at(i));
-        silent += pcm[i] == 0;
-    }
-    return silent;
-}
-
-/* Polls once; the reports that are expected have to be all. */
-static void check_report_count(rw_recorder *recorder, size_t expected) {
-    CHECK_EQUAL(rw_recorder_poll(recorder, reports, MAX_REPORTS), expected);
-}
-
-static void check_report(size_t index, rw_recording_report_kind kind, uint64_t samples, int error) {
-    CHECK_EQUAL(reports[index].kind, kind);
-    CHECK_EQUAL(reports[index].samples, samples);
-    CHECK_EQUAL(reports[index].error, error);
-    CHECK_EQUAL(reports[index].recording_id, 7);
-}
-
-/* The last two reports, with which every recording of one file ends. */
-static void check_end(size_t index, uint64_t samples, uint64_t gap_samples, int error) {
-    check_report(index, RW_RECORDING_FILE_FINISHED, samples, 0);
-    CHECK_EQUAL(reports[index].file, 1);
-    CHECK_EQUAL(reports[index].files, 1);
-    check_report(index + 1, RW_RECORDING_FINISHED, samples, error);
-    CHECK_EQUAL(reports[index + 1].gap_samples, gap_samples);
-    CHECK_EQUAL(reports[index + 1].files, 1);
-}
-
-static rw_recorder_figures figures_of(const rw_recorder *recorder) {
-    rw_recorder_figures figures;
-    rw_recorder_read_figures(recorder, &figures);
-    return figures;
-}
-
-static void finish(rw_recorder *recorder, rw_recording *recording) {
-    rw_recording_finish(recording);
-    rw_recorder_turn(recorder);
-}
+#include "recorder/recorder_check.h"
 
 /* --- what is refused ----------------------------------------------------------------------- */
 
@@ -342,21 +162,6 @@ static void test_what_is_paused_is_left_out_and_counted(void) {
 
 /* --- files one after the other ------------------------------------------------------------- */
 
-static rw_recording *open_rotating(rw_recorder *recorder, const char *name) {
-    rw_recording_config config = config_of(name, 1);
-    rw_recording *recording;
-    config.rotate_ms = RW_RECORDING_MIN_ROTATE_MS; /* RATE_HZ samples */
-    CHECK_EQUAL(rw_recording_open(recorder, &config, &recording), 0);
-    return recording;
-}
-
-static void push_and_turn(rw_recorder *recorder, rw_recording *recording, uint64_t until) {
-    for (uint64_t at = 0; at < until; at += FRAME * 7) {
-        push_alone(recording, at, until - at < FRAME * 7 ? until - at : FRAME * 7);
-        rw_recorder_turn(recorder);
-    }
-}
-
 static void test_files_go_on_sample_by_sample(void) {
     static const char *const names[] = {"turned.wav", "turned-2.wav", "turned-4.wav"};
     rw_recorder *recorder = make_recorder(4);
@@ -496,167 +301,6 @@ static void test_a_gap_goes_over_the_border_of_files(void) {
     rw_recorder_destroy(recorder);
 }
 
-/* --- disks that fail ----------------------------------------------------------------------- */
-
-/* Files of this process may not become longer; RLIM_INFINITY: as long as they like. */
-static void limit_files(rlim_t bytes) {
-    struct rlimit limit;
-    CHECK_EQUAL(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = bytes;
-    CHECK_EQUAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-/* A write that ends within a sample is cut back to the sample before; all goes on when it can, and
- * no other recording suffers. */
-static void test_writing_goes_on_where_the_disk_failed(void) {
-    rw_recorder *recorder = make_recorder(2);
-    rw_recording *recording = open_one(recorder, "full.wav", 2);
-    rw_recording *other = open_one(recorder, "other.wav", 2);
-    struct stat status;
-    limit_files(RW_WAV_HEADER_BYTES + 1000 * 4 + 3);
-    push(recording, 0, 1500);
-    push(other, 0, 500);
-    rw_recorder_turn(recorder);
-    CHECK_EQUAL(read_wav("other.wav", 2), 500);
-    CHECK_EQUAL(read_wav("full.wav", 2), 1000);
-    CHECK_EQUAL(stat(path_of("full.wav"), &status), 0);
-    CHECK_EQUAL(status.st_size, RW_WAV_HEADER_BYTES + 1000 * 4);
-    rw_recorder_turn(recorder);
-    check_report_count(recorder, 1);
-    check_report(0, RW_RECORDING_STALLED, 0, EFBIG);
-    push(recording, 1500, ROOM - 500);
-    push(recording, ROOM + 1000, 300); /* finds no room */
-    rw_recorder_turn(recorder);
-    CHECK_EQUAL(figures_of(recorder).write_errors, 3);
-    CHECK_EQUAL(figures_of(recorder).gap_samples, 300);
-    limit_files(RLIM_INFINITY);
-    rw_recorder_turn(recorder);
-    push(recording, ROOM + 1300, 100);
-    rw_recorder_turn(recorder);
-    CHECK_EQUAL(read_wav("full.wav", 2), ROOM + 1400);
-    for (uint64_t i = 0; i < ROOM + 1400; i++) {
-        bool lost = i >= ROOM + 1000 && i < ROOM + 1300;
-        CHECK_EQUAL(pcm[2 * i], lost ? 0 : caller_at(i));
-        CHECK_EQUAL(pcm[2 * i + 1], lost ? 0 : robot_at(i));
-    }
-    finish(recorder, recording);
-    check_report_count(recorder, 3);
-    check_report(0, RW_RECORDING_GAP, 300, EFBIG);
-    check_end(1, ROOM + 1400, 300, EFBIG);
-    rw_recorder_destroy(recorder);
-}
-
-static void test_a_new_failure_is_told_anew(void) {
-    rw_recorder *recorder = make_recorder(4);
-    rw_recording *recording = open_one(recorder, "anew.wav", 1);
-    for (uint64_t place = 0; place < 300; place += 100) {
-        limit_files(RW_WAV_HEADER_BYTES);
-        push_alone(recording, place, 100);
-        rw_recorder_turn(recorder);
-        rw_recorder_turn(recorder);
-        limit_files(RLIM_INFINITY);
-        rw_recorder_turn(recorder);
-        check_report_count(recorder, 1);
-        check_report(0, RW_RECORDING_STALLED, 0, EFBIG);
-    }
-    finish(recorder, recording);
-    CHECK_EQUAL(read_wav("anew.wav", 1), 300);
-    check_caller(0, 0, 300);
-    check_report_count(recorder, 2);
-    check_end(0, 300, 0, EFBIG);
-    rw_recorder_destroy(recorder);
-}
-
-static void test_a_recording_ends_even_if_the_disk_does_not_recover(void) {
-    rw_recorder *recorder = make_recorder(4);
-    rw_recording *recording = open_one(recorder, "ended.wav", 1);
-    limit_files(RW_WAV_HEADER_BYTES + 200);
-    push_alone(recording, 0, 400);
-    rw_recording_finish(recording);
-    for (int i = 0; i < RW_RECORDING_LAST_ROUNDS; i++)
-        rw_recorder_turn(recorder);
-    check_report_count(recorder, 1);
-    rw_recorder_turn(recorder);
-    limit_files(RLIM_INFINITY);
-    CHECK_EQUAL(read_wav("ended.wav", 1), 100);
-    check_caller(0, 0, 100);
-    check_report_count(recorder, 2);
-    check_end(0, 100, 300, EFBIG);
-    CHECK_EQUAL(figures_of(recorder).gap_samples, 300);
-    CHECK_EQUAL(figures_of(recorder).recordings_open, 0);
-    rw_recorder_destroy(recorder);
-}
-
-static void test_a_missing_next_file_is_tried_again(void) {
-    rw_recorder *recorder = make_recorder(4);
-    mkdir(path_of("gone"), 0700);
-    rw_recording *recording = open_rotating(recorder, "gone/a.wav");
-    push_and_turn(recorder, recording, RATE_HZ);
-    CHECK_EQUAL(rename(path_of("gone/a.wav"), path_of("kept.wav")), 0);
-    CHECK_EQUAL(rmdir(path_of("gone")), 0);
-    push_alone(recording, RATE_HZ, 500);
-    rw_recorder_turn(recorder);
-    mkdir(path_of("gone"), 0700);
-    finish(recorder, recording);
-    CHECK_EQUAL(read_wav("kept.wav", 1), RATE_HZ);
-    CHECK_EQUAL(read_wav("gone/a-2.wav", 1), 500);
-    check_caller(0, RATE_HZ, 500);
-    check_report_count(recorder, 4);
-    check_report(0, RW_RECORDING_FILE_FINISHED, RATE_HZ, 0);
-    check_report(1, RW_RECORDING_STALLED, 0, ENOENT);
-    rw_recorder_destroy(recorder);
-}
-
-/* In a child, with a file system of its own; `true` if the machine allows that. */
-static bool mount_tiny_disk(void) {
-    if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) return false;
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return false;
-    return mount("tmpfs", folder, "tmpfs", 0, "size=16k") == 0;
-}
-
-static void fill_the_disk(void) {
-    rw_recorder *recorder = make_recorder(4);
-    rw_recording *recording = open_one(recorder, "tiny.wav", 1);
-    push_alone(recording, 0, ROOM);
-    rw_recorder_turn(recorder);
-    size_t written = read_wav("tiny.wav", 1);
-    CHECK(written > 4000 && written < ROOM);
-    check_report_count(recorder, 1);
-    check_report(0, RW_RECORDING_STALLED, 0, ENOSPC);
-    rw_recording_config config = config_of("none.wav", 1);
-    rw_recording *none;
-    CHECK_EQUAL(rw_recording_open(recorder, &config, &none), -ENOSPC);
-    CHECK(!exists("none.wav"));
-    CHECK_EQUAL(mount(NULL, folder, NULL, MS_REMOUNT, "size=64k"), 0);
-    finish(recorder, recording);
-    CHECK_EQUAL(read_wav("tiny.wav", 1), ROOM);
-    check_caller(0, 0, ROOM);
-    check_report_count(recorder, 2);
-    check_end(0, ROOM, 0, ENOSPC);
-    rw_recorder_destroy(recorder);
-}
-
-static int exit_status_of(pid_t child) {
-    int status;
-    CHECK_EQUAL(waitpid(child, &status, 0), child);
-    CHECK(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static void test_a_full_disk(void) {
-    enum { NOT_ALLOWED = 77 };
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        if (!mount_tiny_disk()) _exit(NOT_ALLOWED);
-        fill_the_disk();
-        _exit(0);
-    }
-    int status = exit_status_of(child);
-    if (status == NOT_ALLOWED) fprintf(stderr, "no file system of its own: full disk left out\n");
-    CHECK(status == 0 || status == NOT_ALLOWED);
-}
-
 /* --- reports ------------------------------------------------------------------------------- */
 
 static bool is_readable(int fd) {
@@ -712,10 +356,6 @@ static void test_reports_without_room_are_put_together(void) {
 #define THREADED 4
 #define SECONDS 20
 
-static void pause_us(long us) {
-    nanosleep(&(struct timespec){0, us * 1000}, NULL);
-}
-
 static void *push_seconds(void *context) {
     rw_recording **recordings = context;
     for (uint64_t place = 0; place < SECONDS * RATE_HZ; place += FRAME) {
@@ -724,14 +364,6 @@ static void *push_seconds(void *context) {
         if (place % (FRAME * 10) == 0) pause_us(500);
     }
     return NULL;
-}
-
-static rw_recorder *start_recorder(uint32_t max_recordings) {
-    rw_recorder_config config = {max_recordings, 1};
-    rw_recorder *recorder;
-    CHECK_EQUAL(rw_recorder_create(&config, &recorder), 0);
-    CHECK_EQUAL(rw_recorder_start(recorder), 0);
-    return recorder;
 }
 
 static const char *numbered(int i) {
@@ -800,6 +432,24 @@ static void test_stop_writes_and_closes_all(void) {
     rw_recorder_destroy(recorder);
 }
 
+/* More files than a round writes: the others have their turn in between, also at the end. */
+static void test_stop_writes_more_than_one_round_does(void) {
+    enum { FILES = 100 };
+    rw_recorder *recorder = start_recorder(FILES);
+    rw_recording *recording = open_rotating(recorder, "long.wav");
+    rw_recording_push(recording, NULL, NULL, FILES * RATE_HZ);
+    rw_recorder_stop(recorder);
+    CHECK_EQUAL(read_wav("long-100.wav", 1), RATE_HZ);
+    CHECK(!exists("long-101.wav"));
+    rw_recording_report many[FILES + 3];
+    size_t last = FILES + 1; /* behind a file each and the gap */
+    CHECK_EQUAL(rw_recorder_poll(recorder, many, FILES + 3), last + 1);
+    CHECK_EQUAL(many[last].kind, RW_RECORDING_FINISHED);
+    CHECK_EQUAL(many[last].samples, FILES * RATE_HZ);
+    CHECK_EQUAL(many[last].files, FILES);
+    rw_recorder_destroy(recorder);
+}
+
 /* FINISHED of recordings that outnumber the room for reports: told when there is nobody to write.
  */
 static void test_what_was_untold_at_the_stop_is_told(void) {
@@ -820,87 +470,8 @@ static void test_what_was_untold_at_the_stop_is_told(void) {
     rw_recorder_destroy(recorder);
 }
 
-/* --- killed -------------------------------------------------------------------------------- */
-
-#define KILLED 50
-#define KILLS 4
-
-static void record_until_killed(void) {
-    rw_recorder *recorder = start_recorder(KILLED);
-    rw_recording *recordings[KILLED];
-    char name[32];
-    for (int i = 0; i < KILLED; i++) {
-        snprintf(name, sizeof(name), "killed%d.wav", i);
-        recordings[i] = open_one(recorder, name, 2);
-    }
-    for (uint64_t place = 0;; place += FRAME) {
-        for (int i = 0; i < KILLED; i++)
-            push(recordings[i], place, FRAME);
-        pause_us(1000);
-    }
-}
-
-/* Waits, 30 s at most, for the last of the files to have so much sound. */
-static void wait_for_sound(off_t bytes) {
-    struct stat status = {0};
-    char name[32];
-    snprintf(name, sizeof(name), "killed%d.wav", KILLED - 1);
-    for (int i = 0; i < 30000 && status.st_size < bytes; i++) {
-        pause_us(1000);
-        if (stat(path_of(name), &status) < 0) status.st_size = 0;
-    }
-    CHECK(status.st_size >= bytes);
-}
-
-static void check_killed(int i) {
-    char name[32];
-    snprintf(name, sizeof(name), "killed%d.wav", i);
-    size_t samples = read_wav(name, 2);
-    CHECK(samples >= FRAME);
-    CHECK_EQUAL(pcm[0], caller_at(0));
-    for (size_t at = 0; at < samples; at++) {
-        if (!pcm[2 * at] && !pcm[2 * at + 1]) continue; /* lost on a machine that is very slow */
-        CHECK_EQUAL(pcm[2 * at], caller_at(at));
-        CHECK_EQUAL(pcm[2 * at + 1], robot_at(at));
-    }
-    CHECK_EQUAL(unlink(path_of(name)), 0);
-}
-
-static void test_files_of_a_killed_process_are_valid(void) {
-    int status;
-    for (int kills = 1; kills <= KILLS; kills++) {
-        pid_t child = fork();
-        CHECK(child >= 0);
-        if (child == 0) record_until_killed();
-        wait_for_sound(kills * 20 * FRAME * 4);
-        CHECK_EQUAL(kill(child, SIGKILL), 0);
-        CHECK_EQUAL(waitpid(child, &status, 0), child);
-        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-        for (int i = 0; i < KILLED; i++)
-            check_killed(i);
-    }
-}
-
-/* ------------------------------------------------------------------------------------------- */
-
-static void clean_up(void) {
-    DIR *listing = opendir(folder);
-    CHECK(listing);
-    for (struct dirent *entry; (entry = readdir(listing));)
-        unlink(path_of(entry->d_name));
-    closedir(listing);
-    unlink(path_of("gone/a-2.wav"));
-    CHECK_EQUAL(rmdir(path_of("gone")), 0);
-    CHECK_EQUAL(rmdir(folder), 0);
-}
-
 int main(void) {
-    const char *temporary = getenv("TMPDIR");
-    snprintf(folder, sizeof(folder), "%s/recorder_XXXXXX", temporary ? temporary : "/tmp");
-    CHECK(mkdtemp(folder));
-    signal(SIGXFSZ, SIG_IGN); /* the writer's thread blocks it; here the tests write */
-    test_files_of_a_killed_process_are_valid(); /* forks: before there are threads */
-    test_a_full_disk();
+    make_folder();
     test_what_cannot_be_is_refused_at_once();
     test_a_file_that_is_there_stays_as_it_is();
     test_no_more_recordings_than_agreed();
@@ -916,15 +487,12 @@ int main(void) {
     test_a_gap_at_the_end_is_silence_too();
     test_many_gaps_in_one_ring();
     test_a_gap_goes_over_the_border_of_files();
-    test_writing_goes_on_where_the_disk_failed();
-    test_a_new_failure_is_told_anew();
-    test_a_recording_ends_even_if_the_disk_does_not_recover();
-    test_a_missing_next_file_is_tried_again();
     test_reports_make_the_eventfd_readable();
     test_reports_without_room_are_put_together();
     test_a_shard_pushes_while_the_writer_drains();
     test_stop_writes_and_closes_all();
+    test_stop_writes_more_than_one_round_does();
     test_what_was_untold_at_the_stop_is_told();
-    clean_up();
+    remove_folder();
     return 0;
 }

@@ -138,8 +138,10 @@ static uint64_t lost_in_all(const rw_recording *recording) {
     return recording->pushed_samples + rw_read(&recording->lost_samples) - heard_samples;
 }
 
-static bool tell_finished(rw_recording *recording) {
+/* After all else: with this, the recording is gone. */
+static bool tell_finished(const rw_recording *recording) {
     const rw_untold *untold = &recording->untold;
+    if (!recording->closed || untold->stalled || untold->gap_samples || untold->files) return false;
     rw_recording_report report = {
         .kind = RW_RECORDING_FINISHED,
         .recording_id = recording->recording_id,
@@ -149,7 +151,6 @@ static bool tell_finished(rw_recording *recording) {
         .paused_samples = rw_read(&recording->paused_samples),
         .files = recording->files,
     };
-    if (!recording->closed || untold->stalled || untold->gap_samples || untold->files) return false;
     return rw_recorder_tell(recording->recorder, &report);
 }
 

@@ -209,12 +209,15 @@ static bool needs_slots(const rw_leg *leg) {
            (leg->ear && rw_ear_waits(leg->ear));
 }
 
-static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
+static void serve_sending(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     uint64_t due_us = leg->due_tick * TICK_US;
     if (rw_leg_has_output(leg) && leg->due_tick <= shard->wheel.now_tick)
         rw_histogram_add(&shard->lateness_us, now_us > due_us ? now_us - due_us : 0, 1);
     leave_out_late_slots(shard, leg);
     if (leg->due_tick <= shard->wheel.now_tick) send_slot(shard, leg);
+}
+
+static void serve_hearing(rw_shard *shard, rw_leg *leg) {
     if (leg->receiving) read_leg(shard, leg);
     if (leg->ear) pass_time(shard, leg);
     if (leg->taps) rw_shard_advance_taps(shard, leg);
@@ -259,21 +262,40 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
         rw_shard_schedule(shard, leg);
 }
 
-/* The legs due at `now_us`. The next leg is fetched from memory while one is being sent. */
-static void serve_due(rw_shard *shard, uint64_t now_us) {
+/* Sends what is due at `now_us`; returns the legs that are left to hear. The next leg is fetched
+ * from memory while one is being sent. */
+static rw_leg *send_due(rw_shard *shard, uint64_t now_us, bool *poll_shared) {
+    rw_leg *first = NULL, **last = &first;
     rw_timer *timer;
-    rw_wheel_advance(&shard->wheel, now_us / TICK_US);
-    shard->batch = 0;
     while ((timer = rw_wheel_pop_due(&shard->wheel))) {
         if (shard->wheel.due) __builtin_prefetch(shard->wheel.due);
-        if (timer == &shard->poll_timer)
-            poll_shared_socket(shard);
-        else if (is_watch(shard, timer))
+        if (timer == &shard->poll_timer) {
+            *poll_shared = true;
+        } else if (is_watch(shard, timer)) {
             keep_watch(shard, RW_CONTAINER_OF(timer, rw_leg, watch));
-        else
-            serve_leg(shard, RW_CONTAINER_OF(timer, rw_leg, timer), now_us);
+        } else {
+            *last = RW_CONTAINER_OF(timer, rw_leg, timer);
+            serve_sending(shard, *last, now_us);
+            last = &(*last)->next_served;
+        }
     }
-    shard->backend->ops->flush(shard->backend);
+    *last = NULL;
+    return first;
+}
+
+/* The legs due at `now_us`: all of them send before any of them is read, so that what came for one,
+ * however much it is, holds up nobody's packet of this tick. */
+static void serve_due(rw_shard *shard, uint64_t now_us) {
+    const rw_backend_ops *ops = shard->backend->ops;
+    bool poll_shared = false;
+    rw_wheel_advance(&shard->wheel, now_us / TICK_US);
+    shard->batch = 0;
+    rw_leg *leg = send_due(shard, now_us, &poll_shared);
+    ops->flush(shard->backend);
+    if (poll_shared) poll_shared_socket(shard);
+    for (; leg; leg = leg->next_served)
+        serve_hearing(shard, leg);
+    ops->flush(shard->backend); /* what was relayed */
     if (!shard->batch) return;
     rw_histogram_add(&shard->batch_packets, shard->batch, 1);
     count(shard, RW_TICKS, 1);
@@ -488,7 +510,8 @@ static bool post_ended(rw_shard *shard, rw_playlist *playlist) {
                   .leg_id = playlist->leg_id,
                   .play_id = playlist->play_id,
                   .outcome = playlist->outcome,
-                  .played_bytes = playlist->played_bytes},
+                  .played_bytes = playlist->played_bytes,
+                  .played_packets = playlist->played_packets},
         .playlist = playlist,
     };
     return post(shard, &posted);

@@ -68,6 +68,7 @@ typedef struct rw_event {
     uint64_t play_id;
     rw_play_outcome outcome;
     uint64_t played_bytes;
+    uint64_t played_packets; /* counted where they are whole */
     uint64_t packets_sent;
     uint64_t packets_skipped;
     uint64_t send_errors;

@@ -155,15 +155,56 @@ ffi.cdef(
     int rw_ring_pop(rw_ring *ring, void *element);
     bool rw_ring_empty(const rw_ring *ring);
 
+    typedef struct rw_pcm_ring rw_pcm_ring;
+    rw_pcm_ring *rw_pcm_ring_create(size_t samples);
+    void rw_pcm_ring_destroy(rw_pcm_ring *ring);
+    size_t rw_pcm_ring_room(const rw_pcm_ring *ring);
+    size_t rw_pcm_ring_writable(rw_pcm_ring *ring);
+    bool rw_pcm_ring_write(rw_pcm_ring *ring, const int16_t *pcm, size_t samples);
+    size_t rw_pcm_ring_readable(rw_pcm_ring *ring);
+    size_t rw_pcm_ring_read(rw_pcm_ring *ring, int16_t *pcm, size_t room);
+    const int16_t *rw_pcm_ring_peek(rw_pcm_ring *ring, size_t *samples);
+    void rw_pcm_ring_skip(rw_pcm_ring *ring, size_t samples);
+
+    typedef struct rw_recorder rw_recorder;
+    typedef struct rw_recording rw_recording;
+    typedef struct rw_recorder_config { uint32_t max_recordings; uint32_t period_ms; }
+        rw_recorder_config;
+    typedef struct rw_recording_config {
+        const char *path; uint64_t recording_id; uint32_t sample_rate_hz; uint32_t buffer_ms;
+        uint32_t rotate_ms; uint8_t channels;
+    } rw_recording_config;
+    typedef enum {
+        RW_RECORDING_STALLED, RW_RECORDING_GAP, RW_RECORDING_FILE_FINISHED, RW_RECORDING_FINISHED
+    } rw_recording_report_kind;
+    typedef struct rw_recording_report {
+        rw_recording_report_kind kind; int error; uint64_t recording_id; uint64_t samples;
+        uint64_t gap_samples; uint64_t paused_samples; uint32_t file; uint32_t files;
+    } rw_recording_report;
+    int rw_recorder_create(const rw_recorder_config *config, rw_recorder **recorder);
+    void rw_recorder_destroy(rw_recorder *recorder);
+    void rw_recorder_turn(rw_recorder *recorder);
+    size_t rw_recorder_poll(rw_recorder *recorder, rw_recording_report *reports, size_t room);
+    int rw_recording_open(rw_recorder *recorder, const rw_recording_config *config,
+                          rw_recording **recording);
+    void rw_recording_pause(rw_recording *recording, bool paused);
+    void rw_recording_finish(rw_recording *recording);
+    void rw_recording_push(rw_recording *recording, const int16_t *caller, const int16_t *robot,
+                           size_t samples);
+
     typedef struct rw_prompt rw_prompt;
     rw_prompt *rw_prompt_create(const uint8_t *payload, size_t bytes);
+    rw_prompt *rw_prompt_create_of_packets(const uint8_t *payload, const uint16_t *packet_bytes,
+                                           const int8_t *levels_dbov, size_t packet_count);
+    #define RW_PROMPT_MAX_PACKET_BYTES ...
     void rw_prompt_release(rw_prompt *prompt);
 
     typedef enum {
         RW_PLAY_FINISHED, RW_PLAY_STOPPED, RW_PLAY_REPLACED, RW_PLAY_LEG_CLOSED
     } rw_play_outcome;
     typedef struct rw_playlist {
-        uint64_t play_id; uint64_t played_bytes; rw_play_outcome outcome; ...;
+        uint64_t play_id; uint64_t played_bytes; uint64_t played_packets; rw_play_outcome outcome;
+        int8_t level_dbov; ...;
     } rw_playlist;
     typedef struct rw_playlist_queue { rw_playlist *first; ...; } rw_playlist_queue;
     void rw_playlist_queue_init(rw_playlist_queue *queue);
@@ -173,19 +214,20 @@ ffi.cdef(
                                     bool loop);
     void rw_playlist_destroy(rw_playlist *playlist);
     size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes);
+    size_t rw_playlist_read_packet(rw_playlist *playlist, uint8_t *to);
     bool rw_playlist_ended(const rw_playlist *playlist);
 
     typedef enum { RW_SILENCE_STOP, RW_SILENCE_SEND } rw_silence_policy;
     typedef struct rw_leg_media {
         uint32_t clock_rate_hz; uint8_t payload_type; uint8_t ptime_ms; uint8_t bytes_per_ts;
-        uint8_t silence; bool send; ...;
+        uint8_t silence; uint8_t silence_bytes; uint8_t silence_packet[...]; bool send; ...;
     } rw_leg_media;
     typedef struct rw_leg_config {
         rw_leg_media media; rw_silence_policy silence_policy; int fd; uint32_t ssrc;
         uint32_t first_timestamp; uint16_t first_sequence;
     } rw_leg_config;
     typedef struct rw_leg {
-        uint64_t due_tick; bool paused; rw_playlist_queue playing; ...;
+        uint64_t due_tick; uint32_t timestamp; bool paused; rw_playlist_queue playing; ...;
     } rw_leg;
     void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t due_tick);
     void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media);
@@ -285,10 +327,12 @@ ffi.set_source(
     #include "histogram/histogram.h"
     #include "latch/latch.h"
     #include "leg/leg.h"
+    #include "pcm_ring/pcm_ring.h"
     #include "mixer/mixer.h"
     #include "prompt/prompt.h"
     #include "quality/quality.h"
     #include "reception/reception.h"
+    #include "recorder/recorder_private.h"
     #include "resample/resample.h"
     #include "ring/ring.h"
     #include "rtp/rtp.h"

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -40,6 +41,13 @@ int rw_udp_open_next(int fd) {
         return -errno;
     rw_address_next_port(&address);
     return rw_udp_open(&address.any, address_bytes, traffic_class);
+}
+
+uint32_t rw_udp_dropped(int fd) {
+    uint32_t figures[SK_MEMINFO_VARS] = {0};
+    socklen_t bytes = sizeof figures;
+    getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures, &bytes);
+    return figures[SK_MEMINFO_DROPS];
 }
 
 struct rw_udp_batch {

@@ -20,6 +20,10 @@ int rw_udp_open(const struct sockaddr *address, socklen_t address_bytes, int tra
  * cannot be had. */
 int rw_udp_open_next(int fd);
 
+/* Datagrams to the socket that the kernel has dropped since it was opened, mostly because its
+ * buffer was full; it wraps. */
+uint32_t rw_udp_dropped(int fd);
+
 #define RW_UDP_MAX_BYTES 65536 /* above any UDP payload (65,527), so that nothing is cut off */
 
 typedef struct rw_udp_batch rw_udp_batch;

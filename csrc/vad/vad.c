@@ -71,8 +71,13 @@ static float decibels(float power) {
     return 3.0103f * ((float)exponent + mantissa - 1.0f) - FULL_SCALE_DB;
 }
 
+/* fminf and fmaxf are calls, for the sake of what is not a number. */
 static float at_most(float value, float limit) {
     return value < limit ? value : limit;
+}
+
+static float at_least(float value, float limit) {
+    return value > limit ? value : limit;
 }
 
 /* Splits into halves of the band, each at half the rate, by two first-order all-pass sections
@@ -113,14 +118,14 @@ static void remember_low(rw_vad *vad, const float *sound, int count) {
     int kept = RW_VAD_LOW_SAMPLES - count;
     memmove(vad->low, vad->low + count, (size_t)kept * sizeof(vad->low[0]));
     for (int i = 0; i < count; i++)
-        vad->low[kept + i] = (int16_t)fmaxf(-32768.0f, fminf(32767.0f, sound[i]));
+        vad->low[kept + i] = (int16_t)at_least(at_most(sound[i], 32767.0f), -32768.0f);
 }
 
 static float floor_db(const rw_vad *vad, int band) {
     int least = vad->minima_cdb[0][band];
     for (int i = 1; i < RW_VAD_FLOOR_WINDOWS; i++)
         least = least < vad->minima_cdb[i][band] ? least : vad->minima_cdb[i][band];
-    return fmaxf(FLOOR_LEAST_DB, (float)least / 100.0f + minimum_bias_db[band]);
+    return at_least((float)least / 100.0f + minimum_bias_db[band], FLOOR_LEAST_DB);
 }
 
 static int8_t noise_dbov(const rw_vad *vad) {
@@ -263,7 +268,7 @@ static void learn_echo(rw_vad *vad, const sub_frame *heard) {
         forget_learning(vad);
         return;
     }
-    float loss_db = fmaxf(RETURN_LOSS_MIN_DB, (float)vad->sent_peak_dbov - heard->level_db);
+    float loss_db = at_least((float)vad->sent_peak_dbov - heard->level_db, RETURN_LOSS_MIN_DB);
     if (loss_db < vad->least_loss_db) vad->least_loss_db = (uint8_t)loss_db;
     if (vad->least_loss_db < vad->return_loss_db) vad->return_loss_db = vad->least_loss_db;
     vad->learn_ms = (uint16_t)(vad->learn_ms + heard->ms);

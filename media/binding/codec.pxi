@@ -7,7 +7,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 def codec_table() -> list:
     """What is built in, by index: label, name, payload type (-1: dynamic), clock rate in Hz, sample
     rate in Hz, payload bytes per RTP timestamp unit (0: packets are not cut), silence byte, whether
-    it adapts to what came before."""
+    it adapts to what came before, samples by which what is decoded lies behind."""
     cdef const rw_codec *codec
     table = []
     for i in range(rw_codec_count()):
@@ -15,6 +15,7 @@ def codec_table() -> list:
         table.append((
             codec.label.decode(), codec.name.decode(), codec.payload_type, codec.clock_rate_hz,
             codec.sample_rate_hz, codec.bytes_per_ts, codec.silence, codec.create_encoder != NULL,
+            codec.delay_samples,
         ))
     return table
 
@@ -27,14 +28,20 @@ cdef const rw_codec *codec_at(size_t index) except NULL:
 
 
 cdef class CodecEncoder:
-    """Encodes one stream with the codec at ``index`` of the table."""
+    """Encodes one stream with the codec at ``index`` of the table; ``stored``: not live sound, but
+    what is kept to be played."""
 
     cdef const rw_codec *codec
     cdef void *state
 
-    def __cinit__(self, size_t index):
+    def __cinit__(self, size_t index, bint stored=False):
         self.codec = codec_at(index)
-        if rw_codec_create_encoder(self.codec, &self.state) < 0:
+        cdef int error
+        if stored:
+            error = rw_codec_create_prompt_encoder(self.codec, &self.state)
+        else:
+            error = rw_codec_create_encoder(self.codec, &self.state)
+        if error < 0:
             raise MemoryError()
 
     def __dealloc__(self):

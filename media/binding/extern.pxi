@@ -17,6 +17,7 @@ cdef extern from "codec/codec.h" nogil:
         uint32_t sample_rate_hz
         uint8_t bytes_per_ts
         uint8_t silence
+        uint16_t delay_samples
         void *(*create_encoder)() noexcept
         rw_decode decode
         rw_encode encode
@@ -25,6 +26,7 @@ cdef extern from "codec/codec.h" nogil:
     const rw_codec *rw_codec_at(size_t index)
     int rw_codec_create_decoder(const rw_codec *codec, void **state)
     int rw_codec_create_encoder(const rw_codec *codec, void **state)
+    int rw_codec_create_prompt_encoder(const rw_codec *codec, void **state)
     const rw_codec *rw_codec_find(const char *name, uint32_t clock_rate_hz)
     void rw_codec_destroy_state(void *state)
 

@@ -41,6 +41,11 @@ cdef extern from "prompt/prompt.h" nogil:
     rw_prompt *rw_prompt_create_with_levels(
         const uint8_t *payload, size_t bytes, const int8_t *levels_dbov, size_t level_count,
         size_t level_bytes)
+    rw_prompt *rw_prompt_create_of_packets(
+        const uint8_t *payload, const uint16_t *packet_bytes, const int8_t *levels_dbov,
+        size_t packet_count)
+    enum:
+        RW_PROMPT_MAX_PACKET_BYTES
 
 cdef extern from "base/digit.h" nogil:
     ctypedef struct rw_digit:
@@ -74,6 +79,8 @@ cdef extern from "latch/latch.h" nogil:
         RW_LATCH_POLICY_LATCH
 
 cdef extern from "leg/leg.h" nogil:
+    enum:
+        RW_MAX_SILENCE_BYTES
     ctypedef union rw_address:
         sockaddr any
     ctypedef enum rw_silence_policy:
@@ -86,6 +93,8 @@ cdef extern from "leg/leg.h" nogil:
         uint8_t ptime_ms
         uint8_t bytes_per_ts
         uint8_t silence
+        uint8_t silence_bytes
+        uint8_t silence_packet[32]  # RW_MAX_SILENCE_BYTES
         bint send
         bint receive
         uint8_t event_payload_type
@@ -249,6 +258,7 @@ cdef extern from "shard/shard.h" nogil:
         uint64_t play_id
         rw_play_outcome outcome
         uint64_t played_bytes
+        uint64_t played_packets
         uint64_t packets_sent
         uint64_t packets_skipped
         uint64_t send_errors

@@ -53,7 +53,10 @@ cdef class Recorder:
         config.channels = channels
         config.buffer_ms = buffer_ms
         config.rotate_ms = rotate_ms
-        raise_errno(rw_recording_open(self.recorder, &config, &file.recording))
+        cdef int error
+        with nogil:
+            error = rw_recording_open(self.recorder, &config, &file.recording)
+        raise_errno(error)
         return file
 
     def stop(self) -> None:

@@ -55,6 +55,11 @@ cdef int fill_media(rw_leg_media *to, media) except -1:
     to.ptime_ms = media.ptime_ms
     to.bytes_per_ts = media.bytes_per_ts
     to.silence = media.silence
+    cdef bytes silence_packet = media.silence_packet
+    if len(silence_packet) > RW_MAX_SILENCE_BYTES:
+        raise ValueError(f"a packet of silence of {len(silence_packet)} bytes")
+    to.silence_bytes = len(silence_packet)
+    memcpy(to.silence_packet, <const char *>silence_packet, len(silence_packet))
     to.send = media.send
     to.receive = media.receive
     to.event_payload_type = payload_type_of(media.event_payload_type)
@@ -112,7 +117,8 @@ cdef told_of(const rw_told *told):
 cdef event_of(const rw_event *event):
     if event.kind == RW_EVENT_PLAY_ENDED:
         return PlayEnded(
-            event.leg_id, event.play_id, _OUTCOMES[<int>event.outcome], event.played_bytes)
+            event.leg_id, event.play_id, _OUTCOMES[<int>event.outcome], event.played_bytes,
+            event.played_packets)
     if event.kind == RW_EVENT_DIGIT:
         return DigitHeard(
             event.leg_id, chr(event.digit.symbol), event.digit.ended, event.digit.duration_ms,
@@ -158,23 +164,44 @@ cdef object quantiles_of(const rw_histogram *histogram):
     )
 
 
+cdef int check_packets(
+    size_t payload_bytes, const uint16_t[::1] packet_bytes, const int8_t[::1] levels_dbov
+) except -1:
+    cdef size_t total = 0
+    cdef Py_ssize_t i
+    for i in range(packet_bytes.shape[0]):
+        if not 0 < packet_bytes[i] <= RW_PROMPT_MAX_PACKET_BYTES:
+            raise ValueError(f"a packet of {packet_bytes[i]} bytes")
+        total += packet_bytes[i]
+    if not total or total != payload_bytes:
+        raise ValueError(f"packets of {total} bytes for {payload_bytes} bytes")
+    if levels_dbov is None or levels_dbov.shape[0] != packet_bytes.shape[0]:
+        raise ValueError(f"not one level for each of {packet_bytes.shape[0]} packets")
+    return 0
+
+
 cdef class Prompt:
     """Encoded sound, copied once and shared by every leg that plays it.
 
     ``payload``: the RTP payload bytes of a sample-based codec, in one piece. ``levels_dbov``: how
     loud each ``level_bytes`` of it are, as :func:`levels_dbov` measures; without them the echo guard
-    takes it for loud. ValueError: not one level for each piece.
+    takes it for loud. With ``packet_bytes`` it is of a codec whose packets are whole, so long each,
+    with one level for each. ValueError: not one level for each piece, or packets of other lengths.
     """
 
     cdef rw_prompt *prompt
 
     def __cinit__(
         self, const uint8_t[::1] payload not None, const int8_t[::1] levels_dbov=None,
-        size_t level_bytes=0,
+        size_t level_bytes=0, const uint16_t[::1] packet_bytes=None,
     ):
         cdef size_t count = payload.shape[0]
         cdef const uint8_t *start = &payload[0] if count else NULL
-        if levels_dbov is None or not count:
+        if packet_bytes is not None:
+            check_packets(count, packet_bytes, levels_dbov)
+            self.prompt = rw_prompt_create_of_packets(
+                start, &packet_bytes[0], &levels_dbov[0], packet_bytes.shape[0])
+        elif levels_dbov is None or not count:
             self.prompt = rw_prompt_create(start, count)
         elif not level_bytes or levels_dbov.shape[0] != (count + level_bytes - 1) // level_bytes:
             raise ValueError(f"{levels_dbov.shape[0]} levels for {count} bytes")

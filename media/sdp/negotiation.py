@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from ..codec import Codec
+from ..codec import MAX_PTIME_MS, OPUS, Codec
 from .crypto import (
     CryptoLine,
     SrtpPolicy,
@@ -38,7 +38,6 @@ _DIRECTION_OF_WAYS = {ways: direction for direction, ways in _WAYS.items()}
 
 DEFAULT_PTIME_MS = 20
 MIN_PTIME_MS = 10
-MAX_PTIME_MS = 60
 
 COMFORT_NOISE_PAYLOAD_TYPE = 13
 """RFC 3389 section 4: static, at 8,000 Hz."""
@@ -51,11 +50,12 @@ NO_EVENTS: frozenset[int] = frozenset()
 MAX_EVENT_CHARS = 128
 MAX_FORMAT_PARAMETERS = 16
 
-OPUS = "opus"
 OPUS_FRAMES_MS = (10, 20, 40, 60)
-_CHANNELS = {OPUS: 2}
-"""RFC 7587 section 7: the rtpmap of Opus says two channels, whatever is sent."""
-_OUR_PARAMETERS = {OPUS: "useinbandfec=1;stereo=0;sprop-stereo=0"}
+_OUR_PARAMETERS = {
+    OPUS: "maxplaybackrate=16000;sprop-maxcapturerate=16000;stereo=0;sprop-stereo=0;useinbandfec=1"
+}
+"""We decode to, and encode from, 16 kHz and one channel: more would be bits for nothing (RFC 7587
+section 6.1). Redundancy is worth while: the other end of a bridge may mend a loss with it."""
 
 
 ALL_SUITES = tuple(SrtpSuite)
@@ -330,10 +330,7 @@ class _CodecIndex(NamedTuple):
 @lru_cache(maxsize=32)
 def _indexed(codecs: tuple[Codec, ...]) -> _CodecIndex:
     return _CodecIndex(
-        {
-            (codec.name.lower(), codec.clock_rate_hz, _CHANNELS.get(codec.name.lower(), 1)): codec
-            for codec in codecs
-        },
+        {(codec.name.lower(), codec.clock_rate_hz, codec.channels): codec for codec in codecs},
         {str(codec.payload_type): codec for codec in codecs if codec.payload_type is not None},
     )
 
@@ -521,11 +518,8 @@ def _payload_types(
 
 @lru_cache(maxsize=256)
 def _codec_lines(payload_type: int, codec: Codec) -> str:
-    name = codec.name.lower()
-    channels = _CHANNELS.get(name)
-    suffix = f"/{channels}" if channels else ""
-    parameters = _OUR_PARAMETERS.get(name)
-    line = f"a=rtpmap:{payload_type} {codec.name}/{codec.clock_rate_hz}{suffix}\r\n"
+    parameters = _OUR_PARAMETERS.get(codec.name.lower())
+    line = f"a=rtpmap:{payload_type} {codec.rtpmap}\r\n"
     return f"{line}a=fmtp:{payload_type} {parameters}\r\n" if parameters else line
 
 

@@ -473,7 +473,8 @@ async def test_no_port_for_shared_sockets_leaves_nothing_behind():
         ({"max_calls": 0}, "at least one shard and one call"),
         ({"max_calls": 2_000_000}, "calls"),
         ({"sip": []}, "at least one listener"),
-        ({"codecs": ["opus"]}, "there is no codec 'opus'"),
+        ({"codecs": ["gsm"]}, "there is no codec 'gsm'"),
+        ({"codec_order": "mine"}, "codec_order: 'mine'; use one of caller, own"),
         (
             {"sip": ["udp:127.0.0.1:0", "udp:127.0.0.2:0"], "rtp_sockets": "shared"},
             "shared RTP sockets need one address",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -37,24 +38,31 @@ class Mouth:
         self.send(header + payload)
         self._sequence += 1
 
+    def lose(self) -> None:
+        """The packet that comes next is lost on its way."""
+        self._sequence += 1
+        self._timestamp += FRAME
+
     def send(self, packet: bytes) -> None:
         self.sent = packet
         self._phone.rtp.sendto(packet, self._target)
 
-    async def say(self, samples: np.ndarray) -> None:
+    async def say(self, samples: np.ndarray, frame: int = FRAME) -> None:
         payload = PCMU.encode(np.ascontiguousarray(samples, np.int16))
-        for at in range(0, len(payload) - FRAME + 1, FRAME):
-            self.packet(payload[at : at + FRAME], 0)
-            self._timestamp += FRAME
-            await asyncio.sleep(0.02)
+        due_s = time.monotonic()
+        for at in range(0, len(payload) - frame + 1, frame):
+            self.packet(payload[at : at + frame], 0)
+            self._timestamp += frame
+            due_s += frame / 8000
+            await asyncio.sleep(due_s - time.monotonic())
 
-    def press(self, digit: str, payload_type: int = 101) -> None:
+    def press(self, digit: str, payload_type: int = 101, ts_per_ms: int = 8) -> None:
         """One digit of 100 ms: its start, an update, and the end three times (RFC 4733 2.5.1)."""
         code = "0123456789*#ABCD".index(digit)
-        for duration, end in ((160, 0), (480, 0), (800, 0x80), (800, 0x80), (800, 0x80)):
-            event = struct.pack("!BBH", code, end | 10, duration)
-            self.packet(event, payload_type, marker=duration == 160)
-        self._timestamp += 1600
+        for ms, end in ((20, 0), (60, 0), (100, 0x80), (100, 0x80), (100, 0x80)):
+            event = struct.pack("!BBH", code, end | 10, ms * ts_per_ms)
+            self.packet(event, payload_type, marker=ms == 20)
+        self._timestamp += 200 * ts_per_ms
 
 
 def vowel(seconds: float) -> np.ndarray:

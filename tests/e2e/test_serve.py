@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from ringwheel.media.codec import PCMA
+from ringwheel.media.codec import CODECS, OPUS, PCMA
 from ringwheel.media.sip.message import Message, Response, parse
 
 SERVE = [sys.executable, "-m", "ringwheel.cli.main", "--log-format", "json", "serve"]
 TIMEOUT_S = 20
+LABELS = [codec.label for codec in CODECS]
 
 
 def free_port() -> int:
@@ -66,13 +67,13 @@ class Caller:
         ]
         self.sip.sendto("\r\n".join(lines).encode(), self.server)
 
-    def invite(self) -> None:
+    def invite(self, formats: str = "8", attributes: str = "") -> None:
         rtp_port = self.rtp.getsockname()[1]
         self.request(
             "INVITE",
             1,
             body="v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-            f"m=audio {rtp_port} RTP/AVP 8\r\n",
+            f"m=audio {rtp_port} RTP/AVP {formats}\r\n{attributes}",
         )
 
     def receive(self) -> Message:
@@ -119,6 +120,26 @@ def test_a_call_hears_the_list_and_is_hung_up(tmp_path, prompt):
         assert bye.cseq_method == "BYE"
         process.send_signal(signal.SIGTERM)
         assert process.wait(TIMEOUT_S) == 0
+    finally:
+        caller.close()
+        process.kill()
+
+
+@pytest.mark.skipif(OPUS not in LABELS, reason="built without libopus")
+@pytest.mark.parametrize(("order", "chosen"), [("own", b"96"), ("caller", b"8")])
+def test_opus_is_served_where_its_order_decides(tmp_path, prompt, order, chosen):
+    port = free_port()
+    process = serve_prompts(tmp_path, port, "--codec", "opus,pcma", "--codec-order", order)
+    caller = Caller(port)
+    try:
+        assert next(e for e in events(process) if e["event"] == "serving")
+        caller.invite("8 96", "a=rtpmap:96 opus/48000/2\r\n")
+        answer = caller.final_response()
+        assert f"RTP/AVP {chosen.decode()}\r\n".encode() in answer.body
+        caller.request("ACK", 1, answer.to_tag)
+        packets = [caller.rtp.recv(2048) for _ in range((len(prompt) + 159) // 160)]
+        assert {packet[1] & 0x7F for packet in packets} == {int(chosen)}
+        assert caller.receive().cseq_method == "BYE"
     finally:
         caller.close()
         process.kill()

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ringwheel.cli import doctor
@@ -10,7 +11,9 @@ from ringwheel.cli.doctor import Status, Wanted, examine, judge_lateness, worst
 from ringwheel.cli.machine import Machine, TickLateness
 from ringwheel.cli.main import run_command
 from ringwheel.media import _core
-from ringwheel.media.codec import labels_built_in
+from ringwheel.media.codec import CODECS, OPUS
+
+STREAMS = [codec for codec in CODECS if codec.label != OPUS]
 
 GOOD = {
     "proc/sys/net/core/rmem_max": "16777216\n",
@@ -60,6 +63,7 @@ def finding(name: str, machine: Machine, wanted: Wanted | None = None):
 def complete_build(monkeypatch):
     """A build that found every library, whatever this one found."""
     monkeypatch.setattr(_core, "SRTP_AVAILABLE", True)
+    monkeypatch.setattr(doctor, "CODECS", [*STREAMS, SimpleNamespace(label=OPUS)])
 
 
 def test_a_good_machine_has_nothing_to_change(tmp_path):
@@ -70,9 +74,15 @@ def test_a_good_machine_has_nothing_to_change(tmp_path):
 
 def test_codecs_are_named_by_what_the_command_line_takes(tmp_path):
     row = finding("codecs", FakeMachine(lay_out(tmp_path)))
-    calls, _, optional = row.found.partition("; ")
-    assert calls == "pcmu, pcma, g722, l16-8k, l16-16k"
-    assert ("opus is built in" in optional) == ("opus" in labels_built_in())
+    assert (row.status, row.found) == (Status.OK, "pcmu, pcma, g722, l16-8k, l16-16k, opus")
+
+
+def test_a_build_without_opus_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "CODECS", STREAMS)
+    row = finding("codecs", FakeMachine(lay_out(tmp_path)))
+    assert row.status is Status.WARN
+    assert row.found == "pcmu, pcma, g722, l16-8k, l16-16k; built without libopus"
+    assert row.change.startswith("apt-get install libopus-dev")
 
 
 def test_small_buffers_get_the_exact_command(tmp_path):

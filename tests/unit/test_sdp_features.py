@@ -93,7 +93,8 @@ def test_opus_has_two_channels_in_its_rtpmap_and_parameters():
         "stereo": "0",
     }
     assert "a=rtpmap:96 opus/48000/2" in lines
-    assert "a=fmtp:96 useinbandfec=1;stereo=0;sprop-stereo=0" in lines
+    ours = "maxplaybackrate=16000;sprop-maxcapturerate=16000;stereo=0;sprop-stereo=0;useinbandfec=1"
+    assert f"a=fmtp:96 {ours}" in lines
     # RFC 7587 section 7: one channel in the rtpmap is not Opus.
     with pytest.raises(SdpError):
         answered(offer_of("96", "a=rtpmap:96 opus/48000"))
