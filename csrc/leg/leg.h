@@ -164,7 +164,8 @@ typedef struct rw_leg {
     rw_leg_stats stats;
     rw_leg_heard heard;
     rw_leg_told told;
-    _Atomic uint64_t id; /* slot index and generation; 0 while the slot is free */
+    _Atomic uint64_t id;         /* slot index and generation; 0 while the slot is free */
+    _Atomic uint64_t figures_id; /* whose figures these are, until the slot is used again */
 
     /* Read when the leg is opened, moved or closed. */
     int close_status;

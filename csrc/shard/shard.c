@@ -640,9 +640,10 @@ void rw_shard_close_all(rw_shard *shard) {
 }
 
 int rw_shard_leg_stats(const rw_shard *shard, uint64_t leg_id, rw_event *figures) {
-    const rw_leg *leg = rw_shard_find_leg(shard, leg_id);
-    if (!leg) return -ESTALE;
+    uint32_t index = (uint32_t)leg_id;
+    if (index >= shard->max_legs || leg_id >> 32 == 0) return -ESTALE;
+    const rw_leg *leg = &shard->legs[index];
     *figures = (rw_event){.leg_id = leg_id};
     fill_figures(leg, figures);
-    return rw_read(&leg->id) == leg_id ? 0 : -ESTALE;
+    return rw_read(&leg->figures_id) == leg_id ? 0 : -ESTALE;
 }
