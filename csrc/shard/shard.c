@@ -95,7 +95,12 @@ void rw_shard_schedule(rw_shard *shard, rw_leg *leg) {
 
 /* --- what a leg hears ---------------------------------------------------------------------- */
 
+static void post_news(rw_shard *shard);
+
 bool rw_shard_keep_news(rw_shard *shard, const rw_event *event) {
+    /* A late tick can hear much of many legs. The control side is woken for it at the tick's end.
+     */
+    if (shard->news_count == RW_KEPT_NEWS) post_news(shard);
     bool room = shard->news_count < RW_KEPT_NEWS;
     if (room)
         shard->news[shard->news_count++] = *event;

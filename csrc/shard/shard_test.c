@@ -431,6 +431,25 @@ static void test_a_full_event_ring_defers_and_loses_nothing(void) {
     end();
 }
 
+static void test_much_that_is_heard_in_one_tick_is_told(void) {
+    enum { ROOM = 2048 + RW_KEPT_NEWS };
+    begin(4); /* the event ring holds 2048 */
+    rw_event event = {.kind = RW_EVENT_DIGIT}, events[64];
+    for (event.leg_id = 1; event.leg_id <= ROOM; event.leg_id++)
+        CHECK(rw_shard_keep_news(shard, &event));
+    CHECK(!rw_shard_keep_news(shard, &event));
+    CHECK_EQUAL(rw_shard_counter(shard, RW_EVENTS_DROPPED), 1);
+    for (uint64_t expected = 1; expected <= ROOM;) {
+        run_ms(1);
+        size_t count = rw_shard_poll_events(shard, events, 64);
+        CHECK(count > 0);
+        for (size_t i = 0; i < count; i++)
+            CHECK_EQUAL(events[i].leg_id, expected++);
+    }
+    no_event();
+    end();
+}
+
 static void test_sound_is_read_in_the_slots_until_it_ends(void) {
     begin(1);
     uint64_t leg_id = open_leg(20, RW_SILENCE_STOP);
@@ -596,6 +615,7 @@ int main(void) {
     test_ids_of_closed_legs_are_stale();
     test_a_leg_that_cannot_be_attached_is_closed_with_the_reason();
     test_a_full_event_ring_defers_and_loses_nothing();
+    test_much_that_is_heard_in_one_tick_is_told();
     test_sound_is_read_in_the_slots_until_it_ends();
     test_nobodys_packet_waits_for_a_flood();
     test_a_million_mutated_datagrams_are_counted_and_leave_nothing();
