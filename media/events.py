@@ -65,14 +65,16 @@ class Reception(NamedTuple):
 class Told(NamedTuple):
     """What the peer said of the stream that we send, in its last RTCP report.
 
-    ``reports``: how many there were. ``expected``: packets that we had sent by then. ``rtt_us``:
-    the round trip that was measured last, None if the peer has not taken part in that. All of it
-    is only what the peer says.
+    ``reports``: how many there were. ``expected``: packets that we had sent by then.
+    ``recent_loss``: the share that was lost since the report before, 0 to 1. ``rtt_us``: the round
+    trip that was measured last, None if the peer has not taken part in that. All of it is only what
+    the peer says.
     """
 
     reports: int
     expected: int
     lost: int
+    recent_loss: float
     jitter_us: int
     max_jitter_us: int
     rtt_us: int | None

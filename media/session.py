@@ -128,7 +128,9 @@ class MediaSession:
 
     def offer(self) -> bytes:
         """Our offer, for an INVITE that came without one (RFC 3261 section 13.2.1)."""
-        self._last_body = make_offer(self._local())
+        # What stands is offered again as it is (RFC 3264 section 8): peers may not expect more.
+        muxed = self._negotiated is None or self._negotiated.rtcp_mux
+        self._last_body = make_offer(self._local()._replace(rtcp_mux=muxed))
         return self._last_body
 
     def settle(self, answer: bytes) -> None:

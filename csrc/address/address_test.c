@@ -41,6 +41,22 @@ static void test_equal_are_family_host_and_port(void) {
     CHECK(!rw_address_equal(&a, &b));
 }
 
+static void test_the_next_port_is_of_the_same_host(void) {
+    for (int i = 0; i < 2; i++) {
+        const char *host = i ? "2001:db8::1" : "192.0.2.7";
+        rw_address a = at(host, 5004), b = at(host, 5005), wrapped = at(host, 65535);
+        CHECK(rw_address_same_host(&a, &b) && !rw_address_equal(&a, &b));
+        rw_address_next_port(&a);
+        CHECK(rw_address_equal(&a, &b));
+        rw_address_next_port(&wrapped);
+        CHECK(!rw_address_is_unicast(&wrapped));
+        b = at(i ? "2001:db8::2" : "192.0.2.8", 5005);
+        CHECK(!rw_address_same_host(&a, &b));
+        b = at(i ? "192.0.2.7" : "::ffff:192.0.2.7", 5005);
+        CHECK(!rw_address_same_host(&a, &b));
+    }
+}
+
 static void test_one_host_or_not(void) {
     const char *hosts[] = {"192.0.2.7", "127.0.0.1",        "223.255.255.255", "1.0.0.0",
                            "::1",       "::ffff:192.0.2.7", "2001:db8::1"};
@@ -65,6 +81,7 @@ static void test_one_host_or_not(void) {
 int main(void) {
     test_addresses_are_numeric();
     test_equal_are_family_host_and_port();
+    test_the_next_port_is_of_the_same_host();
     test_one_host_or_not();
     return 0;
 }

@@ -69,6 +69,9 @@ static void test_packets_reach_the_remote_address_and_answers_the_leg(const rw_b
     CHECK_EQUAL(counted(RW_PACKETS_SENT), 200);
     CHECK_EQUAL(counted(RW_BYTES_SENT), 200 * 172);
     CHECK_EQUAL(rw_read(&leg.stats.packets_sent), 200);
+    CHECK_EQUAL(ops->send_control(backend, &leg, (const uint8_t *)"report", 6), 0);
+    CHECK_EQUAL(recv(peer, buffer, sizeof(buffer), MSG_DONTWAIT), 6);
+    CHECK_EQUAL(counted(RW_PACKETS_SENT), 200); /* it is no sound */
 
     memset(buffer, 'x', sizeof(buffer));
     for (int i = 0; i < 50; i++)
@@ -80,6 +83,34 @@ static void test_packets_reach_the_remote_address_and_answers_the_leg(const rw_b
     ops->detach(backend, &leg);
     ops->close(backend);
     close(peer);
+}
+
+static void test_a_leg_that_is_not_settled_hears_all_and_sends_to_one(void) {
+    const rw_backend_ops *ops = &rw_backend_per_leg;
+    rw_address a, b, own_address;
+    int peer_a = bound_socket(&a), peer_b = bound_socket(&b), own = bound_socket(&own_address);
+    rw_backend *backend;
+    rw_leg leg = {.media.remote = a, .fd = own, .id = 1, .unsettled = true, .latch.remote = b};
+    uint8_t buffer[200];
+    forget_counts();
+    CHECK_EQUAL(ops->open(&host, -1, &backend), 0);
+    CHECK_EQUAL(ops->attach(backend, &leg), 0);
+    send_packet(backend, &leg, 172);
+    CHECK_EQUAL(recv(peer_b, buffer, sizeof(buffer), MSG_DONTWAIT), 172);
+    sendto(peer_a, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
+    sendto(peer_b, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
+    CHECK_EQUAL(ops->receive(backend, &leg, MAX_DATAGRAMS), 2);
+    leg.unsettled = false;
+    CHECK_EQUAL(ops->retarget(backend, &leg, &b), 0);
+    send_packet(backend, &leg, 172);
+    CHECK_EQUAL(recv(peer_b, buffer, sizeof(buffer), MSG_DONTWAIT), 172);
+    sendto(peer_a, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
+    sendto(peer_b, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
+    CHECK_EQUAL(ops->receive(backend, &leg, MAX_DATAGRAMS), 1);
+    ops->detach(backend, &leg);
+    ops->close(backend);
+    close(peer_a);
+    close(peer_b);
 }
 
 static void test_a_closed_port_costs_a_counter(void) {
@@ -222,6 +253,7 @@ int main(void) {
     CHECK(!rw_backend_find("carrier-pigeon"));
     test_packets_reach_the_remote_address_and_answers_the_leg(&rw_backend_per_leg);
     test_packets_reach_the_remote_address_and_answers_the_leg(&rw_backend_shared);
+    test_a_leg_that_is_not_settled_hears_all_and_sends_to_one();
     test_a_closed_port_costs_a_counter();
     test_unreachable_remote(&rw_backend_per_leg);
     test_unreachable_remote(&rw_backend_shared);

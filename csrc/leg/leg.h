@@ -109,6 +109,7 @@ typedef struct rw_leg_told {
     _Atomic uint64_t reports; /* about us; 0: the rest means nothing */
     _Atomic uint64_t expected;
     _Atomic uint64_t lost;
+    _Atomic uint64_t fraction_lost; /* of the last interval, in 1/256 */
     _Atomic uint64_t jitter_us;
     _Atomic uint64_t max_jitter_us;
     _Atomic uint64_t rtts; /* round trips measured; 0: `rtt_us` means nothing */

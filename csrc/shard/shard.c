@@ -542,6 +542,7 @@ static rw_told told_of(const rw_leg_told *told) {
         .reports = rw_read(&told->reports),
         .expected = rw_read(&told->expected),
         .lost = rw_read(&told->lost),
+        .fraction_lost = (uint32_t)rw_read(&told->fraction_lost),
         .jitter_us = (uint32_t)rw_read(&told->jitter_us),
         .max_jitter_us = (uint32_t)rw_read(&told->max_jitter_us),
         .rtts = rw_read(&told->rtts),

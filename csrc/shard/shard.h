@@ -54,6 +54,7 @@ typedef struct rw_told {
     uint64_t reports;  /* about us; 0: the rest means nothing */
     uint64_t expected; /* packets that were sent by then */
     uint64_t lost;
+    uint32_t fraction_lost; /* of the last interval, in 1/256 */
     uint32_t jitter_us;
     uint32_t max_jitter_us;
     uint64_t rtts; /* round trips that were measured; 0: `rtt_us` means nothing */

@@ -359,6 +359,7 @@ static void test_no_address_is_no_report(void) {
 
 static rw_report_block block_about_us(const said *report) {
     return (rw_report_block){.ssrc = OWN_SSRC,
+                             .fraction_lost = 64,
                              .cumulative_lost = 3,
                              .jitter_ts = 80,
                              .lsr = rw_rtcp_ntp_middle(report->heard.sender.ntp),
@@ -377,7 +378,7 @@ static void test_round_trip_and_what_the_peer_hears(bool mux) {
     send_block(peer[!mux], mux ? own.address : control_of_leg(), &block, false);
     rw_told told = figures().told;
     CHECK(told.reports == 1 && told.rtts == 1);
-    CHECK_EQUAL(told.lost, 3);
+    CHECK(told.lost == 3 && told.fraction_lost == 64);
     CHECK_EQUAL(told.jitter_us, 10000);
     if (!mux) CHECK(told.rtt_us / 100 == (now_us - sent_us - 10000) / 100); /* units of 15 us */
     CHECK(told.rtt_us >= 29900 && told.rtt_us < 50000);
@@ -428,6 +429,47 @@ static void test_lies_are_counted_and_not_believed(void) {
     CHECK_EQUAL(counted(RW_RTCP_REJECT_0 + RW_RTCP_BAD_VERSION), 1);
     CHECK_EQUAL(counted(RW_RTCP_REJECT_0 + RW_RTCP_BAD_TYPE), 1);
     CHECK_EQUAL(figures().packets_rejected, 4);
+    end();
+}
+
+/* Changes some bytes of a report about us, and its length; the same each run. */
+static size_t mutate_report(uint8_t *packet, unsigned long long *seed) {
+    rw_sender_info sender = {.ntp = check_random(seed)};
+    rw_report_block block = {.ssrc = OWN_SSRC,
+                             .cumulative_lost = (int32_t)(check_random(seed) % 200) - 100,
+                             .jitter_ts = (uint32_t)check_random(seed) >> check_random(seed) % 32,
+                             .lsr = (uint32_t)check_random(seed),
+                             .dlsr = (uint32_t)check_random(seed)};
+    rw_rtcp_report report = {.ssrc = PEER_SSRC,
+                             .sender = check_random(seed) % 2 ? &sender : NULL,
+                             .block = &block,
+                             .cname = "peer",
+                             .cname_bytes = 4,
+                             .bye = check_random(seed) % 2};
+    size_t bytes = (size_t)rw_rtcp_compose(packet, RW_RTCP_MAX_BYTES, &report);
+    for (uint64_t flips = check_random(seed) % 4; flips > 0; flips--)
+        packet[check_random(seed) % 40] = (uint8_t)check_random(seed);
+    return check_random(seed) % 8 ? bytes : check_random(seed) % (bytes + 1);
+}
+
+static void test_mutated_reports_are_all_counted_and_figures_stay_possible(void) {
+    enum { REPORTS = 100000 };
+    unsigned long long seed = 2026;
+    uint8_t packet[RW_RTCP_MAX_BYTES];
+    begin(1);
+    open_leg(RW_SILENCE_STOP, RW_LATCH_POLICY_SDP, true);
+    rw_leg *leg = rw_shard_find_leg(shard, leg_id);
+    leg->sequence += 1000;
+    for (int i = 0; i < REPORTS; i++)
+        rw_shard_hear_control(shard, leg, NULL, packet, mutate_report(packet, &seed));
+    uint64_t heard = counted(RW_RTCP_RECEIVED), rejected = 0;
+    for (int reason = 1; reason < RW_RTCP_REJECTS; reason++)
+        rejected += counted((rw_counter)(RW_RTCP_REJECT_0 + reason));
+    CHECK_EQUAL(heard + rejected, REPORTS);
+    CHECK(heard > REPORTS / 4 && rejected > REPORTS / 4 && counted(RW_RTCP_UNTRUE) > 0);
+    rw_told told = figures().told;
+    CHECK(told.reports > 0 && told.lost <= told.expected && told.expected == 1000);
+    CHECK(told.max_jitter_us <= 60000000 && told.rtt_us <= RW_RTCP_MAX_RTT_US);
     end();
 }
 
@@ -546,6 +588,7 @@ int main(void) {
     test_round_trip_and_what_the_peer_hears(false);
     test_round_trip_and_what_the_peer_hears(true);
     test_lies_are_counted_and_not_believed();
+    test_mutated_reports_are_all_counted_and_figures_stay_possible();
     test_a_flood_of_reports_is_read_a_little_at_a_time();
     test_a_stranger_that_was_there_before_the_leg_is_not_heard();
     test_a_caller_behind_a_nat_is_latched_on_and_cannot_be_robbed();

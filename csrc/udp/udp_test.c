@@ -92,6 +92,36 @@ static void test_opens_ipv6_only(void) {
     close(fd);
 }
 
+static void check_next(int family, int level, int option) {
+    struct sockaddr_storage own = {.ss_family = (sa_family_t)family};
+    struct sockaddr_in6 *any = (struct sockaddr_in6 *)&own; /* the ports coincide */
+    socklen_t bytes = family == AF_INET6 ? sizeof *any : sizeof(struct sockaddr_in);
+    int fd = -1, next = -1, traffic_class = 0;
+    socklen_t class_bytes = sizeof traffic_class;
+    for (uint16_t port = 13000; next < 0; port += 2) {
+        CHECK(port < 32000);
+        any->sin6_port = htons(port);
+        fd = rw_udp_open((struct sockaddr *)&own, bytes, 0xb8);
+        if (fd == -EAFNOSUPPORT) return;
+        if (fd >= 0) next = rw_udp_open_next(fd);
+        if (fd >= 0 && next < 0) close(fd);
+    }
+    uint16_t port = ntohs(any->sin6_port);
+    CHECK_EQUAL(rw_udp_open_next(fd), -EADDRINUSE);
+    CHECK(getsockname(next, (struct sockaddr *)&own, &bytes) == 0 && own.ss_family == family);
+    CHECK_EQUAL(ntohs(any->sin6_port), port + 1);
+    CHECK(getsockopt(next, level, option, &traffic_class, &class_bytes) == 0);
+    CHECK_EQUAL(traffic_class, 0xb8);
+    close(fd);
+    close(next);
+}
+
+static void test_opens_the_neighbour_of_a_socket(void) {
+    check_next(AF_INET, IPPROTO_IP, IP_TOS);
+    check_next(AF_INET6, IPPROTO_IPV6, IPV6_TCLASS);
+    CHECK_EQUAL(rw_udp_open_next(-1), -EBADF);
+}
+
 static void test_wrong_descriptor(void) {
     rw_udp_batch *batch = rw_udp_batch_new(1);
     CHECK_EQUAL(rw_udp_receive(batch, -1, 1), -EBADF);
@@ -123,6 +153,7 @@ int main(void) {
     test_icmp_errors_are_counted();
     test_opens_for_rtp();
     test_opens_ipv6_only();
+    test_opens_the_neighbour_of_a_socket();
     test_wrong_descriptor();
     test_hosts();
     return 0;

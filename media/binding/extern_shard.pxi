@@ -242,6 +242,7 @@ cdef extern from "shard/shard.h" nogil:
         uint64_t reports
         uint64_t expected
         uint64_t lost
+        uint32_t fraction_lost
         uint32_t jitter_us
         uint32_t max_jitter_us
         uint64_t rtts

@@ -109,8 +109,8 @@ cdef told_of(const rw_told *told):
     if not told.reports:
         return None
     return Told(
-        told.reports, told.expected, told.lost, told.jitter_us, told.max_jitter_us,
-        told.rtt_us if told.rtts else None,
+        told.reports, told.expected, told.lost, told.fraction_lost / 256, told.jitter_us,
+        told.max_jitter_us, told.rtt_us if told.rtts else None,
     )
 
 

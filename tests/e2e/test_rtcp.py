@@ -15,6 +15,8 @@ from .client import Message, Phone, Rtp, read_rtp, udp
 from .conftest import eventually, pairs_of, phoning, serving
 from .test_hear import Mouth
 
+pytestmark = pytest.mark.one_loop
+
 NTP_OF_1970_S = 2_208_988_800
 PEER_SSRC = 0xABCD
 """That of Mouth."""
@@ -140,15 +142,17 @@ async def wait_for_the_end(call: Call) -> None:
     await call.wait_ended()
 
 
-@pytest.mark.parametrize("mux", [True, False])
-async def test_sender_reports_agree_with_what_was_heard(make_prompt, reporting, mux):
+@pytest.mark.parametrize(
+    ("mux", "sockets"), [(True, "per-leg"), (False, "per-leg"), (True, "shared")]
+)
+async def test_sender_reports_agree_with_what_was_heard(make_prompt, reporting, mux, sockets):
     prompt, _ = make_prompt("a.ulaw", 1_600)
 
     async def handler(call: Call) -> None:
         await call.answer()
         await call.play(prompt, loop=True)
 
-    async with serving(handler) as engine, phoning(engine) as phone:
+    async with serving(handler, rtp_sockets=sockets) as engine, phoning(engine) as phone:
         peer = reporting(phone, mux)
         await peer.call()
         first = await peer.report()
@@ -228,6 +232,7 @@ async def test_what_the_caller_says_of_our_sound_is_in_figures_and_record(make_p
         assert running.rtt_ms is not None
         assert 2_000 <= running.rtt_ms < 60_000
         assert running.jitter_out_ms == 20.0
+        assert calls[0].figures.told.recent_loss == 0
         assert running.loss_out == 12 / calls[0].figures.told.expected
         assert running.loss_in == 0
         # A second one way is no conversation, with or without loss.
