@@ -154,7 +154,7 @@ typedef struct rw_leg {
     bool closing;     /* closed, its event not posted yet */
     bool unsettled;   /* the remote address may still move: `fd` is not connected */
     int fd;
-    struct rw_leg *next_served; /* in the shard's list of one tick */
+    struct rw_leg *next_behind; /* in the shard's list of one tick */
     uint32_t sound_packets; /* handed to the backend, and the bytes of their payload (for SRs) */
     uint32_t sound_bytes;
     rw_playlist_queue playing; /* the first is under the cursor */
