@@ -22,8 +22,12 @@ Handler = Callable[[Call], Awaitable[None]]
 ServeFunction = Callable[..., contextlib.AbstractAsyncContextManager[Engine]]
 
 
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Each asynchronous test runs on both."""
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Each asynchronous test runs on both, unless it is marked ``one_loop``."""
+    if item.get_closest_marker("one_loop"):
+        return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 

@@ -24,7 +24,10 @@ from .test_bridge import Meeting, correlation, sound_of, sweep
 from .test_hear import EVENTS, Mouth, vowel
 
 CODEC = next((codec for codec in CODECS if codec.label == OPUS), None)
-pytestmark = pytest.mark.skipif(CODEC is None, reason="built without libopus")
+pytestmark = [
+    pytest.mark.one_loop,
+    pytest.mark.skipif(CODEC is None, reason="built without libopus"),
+]
 
 RTPMAP = "rtpmap:96 opus/48000/2"
 EVENTS_48K = ("rtpmap:98 telephone-event/48000", "fmtp:98 0-15")
