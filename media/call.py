@@ -32,7 +32,7 @@ from .pool import NoRtpPort
 from .prompt import NOTHING, Playable
 from .quality import Quality, quality_of
 from .record import History
-from .recording import Recording
+from .recording import Recorded, Recording
 from .sdp import NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.events import EndCause, EndedBy, Refuse
@@ -275,6 +275,9 @@ class Call:
         leg, codec = self._open_leg()
         recording = self._engine.recorder.open(path, codec, stereo=stereo, rotate_s=rotate_s)
         recording.begin(leg, codec)
+        if self._history:
+            self._history.awaited += 1
+            recording.on_recorded = self._on_recorded
         return recording
 
     async def gather(
@@ -405,6 +408,8 @@ class Call:
                 raise SdpError(SdpReason.ANSWER_MISMATCH, "the ACK carried no answer")
             if self._media.leg is None:
                 leg = self._media.open()
+                if self._history:
+                    self._history.awaited += 1
                 leg.closed.add_done_callback(self._on_leg_closed)
                 leg.on_heard = self._on_heard
         except (SdpError, OSError, ValueError) as error:
@@ -436,8 +441,7 @@ class Call:
         self.ended = cause
         if self._history:
             self._history.ended_s = time.time()
-            if self._media is None or self._media.leg is None:
-                self._tell_record()
+            self._tell_record(self._history)
         self._changed()
 
     # Within
@@ -531,12 +535,20 @@ class Call:
         last = closed.result()
         if last.error and self.ended is None:
             self._fail(OSError(last.error, os.strerror(last.error)))
-        self._tell_record()
+        if self._history:
+            self._history.awaited -= 1
+            self._tell_record(self._history)
 
-    def _tell_record(self) -> None:
-        if self._history is not None and self.ended is not None:
-            record = self._history.record(self._sip, self.ended, self._media)
-            self._engine.take_record(record)
+    def _on_recorded(self, done: Recorded) -> None:
+        if self._history:
+            self._history.recorded(done)
+            self._history.awaited -= 1
+            self._tell_record(self._history)
+
+    def _tell_record(self, history: History) -> None:
+        """The record, as soon as the call, its leg and its recordings have come to their end."""
+        if self.ended is not None and not history.awaited:
+            self._engine.take_record(history.record(self._sip, self.ended, self._media))
 
 
 def _barge_in_of(name: BargeInName) -> BargeIn:
