@@ -81,6 +81,7 @@ class Call:
     """
 
     __slots__ = (
+        "_bridged_to",
         "_confirmed",
         "_engine",
         "_history",
@@ -101,6 +102,7 @@ class Call:
         self._engine = engine
         self._sip = sip
         self._media: MediaSession | None = None
+        self._bridged_to: Call | None = None
         self._confirmed = False
         self._queueing = asyncio.Lock()
         self._sound_until_s = 0.0
@@ -312,23 +314,33 @@ class Call:
         Each hears the other, packet for packet where both have one codec, transcoded otherwise;
         digits pass, and are still gathered. What plays to either stands still meanwhile. Cancelling
         it parts them again. ValueError: the calls are on different shards; RuntimeError: one was
-        not answered.
+        not answered, or is connected already.
         """
         if other is self:
             raise ValueError("a call cannot be connected with itself")
         self._check()
         other._check()
+        self._check_unbridged()
+        other._check_unbridged()
         (leg, codec), (other_leg, other_codec) = self._open_leg(), other._open_leg()
         endings = [asyncio.ensure_future(call.wait_ended()) for call in (self, other)]
+        self._bridged_to, other._bridged_to = other, self
         try:
             leg.relay(other_leg, codec, other_codec)
             other_leg.relay(leg, other_codec, codec)
             await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._bridged_to = other._bridged_to = None
             for ending in endings:
                 ending.cancel()
             leg.end_relay()
             other_leg.end_relay()
+
+    def _check_unbridged(self) -> None:
+        if self._bridged_to is not None:
+            raise RuntimeError(
+                f"call {self.id} is connected with call {self._bridged_to.id} already"
+            )
 
     def forget_digits(self) -> None:
         """Forget what the caller has typed ahead."""
