@@ -3,8 +3,9 @@
 Arguments: ``backend``, ``legs``, the receiver's ``ports``. The legs are opened without SIP, and
 play speech-like noise in a loop. With ``hears`` each has ears: for "nothing" but the stream itself,
 or for speech and tones by "detectors". With ``members`` they do not play, but are in conferences of
-that size. With ``victim_port`` there is one leg more, which sends to
-that port of 127.0.0.1 and has agreed on telephone events, and on RTCP there. First it tells
+that size. With ``victim_port`` there is one leg more, which sends to that port of 127.0.0.1 and has
+agreed on telephone events, and on RTCP there. With ``bridge``, the codecs of the even and of the odd
+legs, these play nothing and are bridged in pairs. First it tells
 ``{"legs": N, "leg_ports": [...]}`` once all of them play; the victim's port is the last. Commands:
 ``begin`` starts a measuring window, ``report`` tells what the shard did in it, ``life`` what it has
 counted so far.
@@ -16,11 +17,14 @@ import ipaddress
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 
 from ..media import _core
+from ..media.codec import Codec, codec_by_name
 from ..media.events import DigitHeard, Hearing, LegMedia, Role, SpeechHeard
+from ..media.packets import silence_packet
 from .child import Parent, cpu_time_us
-from .measure import destinations
+from .measure import destinations, payload_type_of
 from .speech import speech_like
 
 # Not multiples of 20 ms: packets that straddle two prompts are part of the price.
@@ -31,10 +35,9 @@ FAILURES = ("send_refused", "send_buffer_full", "send_unreachable", "send_failed
 LISTEN_S = 0.02
 EVENT_PAYLOAD_TYPE = 101
 ROOM_HZ = 8_000
-HEARINGS = {
-    "nothing": Hearing("PCMU", 8000, speech=False, tones=False),
-    "detectors": Hearing("PCMU", 8000),
-}
+PTIME_MS = 20
+NOTHING = Hearing("PCMU", 8000, speech=False, tones=False)
+HEARINGS = {"nothing": NOTHING, "detectors": Hearing("PCMU", 8000)}
 
 
 def leg_socket(legs: int) -> socket.socket:
@@ -70,8 +73,23 @@ def victim_media(port: int) -> LegMedia:
     )
 
 
+def bridged_media(host: str, port: int, codec: Codec) -> LegMedia:
+    """Of a leg that speaks this codec."""
+    return LegMedia(
+        host,
+        port,
+        payload_type=payload_type_of(codec),
+        clock_rate_hz=codec.clock_rate_hz,
+        bytes_per_ts=codec.bytes_per_ts,
+        silence=codec.silence,
+        silence_packet=silence_packet(codec, PTIME_MS) if codec.whole_packets else b"",
+    )
+
+
 class Engine:
-    """One shard whose legs all play or are in conferences, and hear what ``hears`` says."""
+    """One shard whose legs all play, or are in conferences of ``members``, and hear what ``hears``
+    says; or that bridges them in pairs of these two codecs.
+    """
 
     def __init__(
         self,
@@ -82,6 +100,7 @@ class Engine:
         hears: str | None = None,
         victim_port: int | None = None,
         members: int = 0,
+        bridge: list[str] | None = None,
     ) -> None:
         self._legs = legs + (victim_port is not None)
         self._hearing = HEARINGS[hears] if hears else None
@@ -95,32 +114,52 @@ class Engine:
         self._rooms: list[_core.Room] = []
         self._seats = 0
         self._heard = {"digits_heard": 0, "speech_heard": 0}
-        for address, port in destinations(ports, legs):
-            self._open(LegMedia(str(ipaddress.IPv4Address(address)), port), backend)
+        places = [(str(ipaddress.IPv4Address(ip)), port) for ip, port in destinations(ports, legs)]
+        if bridge is None:
+            open_one = self._open_member if members else self._open_playing
+            for place in places:
+                open_one(LegMedia(*place), backend)
+        else:
+            self._open_bridged(places, [codec_by_name(name) for name in bridge], backend)
         if victim_port is not None:
-            self._open(victim_media(victim_port), backend)
+            self._open_playing(victim_media(victim_port), backend)
         self._before = self._figures()
 
-    def _open(self, media: LegMedia, backend: str) -> None:
+    def _open(self, media: LegMedia, backend: str, hearing: Hearing | None) -> int:
         fd = -1
         if backend == "per-leg":
             own = leg_socket(1)
             self.leg_ports.append(own.getsockname()[1])
             fd = own.detach()
         opened: list[int] = []
-        insist(lambda: opened.append(self._shard.open_leg(media, fd=fd, hearing=self._hearing)))
-        if self._members:
-            self._join(opened[0])
-        else:
-            insist(lambda: self._shard.play(opened[0], 1, self._prompts, loop=True))
+        insist(lambda: opened.append(self._shard.open_leg(media, fd=fd, hearing=hearing)))
+        return opened[0]
 
-    def _join(self, leg_id: int) -> None:
+    def _open_member(self, media: LegMedia, backend: str) -> None:
         """Fill one room after the other."""
+        leg = self._open(media, backend, self._hearing)
         if self._seats % self._members == 0:
             self._rooms.append(_core.Room(ROOM_HZ, self._members))
         self._seats += 1
         seat, room = self._seats, self._rooms[-1]
-        insist(lambda: self._shard.join(leg_id, seat, ("PCMU", 8000), room, Role.TALK, 0))
+        insist(lambda: self._shard.join(leg, seat, ("PCMU", 8000), room, Role.TALK, 0))
+
+    def _open_playing(self, media: LegMedia, backend: str) -> None:
+        leg = self._open(media, backend, self._hearing)
+        insist(lambda: self._shard.play(leg, 1, self._prompts, loop=True))
+
+    def _open_bridged(
+        self, places: list[tuple[str, int]], codecs: list[Codec], backend: str
+    ) -> None:
+        names = [(codec.name, codec.clock_rate_hz) for codec in codecs]
+        hearings = [NOTHING._replace(codec=name, clock_rate_hz=clock) for name, clock in names]
+        legs = [
+            self._open(bridged_media(*place, codecs[i % 2]), backend, hearings[i % 2])
+            for i, place in enumerate(places)
+        ]
+        for one, two in zip(legs[::2], legs[1::2], strict=True):
+            insist(partial(self._shard.relay, one, two, *names))
+            insist(partial(self._shard.relay, two, one, *reversed(names)))
 
     @property
     def hears(self) -> bool:
