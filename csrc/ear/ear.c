@@ -197,11 +197,16 @@ static rw_ear_reject reject_of(rw_heard heard) {
     }
 }
 
+static bool is_agreed_on(const rw_ear *ear, uint8_t type) {
+    return type == ear->media.sound || type == ear->media.events ||
+           type == ear->media.comfort_noise;
+}
+
 rw_ear_reject rw_ear_hear(rw_ear *ear, const rw_rtp_packet *packet, uint64_t now_us,
                           rw_ear_report *report) {
     uint8_t type = packet->header.payload_type;
     bool sound = type == ear->media.sound, event = type == ear->media.events;
-    if (!sound && !event && type != ear->media.comfort_noise) return RW_EAR_UNKNOWN_TYPE;
+    if (!is_agreed_on(ear, type)) return RW_EAR_UNKNOWN_TYPE;
     rw_heard heard = rw_reception_hear(&ear->reception, &packet->header, now_us);
     rw_ear_reject reject = reject_of(heard);
     if (reject) return reject;
@@ -209,6 +214,11 @@ rw_ear_reject rw_ear_hear(rw_ear *ear, const rw_rtp_packet *packet, uint64_t now
     ear->timed_out = false;
     if (event) return hear_event(ear, packet, now_us, report);
     return sound ? hear_sound(ear, packet, heard, now_us, report) : RW_EAR_TAKEN;
+}
+
+void rw_ear_note(rw_ear *ear, const rw_rtp_packet *packet, uint64_t now_us) {
+    if (is_agreed_on(ear, packet->header.payload_type))
+        rw_reception_hear(&ear->reception, &packet->header, now_us);
 }
 
 void rw_ear_pass(rw_ear *ear, uint64_t now_us, rw_ear_report *report) {

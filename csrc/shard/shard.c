@@ -138,11 +138,16 @@ static bool is_watch(const rw_shard *shard, const rw_timer *timer) {
     return offset % sizeof(rw_leg) == offsetof(rw_leg, watch);
 }
 
+/* True while sound goes both ways: on hold, whoever holds, a peer need not send any. */
+static bool is_live(const rw_leg_media *media) {
+    return media->send && media->receive;
+}
+
 /* The media timeout: asks the leg's ear; returns when to ask again, 0 for never. */
 static uint64_t watch_silence(rw_shard *shard, rw_leg *leg) {
     uint64_t next_us;
-    bool silent = rw_ear_timed_out(leg->ear, leg->opened_us, shard->now_us, &next_us);
-    if (silent && leg->media.receive) {
+    if (!is_live(&leg->media)) return 0;
+    if (rw_ear_timed_out(leg->ear, leg->watched_us, shard->now_us, &next_us)) {
         rw_event event = {.kind = RW_EVENT_MEDIA_TIMEOUT, .leg_id = rw_read(&leg->id)};
         rw_shard_keep_news(shard, &event);
         count(shard, RW_MEDIA_TIMEOUTS, 1);
@@ -205,7 +210,7 @@ static void send_slot(rw_shard *shard, rw_leg *leg) {
 
 /* True if the leg has something to do in its next slot. */
 static bool needs_slots(const rw_leg *leg) {
-    return leg->receiving || leg->taps || rw_leg_has_output(leg) ||
+    return leg->receiving || leg->taps || rw_leg_needs_slots(leg) ||
            (leg->ear && rw_ear_waits(leg->ear));
 }
 
@@ -350,13 +355,18 @@ void rw_shard_deliver(void *context, rw_leg *leg, const rw_address *source, cons
     count(shard, RW_BYTES_RECEIVED, bytes);
     rw_count(&leg->stats.packets_received, 1);
     rw_count(&leg->stats.bytes_received, packet.payload_bytes);
-    if (leg->ear && leg->media.receive) hear(shard, leg, &packet);
+    if (!leg->ear) return;
+    if (leg->media.receive)
+        hear(shard, leg, &packet);
+    else
+        rw_ear_note(leg->ear, &packet, shard->now_us);
 }
 
 /* --- commands ----------------------------------------------------------------------------- */
 
 static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
     rw_leg_clear_queue(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
+    rw_leg_end_music(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
     rw_shard_stop_relay(shard, leg);
     rw_shard_remove_taps(shard, leg);
     rw_wheel_cancel(&shard->wheel, &leg->timer);
@@ -375,7 +385,7 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
     uint64_t soonest = shard->wheel.now_tick + 1;
     uint64_t due_tick = lightest_tick(shard, soonest, command->open.media.ptime_ms);
     rw_leg_init(leg, &command->open, command->leg_id, due_tick);
-    leg->opened_us = shard->now_us;
+    leg->watched_us = shard->now_us;
     rw_shard_open_source(shard, leg, &command->open.media.remote);
     rw_shard_begin_reports(shard, leg);
     keep_watch(shard, leg);
@@ -384,7 +394,7 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
     int error = shard->backend->ops->attach(shard->backend, leg);
     if (error)
         close_leg(shard, leg, error);
-    else if (rw_leg_has_output(leg))
+    else if (rw_leg_needs_slots(leg))
         rw_shard_schedule(shard, leg);
 }
 
@@ -397,8 +407,12 @@ static void update_leg(rw_shard *shard, rw_leg *leg, const rw_leg_media *media) 
     }
     rw_shard_move_reports(shard, leg, media);
     load_phases(shard, leg, -1);
+    bool taken_up = is_live(media) && !is_live(&leg->media);
     rw_leg_set_media(leg, media);
     load_phases(shard, leg, 1);
+    if (!taken_up) return;
+    leg->watched_us = shard->now_us;
+    keep_watch(shard, leg);
 }
 
 /* A pause holds what is queued: it ends with that. */
@@ -447,6 +461,12 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
     case RW_COMMAND_RESUME:
         leg->paused = false;
         break;
+    case RW_COMMAND_MUSIC:
+        rw_leg_play_music(leg, command->playlist, &shard->ended);
+        break;
+    case RW_COMMAND_END_MUSIC:
+        rw_leg_end_music(leg, RW_PLAY_STOPPED, &shard->ended);
+        break;
     case RW_COMMAND_RELAY:
         rw_shard_start_relay(shard, leg, command->relay, command->relay_to);
         break;
@@ -466,7 +486,11 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
         send_digits(leg, &command->digits);
         break;
     }
-    if (rw_leg_has_output(leg)) rw_shard_schedule(shard, leg);
+    if (rw_leg_needs_slots(leg)) rw_shard_schedule(shard, leg);
+}
+
+static bool brings_playlist(rw_command_kind kind) {
+    return kind == RW_COMMAND_PLAY || kind == RW_COMMAND_REPLACE || kind == RW_COMMAND_MUSIC;
 }
 
 /* A command for a leg that is gone: a playlist goes back to where it came from. */
@@ -475,7 +499,7 @@ static void drop_stale(rw_shard *shard, const rw_command *command) {
     if (command->kind == RW_COMMAND_RELAY) rw_relay_push(&shard->spent, command->relay);
     if (command->kind == RW_COMMAND_REKEY) rw_shard_free_keys(command->keys);
     if (command->kind == RW_COMMAND_TAP) rw_tap_push(&shard->spent_taps, command->tap);
-    if (command->kind != RW_COMMAND_PLAY && command->kind != RW_COMMAND_REPLACE) return;
+    if (!brings_playlist(command->kind)) return;
     command->playlist->outcome = RW_PLAY_LEG_CLOSED;
     rw_playlist_queue_push(&shard->ended, command->playlist);
 }
