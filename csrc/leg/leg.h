@@ -58,7 +58,7 @@ typedef struct rw_leg_media {
     uint8_t silence_bytes; /* of the packet that sounds as silence, where they are whole */
     uint8_t silence_packet[RW_MAX_SILENCE_BYTES];
     bool send;    /* false on hold: nothing is sent, what plays stands still */
-    bool receive; /* false on hold: what comes all the same is counted, and not heard */
+    bool receive; /* false on hold: what comes all the same is counted, and goes nowhere */
     uint8_t event_payload_type; /* telephone-event, both ways; RW_NO_PAYLOAD_TYPE: not agreed on */
     uint8_t comfort_noise_payload_type; /* RW_NO_PAYLOAD_TYPE: neither heard nor sent */
     bool takes_comfort_noise;           /* the peer said so; heard it is from all */

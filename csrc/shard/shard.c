@@ -308,14 +308,22 @@ static void serve_due(rw_shard *shard, uint64_t now_us) {
 
 /* --- sound that arrives ------------------------------------------------------------------- */
 
-static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
+/* On hold nobody speaks to us or presses keys: what comes is music. */
+static rw_ear_reject listen_to(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
+    if (!is_live(&leg->media)) return rw_ear_note(leg->ear, packet, shard->now_us);
     rw_ear_report report = {.count = 0};
     rw_ear_reject reject = rw_ear_hear(leg->ear, packet, shard->now_us, &report);
+    tell(shard, leg, &report);
+    return reject;
+}
+
+static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
+    rw_ear_reject reject = listen_to(shard, leg, packet);
     if (reject) {
         count(shard, (rw_counter)(RW_NOT_HEARD_0 + (int)reject), 1);
         rw_count(&leg->stats.packets_rejected, 1);
     }
-    tell(shard, leg, &report);
+    if (!leg->media.receive) return;
     if (leg->taps && rw_ear_knows_place(reject)) rw_shard_tap_heard(leg, packet);
     if (!reject && leg->relay) rw_shard_relay_packet(shard, leg, packet);
 }
@@ -355,11 +363,7 @@ void rw_shard_deliver(void *context, rw_leg *leg, const rw_address *source, cons
     count(shard, RW_BYTES_RECEIVED, bytes);
     rw_count(&leg->stats.packets_received, 1);
     rw_count(&leg->stats.bytes_received, packet.payload_bytes);
-    if (!leg->ear) return;
-    if (leg->media.receive)
-        hear(shard, leg, &packet);
-    else
-        rw_ear_note(leg->ear, &packet, shard->now_us);
+    if (leg->ear) hear(shard, leg, &packet);
 }
 
 /* --- commands ----------------------------------------------------------------------------- */
