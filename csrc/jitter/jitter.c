@@ -92,9 +92,9 @@ struct rw_jitter {
     int64_t last_order; /* of what was reached last */
     uint32_t last_segment;
     uint32_t last_length; /* of sound, in samples */
-    uint32_t made_up;     /* samples since the last sound, while nobody knows why */
-    uint32_t made_up_concealed;
-    uint32_t regained;          /* of these, for which the timeline went back */
+    uint64_t made_up;     /* samples since the last sound, while nobody knows why */
+    uint64_t made_up_concealed;
+    uint64_t regained;          /* of these, for which the timeline went back */
     uint32_t since_shrink;      /* samples */
     uint32_t block_filled;      /* of the block's samples, that are not the peer's */
     size_t at, pending, buffer; /* `buffer` is the room */
@@ -220,9 +220,10 @@ static void move_delay(rw_jitter *jitter, int32_t samples) {
     }
 }
 
+/* A pause tells nothing new: what was known before it stays. */
 static void pass_window(rw_jitter *jitter, size_t samples) {
     jitter->window_samples += (uint32_t)samples;
-    if (jitter->window_samples < WINDOW_MS * jitter->per_ms) return;
+    if (jitter->window_samples < WINDOW_MS * jitter->per_ms || !jitter->windows[0].packets) return;
     jitter->window_samples = 0;
     memmove(jitter->windows + 1, jitter->windows, sizeof(waits) * (WINDOWS - 1));
     forget_window(&jitter->windows[0]);
@@ -317,8 +318,7 @@ static void place(rw_jitter *jitter, uint32_t timestamp, int ahead, uint32_t len
     if (step) begin_segment(jitter, timestamp);
     entry->position = position_of(jitter, timestamp);
     entry->segment = jitter->segment;
-    bool newest = ahead > 0 && entry->content == RW_JITTER_CONTENT_SOUND;
-    if (!newest && !step) return;
+    if (ahead <= 0 && !step) return;
     jitter->newest = (latest){.position = entry->position,
                               .elapsed_ts = elapsed_ts(jitter, timestamp),
                               .timestamp = timestamp,
@@ -336,7 +336,7 @@ static void regain(rw_jitter *jitter, const rw_jitter_entry *entry) {
     if (late > room_to_grow(jitter)) late = room_to_grow(jitter);
     if (late <= 0) return;
     jitter->tail -= late;
-    jitter->regained += (uint32_t)late;
+    jitter->regained += (uint64_t)late;
     move_delay(jitter, (int32_t)late);
 }
 
@@ -399,19 +399,24 @@ static uint32_t length_of(const rw_jitter *jitter, size_t bytes) {
     return (uint32_t)(bytes / codec->bytes_per_ts * codec->sample_rate_hz / codec->clock_rate_hz);
 }
 
+/* Puts what is no sound: its timestamp says what is before it, and no more. All packets of an event
+ * have that of its beginning (RFC 4733 section 2.1), and some senders stop the clock in silence. */
+static rw_jitter_verdict put_aside(rw_jitter *jitter, const rw_rtp_header *header, rw_heard heard,
+                                   rw_jitter_entry *entry, const uint8_t *payload) {
+    int64_t head = head_of(jitter);
+    follow_sequence(jitter, header->sequence, heard, entry);
+    if (entry->order <= jitter->last_order) return RW_JITTER_LATE;
+    entry->segment = jitter->segment;
+    entry->position = jitter->anchored ? position_of(jitter, header->timestamp) : head;
+    if (entry->position > head + jitter->max_samples) entry->position = head;
+    return keep(jitter, entry, payload);
+}
+
 rw_jitter_verdict rw_jitter_put_other(rw_jitter *jitter, const rw_rtp_header *header,
                                       rw_heard heard) {
     if (!rw_heard_is_taken(heard)) return RW_JITTER_NOT_HEARD;
     rw_jitter_entry entry = {.content = RW_JITTER_CONTENT_OTHER};
-    follow_sequence(jitter, header->sequence, heard, &entry);
-    entry.segment = jitter->segment;
-    if (entry.order <= jitter->last_order) return RW_JITTER_LATE;
-    /* All packets of an event have the timestamp of its beginning (RFC 4733 section 2.1): it says
-     * what is before it, and no more. */
-    int64_t head = head_of(jitter);
-    entry.position = jitter->anchored ? position_of(jitter, header->timestamp) : head;
-    if (entry.position > head + jitter->max_samples) entry.position = head;
-    return keep(jitter, &entry, NULL);
+    return put_aside(jitter, header, heard, &entry, NULL);
 }
 
 static rw_jitter_verdict refuse_sound(rw_jitter *jitter, const rw_rtp_header *header,
@@ -455,10 +460,7 @@ rw_jitter_verdict rw_jitter_put_comfort_noise(rw_jitter *jitter, const rw_rtp_pa
     /* Coefficients of higher order count as zero (RFC 3389 section 3). */
     if (bytes > 1 + RW_COMFORT_NOISE_MAX_ORDER) bytes = 1 + RW_COMFORT_NOISE_MAX_ORDER;
     rw_jitter_entry entry = {.content = RW_JITTER_CONTENT_NOISE, .bytes = (uint16_t)bytes};
-    int ahead = follow_sequence(jitter, packet->header.sequence, heard, &entry);
-    place(jitter, packet->header.timestamp, ahead, 0, &entry);
-    if (entry.order <= jitter->last_order) return refuse_late(jitter);
-    return admit(jitter, &entry, ahead, packet->payload);
+    return put_aside(jitter, &packet->header, heard, &entry, packet->payload);
 }
 
 /* --- what is decoded ---------------------------------------------------------------------- */
@@ -502,7 +504,7 @@ static void fade_in(rw_jitter *jitter, int16_t *pcm, size_t samples) {
     if (jitter->codec->conceal || !is_concealing(jitter)) return;
     if (fade > samples) fade = samples;
     rw_concealer_fill(&jitter->concealer, concealed, fade);
-    rw_waveform_weaken(concealed, fade, jitter->made_up, jitter->per_ms);
+    rw_waveform_weaken(concealed, fade, (uint32_t)jitter->made_up, jitter->per_ms);
     rw_waveform_fade(concealed, pcm, pcm, fade);
 }
 
@@ -515,29 +517,35 @@ static void reach(rw_jitter *jitter, const rw_jitter_entry *entry) {
     jitter->last_segment = entry->segment;
 }
 
-/* Decodes behind what is pending, but for what the timeline has passed by already. False if that is
- * nothing. */
+/* Adds sound that was decoded behind what is pending, but for what the timeline has passed by
+ * already. */
+static void append_sound(rw_jitter *jitter, const rw_jitter_entry *entry, size_t samples) {
+    int16_t *pcm = end_of(jitter);
+    uint64_t passed = (uint64_t)(jitter->tail - entry->position);
+    size_t skip = passed < samples ? (size_t)passed : samples, left = samples - skip;
+    memmove(pcm, pcm + skip, left * sizeof(*pcm));
+    fade_in(jitter, pcm, left);
+    reach(jitter, entry);
+    jitter->pending += left;
+    jitter->tail += (int64_t)left;
+    jitter->sound_end = jitter->tail;
+    jitter->figures.discarded_late += !left;
+}
+
+/* False if there is no sound in it: then it is missed like one that is lost. */
 static bool decode(rw_jitter *jitter, const rw_jitter_entry *entry, const uint8_t *payload) {
     size_t most = (size_t)RW_CODEC_MAX_PACKET_MS * jitter->per_ms;
     make_room(jitter, most);
-    int16_t *pcm = end_of(jitter);
-    size_t samples = jitter->codec->decode(jitter->decoder, payload, entry->bytes, pcm, most);
+    size_t samples =
+        jitter->codec->decode(jitter->decoder, payload, entry->bytes, end_of(jitter), most);
     if (!samples) {
         jitter->figures.discarded_broken++;
         return false;
     }
-    uint64_t passed = (uint64_t)(jitter->tail - entry->position);
-    size_t skip = passed < samples ? (size_t)passed : samples;
+    append_sound(jitter, entry, samples);
     jitter->last_length = (uint32_t)samples;
-    memmove(pcm, pcm + skip, (samples - skip) * sizeof(*pcm));
-    fade_in(jitter, pcm, samples - skip);
-    reach(jitter, entry);
-    jitter->pending += samples - skip;
-    jitter->tail += (int64_t)(samples - skip);
-    jitter->sound_end = jitter->tail;
     jitter->pausing = false;
-    jitter->figures.discarded_late += samples == skip;
-    return samples > skip;
+    return true;
 }
 
 static void begin_noise(rw_jitter *jitter, const rw_jitter_entry *entry, const uint8_t *payload) {
@@ -625,7 +633,7 @@ static void make_up(rw_jitter *jitter, int16_t *pcm, size_t samples) {
     }
     size_t made = codec->conceal ? codec->conceal(jitter->decoder, pcm, samples) : 0;
     if (made < samples) repeat(jitter, pcm + made, samples - made);
-    rw_waveform_weaken(pcm, samples, jitter->made_up, jitter->per_ms);
+    rw_waveform_weaken(pcm, samples, (uint32_t)jitter->made_up, jitter->per_ms);
 }
 
 static void conceal_for(rw_jitter *jitter, size_t samples) {
@@ -636,8 +644,8 @@ static void conceal_for(rw_jitter *jitter, size_t samples) {
     jitter->concealed |= concealed > 0;
     jitter->figures.concealed_samples += concealed;
     jitter->figures.silent_samples += samples - concealed;
-    jitter->made_up_concealed += (uint32_t)concealed;
-    jitter->made_up += (uint32_t)samples;
+    jitter->made_up_concealed += concealed;
+    jitter->made_up += samples;
     jitter->pending += samples;
     jitter->tail += (int64_t)samples;
     jitter->block_filled += (uint32_t)samples;

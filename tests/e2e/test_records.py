@@ -16,6 +16,8 @@ from ringwheel.media.record import RecordFile
 from .conftest import eventually, phoning, serving
 from .test_hear import EVENTS, Mouth
 
+pytestmark = pytest.mark.one_loop
+
 
 async def test_a_record_tells_what_happened(make_prompt, tmp_path):
     prompt, _ = make_prompt("menu.ulaw", 1_600)
