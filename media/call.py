@@ -169,7 +169,7 @@ class Call:
 
     @property
     def held(self) -> bool:
-        """True while the peer has put us on hold: it takes no sound, and what plays stands still."""
+        """True while the peer holds us: it takes no sound, and what plays stands still."""
         return self._media is not None and self._media.held
 
     @property

@@ -87,9 +87,10 @@ class Engine:
     ``"latch"``, where a caller behind a NAT is heard from the address that it really sends from, if
     that one proves itself at the beginning. ``silence``: what to send while nothing plays: nothing
     (``"stop"``), packets of silence (``"send"``), or ``"comfort-noise"`` (RFC 3389), a packet of it
-    now and then to callers who take it and nothing to others. ``voice``: how easily a caller is taken to
-    speak; ``"off"`` saves the work where no prompt is to be ended by speech. ``media_timeout_ms``:
-    hang up when nothing was heard for so long; 0: never. ``srtp``: whether sound is encrypted (RFC
+    now and then to callers who take it and nothing to others. ``voice``: how easily a caller is
+    taken to speak; ``"off"`` saves the work where no prompt is to be ended by speech.
+    ``media_timeout_ms``: hang up when nothing was heard for so long, holds apart; 0: never.
+    ``srtp``: whether sound is encrypted (RFC
     4568): never, where the caller offers it, or always. ``records``: a file to which the record of
     each call is appended, as a line of JSON, or a function that is called with it.
 

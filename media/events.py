@@ -29,8 +29,9 @@ class LegMedia(NamedTuple):
     are whole, ``silence_packet`` is the packet that does. ``send`` is False while the other side
     holds the call: nothing is sent, and what plays stands still. ``receive`` is False where nothing
     is to be heard. The payload types of telephone events (RFC 4733) and of comfort noise (RFC 3389)
-    are None if they are not agreed on; ``takes_comfort_noise``: it may be sent. ``rtcp_port``: where the peer takes RTCP, None for nowhere;
-    ``rtcp_host``: None for that of RTP; ``rtcp_mux``: it shares the port of RTP (RFC 5761).
+    are None if they are not agreed on; ``takes_comfort_noise``: it may be sent. ``rtcp_port``:
+    where the peer takes RTCP, None for nowhere; ``rtcp_host``: None for that of RTP; ``rtcp_mux``:
+    it shares the port of RTP (RFC 5761).
     """
 
     remote_host: str

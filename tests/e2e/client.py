@@ -227,7 +227,7 @@ class Phone:
                 return message
 
     async def accept_reinvite(self, *attributes: str) -> Message:
-        """Answer the other side's re-INVITE with 200 and ``attributes``; returns it, acknowledged."""
+        """Answer the other side's re-INVITE with ``attributes``, and take the ACK; returns it."""
         asked = await self.request("INVITE")
         self.answer(asked, body=self.offer(*attributes))
         await self.request("ACK")

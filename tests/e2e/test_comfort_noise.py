@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 import soundfile
-from ringwheel import Call
+from ringwheel import Call, Engine
 
 from .client import Phone, Rtp
 from .conftest import phoning, serving
@@ -21,7 +21,7 @@ PAUSE_SLOTS = 25
 
 
 async def talk_with_pauses(phone: Phone, mouth: Mouth) -> None:
-    """Says something, and sends one packet of noise of -40 dBov for each pause, the last as well."""
+    """Says something, and sends a packet of noise of -40 dBov for each pause, also the last."""
     for _ in range(2):
         await mouth.say(vowel(0.2))
         mouth.packet(bytes([40]), COMFORT_NOISE)
@@ -153,3 +153,8 @@ async def test_it_stands_in_an_offer_of_ours():
         await phone.until_bye()
     assert " RTP/AVP 0 8 13 101\r\n" in offer.body
     assert packet.payload_type == 13
+
+
+def test_a_silence_that_makes_no_sense_is_refused():
+    with pytest.raises(ValueError, match="silence: 'hiss'; use one of stop, send, comfort-noise"):
+        Engine(silence="hiss")  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from ringwheel import Call, CallEnded, Engine, HoldRefused, PlayOutcome, PromptError
 
-from .client import Message, Phone, udp
+from .client import Message, udp
 from .conftest import eventually, phoning, serving
 from .test_hear import EVENTS, FRAME, Mouth, vowel
 from .test_play import Ticking, unbroken
@@ -574,5 +574,3 @@ async def test_before_the_answer_nobody_can_be_held():
         await refused.wait()
         assert (await phone.response("INVITE")).status == 480
         phone.send("ACK")
-
-
