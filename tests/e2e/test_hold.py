@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from ringwheel import Call, CallEnded, Engine, HoldRefused, PlayOutcome, PromptError
+from ringwheel.media.codec import CODECS
 
 from .client import Message, udp
 from .conftest import eventually, phoning, serving
@@ -248,6 +249,56 @@ async def test_the_caller_hears_music_and_then_the_prompt_from_its_place(make_pr
     assert hold.sdp("m=audio ") == answer.sdp("m=audio ")
     assert hold.get("Contact")
     assert robot.outcomes == [PlayOutcome.FINISHED]
+
+
+@pytest.mark.parametrize(
+    ("label", "payload_type", "rtpmap"),
+    [("g722", 9, "G722/8000"), ("l16-16k", 97, "L16/16000"), ("opus", 96, "opus/48000/2")],
+)
+async def test_in_any_codec_the_prompt_goes_on_with_the_packet_that_was_next(
+    tmp_path, label, payload_type, rtpmap
+):
+    if label not in [codec.label for codec in CODECS]:
+        pytest.skip(f"built without {label}")
+    files = [tmp_path / "prompt.wav", tmp_path / "music.wav"]
+    for hz, file in zip((440, 700), files, strict=True):
+        samples = 9000 * np.sin(2 * np.pi * hz * np.arange(8000) / 16000)
+        soundfile.write(file, samples.astype(np.int16), 16000)
+    prompt, music = files
+    calls: list[Call] = []
+
+    async def handler(call: Call) -> None:
+        calls.append(call)
+        undisturbed = len(calls) == 1
+        await call.answer()
+        playing = asyncio.ensure_future(call.play(prompt))
+        if not undisturbed:
+            await asyncio.sleep(0.1)
+            await call.hold(music)
+            await asyncio.sleep(0.2)
+            await call.unhold()
+        await playing
+
+    options = {"formats": str(payload_type)}
+    async with serving(handler, codecs=[label]) as engine:
+        async with phoning(engine, **options) as phone:
+            await phone.call(phone.offer(f"rtpmap:{payload_type} {rtpmap}"))
+            await phone.until_bye()
+            expected = [packet.payload for packet in phone.waiting_packets()]
+        async with phoning(engine, **options) as phone:
+            await phone.call(phone.offer(f"rtpmap:{payload_type} {rtpmap}"))
+            for way in ("recvonly", "sendrecv"):
+                asked = await phone.accept_reinvite(f"rtpmap:{payload_type} {rtpmap}", way)
+                assert f"RTP/AVP {payload_type}\r\n" in asked.body
+            await phone.until_bye()
+            packets = phone.waiting_packets()
+    heard = [packet.payload for packet in packets]
+    before = next(at for at in range(len(heard)) if heard[at] != expected[at])
+    assert before >= 4
+    assert heard[before + len(heard) - len(expected) :] == expected[before:]
+    assert len(heard) - len(expected) >= 8
+    numbers = [packet.sequence for packet in packets]
+    assert numbers == [(numbers[0] + at) % 2**16 for at in range(len(numbers))]
 
 
 async def test_without_music_nothing_goes_either_way(make_prompt):
