@@ -32,7 +32,7 @@ from .pool import NoRtpPort
 from .prompt import NOTHING, Playable
 from .quality import Quality, quality_of
 from .record import History
-from .recording import Recording
+from .recording import Recorded, Recording
 from .sdp import Direction, NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.events import EndCause, EndedBy, Refuse
@@ -98,6 +98,7 @@ class Call:
     """
 
     __slots__ = (
+        "_bridged_to",
         "_confirmed",
         "_engine",
         "_history",
@@ -119,6 +120,7 @@ class Call:
         self._engine = engine
         self._sip = sip
         self._media: MediaSession | None = None
+        self._bridged_to: Call | None = None
         self._confirmed = False
         self._queueing = asyncio.Lock()
         self._sound_until_s = 0.0
@@ -304,6 +306,9 @@ class Call:
         leg, codec = self._open_leg()
         recording = self._engine.recorder.open(path, codec, stereo=stereo, rotate_s=rotate_s)
         recording.begin(leg, codec)
+        if self._history:
+            self._history.awaited += 1
+            recording.on_recorded = self._on_recorded
         return recording
 
     async def gather(
@@ -338,23 +343,33 @@ class Call:
         Each hears the other, packet for packet where both have one codec, transcoded otherwise;
         digits pass, and are still gathered. What plays to either stands still meanwhile. Cancelling
         it parts them again. ValueError: the calls are on different shards; RuntimeError: one was
-        not answered.
+        not answered, or is connected already.
         """
         if other is self:
             raise ValueError("a call cannot be connected with itself")
         self._check()
         other._check()
+        self._check_unbridged()
+        other._check_unbridged()
         (leg, codec), (other_leg, other_codec) = self._open_leg(), other._open_leg()
         endings = [asyncio.ensure_future(call.wait_ended()) for call in (self, other)]
+        self._bridged_to, other._bridged_to = other, self
         try:
             leg.relay(other_leg, codec, other_codec)
             other_leg.relay(leg, other_codec, codec)
             await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._bridged_to = other._bridged_to = None
             for ending in endings:
                 ending.cancel()
             leg.end_relay()
             other_leg.end_relay()
+
+    def _check_unbridged(self) -> None:
+        if self._bridged_to is not None:
+            raise RuntimeError(
+                f"call {self.id} is connected with call {self._bridged_to.id} already"
+            )
 
     def forget_digits(self) -> None:
         """Forget what the caller has typed ahead."""
@@ -471,6 +486,8 @@ class Call:
                 raise SdpError(SdpReason.ANSWER_MISMATCH, "the ACK carried no answer")
             if self._media.leg is None:
                 leg = self._media.open()
+                if self._history:
+                    self._history.awaited += 1
                 leg.closed.add_done_callback(self._on_leg_closed)
                 leg.on_heard = self._on_heard
         except (SdpError, OSError, ValueError) as error:
@@ -513,8 +530,7 @@ class Call:
         self.ended = cause
         if self._history:
             self._history.ended_s = time.time()
-            if self._media is None or self._media.leg is None:
-                self._tell_record()
+            self._tell_record(self._history)
         self._changed()
 
     # Within
@@ -644,12 +660,20 @@ class Call:
         last = closed.result()
         if last.error and self.ended is None:
             self._fail(OSError(last.error, os.strerror(last.error)))
-        self._tell_record()
+        if self._history:
+            self._history.awaited -= 1
+            self._tell_record(self._history)
 
-    def _tell_record(self) -> None:
-        if self._history is not None and self.ended is not None:
-            record = self._history.record(self._sip, self.ended, self._media)
-            self._engine.take_record(record)
+    def _on_recorded(self, done: Recorded) -> None:
+        if self._history:
+            self._history.recorded(done)
+            self._history.awaited -= 1
+            self._tell_record(self._history)
+
+    def _tell_record(self, history: History) -> None:
+        """The record, as soon as the call, its leg and its recordings have come to their end."""
+        if self.ended is not None and not history.awaited:
+            self._engine.take_record(history.record(self._sip, self.ended, self._media))
 
 
 def _barge_in_of(name: BargeInName) -> BargeIn:

@@ -70,7 +70,7 @@ struct rw_jitter {
     rw_jitter_figures figures;
     rw_jitter_queue queue;
     uint32_t per_ms;
-    int32_t min_samples, max_samples, initial_samples;
+    int32_t min_samples, max_samples, initial_samples, early_samples;
     bool started;   /* a packet has come */
     bool anchored;  /* the segment's timestamps have their place on the timeline */
     bool pausing;   /* the sender has told that it sends no sound */
@@ -117,6 +117,7 @@ static bool is_valid(const rw_codec *codec, const rw_jitter_config *config) {
     return codec->sample_rate_hz % 1000 == 0 &&
            codec->sample_rate_hz <= 1000 * RW_WAVEFORM_MAX_PER_MS &&
            config->min_ms >= RW_JITTER_MIN_MS && config->max_ms <= RW_JITTER_MAX_MS &&
+           config->early_ms <= RW_JITTER_MAX_MS - config->max_ms &&
            config->min_ms <= config->initial_ms && config->initial_ms <= config->max_ms;
 }
 
@@ -130,6 +131,7 @@ static void begin(rw_jitter *jitter, const rw_codec *codec, const rw_jitter_conf
     jitter->min_samples = (int32_t)(config->min_ms * jitter->per_ms);
     jitter->max_samples = (int32_t)(config->max_ms * jitter->per_ms);
     jitter->initial_samples = (int32_t)(config->initial_ms * jitter->per_ms);
+    jitter->early_samples = (int32_t)(config->early_ms * jitter->per_ms);
     jitter->pausing = true;
     jitter->at = (size_t)RW_WAVEFORM_HISTORY_MS * jitter->per_ms;
     jitter->last_length = BLOCK_MS * jitter->per_ms;
@@ -145,9 +147,9 @@ int rw_jitter_create(const rw_codec *codec, const rw_jitter_config *config, rw_j
     if (!self) return -ENOMEM;
     self->buffer = buffer;
     begin(self, codec, config);
-    int error =
-        rw_jitter_queue_init(&self->queue, config->max_ms / SHORTEST_PACKET_MS + SPARE_PACKETS,
-                             room_bytes(codec, config->max_ms));
+    uint32_t most_ms = config->max_ms + config->early_ms;
+    int error = rw_jitter_queue_init(&self->queue, most_ms / SHORTEST_PACKET_MS + SPARE_PACKETS,
+                                     room_bytes(codec, most_ms));
     if (!error) error = rw_codec_create_decoder(codec, &self->decoder);
     if (error)
         rw_jitter_destroy(self);
@@ -194,6 +196,10 @@ static int32_t delay_of(const rw_jitter *jitter) {
     return within(all.most, 0, jitter->max_samples);
 }
 
+static int64_t most_waiting(const rw_jitter *jitter) {
+    return (int64_t)jitter->max_samples + jitter->early_samples;
+}
+
 /* By how much the delay may yet grow. */
 static int32_t room_to_grow(const rw_jitter *jitter) {
     return jitter->max_samples - delay_of(jitter);
@@ -202,7 +208,8 @@ static int32_t room_to_grow(const rw_jitter *jitter) {
 /* A packet came which had `wait` samples to wait. One so late that no delay would have saved it
  * says nothing. */
 static void note_wait(rw_jitter *jitter, int64_t wait) {
-    if (wait < -(int64_t)room_to_grow(jitter) || wait > jitter->max_samples) return;
+    if (wait < -(int64_t)room_to_grow(jitter)) return;
+    if (wait > jitter->max_samples) wait = jitter->max_samples;
     waits *window = &jitter->windows[0];
     if (wait < window->least) window->least = (int32_t)wait;
     if (wait > window->most) window->most = (int32_t)wait;
@@ -296,7 +303,7 @@ static bool is_step(const rw_jitter *jitter, int64_t position, int ahead, uint32
     if (wait > jitter->max_samples) {
         int64_t lost = (int64_t)(ahead - 1) * LOST_PACKET_MS * jitter->per_ms;
         int64_t hole = position - newest_end(jitter);
-        return hole > lost || hole > jitter->max_samples;
+        return hole > lost || hole > most_waiting(jitter);
     }
     return wait + length + room_to_grow(jitter) <= 0;
 }
@@ -381,14 +388,29 @@ static rw_jitter_verdict keep(rw_jitter *jitter, const rw_jitter_entry *entry,
     }
 }
 
-/* Nothing waits longer than the longest delay: what is before it goes. */
+/* The sender has paused: it has told so, or the next sequence number follows on. */
+static bool is_pause(const rw_jitter *jitter, const rw_jitter_entry *next) {
+    if (jitter->pausing) return true;
+    return next && (next->segment != jitter->last_segment || next->order == jitter->last_order + 1);
+}
+
+/* Samples that can be left out without a loss of sound. */
+static int64_t pause_ahead(const rw_jitter *jitter) {
+    const rw_jitter_entry *first = rw_jitter_queue_first(&jitter->queue);
+    if (jitter->pending || !first || !is_pause(jitter, first)) return 0;
+    return first->position > jitter->tail ? first->position - jitter->tail : 0;
+}
+
+/* Nothing waits longer than the longest delay where a pause before it can go, and than what is
+ * spared beyond it where sound has to. */
 static rw_jitter_verdict admit(rw_jitter *jitter, const rw_jitter_entry *entry, int ahead,
                                const uint8_t *payload) {
-    int64_t too_long = entry->position - head_of(jitter) - jitter->max_samples;
-    if (too_long > 0) {
-        if (ahead <= 0) return RW_JITTER_MISPLACED;
-        leap(jitter, too_long);
-    }
+    int64_t early = entry->position - head_of(jitter) - jitter->max_samples;
+    int64_t too_early = early - jitter->early_samples, pause = pause_ahead(jitter);
+    if (too_early > 0 && ahead <= 0) return RW_JITTER_MISPLACED;
+    int64_t needless = early < pause ? early : pause;
+    if (needless < too_early) needless = too_early;
+    if (needless > 0) leap(jitter, needless);
     return keep(jitter, entry, payload);
 }
 
@@ -408,7 +430,7 @@ static rw_jitter_verdict put_aside(rw_jitter *jitter, const rw_rtp_header *heade
     if (entry->order <= jitter->last_order) return RW_JITTER_LATE;
     entry->segment = jitter->segment;
     entry->position = jitter->anchored ? position_of(jitter, header->timestamp) : head;
-    if (entry->position > head + jitter->max_samples) entry->position = head;
+    if (entry->position > head + most_waiting(jitter)) entry->position = head;
     return keep(jitter, entry, payload);
 }
 
@@ -649,12 +671,6 @@ static void conceal_for(rw_jitter *jitter, size_t samples) {
     jitter->pending += samples;
     jitter->tail += (int64_t)samples;
     jitter->block_filled += (uint32_t)samples;
-}
-
-/* The sender has paused: it has told so, or the next sequence number follows on. */
-static bool is_pause(const rw_jitter *jitter, const rw_jitter_entry *next) {
-    if (jitter->pausing) return true;
-    return next && (next->segment != jitter->last_segment || next->order == jitter->last_order + 1);
 }
 
 /* Fills up to `wanted` samples, of which no sound is there. */

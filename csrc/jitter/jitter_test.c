@@ -9,14 +9,53 @@
 /* --- settings ----------------------------------------------------------------------------- */
 
 static void test_settings_that_are_none(void) {
-    static const rw_jitter_config BAD[] = {
-        {0, 200, 40}, {20, 2000, 40}, {20, 200, 10}, {20, 200, 201}, {9, 200, 40}};
+    static const rw_jitter_config BAD[] = {{0, 200, 40, 0},  {20, 2000, 40, 0},
+                                           {20, 200, 10, 0}, {20, 200, 201, 0},
+                                           {9, 200, 40, 0},  {20, 200, 40, 801}};
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
         CHECK_EQUAL(rw_jitter_create(pcmu(), &BAD[i], &jitter), -EINVAL);
     rw_codec fast = *pcmu();
     fast.sample_rate_hz = 48000;
     CHECK_EQUAL(rw_jitter_create(&fast, &CONFIG, &jitter), -EINVAL);
     rw_jitter_destroy(NULL);
+}
+
+/* --- a delay that stays the same ----------------------------------------------------------- */
+
+static const rw_jitter_config FIXED = {100, 100, 100, .early_ms = 100};
+
+static void test_a_first_packet_that_is_late_delays_no_other(void) {
+    begin_with(&FIXED);
+    for (size_t n = 0; n < 500; n++)
+        send_nth(n, n ? 0 : 90);
+    order_arrivals();
+    take_slots(510);
+    check_silent(0, 5 * SLOT);
+    check_same(5 * SLOT, 0, 500 * SLOT);
+    CHECK_EQUAL(figures.max_delay_ms, 100);
+    end();
+}
+
+static void test_a_network_that_gets_swifter_costs_no_sound(void) {
+    begin_with(&FIXED);
+    for (size_t n = 0; n < 1000; n++)
+        send_nth(n, n < 300 ? 90 : 0);
+    order_arrivals();
+    take_slots(1010);
+    check_same(10 * SLOT, 0, 1000 * SLOT);
+    CHECK_EQUAL(figures.concealed_samples + figures.stretched_samples + figures.shrunk_samples, 0);
+    end();
+}
+
+static void test_more_than_what_may_be_early_costs_sound(void) {
+    begin_with(&FIXED);
+    for (size_t n = 0; n < 300; n++)
+        send_nth(n, n < 100 ? 160 : 0);
+    order_arrivals();
+    take_slots(305);
+    check_same(heard_samples - 5 * SLOT, 290 * SLOT, 5 * SLOT);
+    CHECK_EQUAL(figures.shrunk_samples, 3 * SLOT);
+    end();
 }
 
 /* --- a good network ----------------------------------------------------------------------- */
@@ -51,7 +90,7 @@ static void test_jitter_within_the_delay_is_not_heard(void) {
 
 static void test_packets_of_all_lengths_in_one_call(void) {
     static const size_t LENGTHS_MS[] = {10, 60, 20, 30, 40, 20, 10, 50};
-    begin_with(&(rw_jitter_config){20, 200, 100}); /* a long packet waits for its end */
+    begin_with(&(rw_jitter_config){20, 200, 100, 0}); /* a long packet waits for its end */
     size_t from = 0;
     for (size_t n = 0; n < 1000; n++) {
         size_t samples = 8 * LENGTHS_MS[n % 8];
@@ -363,7 +402,7 @@ static void test_a_timestamp_that_stood_still_in_a_pause(void) {
 
 static void test_pauses_take_the_delay_to_the_least(void) {
     static const uint32_t DELAYS_MS[] = {120, 40, 20, 20};
-    begin_with(&(rw_jitter_config){20, 200, 120});
+    begin_with(&(rw_jitter_config){20, 200, 120, 0});
     for (size_t talk = 0; talk < 4; talk++)
         for (size_t n = talk * 220; n < talk * 220 + 200; n++)
             send_nth(n, 0)->sequence = (uint16_t)(65000 + n - talk * 20);
@@ -711,6 +750,9 @@ static void test_a_payload_of_odd_length(void) {
 int main(void) {
     make_voice();
     test_settings_that_are_none();
+    test_a_first_packet_that_is_late_delays_no_other();
+    test_a_network_that_gets_swifter_costs_no_sound();
+    test_more_than_what_may_be_early_costs_sound();
     test_sound_is_the_senders_sample_for_sample();
     test_jitter_within_the_delay_is_not_heard();
     test_packets_of_all_lengths_in_one_call();

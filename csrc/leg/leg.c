@@ -73,6 +73,7 @@ static void clear_figures(void *figures, size_t bytes) {
 
 void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t due_tick) {
     memset((void *)leg, 0, offsetof(rw_leg, stats));
+    rw_write(&leg->figures_id, 0);
     clear_figures(&leg->stats, sizeof(leg->stats));
     clear_figures(&leg->heard, sizeof(leg->heard));
     clear_figures(&leg->told, sizeof(leg->told));
@@ -98,6 +99,7 @@ void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t
     leg->close_status = 0;
     rw_playlist_queue_init(&leg->playing);
     rw_playlist_queue_init(&leg->music);
+    rw_write(&leg->figures_id, id);
     rw_write(&leg->id, id);
 }
 

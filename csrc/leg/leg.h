@@ -163,7 +163,7 @@ typedef struct rw_leg {
     bool closing;     /* closed, its event not posted yet */
     bool unsettled;   /* the remote address may still move: `fd` is not connected */
     int fd;
-    struct rw_leg *next_served; /* in the shard's list of one tick */
+    struct rw_leg *next_behind; /* in the shard's list of one tick */
     uint32_t sound_packets; /* handed to the backend, and the bytes of their payload (for SRs) */
     uint32_t sound_bytes;
     rw_playlist_queue playing; /* the first is under the cursor */
@@ -174,7 +174,8 @@ typedef struct rw_leg {
     rw_leg_stats stats;
     rw_leg_heard heard;
     rw_leg_told told;
-    _Atomic uint64_t id; /* slot index and generation; 0 while the slot is free */
+    _Atomic uint64_t id;         /* slot index and generation; 0 while the slot is free */
+    _Atomic uint64_t figures_id; /* whose figures these are, until the slot is used again */
 
     /* Read when the leg is opened, moved or closed. */
     int close_status;

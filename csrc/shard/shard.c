@@ -11,6 +11,12 @@
 /* A leg that heard nothing for this many slots is left to epoll again. */
 #define QUIET_SLOTS 50
 
+/* Datagrams read from a leg in its slot, where one is right, and beyond those in the same tick; and
+ * from a socket that all legs share. They bound what a flood can cost. */
+#define FIRST_DATAGRAMS 4
+#define MAX_DATAGRAMS 64
+#define MAX_SHARED_DATAGRAMS 1024
+
 /* How often a leg is read whose sound is waited for: it adds half of that to a packet's way. */
 #define EAGER_TICKS 5
 
@@ -89,7 +95,12 @@ void rw_shard_schedule(rw_shard *shard, rw_leg *leg) {
 
 /* --- what a leg hears ---------------------------------------------------------------------- */
 
+static void post_news(rw_shard *shard);
+
 bool rw_shard_keep_news(rw_shard *shard, const rw_event *event) {
+    /* A late tick can hear much of many legs. The control side is woken for it at the tick's end.
+     */
+    if (shard->news_count == RW_KEPT_NEWS) post_news(shard);
     bool room = shard->news_count < RW_KEPT_NEWS;
     if (room)
         shard->news[shard->news_count++] = *event;
@@ -165,7 +176,12 @@ static void keep_watch(rw_shard *shard, rw_leg *leg) {
 
 static void read_leg(rw_shard *shard, rw_leg *leg) {
     const rw_backend_ops *ops = shard->backend->ops;
-    if (ops->receive(shard->backend, leg)) {
+    size_t count = ops->receive(shard->backend, leg, FIRST_DATAGRAMS);
+    if (count == FIRST_DATAGRAMS) {
+        leg->next_behind = shard->behind;
+        shard->behind = leg;
+    }
+    if (count) {
         leg->quiet_slots = 0;
     } else if (++leg->quiet_slots == QUIET_SLOTS) {
         leg->quiet_slots = 0;
@@ -214,15 +230,12 @@ static bool needs_slots(const rw_leg *leg) {
            (leg->ear && rw_ear_waits(leg->ear));
 }
 
-static void serve_sending(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
+static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     uint64_t due_us = leg->due_tick * TICK_US;
     if (rw_leg_has_output(leg) && leg->due_tick <= shard->wheel.now_tick)
         rw_histogram_add(&shard->lateness_us, now_us > due_us ? now_us - due_us : 0, 1);
     leave_out_late_slots(shard, leg);
     if (leg->due_tick <= shard->wheel.now_tick) send_slot(shard, leg);
-}
-
-static void serve_hearing(rw_shard *shard, rw_leg *leg) {
     if (leg->receiving) read_leg(shard, leg);
     if (leg->ear) pass_time(shard, leg);
     if (leg->taps) rw_shard_advance_taps(shard, leg);
@@ -241,7 +254,8 @@ static void read_soon(rw_shard *shard, rw_leg *leg) {
 
 static void poll_shared_socket(rw_shard *shard) {
     const rw_backend_ops *ops = shard->backend->ops;
-    if (ops->receive(shard->backend, NULL))
+    shard->poll_due = false;
+    if (ops->receive(shard->backend, NULL, MAX_SHARED_DATAGRAMS))
         rw_wheel_arm(&shard->wheel, &shard->poll_timer, shard->wheel.now_tick + 1);
     else
         ops->listen(shard->backend, NULL);
@@ -267,40 +281,33 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
         rw_shard_schedule(shard, leg);
 }
 
-/* Sends what is due at `now_us`; returns the legs that are left to hear. The next leg is fetched
- * from memory while one is being sent. */
-static rw_leg *send_due(rw_shard *shard, uint64_t now_us, bool *poll_shared) {
-    rw_leg *first = NULL, **last = &first;
-    rw_timer *timer;
-    while ((timer = rw_wheel_pop_due(&shard->wheel))) {
-        if (shard->wheel.due) __builtin_prefetch(shard->wheel.due);
-        if (timer == &shard->poll_timer) {
-            *poll_shared = true;
-        } else if (is_watch(shard, timer)) {
-            keep_watch(shard, RW_CONTAINER_OF(timer, rw_leg, watch));
-        } else {
-            *last = RW_CONTAINER_OF(timer, rw_leg, timer);
-            serve_sending(shard, *last, now_us);
-            last = &(*last)->next_served;
-        }
-    }
-    *last = NULL;
-    return first;
+/* What came for some legs beyond what is right is read when all have sent: so a flood on one leg
+ * holds up nobody's packet of this tick. */
+static void read_the_rest(rw_shard *shard) {
+    const rw_backend_ops *ops = shard->backend->ops;
+    if (!shard->behind && !shard->poll_due) return;
+    if (shard->poll_due) poll_shared_socket(shard);
+    for (; shard->behind; shard->behind = shard->behind->next_behind)
+        ops->receive(shard->backend, shard->behind, MAX_DATAGRAMS);
+    ops->flush(shard->backend); /* what was relayed */
 }
 
-/* The legs due at `now_us`: all of them send before any of them is read, so that what came for one,
- * however much it is, holds up nobody's packet of this tick. */
+/* The legs due at `now_us`. The next leg is fetched from memory while one is being sent. */
 static void serve_due(rw_shard *shard, uint64_t now_us) {
-    const rw_backend_ops *ops = shard->backend->ops;
-    bool poll_shared = false;
+    rw_timer *timer;
     rw_wheel_advance(&shard->wheel, now_us / TICK_US);
     shard->batch = 0;
-    rw_leg *leg = send_due(shard, now_us, &poll_shared);
-    ops->flush(shard->backend);
-    if (poll_shared) poll_shared_socket(shard);
-    for (; leg; leg = leg->next_served)
-        serve_hearing(shard, leg);
-    ops->flush(shard->backend); /* what was relayed */
+    while ((timer = rw_wheel_pop_due(&shard->wheel))) {
+        if (shard->wheel.due) __builtin_prefetch(shard->wheel.due);
+        if (timer == &shard->poll_timer)
+            shard->poll_due = true;
+        else if (is_watch(shard, timer))
+            keep_watch(shard, RW_CONTAINER_OF(timer, rw_leg, watch));
+        else
+            serve_leg(shard, RW_CONTAINER_OF(timer, rw_leg, timer), now_us);
+    }
+    shard->backend->ops->flush(shard->backend);
+    read_the_rest(shard);
     if (!shard->batch) return;
     rw_histogram_add(&shard->batch_packets, shard->batch, 1);
     count(shard, RW_TICKS, 1);
@@ -668,9 +675,10 @@ void rw_shard_close_all(rw_shard *shard) {
 }
 
 int rw_shard_leg_stats(const rw_shard *shard, uint64_t leg_id, rw_event *figures) {
-    const rw_leg *leg = rw_shard_find_leg(shard, leg_id);
-    if (!leg) return -ESTALE;
+    uint32_t index = (uint32_t)leg_id;
+    if (index >= shard->max_legs || leg_id >> 32 == 0) return -ESTALE;
+    const rw_leg *leg = &shard->legs[index];
     *figures = (rw_event){.leg_id = leg_id};
     fill_figures(leg, figures);
-    return rw_read(&leg->id) == leg_id ? 0 : -ESTALE;
+    return rw_read(&leg->figures_id) == leg_id ? 0 : -ESTALE;
 }

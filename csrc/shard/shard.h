@@ -156,7 +156,8 @@ const rw_histogram *rw_shard_lateness_us(const rw_shard *shard);
 const rw_histogram *rw_shard_batch_packets(const rw_shard *shard);
 /* CPU time of the shard's thread in nanoseconds; 0 when it does not run. */
 uint64_t rw_shard_cpu_ns(const rw_shard *shard);
-/* Copies the figures of one leg; -ESTALE if it is gone. */
+/* Copies the figures of one leg, the last ones once it is closed; -ESTALE if its place has been
+ * taken by another since. */
 int rw_shard_leg_stats(const rw_shard *shard, uint64_t leg_id, rw_event *figures);
 
 #endif

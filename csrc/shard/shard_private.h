@@ -72,6 +72,8 @@ struct rw_shard {
     rw_backend *backend;
     rw_backend_host host;
     rw_timer poll_timer; /* reads the shared socket in the next tick */
+    bool poll_due;       /* in this one */
+    rw_leg *behind;      /* legs that were not read to the end in this tick */
     uint32_t phase_load[RW_PHASES];
     rw_leg *closed;              /* to be announced */
     rw_playlist_queue ended;     /* to be announced */

@@ -310,7 +310,7 @@ ffi.cdef(
     size_t rw_codec_count(void);
     const rw_codec *rw_codec_at(size_t index);
     typedef struct rw_jitter_config {
-        uint32_t min_ms; uint32_t max_ms; uint32_t initial_ms;
+        uint32_t min_ms; uint32_t max_ms; uint32_t initial_ms; uint32_t early_ms;
     } rw_jitter_config;
     typedef enum {
         RW_JITTER_KEPT, RW_JITTER_NOT_HEARD, RW_JITTER_EMPTY, RW_JITTER_TOO_LONG, RW_JITTER_LATE,
