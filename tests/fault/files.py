@@ -23,7 +23,10 @@ def read_stereo(path: Path) -> np.ndarray:
     stereo, rate_hz = soundfile.read(path, dtype="int16", always_2d=True)
     assert (rate_hz, stereo.shape[1]) == (8000, 2)
     head = path.read_bytes()[:HEADER_BYTES]
-    (riff_bytes,), (data_bytes,) = struct.unpack_from("<I", head, 4), struct.unpack_from("<I", head, 40)
+    (riff_bytes,), (data_bytes,) = (
+        struct.unpack_from("<I", head, 4),
+        struct.unpack_from("<I", head, 40),
+    )
     assert riff_bytes == data_bytes + HEADER_BYTES - 8
     assert data_bytes == 4 * len(stereo)
     assert path.stat().st_size >= HEADER_BYTES + data_bytes
@@ -45,7 +48,9 @@ def place_of(channel: np.ndarray, frames: np.ndarray) -> int | None:
     return None
 
 
-def same_frames(channel: np.ndarray, frames: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
+def same_frames(
+    channel: np.ndarray, frames: np.ndarray, place: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Which of ``frames`` stand at their places, and which do but for their beginning."""
     room = np.zeros(max(0, place + frames.size - len(channel)), np.int16)
     here = np.concatenate((channel, room))[place : place + frames.size].reshape(-1, FRAME)
