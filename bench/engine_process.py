@@ -4,8 +4,8 @@ Arguments: ``backend``, ``legs``, the receiver's ``ports``. The legs are opened 
 play speech-like noise in a loop. With ``hears`` each has ears: for "nothing" but the stream itself,
 or for speech and tones by "detectors". With ``members`` they do not play, but are in conferences of
 that size. With ``victim_port`` there is one leg more, which sends to that port of 127.0.0.1 and has
-agreed on telephone events, and on RTCP there. With ``bridge``, the codecs of the even and of the odd
-legs, these play nothing and are bridged in pairs. First it tells
+agreed on telephone events, and on RTCP there. With ``bridge``, the codecs of the even and of the
+odd legs, these play nothing and are bridged in pairs. First it tells
 ``{"legs": N, "leg_ports": [...]}`` once all of them play; the victim's port is the last. Commands:
 ``begin`` starts a measuring window, ``report`` tells what the shard did in it, ``life`` what it has
 counted so far.

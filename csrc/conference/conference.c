@@ -136,6 +136,10 @@ void rw_seat_hear(rw_seat *seat, const rw_ear_media *media, const rw_rtp_packet 
     rw_tap_put(seat->jitter, media, packet, heard);
 }
 
+void rw_seat_note(rw_seat *seat, const rw_rtp_packet *packet, rw_heard heard) {
+    rw_jitter_put_other(seat->jitter, &packet->header, heard);
+}
+
 void rw_seat_advance(rw_seat *seat, uint64_t tick) {
     int16_t pcm[MAX_SAMPLES];
     while (seat->heard_tick < tick) {

@@ -76,6 +76,9 @@ void rw_seat_set_role(rw_seat *seat, rw_mixer_role role, const rw_seat *whisper_
 void rw_seat_hear(rw_seat *seat, const rw_ear_media *media, const rw_rtp_packet *packet,
                   rw_heard heard);
 
+/* One of its packets that is not to be heard, and was not lost either. */
+void rw_seat_note(rw_seat *seat, const rw_rtp_packet *packet, rw_heard heard);
+
 /* Gives the others what was heard, up to `tick`. */
 void rw_seat_advance(rw_seat *seat, uint64_t tick);
 

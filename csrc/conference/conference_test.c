@@ -136,10 +136,10 @@ static size_t compose_said(speaker *from, uint8_t *datagram) {
 }
 
 /* A packet in each slot of the leg. */
-static size_t receive(rw_backend *from, rw_leg *leg) {
+static size_t receive(rw_backend *from, rw_leg *leg, size_t max) {
     uint8_t datagram[RW_MAX_PACKET_BYTES];
     speaker *of = speaker_of(leg);
-    if (!of || !of->level) return 0;
+    if (!of || !of->level || !max) return 0;
     from->host->deliver(from->host->context, leg, NULL, datagram, compose_said(of, datagram));
     return 1;
 }

@@ -149,11 +149,16 @@ static bool is_watch(const rw_shard *shard, const rw_timer *timer) {
     return offset % sizeof(rw_leg) == offsetof(rw_leg, watch);
 }
 
+/* True while sound goes both ways: on hold, whoever holds, a peer need not send any. */
+static bool is_live(const rw_leg_media *media) {
+    return media->send && media->receive;
+}
+
 /* The media timeout: asks the leg's ear; returns when to ask again, 0 for never. */
 static uint64_t watch_silence(rw_shard *shard, rw_leg *leg) {
     uint64_t next_us;
-    bool silent = rw_ear_timed_out(leg->ear, leg->opened_us, shard->now_us, &next_us);
-    if (silent && leg->media.receive) {
+    if (!is_live(&leg->media)) return 0;
+    if (rw_ear_timed_out(leg->ear, leg->watched_us, shard->now_us, &next_us)) {
         rw_event event = {.kind = RW_EVENT_MEDIA_TIMEOUT, .leg_id = rw_read(&leg->id)};
         rw_shard_keep_news(shard, &event);
         count(shard, RW_MEDIA_TIMEOUTS, 1);
@@ -222,7 +227,7 @@ static void send_slot(rw_shard *shard, rw_leg *leg) {
 
 /* True if the leg has something to do in its next slot. */
 static bool needs_slots(const rw_leg *leg) {
-    return leg->receiving || leg->taps || leg->seat || rw_leg_has_output(leg) ||
+    return leg->receiving || leg->taps || leg->seat || rw_leg_needs_slots(leg) ||
            (leg->ear && rw_ear_waits(leg->ear));
 }
 
@@ -312,22 +317,33 @@ static void serve_due(rw_shard *shard, uint64_t now_us) {
 
 /* --- sound that arrives ------------------------------------------------------------------- */
 
-/* To whoever makes continuous sound of it. */
+/* To whoever makes continuous sound of it. Music on hold is no sound of a conference. */
 static void pass_on_sound(const rw_leg *leg, const rw_rtp_packet *packet) {
     if (leg->taps) rw_shard_tap_heard(leg, packet);
     if (!leg->seat) return;
     rw_ear_media media = rw_leg_ear_media(leg);
-    rw_seat_hear(leg->seat, &media, packet, rw_ear_heard(leg->ear));
+    if (is_live(&leg->media))
+        rw_seat_hear(leg->seat, &media, packet, rw_ear_heard(leg->ear));
+    else
+        rw_seat_note(leg->seat, packet, rw_ear_heard(leg->ear));
+}
+
+/* On hold nobody speaks to us or presses keys: what comes is music. */
+static rw_ear_reject listen_to(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
+    if (!is_live(&leg->media)) return rw_ear_note(leg->ear, packet, shard->now_us);
+    rw_ear_report report = {.count = 0};
+    rw_ear_reject reject = rw_ear_hear(leg->ear, packet, shard->now_us, &report);
+    tell(shard, leg, &report);
+    return reject;
 }
 
 static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
-    rw_ear_report report = {.count = 0};
-    rw_ear_reject reject = rw_ear_hear(leg->ear, packet, shard->now_us, &report);
+    rw_ear_reject reject = listen_to(shard, leg, packet);
     if (reject) {
         count(shard, (rw_counter)(RW_NOT_HEARD_0 + (int)reject), 1);
         rw_count(&leg->stats.packets_rejected, 1);
     }
-    tell(shard, leg, &report);
+    if (!leg->media.receive) return;
     if (rw_ear_knows_place(reject)) pass_on_sound(leg, packet);
     if (!reject && leg->relay) rw_shard_relay_packet(shard, leg, packet);
 }
@@ -367,13 +383,14 @@ void rw_shard_deliver(void *context, rw_leg *leg, const rw_address *source, cons
     count(shard, RW_BYTES_RECEIVED, bytes);
     rw_count(&leg->stats.packets_received, 1);
     rw_count(&leg->stats.bytes_received, packet.payload_bytes);
-    if (leg->ear && leg->media.receive) hear(shard, leg, &packet);
+    if (leg->ear) hear(shard, leg, &packet);
 }
 
 /* --- commands ----------------------------------------------------------------------------- */
 
 static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
     rw_leg_clear_queue(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
+    rw_leg_end_music(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
     rw_shard_stop_relay(shard, leg);
     rw_shard_remove_taps(shard, leg);
     rw_shard_leave_seat(shard, leg);
@@ -393,7 +410,7 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
     uint64_t soonest = shard->wheel.now_tick + 1;
     uint64_t due_tick = lightest_tick(shard, soonest, command->open.media.ptime_ms);
     rw_leg_init(leg, &command->open, command->leg_id, due_tick);
-    leg->opened_us = shard->now_us;
+    leg->watched_us = shard->now_us;
     rw_shard_open_source(shard, leg, &command->open.media.remote);
     rw_shard_begin_reports(shard, leg);
     keep_watch(shard, leg);
@@ -402,7 +419,7 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
     int error = shard->backend->ops->attach(shard->backend, leg);
     if (error)
         close_leg(shard, leg, error);
-    else if (rw_leg_has_output(leg))
+    else if (rw_leg_needs_slots(leg))
         rw_shard_schedule(shard, leg);
 }
 
@@ -415,8 +432,12 @@ static void update_leg(rw_shard *shard, rw_leg *leg, const rw_leg_media *media) 
     }
     rw_shard_move_reports(shard, leg, media);
     load_phases(shard, leg, -1);
+    bool taken_up = is_live(media) && !is_live(&leg->media);
     rw_leg_set_media(leg, media);
     load_phases(shard, leg, 1);
+    if (!taken_up) return;
+    leg->watched_us = shard->now_us;
+    keep_watch(shard, leg);
 }
 
 /* A pause holds what is queued: it ends with that. */
@@ -465,6 +486,12 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
     case RW_COMMAND_RESUME:
         leg->paused = false;
         break;
+    case RW_COMMAND_MUSIC:
+        rw_leg_play_music(leg, command->playlist, &shard->ended);
+        break;
+    case RW_COMMAND_END_MUSIC:
+        rw_leg_end_music(leg, RW_PLAY_STOPPED, &shard->ended);
+        break;
     case RW_COMMAND_RELAY:
         rw_shard_start_relay(shard, leg, command->relay, command->relay_to);
         break;
@@ -493,7 +520,11 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
         send_digits(leg, &command->digits);
         break;
     }
-    if (rw_leg_has_output(leg)) rw_shard_schedule(shard, leg);
+    if (rw_leg_needs_slots(leg)) rw_shard_schedule(shard, leg);
+}
+
+static bool brings_playlist(rw_command_kind kind) {
+    return kind == RW_COMMAND_PLAY || kind == RW_COMMAND_REPLACE || kind == RW_COMMAND_MUSIC;
 }
 
 /* A command for a leg that is gone: a playlist goes back to where it came from. */
@@ -503,7 +534,7 @@ static void drop_stale(rw_shard *shard, const rw_command *command) {
     if (command->kind == RW_COMMAND_REKEY) rw_shard_free_keys(command->keys);
     if (command->kind == RW_COMMAND_JOIN) rw_seat_push(&shard->spent_seats, command->order.seat);
     if (command->kind == RW_COMMAND_TAP) rw_tap_push(&shard->spent_taps, command->tap);
-    if (command->kind != RW_COMMAND_PLAY && command->kind != RW_COMMAND_REPLACE) return;
+    if (!brings_playlist(command->kind)) return;
     command->playlist->outcome = RW_PLAY_LEG_CLOSED;
     rw_playlist_queue_push(&shard->ended, command->playlist);
 }

@@ -112,6 +112,10 @@ int rw_shard_update_leg(rw_shard *shard, uint64_t leg_id, const rw_leg_media *me
  * shard owns it, and reports its end exactly once. */
 int rw_shard_play(rw_shard *shard, uint64_t leg_id, rw_playlist *playlist, bool replace);
 int rw_shard_stop_playing(rw_shard *shard, uint64_t leg_id);
+/* Plays music on hold, in the place of all that is queued or relayed, which stands still until the
+ * music ends. On success the shard owns it, and reports its end exactly once. */
+int rw_shard_play_music(rw_shard *shard, uint64_t leg_id, rw_playlist *music);
+int rw_shard_end_music(rw_shard *shard, uint64_t leg_id);
 int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused);
 
 /* Sends what `leg_id` hears to the leg `to`, in the place of what that one plays, until
