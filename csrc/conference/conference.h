@@ -4,9 +4,9 @@
  * of silence, is the mix of the others, encoded for it. So each member has one continuous stream
  * both ways, whatever its network, codec and packet time.
  *
- * A shard may serve its ticks late, and then sends all that is due before it hears any of it. So
- * that nobody takes sound before it was given, what is heard sounds RW_SEAT_AHEAD_MS later in the
- * conference than it was taken from the jitter buffer.
+ * A shard that is late serves the legs that are due in any order. So that nobody takes sound before
+ * it was given, what is heard sounds RW_SEAT_AHEAD_MS later in the conference than it was taken
+ * from the jitter buffer.
  *
  * The control side makes a conference, for one shard, and seats in it. A shard uses a seat with its
  * leg, and gives it back. In between nothing is allocated.

@@ -379,19 +379,22 @@ static void test_digits_are_told_and_are_no_sound(void) {
     end(conference);
 }
 
-static void test_who_holds_is_sent_nothing_and_who_says_nothing_is_silent(void) {
+static void test_who_holds_is_sent_nothing_and_its_music_is_not_heard(void) {
     rw_conference *conference = three_speakers(RW_MIXER_TALKER);
     rw_leg *leg = rw_shard_find_leg(shard, speakers[0].leg_id);
-    leg->send = false;
+    leg->send = leg->media.send = false;
     size_t packets = speakers[0].packets;
     speakers[2].level = 0;
     run_ms(SETTLED_MS);
     CHECK_EQUAL(speakers[0].packets, packets);
-    CHECK_EQUAL(speakers[1].heard, 1); /* it is heard all the same */
-    CHECK_EQUAL(speakers[2].heard, 21);
-    leg->send = true;
+    CHECK_EQUAL(speakers[1].heard, 0);
+    CHECK_EQUAL(speakers[2].heard, 20);
+    leg->send = leg->media.send = true;
     run_ms(FRAME_MS);
     CHECK_EQUAL(speakers[0].heard, 20);
+    run_ms(SETTLED_MS);
+    CHECK_EQUAL(speakers[1].heard, 1);
+    CHECK_EQUAL(speakers[2].heard, 21);
     end(conference);
 }
 
@@ -550,7 +553,7 @@ int main(void) {
     test_another_conference_takes_the_place_of_the_first();
     test_a_prompt_is_heard_in_the_place_of_the_others_by_one_alone();
     test_digits_are_told_and_are_no_sound();
-    test_who_holds_is_sent_nothing_and_who_says_nothing_is_silent();
+    test_who_holds_is_sent_nothing_and_its_music_is_not_heard();
     test_a_late_shard_loses_no_sound();
     test_a_relay_takes_the_place_of_the_mix_too();
     test_packet_times_may_differ();
