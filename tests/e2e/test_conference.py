@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -29,7 +30,7 @@ SPOKEN_S = 0.7
 HEARD_PACKETS = 15
 """The last ones of those that came while all spoke: long after the first sound has come through."""
 
-ROUNDS = 6
+ROUNDS = 10
 """So often may a busy machine tear the sound or the pace of these callers."""
 
 
@@ -55,13 +56,17 @@ class Caller:
         self.phone = phone
         self.mouth = mouth
         self._codec = codec
+        self._silent_since_s = time.monotonic()
         self._number = codec.payload_type or 0
         rate_hz = codec.sample_rate_hz
         at = np.arange(int(rate_hz * SPOKEN_S)) / rate_hz
         self._tone = codec.encode((AMPLITUDE * np.sin(2 * np.pi * tone_hz * at)).astype(np.int16))
 
     async def speak(self) -> None:
+        # A pause since the last time: without that, what comes would be late, more each time.
+        self.mouth._timestamp += int((time.monotonic() - self._silent_since_s) * 8000)
         await self.mouth.say_encoded(self._tone, self._number)
+        self._silent_since_s = time.monotonic()
 
     def heard(self) -> tuple[int, ...]:
         """The tones in what came last."""
