@@ -105,9 +105,11 @@ class Recording:
 
     def on_gap(self, gap: RecordingGap) -> None:
         """Silence stands in the place of sound that could not be written."""
-        lost_ms = gap.samples / self._rate_per_ms
+        self._lose(gap.samples / self._rate_per_ms, gap.error)
+
+    def _lose(self, lost_ms: float, error: int) -> None:
         self.lost_ms += lost_ms
-        cause = os.strerror(gap.error) if gap.error else "the disk is too slow"
+        cause = os.strerror(error) if error else "the disk is too slow"
         log.warning("recording has a gap", path=str(self.path), lost_ms=lost_ms, cause=cause)
 
     def on_stalled(self, stalled: RecordingStalled) -> None:
@@ -126,6 +128,8 @@ class Recording:
             self._tapped.discarded_late,
             OSError(error, os.strerror(error), str(self.path)) if error else None,
         )
+        if recorded.lost_ms > self.lost_ms:  # at its end, where no silence stands for it
+            self._lose(recorded.lost_ms - self.lost_ms, error)
         if not self._recorded.done():
             self._recorded.set_result(recorded)
         if self.on_recorded is not None:

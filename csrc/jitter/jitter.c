@@ -202,6 +202,7 @@ static int64_t most_waiting(const rw_jitter *jitter) {
 
 /* By how much the delay may yet grow. */
 static int32_t room_to_grow(const rw_jitter *jitter) {
+    if (jitter->min_samples == jitter->max_samples) return 0;
     return jitter->max_samples - delay_of(jitter);
 }
 

@@ -35,7 +35,8 @@ MARK = 5
 TAIL_S = 0.1
 """From the last packet to the BYE."""
 ANSWER_TIMEOUT_MS = 32_000
-END_TIMEOUT_S = 30.0
+ANSWERS_S = 10.0
+"""What calls may take beside their sound."""
 SO_TIMESTAMPNS = 35  # of Linux: the socket module has no name for it
 TIMESTAMP = socket.CMSG_SPACE(16)
 
@@ -65,6 +66,8 @@ class Notes:
     """The first that arrived when the call's first packet had been sent."""
     latest_ms: float = 0.0
     """The longest that a packet left after its time."""
+    unsteady_ms: float = 0.0
+    """How far apart packets of the prompt came from their times, at most."""
 
 
 class Talk:
@@ -79,6 +82,7 @@ class Talk:
         self._target: tuple[str, int] | None = None
         self._first = (0, 0)
         self._shift = 0
+        self._drifts_ns: list[int] = []
         self._began_s = 0.0
         self._began_ns = 0
         self._loop = asyncio.get_running_loop()
@@ -94,6 +98,8 @@ class Talk:
     def close(self) -> None:
         self._loop.remove_reader(self._rtp.fileno())
         self._rtp.close()
+        if self._drifts_ns:
+            self.notes.unsteady_ms = (max(self._drifts_ns) - min(self._drifts_ns)) / 1e6
 
     def _read(self) -> None:
         while True:
@@ -114,6 +120,7 @@ class Talk:
             self._first = (sequence, timestamp)
         packet = (sequence - self._first[0] + 32768) % 65536 - 32768
         place = ((timestamp - self._first[1]) % 2**32) // FRAME
+        self._drifts_ns.append(arrived_ns - round(place * FRAME_S * 1e9))
         notes.heard += 1
         notes.heard_up_to = max(notes.heard_up_to, packet + 1)
         notes.wrong += frame != (notes.first_frame + packet) % len(self._frames)
@@ -167,6 +174,7 @@ class Caller:
         self._users: list[str] = arguments["users"]
         self._rate_per_s: float = arguments["rate_per_s"]
         self._packets: int = arguments["packets"]
+        self._patience_s: float = arguments["patience_s"]
         prompt = Path(arguments["prompt"]).read_bytes()
         frames = [prompt[at : at + FRAME] for at in range(0, len(prompt), FRAME)]
         self._frames = {frame: number for number, frame in enumerate(frames)}
@@ -183,12 +191,9 @@ class Caller:
             for number, user in enumerate(self._users):
                 self._dial(phone, flow, number, user)
                 await asyncio.sleep(1 / self._rate_per_s)
-            deadline_s = time.monotonic() + self._packets * FRAME_S + END_TIMEOUT_S
-            while self._ended < calls or phone.agent.dialogs:
-                if time.monotonic() > deadline_s:
-                    break
-                await asyncio.sleep(0.02)
-            await asyncio.sleep(2 * FRAME_S)
+            await until(lambda: self._ended == calls, self._packets * FRAME_S + ANSWERS_S)
+            # Answers to our BYEs may be lost, and the BYEs.
+            await until(lambda: not phone.agent.dialogs, self._patience_s)
             for talk in self.talks:
                 talk.close()
 
@@ -233,6 +238,14 @@ class Caller:
         if isinstance(call.context, Placed):
             call.context.talk.notes.status = cause.status
             self._ended += 1
+
+
+async def until(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Wait for a condition, or for so long."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - many ends
+        await asyncio.sleep(FRAME_S)
+    await asyncio.sleep(FRAME_S)
 
 
 async def place_calls(arguments: dict) -> list[Talk]:

@@ -59,7 +59,7 @@ def start_caller(served: Served, arguments: dict, enter: Sequence[str]) -> subpr
 def call(prompt: Path) -> Callable[..., list[Notes]]:
     """Places calls to a server, one for each user, and returns the notes of all.
 
-    ``meanwhile`` runs while they last.
+    ``meanwhile`` runs while they last; the answers to their BYEs are waited for ``patience_s``.
     """
 
     def place(
@@ -70,12 +70,14 @@ def call(prompt: Path) -> Callable[..., list[Notes]]:
         host: str = "127.0.0.1",
         enter: Sequence[str] = (),
         meanwhile: Callable[[], None] = lambda: None,
+        patience_s: float = 5.0,
     ) -> list[Notes]:
         arguments = {
             "host": host,
             "users": list(users),
             "rate_per_s": 100,
             "packets": round(seconds * 50),
+            "patience_s": patience_s,
             "prompt": str(prompt),
         }
         with start_caller(served, arguments, enter) as process:

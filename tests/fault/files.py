@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from ringwheel.media.codec import PCMU
 
 from .caller import FRAME, Notes, sound_of
 
+RATE_HZ = 8000
 HEADER_BYTES = 44
 SEARCHED_FRAMES = 60
 FADE_SAMPLES = 40
@@ -21,9 +23,12 @@ FADE_SAMPLES = 40
 def read_stereo(path: Path) -> np.ndarray:
     """The samples of a file that is what it says: its sizes are within it, and right."""
     stereo, rate_hz = soundfile.read(path, dtype="int16", always_2d=True)
-    assert (rate_hz, stereo.shape[1]) == (8000, 2)
+    assert (rate_hz, stereo.shape[1]) == (RATE_HZ, 2)
     head = path.read_bytes()[:HEADER_BYTES]
-    (riff_bytes,), (data_bytes,) = struct.unpack_from("<I", head, 4), struct.unpack_from("<I", head, 40)
+    (riff_bytes,), (data_bytes,) = (
+        struct.unpack_from("<I", head, 4),
+        struct.unpack_from("<I", head, 40),
+    )
     assert riff_bytes == data_bytes + HEADER_BYTES - 8
     assert data_bytes == 4 * len(stereo)
     assert path.stat().st_size >= HEADER_BYTES + data_bytes
@@ -45,7 +50,9 @@ def place_of(channel: np.ndarray, frames: np.ndarray) -> int | None:
     return None
 
 
-def same_frames(channel: np.ndarray, frames: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
+def same_frames(
+    channel: np.ndarray, frames: np.ndarray, place: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Which of ``frames`` stand at their places, and which do but for their beginning."""
     room = np.zeros(max(0, place + frames.size - len(channel)), np.int16)
     here = np.concatenate((channel, room))[place : place + frames.size].reshape(-1, FRAME)
@@ -53,15 +60,28 @@ def same_frames(channel: np.ndarray, frames: np.ndarray, place: int) -> tuple[np
     return right.all(axis=1), right[:, FADE_SAMPLES:].all(axis=1)
 
 
+def moved_frames(channel: np.ndarray, frames: np.ndarray, place: int) -> np.ndarray:
+    """Which of ``frames`` stand there in order, each no more than two seconds behind its place."""
+    heap = np.ascontiguousarray(channel).tobytes()
+    at, found = 2 * place, np.zeros(len(frames), bool)
+    for number, frame in enumerate(frames):
+        seen = heap.find(frame.tobytes(), max(0, at), max(0, at) + 2 * RATE_HZ * 2)
+        found[number] = seen >= 0
+        at = seen + 2 * FRAME if seen >= 0 else at
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a file has of a call. Places are samples; ``caller_at`` None: nothing of the caller."""
+    """What a file has of a call. ``caller_at`` and ``robot_at`` are samples, where both began."""
 
     samples: int
     caller_at: int | None
     robot_at: int
     said_missing: int
     """Packets of the caller that are not there; those behind the end of the file not counted."""
+    said_moved: int
+    """Those of them that stand somewhere else."""
     said_changed: int
     """Those that are but for their beginning, with no missing one before them."""
     said_frames: int
@@ -80,6 +100,7 @@ def check_file(path: Path, notes: Notes, prompt: bytes) -> Checked:
     played = played_frames(notes, prompt)
     robot_at = place_of(robot, played)
     assert robot_at is not None, f"{path.name}: the prompt is not in it"
+    began_at = robot_at - notes.first_frame * FRAME
     sent, _ = same_frames(robot, played, robot_at)
     room = max(0, (len(robot) - robot_at) // FRAME)
     said = frames_of(sound_of(notes.number, notes.said))
@@ -89,18 +110,23 @@ def check_file(path: Path, notes: Notes, prompt: bytes) -> Checked:
         exact, body = same_frames(caller, said, caller_at)
         said_room = max(0, min(len(said), (len(caller) - caller_at) // FRAME))
         exact, body = exact[:said_room], body[:said_room]
+    moved = 0
+    if caller_at is not None and not body.all():
+        found = moved_frames(caller, said[: len(body)], caller_at)
+        moved = int((found & ~body).sum())
     after_loss = np.concatenate(([False], ~body[:-1])) if len(body) else body
     before = caller[: caller_at if caller_at is not None else None]
     return Checked(
         samples=len(stereo),
         caller_at=caller_at,
-        robot_at=robot_at,
+        robot_at=began_at,
         said_missing=int((~body).sum()),
+        said_moved=moved,
         said_changed=int((body & ~exact & ~after_loss).sum()),
         said_frames=len(body),
         played_wrong=int((~sent[: min(room, notes.heard_up_to)]).sum()),
         played_frames=room,
-        noise=bool(before.any() or robot[: max(0, robot_at)].any()),
+        noise=bool(before.any() or robot[: max(0, began_at)].any()),
     )
 
 
@@ -110,7 +136,7 @@ def played_frames(notes: Notes, prompt: bytes) -> np.ndarray:
     length = notes.heard_up_to + (notes.steps[-1][1] - notes.steps[-1][0] if notes.steps else 0)
     sent = np.zeros((length, FRAME), np.int16)
     steps = [(0, 0), *notes.steps, (notes.heard_up_to, length)]
-    for (packet, place), (end, _) in zip(steps, steps[1:], strict=False):
+    for (packet, place), (end, _) in itertools.pairwise(steps):
         numbers = (notes.first_frame + np.arange(packet, end)) % len(frames)
         sent[place : place + end - packet] = frames[numbers]
     return sent

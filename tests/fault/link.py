@@ -33,14 +33,18 @@ class Badness:
     jitter_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Link:
-    """``host`` is our end, ``far_host`` that in the namespace; ``enter`` runs a command there."""
+    """``host`` is our end, ``far_host`` that in the namespace; ``enter`` runs a command there.
+
+    ``latest_ms`` is how much more than it was to a packet was delayed at most, by a busy machine.
+    """
 
     host: str
     far_host: str
     enter: tuple[str, ...]
-    kind: str
+    kind: str = "netem"
+    latest_ms: float = 0.0
 
 
 def run(*command: str) -> None:
@@ -59,13 +63,12 @@ def bad_link(badness: Badness) -> Iterator[Link]:
     with ExitStack() as stack:
         run("ip", "netns", "add", name)
         stack.callback(run, "ip", "netns", "delete", name)
+        link = Link(*ends, ("ip", "netns", "exec", name))
         try:
             stack.enter_context(netem(name, ends, badness))
-            kind = "netem"
         except RuntimeError:
-            stack.enter_context(relayed(name, ends, badness))
-            kind = "a relay"
-        yield Link(*ends, ("ip", "netns", "exec", name), kind)
+            stack.enter_context(relayed(name, link, badness))
+        yield link
 
 
 def set_up_end(device: str, address: str, peer: str, *namespace: str) -> None:
@@ -103,7 +106,7 @@ def open_tun(device: str) -> int:
 
 
 @contextmanager
-def relayed(name: str, ends: tuple[str, str], badness: Badness) -> Iterator[None]:
+def relayed(name: str, link: Link, badness: Badness) -> Iterator[None]:
     """Two TUN devices, and a thread that carries packets from one to the other."""
     with ExitStack() as stack:
         here, there = f"{name}c", f"{name}d"
@@ -111,17 +114,18 @@ def relayed(name: str, ends: tuple[str, str], badness: Badness) -> Iterator[None
         for tun in tuns:
             stack.callback(os.close, tun)
         run("ip", "link", "set", there, "netns", name)
-        set_up_end(here, ends[0], ends[1])
-        set_up_end(there, ends[1], ends[0], "-n", name)
+        set_up_end(here, link.host, link.far_host)
+        set_up_end(there, link.far_host, link.host, "-n", name)
+        link.kind = "a relay"
         over = threading.Event()
-        thread = threading.Thread(target=carry, args=(tuns, badness, over), daemon=True)
+        thread = threading.Thread(target=carry, args=(tuns, badness, link, over), daemon=True)
         thread.start()
         stack.callback(thread.join, 10)
         stack.callback(over.set)
         yield
 
 
-def carry(tuns: list[int], badness: Badness, over: threading.Event) -> None:
+def carry(tuns: list[int], badness: Badness, link: Link, over: threading.Event) -> None:
     """Carry packets between two devices, badly, until it is ``over``."""
     chance = random.Random(5)
     to = {tuns[0]: tuns[1], tuns[1]: tuns[0]}
@@ -136,7 +140,8 @@ def carry(tuns: list[int], badness: Badness, over: threading.Event) -> None:
                     number += 1
                     heapq.heappush(waiting, (time.monotonic() + delay_s, number, to[tun], packet))
         while waiting and waiting[0][0] <= time.monotonic():
-            _, _, tun, packet = heapq.heappop(waiting)
+            due_s, _, tun, packet = heapq.heappop(waiting)
+            link.latest_ms = max(link.latest_ms, (time.monotonic() - due_s) * 1000)
             os.write(tun, packet)
 
 

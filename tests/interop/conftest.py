@@ -98,9 +98,7 @@ def serve_prompts(
     """A `ringwheel serve` of its own process on a free port."""
     arguments = ["--log-format=json", "serve", f"--sip=udp:{host}:0", "--drain=1", *options]
     names = [f"--prompt={prompt}" for prompt in prompts]
-    return serving(
-        folder, ["-m", "ringwheel.cli.main", *arguments, *names], ends_with=ends_with
-    )
+    return serving(folder, ["-m", "ringwheel.cli.main", *arguments, *names], ends_with=ends_with)
 
 
 @pytest.fixture(scope="session")
