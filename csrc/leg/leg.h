@@ -147,6 +147,7 @@ typedef struct rw_leg {
     bool marker; /* the next packet starts a talkspurt (RFC 3551 section 4.1) */
     bool send_silence;
     bool receiving; /* sound came lately: the backend reads this leg in its slots */
+    bool expected;  /* its sound is waited for: the backend reads it whenever something came */
     uint8_t quiet_slots;
     bool sending_digits;
     bool relayed;     /* another leg's sound is sent in the place of its own, which stands still */

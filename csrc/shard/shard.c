@@ -11,7 +11,7 @@
 /* A leg that heard nothing for this many slots is left to epoll again. */
 #define QUIET_SLOTS 50
 
-/* How often a leg is read whose sound is waited for: it adds half of that to a packet's way. */
+/* How often a leg is read whose prompt the caller may interrupt. */
 #define EAGER_TICKS 5
 
 /* Commands taken in one turn, so that a flood of them does not delay the packets. */
@@ -76,7 +76,7 @@ static uint64_t lightest_tick(const rw_shard *shard, uint64_t from, unsigned pti
 
 /* --- slots -------------------------------------------------------------------------------- */
 
-/* A leg whose sound another one waits for is read more often than once in its slot. */
+/* A leg whose sound is waited for is read more often than once in its slot. */
 static bool is_eager(const rw_leg *leg) {
     return leg->receiving && (leg->relay || (leg->playing.first && leg->playing.first->barge_in));
 }
@@ -234,7 +234,8 @@ static void read_soon(rw_shard *shard, rw_leg *leg) {
     rw_wheel_arm(&shard->wheel, &leg->timer, next_tick);
 }
 
-static void poll_shared_socket(rw_shard *shard) {
+/* Reads the legs that are not read in their slots; in every tick, while sound comes. */
+static void poll_together(rw_shard *shard) {
     const rw_backend_ops *ops = shard->backend->ops;
     if (ops->receive(shard->backend, NULL))
         rw_wheel_arm(&shard->wheel, &shard->poll_timer, shard->wheel.now_tick + 1);
@@ -254,6 +255,7 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
         keep_watch(shard, leg);
         return;
     }
+    if (leg->expected) return; /* listened to before it was */
     leg->receiving = true;
     leg->quiet_slots = 0;
     if (is_eager(leg))
@@ -264,13 +266,13 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
 
 /* Sends what is due at `now_us`; returns the legs that are left to hear. The next leg is fetched
  * from memory while one is being sent. */
-static rw_leg *send_due(rw_shard *shard, uint64_t now_us, bool *poll_shared) {
+static rw_leg *send_due(rw_shard *shard, uint64_t now_us, bool *poll) {
     rw_leg *first = NULL, **last = &first;
     rw_timer *timer;
     while ((timer = rw_wheel_pop_due(&shard->wheel))) {
         if (shard->wheel.due) __builtin_prefetch(shard->wheel.due);
         if (timer == &shard->poll_timer) {
-            *poll_shared = true;
+            *poll = true;
         } else if (is_watch(shard, timer)) {
             keep_watch(shard, RW_CONTAINER_OF(timer, rw_leg, watch));
         } else {
@@ -287,12 +289,12 @@ static rw_leg *send_due(rw_shard *shard, uint64_t now_us, bool *poll_shared) {
  * however much it is, holds up nobody's packet of this tick. */
 static void serve_due(rw_shard *shard, uint64_t now_us) {
     const rw_backend_ops *ops = shard->backend->ops;
-    bool poll_shared = false;
+    bool poll = false;
     rw_wheel_advance(&shard->wheel, now_us / TICK_US);
     shard->batch = 0;
-    rw_leg *leg = send_due(shard, now_us, &poll_shared);
+    rw_leg *leg = send_due(shard, now_us, &poll);
     ops->flush(shard->backend);
-    if (poll_shared) poll_shared_socket(shard);
+    if (poll) poll_together(shard);
     for (; leg; leg = leg->next_served)
         serve_hearing(shard, leg);
     ops->flush(shard->backend); /* what was relayed */
@@ -311,6 +313,7 @@ static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
         rw_count(&leg->stats.packets_rejected, 1);
     }
     tell(shard, leg, &report);
+    if (!leg->receiving && rw_ear_waits(leg->ear)) rw_shard_schedule(shard, leg);
     if (leg->taps && rw_ear_knows_place(reject)) rw_shard_tap_heard(leg, packet);
     if (!reject && leg->relay) rw_shard_relay_packet(shard, leg, packet);
 }
