@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ringwheel.bench.bridge import BridgeResult, Crossing
+from ringwheel.bench.receiver_process import unbroken
 from ringwheel.bench.speech import correlation, gliding_voice, packets_of, sound_of
 from ringwheel.cli.main import run_command
 from ringwheel.media.codec import CODECS, PCMU
@@ -153,6 +154,12 @@ def test_no_two_packets_of_the_voice_are_alike() -> None:
 def test_packets_become_the_sound_that_they_were_made_of(codec: object) -> None:
     voice = gliding_voice(2)
     assert correlation(voice, sound_of(codec, packets_of(codec, voice))) > 0.98  # type: ignore[arg-type]
+
+
+def test_what_is_compared_ends_where_the_voice_began_anew() -> None:
+    assert unbroken([(8, b"a"), (9, b"b"), (0, b"c"), (1, b"d")]) == [(8, b"a"), (9, b"b")]
+    assert unbroken([(0, b"c"), (1, b"d")]) == [(0, b"c"), (1, b"d")]
+    assert unbroken([]) == []
 
 
 def test_correlation_finds_a_delay_and_no_likeness_where_there_is_none() -> None:
