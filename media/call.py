@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import structlog
 
-from ._core import LiveSound, dial_tones
+from ._core import LiveSound, Prompt, dial_tones
 from .codec import Codec, Samples
 from .events import (
     BargeIn,
@@ -32,11 +32,11 @@ from .pool import NoRtpPort
 from .prompt import NOTHING, Playable
 from .quality import Quality, quality_of
 from .record import History
-from .recording import Recording
-from .sdp import NotAcceptable, SdpError, SdpReason
+from .recording import Recorded, Recording
+from .sdp import Direction, NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.events import EndCause, EndedBy, Refuse
-from .sip.message import Headers
+from .sip.message import REASON_PHRASES, Headers
 from .sip.session import SipCall
 from .sound import StrPath
 
@@ -64,6 +64,23 @@ class CallEnded(Exception):
         self.cause = cause
 
 
+class HoldRefused(Exception):
+    """The peer has refused to be held, or taken up again, with ``status``; all is as it was."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the peer refused: {status} {REASON_PHRASES.get(status, '')}".rstrip())
+        self.status = status
+
+
+@dataclass(slots=True)
+class HoldChange:
+    """A re-INVITE of ours that is under way, what it offers, and the music that goes with it."""
+
+    direction: Direction
+    music: list[Prompt]
+    status: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Played:
     """How playing went. ``played_ms`` counts sound handed to the network, without silence."""
@@ -85,6 +102,7 @@ class Call:
         "_confirmed",
         "_engine",
         "_history",
+        "_hold_change",
         "_keypad",
         "_media",
         "_queueing",
@@ -108,6 +126,7 @@ class Call:
         self._sound_until_s = 0.0
         self._tail = NOTHING
         self._waiting: list[asyncio.Future[None]] = []
+        self._hold_change: HoldChange | None = None
         self._keypad = Keypad()
         self._history = History() if engine.keeps_records else None
         self.speaking = False
@@ -149,6 +168,16 @@ class Call:
         """How the call sounds, both ways, up to now; after its end, how it sounded."""
         codec = self.codec
         return quality_of(codec, self.figures) if codec else Quality()
+
+    @property
+    def held(self) -> bool:
+        """True while the peer holds us: it takes no sound, and what plays stands still."""
+        return self._media is not None and self._media.held
+
+    @property
+    def holding(self) -> bool:
+        """True while we have put the peer on hold."""
+        return self._media is not None and self._media.direction is not Direction.SENDRECV
 
     def ring(self) -> None:
         """Tell the caller that it rings (180)."""
@@ -277,6 +306,9 @@ class Call:
         leg, codec = self._open_leg()
         recording = self._engine.recorder.open(path, codec, stereo=stereo, rotate_s=rotate_s)
         recording.begin(leg, codec)
+        if self._history:
+            self._history.awaited += 1
+            recording.on_recorded = self._on_recorded
         return recording
 
     async def gather(
@@ -379,6 +411,43 @@ class Call:
         if self._media and self._media.leg:
             self._media.leg.resume()
 
+    async def hold(self, music: StrPath | None = None) -> None:
+        """Put the peer on hold: it hears ``music``, round and round, or nothing, and is not heard.
+
+        What plays stands still until :meth:`unhold`. Called once more, it changes the music. Raises
+        HoldRefused, and PromptError for music that cannot be played; then all is as it was.
+        """
+        self._check()
+        _, codec = self._open_leg()
+        if music is None:
+            await self._offer_direction(Direction.INACTIVE, [])
+            return
+        playable = await self._engine.prompts.arrange(
+            (music,), codec, packet_ms=self._packet_ms, loop=True
+        )
+        self._check()
+        await self._offer_direction(Direction.SENDONLY, playable.natives)
+
+    async def unhold(self) -> None:
+        """Take the peer up again: what played goes on from its place. Raises HoldRefused."""
+        self._check()
+        self._open_leg()
+        await self._offer_direction(Direction.SENDRECV, [])
+
+    async def wait_held(self) -> None:
+        """Wait until the peer puts us on hold."""
+        self._check()
+        while not self.held:
+            await self._change()
+            self._check()
+
+    async def wait_resumed(self) -> None:
+        """Wait until we are not on hold any more; returns at once if we are not."""
+        self._check()
+        while self.held:
+            await self._change()
+            self._check()
+
     async def hangup(self, text: str = "") -> EndCause:
         """End the call, if it is not over: BYE, or 480 before the answer. Returns the cause.
 
@@ -417,6 +486,8 @@ class Call:
                 raise SdpError(SdpReason.ANSWER_MISMATCH, "the ACK carried no answer")
             if self._media.leg is None:
                 leg = self._media.open()
+                if self._history:
+                    self._history.awaited += 1
                 leg.closed.add_done_callback(self._on_leg_closed)
                 leg.on_heard = self._on_heard
         except (SdpError, OSError, ValueError) as error:
@@ -440,6 +511,17 @@ class Call:
             return self._media.offer() if sdp is None else self._media.answer(sdp)
         except SdpError as error:
             raise Refuse(error.status, text=str(error)) from error
+        finally:
+            self._changed()
+
+    def on_reinvited(self, status: int, sdp: bytes | None) -> None:
+        """Our re-INVITE was answered."""
+        change, self._hold_change = self._hold_change, None
+        if change is not None:
+            change.status = status
+            if status < 300:
+                self._take_over(change, sdp)
+        self._changed()
 
     def on_ended(self, cause: EndCause) -> None:
         """The call is over."""
@@ -448,11 +530,46 @@ class Call:
         self.ended = cause
         if self._history:
             self._history.ended_s = time.time()
-            if self._media is None or self._media.leg is None:
-                self._tell_record()
+            self._tell_record(self._history)
         self._changed()
 
     # Within
+
+    async def _offer_direction(self, direction: Direction, music: list[Prompt]) -> None:
+        assert self._media is not None
+        while self._hold_change is not None:
+            await self._change()
+            self._check()
+        if direction is self._media.direction:
+            self._play_music(music)
+            return
+        change = HoldChange(direction, music)
+        self._sip.reinvite(partial(self._media.offer, direction))
+        self._hold_change = change
+        while self._hold_change is change:
+            await self._change()
+            self._check()
+        if change.status >= 300:
+            raise HoldRefused(change.status)
+
+    def _take_over(self, change: HoldChange, sdp: bytes | None) -> None:
+        """The peer has accepted: whether or not somebody still waits for it."""
+        assert self._media is not None
+        try:
+            if sdp is None:
+                raise SdpError(SdpReason.ANSWER_MISMATCH, "the 200 carried no answer")
+            self._media.settle(sdp)
+        except SdpError as error:
+            self._fail(error)
+        else:
+            self._play_music(change.music)
+
+    def _play_music(self, music: list[Prompt]) -> None:
+        leg, _ = self._open_leg()
+        if music:
+            leg.play_music(music)
+        else:
+            leg.end_music()
 
     def _open_leg(self) -> tuple[Leg, Codec]:
         leg = self._media.leg if self._media else None
@@ -543,12 +660,20 @@ class Call:
         last = closed.result()
         if last.error and self.ended is None:
             self._fail(OSError(last.error, os.strerror(last.error)))
-        self._tell_record()
+        if self._history:
+            self._history.awaited -= 1
+            self._tell_record(self._history)
 
-    def _tell_record(self) -> None:
-        if self._history is not None and self.ended is not None:
-            record = self._history.record(self._sip, self.ended, self._media)
-            self._engine.take_record(record)
+    def _on_recorded(self, done: Recorded) -> None:
+        if self._history:
+            self._history.recorded(done)
+            self._history.awaited -= 1
+            self._tell_record(self._history)
+
+    def _tell_record(self, history: History) -> None:
+        """The record, as soon as the call, its leg and its recordings have come to their end."""
+        if self.ended is not None and not history.awaited:
+            self._engine.take_record(history.record(self._sip, self.ended, self._media))
 
 
 def _barge_in_of(name: BargeInName) -> BargeIn:
@@ -568,4 +693,4 @@ def _quotable(text: str) -> str:
     return "".join(c if c.isprintable() and c not in '"\\' else " " for c in text)[:200]
 
 
-__all__ = ["Call", "CallEnded", "EndCause", "EndedBy", "Played", "Quality"]
+__all__ = ["Call", "CallEnded", "EndCause", "EndedBy", "HoldRefused", "Played", "Quality"]

@@ -15,6 +15,7 @@ import structlog
 
 from .events import LegFigures
 from .quality import Quality, quality_of
+from .recording import Recorded
 from .session import MediaSession
 from .sip.events import EndCause
 from .sip.session import SipCall
@@ -28,21 +29,30 @@ RecordTaker = Callable[[Record], None]
 VERSION = 1
 MAX_PROMPTS = 1_000
 """Prompts told one by one; those beyond are counted."""
+MAX_RECORDINGS = 100
+"""Recordings told one by one; those beyond are counted."""
 MAX_WAITING = 10_000
 """Records that wait for a slow disk; those beyond are dropped and counted."""
 
 
 class History:
-    """What happens to a call, noted while it lasts. Times are seconds since 1970."""
+    """What happens to a call, noted while it lasts. Times are seconds since 1970.
+
+    ``awaited`` is the number of what must end, besides the call, before its record is whole: its
+    leg and its recordings.
+    """
 
     __slots__ = (
         "answered_s",
+        "awaited",
         "confirmed_s",
         "digits_heard",
         "ended_s",
         "offered_s",
         "prompts",
         "prompts_untold",
+        "recordings",
+        "recordings_untold",
         "ringing_s",
     )
 
@@ -55,6 +65,9 @@ class History:
         self.digits_heard = 0
         self.prompts: list[Record] = []
         self.prompts_untold = 0
+        self.recordings: list[Record] = []
+        self.recordings_untold = 0
+        self.awaited = 0
 
     def played(self, files: tuple[StrPath, ...], outcome: str, played_ms: float) -> None:
         """A list of prompts came to its end."""
@@ -64,8 +77,25 @@ class History:
         names = [str(file) for file in files]
         self.prompts.append({"files": names, "outcome": outcome, "played_ms": round(played_ms, 1)})
 
+    def recorded(self, done: Recorded) -> None:
+        """A recording is complete."""
+        if len(self.recordings) == MAX_RECORDINGS:
+            self.recordings_untold += 1
+            return
+        self.recordings.append(
+            {
+                "files": [str(file) for file in done.files],
+                "recorded_ms": round(done.recorded_ms, 3),
+                "paused_ms": round(done.paused_ms, 3),
+                "lost_ms": round(done.lost_ms, 3),
+                "concealed_ms": round(done.concealed_ms, 3),
+                "late_packets": done.late_packets,
+                "error": done.error.strerror if done.error else None,
+            }
+        )
+
     def record(self, sip: SipCall, cause: EndCause, media: MediaSession | None) -> Record:
-        """The whole record, for a call whose leg, if it had one, is closed."""
+        """The whole record, for a call that is over, as is all that was awaited."""
         agreed = media.negotiated if media else None
         figures = media.leg.figures() if media and media.leg else LegFigures()
         quality = quality_of(agreed.codec.name, figures) if agreed else Quality()
@@ -93,6 +123,8 @@ class History:
             "text": cause.text,
             "prompts": self.prompts,
             "prompts_untold": self.prompts_untold,
+            "recordings": self.recordings,
+            "recordings_untold": self.recordings_untold,
             "digits_heard": self.digits_heard,
             "digits_sent": figures.digits_sent,
             "mos_in": _rounded(quality.mos_in, 2),

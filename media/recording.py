@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,8 @@ class Recorded:
     ``recorded_ms`` is the length of all ``files`` together. ``lost_ms`` is what the disk was too
     slow or too full for; in the files silence stands in its place. ``concealed_ms`` was made up for
     packets of the caller that were lost or later than 200 ms, and for 60 ms where the caller fell
-    silent and never spoke again, which nobody can tell from a loss. ``error`` is the disk's last,
-    if any.
+    silent and never spoke again, which nobody can tell from a loss; of these packets,
+    ``late_packets`` came too late. ``error`` is the disk's last, if any.
     """
 
     files: tuple[Path, ...]
@@ -44,13 +45,15 @@ class Recorded:
     lost_ms: float = 0.0
     paused_ms: float = 0.0
     concealed_ms: float = 0.0
+    late_packets: int = 0
     error: OSError | None = None
 
 
 class Recording:
     """One recording under way, made by :meth:`Call.record`.
 
-    ``lost_ms`` counts up to now. It ends with the call, if not before.
+    ``lost_ms`` counts up to now. It ends with the call, if not before; then ``on_recorded`` is
+    called, if there is one, at once.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Recording:
     ) -> None:
         self.path = path
         self.lost_ms = 0.0
+        self.on_recorded: Callable[[Recorded], None] | None = None
         self._rate_per_ms = codec.sample_rate_hz / 1000
         self._file = file
         self._tapped = Tapped()
@@ -101,9 +105,11 @@ class Recording:
 
     def on_gap(self, gap: RecordingGap) -> None:
         """Silence stands in the place of sound that could not be written."""
-        lost_ms = gap.samples / self._rate_per_ms
+        self._lose(gap.samples / self._rate_per_ms, gap.error)
+
+    def _lose(self, lost_ms: float, error: int) -> None:
         self.lost_ms += lost_ms
-        cause = os.strerror(gap.error) if gap.error else "the disk is too slow"
+        cause = os.strerror(error) if error else "the disk is too slow"
         log.warning("recording has a gap", path=str(self.path), lost_ms=lost_ms, cause=cause)
 
     def on_stalled(self, stalled: RecordingStalled) -> None:
@@ -113,17 +119,21 @@ class Recording:
     def on_finished(self, finished: RecordingFinished) -> None:
         """All is written."""
         error = finished.error
+        recorded = Recorded(
+            self._files(finished.files),
+            finished.samples / self._rate_per_ms,
+            finished.gap_samples / self._rate_per_ms,
+            finished.paused_samples / self._rate_per_ms,
+            self._tapped.concealed_samples / self._rate_per_ms,
+            self._tapped.discarded_late,
+            OSError(error, os.strerror(error), str(self.path)) if error else None,
+        )
+        if recorded.lost_ms > self.lost_ms:  # at its end, where no silence stands for it
+            self._lose(recorded.lost_ms - self.lost_ms, error)
         if not self._recorded.done():
-            self._recorded.set_result(
-                Recorded(
-                    self._files(finished.files),
-                    finished.samples / self._rate_per_ms,
-                    finished.gap_samples / self._rate_per_ms,
-                    finished.paused_samples / self._rate_per_ms,
-                    self._tapped.concealed_samples / self._rate_per_ms,
-                    OSError(error, os.strerror(error), str(self.path)) if error else None,
-                )
-            )
+            self._recorded.set_result(recorded)
+        if self.on_recorded is not None:
+            self.on_recorded(recorded)
 
     def _files(self, count: int) -> tuple[Path, ...]:
         first = os.fsencode(self.path)

@@ -17,12 +17,10 @@
 
 #include "backend/backend.h"
 
-/* Batches read from one leg in one slot: bounds what a flood on one leg can cost the others. */
-#define MAX_BATCHES_PER_SLOT 2
-
-/* Expected legs that are asked for at once, and how often in one turn. */
+/* Expected legs that are asked for at once, and datagrams read of one before the next has its
+ * turn. */
 #define SWEEP 256
-#define MAX_SWEEPS 8
+#define EXPECTED_DATAGRAMS 8
 
 typedef struct per_leg {
     rw_backend base;
@@ -123,34 +121,49 @@ static void deliver(per_leg *self, rw_leg *leg, size_t index) {
     if (datagram) host->deliver(host->context, leg, source, datagram, bytes);
 }
 
-static size_t read_batches(per_leg *self, rw_leg *leg, int most) {
+static size_t read_socket(per_leg *self, rw_leg *leg, size_t max) {
     const rw_backend_host *host = self->base.host;
     size_t total = 0, count = RW_RECEIVE_BATCH;
-    for (int i = 0; i < most && count == RW_RECEIVE_BATCH; i++) {
-        count = rw_receive_batch_read(self->batch, leg->fd, host);
+    while (total < max && count == RW_RECEIVE_BATCH) {
+        count = rw_receive_batch_read(self->batch, leg->fd, max - total, host);
         total += count;
         for (size_t index = 0; index < count; index++)
             deliver(self, leg, index);
     }
-    if (count == RW_RECEIVE_BATCH) rw_backend_count_overflow(host, leg->fd, &leg->overflow);
+    if (total > RW_RECEIVE_BATCH) /* a flood: the buffer may have been full */
+        rw_backend_count_overflow(host, leg->fd, &leg->overflow);
     return total;
 }
 
-static size_t read_expected(per_leg *self) {
+/* Asks once; `asked` becomes how many legs were told of. What a bound leaves unread is told of
+ * again, behind the others. */
+static size_t sweep_expected(per_leg *self, int *asked) {
     struct epoll_event events[SWEEP];
     size_t total = 0;
-    int count = SWEEP;
-    for (int i = 0; i < MAX_SWEEPS && count == SWEEP; i++) {
-        count = epoll_wait(self->expected_fd, events, SWEEP, 0);
-        for (int event = 0; event < count; event++)
-            total += read_batches(self, events[event].data.ptr, 1);
+    *asked = epoll_wait(self->expected_fd, events, SWEEP, 0);
+    for (int i = 0; i < *asked; i++) {
+        rw_leg *leg = events[i].data.ptr;
+        size_t count = read_socket(self, leg, EXPECTED_DATAGRAMS);
+        if (count == EXPECTED_DATAGRAMS)
+            rw_backend_count_overflow(self->base.host, leg->fd, &leg->overflow);
+        total += count;
     }
     return total;
 }
 
-static size_t per_leg_receive(rw_backend *backend, rw_leg *leg) {
+static size_t read_expected(per_leg *self, size_t max) {
+    size_t total = 0, count;
+    int asked;
+    do {
+        count = sweep_expected(self, &asked);
+        total += count;
+    } while (count && asked == SWEEP && total < max);
+    return total;
+}
+
+static size_t per_leg_receive(rw_backend *backend, rw_leg *leg, size_t max) {
     per_leg *self = (per_leg *)backend;
-    return leg ? read_batches(self, leg, MAX_BATCHES_PER_SLOT) : read_expected(self);
+    return leg ? read_socket(self, leg, max) : read_expected(self, max);
 }
 
 static void per_leg_listen(rw_backend *backend, rw_leg *leg) {

@@ -70,7 +70,7 @@ struct rw_jitter {
     rw_jitter_figures figures;
     rw_jitter_queue queue;
     uint32_t per_ms;
-    int32_t min_samples, max_samples, initial_samples;
+    int32_t min_samples, max_samples, initial_samples, early_samples;
     bool started;   /* a packet has come */
     bool anchored;  /* the segment's timestamps have their place on the timeline */
     bool pausing;   /* the sender has told that it sends no sound */
@@ -92,9 +92,9 @@ struct rw_jitter {
     int64_t last_order; /* of what was reached last */
     uint32_t last_segment;
     uint32_t last_length; /* of sound, in samples */
-    uint32_t made_up;     /* samples since the last sound, while nobody knows why */
-    uint32_t made_up_concealed;
-    uint32_t regained;          /* of these, for which the timeline went back */
+    uint64_t made_up;     /* samples since the last sound, while nobody knows why */
+    uint64_t made_up_concealed;
+    uint64_t regained;          /* of these, for which the timeline went back */
     uint32_t since_shrink;      /* samples */
     uint32_t block_filled;      /* of the block's samples, that are not the peer's */
     size_t at, pending, buffer; /* `buffer` is the room */
@@ -117,6 +117,7 @@ static bool is_valid(const rw_codec *codec, const rw_jitter_config *config) {
     return codec->sample_rate_hz % 1000 == 0 &&
            codec->sample_rate_hz <= 1000 * RW_WAVEFORM_MAX_PER_MS &&
            config->min_ms >= RW_JITTER_MIN_MS && config->max_ms <= RW_JITTER_MAX_MS &&
+           config->early_ms <= RW_JITTER_MAX_MS - config->max_ms &&
            config->min_ms <= config->initial_ms && config->initial_ms <= config->max_ms;
 }
 
@@ -130,6 +131,7 @@ static void begin(rw_jitter *jitter, const rw_codec *codec, const rw_jitter_conf
     jitter->min_samples = (int32_t)(config->min_ms * jitter->per_ms);
     jitter->max_samples = (int32_t)(config->max_ms * jitter->per_ms);
     jitter->initial_samples = (int32_t)(config->initial_ms * jitter->per_ms);
+    jitter->early_samples = (int32_t)(config->early_ms * jitter->per_ms);
     jitter->pausing = true;
     jitter->at = (size_t)RW_WAVEFORM_HISTORY_MS * jitter->per_ms;
     jitter->last_length = BLOCK_MS * jitter->per_ms;
@@ -145,9 +147,9 @@ int rw_jitter_create(const rw_codec *codec, const rw_jitter_config *config, rw_j
     if (!self) return -ENOMEM;
     self->buffer = buffer;
     begin(self, codec, config);
-    int error =
-        rw_jitter_queue_init(&self->queue, config->max_ms / SHORTEST_PACKET_MS + SPARE_PACKETS,
-                             room_bytes(codec, config->max_ms));
+    uint32_t most_ms = config->max_ms + config->early_ms;
+    int error = rw_jitter_queue_init(&self->queue, most_ms / SHORTEST_PACKET_MS + SPARE_PACKETS,
+                                     room_bytes(codec, most_ms));
     if (!error) error = rw_codec_create_decoder(codec, &self->decoder);
     if (error)
         rw_jitter_destroy(self);
@@ -194,15 +196,21 @@ static int32_t delay_of(const rw_jitter *jitter) {
     return within(all.most, 0, jitter->max_samples);
 }
 
+static int64_t most_waiting(const rw_jitter *jitter) {
+    return (int64_t)jitter->max_samples + jitter->early_samples;
+}
+
 /* By how much the delay may yet grow. */
 static int32_t room_to_grow(const rw_jitter *jitter) {
+    if (jitter->min_samples == jitter->max_samples) return 0;
     return jitter->max_samples - delay_of(jitter);
 }
 
 /* A packet came which had `wait` samples to wait. One so late that no delay would have saved it
  * says nothing. */
 static void note_wait(rw_jitter *jitter, int64_t wait) {
-    if (wait < -(int64_t)room_to_grow(jitter) || wait > jitter->max_samples) return;
+    if (wait < -(int64_t)room_to_grow(jitter)) return;
+    if (wait > jitter->max_samples) wait = jitter->max_samples;
     waits *window = &jitter->windows[0];
     if (wait < window->least) window->least = (int32_t)wait;
     if (wait > window->most) window->most = (int32_t)wait;
@@ -220,9 +228,10 @@ static void move_delay(rw_jitter *jitter, int32_t samples) {
     }
 }
 
+/* A pause tells nothing new: what was known before it stays. */
 static void pass_window(rw_jitter *jitter, size_t samples) {
     jitter->window_samples += (uint32_t)samples;
-    if (jitter->window_samples < WINDOW_MS * jitter->per_ms) return;
+    if (jitter->window_samples < WINDOW_MS * jitter->per_ms || !jitter->windows[0].packets) return;
     jitter->window_samples = 0;
     memmove(jitter->windows + 1, jitter->windows, sizeof(waits) * (WINDOWS - 1));
     forget_window(&jitter->windows[0]);
@@ -295,7 +304,7 @@ static bool is_step(const rw_jitter *jitter, int64_t position, int ahead, uint32
     if (wait > jitter->max_samples) {
         int64_t lost = (int64_t)(ahead - 1) * LOST_PACKET_MS * jitter->per_ms;
         int64_t hole = position - newest_end(jitter);
-        return hole > lost || hole > jitter->max_samples;
+        return hole > lost || hole > most_waiting(jitter);
     }
     return wait + length + room_to_grow(jitter) <= 0;
 }
@@ -317,8 +326,7 @@ static void place(rw_jitter *jitter, uint32_t timestamp, int ahead, uint32_t len
     if (step) begin_segment(jitter, timestamp);
     entry->position = position_of(jitter, timestamp);
     entry->segment = jitter->segment;
-    bool newest = ahead > 0 && entry->content == RW_JITTER_CONTENT_SOUND;
-    if (!newest && !step) return;
+    if (ahead <= 0 && !step) return;
     jitter->newest = (latest){.position = entry->position,
                               .elapsed_ts = elapsed_ts(jitter, timestamp),
                               .timestamp = timestamp,
@@ -336,7 +344,7 @@ static void regain(rw_jitter *jitter, const rw_jitter_entry *entry) {
     if (late > room_to_grow(jitter)) late = room_to_grow(jitter);
     if (late <= 0) return;
     jitter->tail -= late;
-    jitter->regained += (uint32_t)late;
+    jitter->regained += (uint64_t)late;
     move_delay(jitter, (int32_t)late);
 }
 
@@ -381,14 +389,29 @@ static rw_jitter_verdict keep(rw_jitter *jitter, const rw_jitter_entry *entry,
     }
 }
 
-/* Nothing waits longer than the longest delay: what is before it goes. */
+/* The sender has paused: it has told so, or the next sequence number follows on. */
+static bool is_pause(const rw_jitter *jitter, const rw_jitter_entry *next) {
+    if (jitter->pausing) return true;
+    return next && (next->segment != jitter->last_segment || next->order == jitter->last_order + 1);
+}
+
+/* Samples that can be left out without a loss of sound. */
+static int64_t pause_ahead(const rw_jitter *jitter) {
+    const rw_jitter_entry *first = rw_jitter_queue_first(&jitter->queue);
+    if (jitter->pending || !first || !is_pause(jitter, first)) return 0;
+    return first->position > jitter->tail ? first->position - jitter->tail : 0;
+}
+
+/* Nothing waits longer than the longest delay where a pause before it can go, and than what is
+ * spared beyond it where sound has to. */
 static rw_jitter_verdict admit(rw_jitter *jitter, const rw_jitter_entry *entry, int ahead,
                                const uint8_t *payload) {
-    int64_t too_long = entry->position - head_of(jitter) - jitter->max_samples;
-    if (too_long > 0) {
-        if (ahead <= 0) return RW_JITTER_MISPLACED;
-        leap(jitter, too_long);
-    }
+    int64_t early = entry->position - head_of(jitter) - jitter->max_samples;
+    int64_t too_early = early - jitter->early_samples, pause = pause_ahead(jitter);
+    if (too_early > 0 && ahead <= 0) return RW_JITTER_MISPLACED;
+    int64_t needless = early < pause ? early : pause;
+    if (needless < too_early) needless = too_early;
+    if (needless > 0) leap(jitter, needless);
     return keep(jitter, entry, payload);
 }
 
@@ -399,19 +422,24 @@ static uint32_t length_of(const rw_jitter *jitter, size_t bytes) {
     return (uint32_t)(bytes / codec->bytes_per_ts * codec->sample_rate_hz / codec->clock_rate_hz);
 }
 
+/* Puts what is no sound: its timestamp says what is before it, and no more. All packets of an event
+ * have that of its beginning (RFC 4733 section 2.1), and some senders stop the clock in silence. */
+static rw_jitter_verdict put_aside(rw_jitter *jitter, const rw_rtp_header *header, rw_heard heard,
+                                   rw_jitter_entry *entry, const uint8_t *payload) {
+    int64_t head = head_of(jitter);
+    follow_sequence(jitter, header->sequence, heard, entry);
+    if (entry->order <= jitter->last_order) return RW_JITTER_LATE;
+    entry->segment = jitter->segment;
+    entry->position = jitter->anchored ? position_of(jitter, header->timestamp) : head;
+    if (entry->position > head + most_waiting(jitter)) entry->position = head;
+    return keep(jitter, entry, payload);
+}
+
 rw_jitter_verdict rw_jitter_put_other(rw_jitter *jitter, const rw_rtp_header *header,
                                       rw_heard heard) {
     if (!rw_heard_is_taken(heard)) return RW_JITTER_NOT_HEARD;
     rw_jitter_entry entry = {.content = RW_JITTER_CONTENT_OTHER};
-    follow_sequence(jitter, header->sequence, heard, &entry);
-    entry.segment = jitter->segment;
-    if (entry.order <= jitter->last_order) return RW_JITTER_LATE;
-    /* All packets of an event have the timestamp of its beginning (RFC 4733 section 2.1): it says
-     * what is before it, and no more. */
-    int64_t head = head_of(jitter);
-    entry.position = jitter->anchored ? position_of(jitter, header->timestamp) : head;
-    if (entry.position > head + jitter->max_samples) entry.position = head;
-    return keep(jitter, &entry, NULL);
+    return put_aside(jitter, header, heard, &entry, NULL);
 }
 
 static rw_jitter_verdict refuse_sound(rw_jitter *jitter, const rw_rtp_header *header,
@@ -455,10 +483,7 @@ rw_jitter_verdict rw_jitter_put_comfort_noise(rw_jitter *jitter, const rw_rtp_pa
     /* Coefficients of higher order count as zero (RFC 3389 section 3). */
     if (bytes > 1 + RW_COMFORT_NOISE_MAX_ORDER) bytes = 1 + RW_COMFORT_NOISE_MAX_ORDER;
     rw_jitter_entry entry = {.content = RW_JITTER_CONTENT_NOISE, .bytes = (uint16_t)bytes};
-    int ahead = follow_sequence(jitter, packet->header.sequence, heard, &entry);
-    place(jitter, packet->header.timestamp, ahead, 0, &entry);
-    if (entry.order <= jitter->last_order) return refuse_late(jitter);
-    return admit(jitter, &entry, ahead, packet->payload);
+    return put_aside(jitter, &packet->header, heard, &entry, packet->payload);
 }
 
 /* --- what is decoded ---------------------------------------------------------------------- */
@@ -502,7 +527,7 @@ static void fade_in(rw_jitter *jitter, int16_t *pcm, size_t samples) {
     if (jitter->codec->conceal || !is_concealing(jitter)) return;
     if (fade > samples) fade = samples;
     rw_concealer_fill(&jitter->concealer, concealed, fade);
-    rw_waveform_weaken(concealed, fade, jitter->made_up, jitter->per_ms);
+    rw_waveform_weaken(concealed, fade, (uint32_t)jitter->made_up, jitter->per_ms);
     rw_waveform_fade(concealed, pcm, pcm, fade);
 }
 
@@ -515,29 +540,35 @@ static void reach(rw_jitter *jitter, const rw_jitter_entry *entry) {
     jitter->last_segment = entry->segment;
 }
 
-/* Decodes behind what is pending, but for what the timeline has passed by already. False if that is
- * nothing. */
+/* Adds sound that was decoded behind what is pending, but for what the timeline has passed by
+ * already. */
+static void append_sound(rw_jitter *jitter, const rw_jitter_entry *entry, size_t samples) {
+    int16_t *pcm = end_of(jitter);
+    uint64_t passed = (uint64_t)(jitter->tail - entry->position);
+    size_t skip = passed < samples ? (size_t)passed : samples, left = samples - skip;
+    memmove(pcm, pcm + skip, left * sizeof(*pcm));
+    fade_in(jitter, pcm, left);
+    reach(jitter, entry);
+    jitter->pending += left;
+    jitter->tail += (int64_t)left;
+    jitter->sound_end = jitter->tail;
+    jitter->figures.discarded_late += !left;
+}
+
+/* False if there is no sound in it: then it is missed like one that is lost. */
 static bool decode(rw_jitter *jitter, const rw_jitter_entry *entry, const uint8_t *payload) {
     size_t most = (size_t)RW_CODEC_MAX_PACKET_MS * jitter->per_ms;
     make_room(jitter, most);
-    int16_t *pcm = end_of(jitter);
-    size_t samples = jitter->codec->decode(jitter->decoder, payload, entry->bytes, pcm, most);
+    size_t samples =
+        jitter->codec->decode(jitter->decoder, payload, entry->bytes, end_of(jitter), most);
     if (!samples) {
         jitter->figures.discarded_broken++;
         return false;
     }
-    uint64_t passed = (uint64_t)(jitter->tail - entry->position);
-    size_t skip = passed < samples ? (size_t)passed : samples;
+    append_sound(jitter, entry, samples);
     jitter->last_length = (uint32_t)samples;
-    memmove(pcm, pcm + skip, (samples - skip) * sizeof(*pcm));
-    fade_in(jitter, pcm, samples - skip);
-    reach(jitter, entry);
-    jitter->pending += samples - skip;
-    jitter->tail += (int64_t)(samples - skip);
-    jitter->sound_end = jitter->tail;
     jitter->pausing = false;
-    jitter->figures.discarded_late += samples == skip;
-    return samples > skip;
+    return true;
 }
 
 static void begin_noise(rw_jitter *jitter, const rw_jitter_entry *entry, const uint8_t *payload) {
@@ -625,7 +656,7 @@ static void make_up(rw_jitter *jitter, int16_t *pcm, size_t samples) {
     }
     size_t made = codec->conceal ? codec->conceal(jitter->decoder, pcm, samples) : 0;
     if (made < samples) repeat(jitter, pcm + made, samples - made);
-    rw_waveform_weaken(pcm, samples, jitter->made_up, jitter->per_ms);
+    rw_waveform_weaken(pcm, samples, (uint32_t)jitter->made_up, jitter->per_ms);
 }
 
 static void conceal_for(rw_jitter *jitter, size_t samples) {
@@ -636,17 +667,11 @@ static void conceal_for(rw_jitter *jitter, size_t samples) {
     jitter->concealed |= concealed > 0;
     jitter->figures.concealed_samples += concealed;
     jitter->figures.silent_samples += samples - concealed;
-    jitter->made_up_concealed += (uint32_t)concealed;
-    jitter->made_up += (uint32_t)samples;
+    jitter->made_up_concealed += concealed;
+    jitter->made_up += samples;
     jitter->pending += samples;
     jitter->tail += (int64_t)samples;
     jitter->block_filled += (uint32_t)samples;
-}
-
-/* The sender has paused: it has told so, or the next sequence number follows on. */
-static bool is_pause(const rw_jitter *jitter, const rw_jitter_entry *next) {
-    if (jitter->pausing) return true;
-    return next && (next->segment != jitter->last_segment || next->order == jitter->last_order + 1);
 }
 
 /* Fills up to `wanted` samples, of which no sound is there. */

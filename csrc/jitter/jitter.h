@@ -34,11 +34,13 @@
 #define RW_JITTER_MIN_MS 10
 #define RW_JITTER_MAX_MS 1000
 
-/* `min_ms` <= `initial_ms` <= `max_ms`, within the limits above. */
+/* `min_ms` <= `initial_ms` <= `max_ms`, and this with `early_ms`, within the limits above. Where
+ * all three are one, the delay stays: sound is neither stretched nor shortened. */
 typedef struct rw_jitter_config {
     uint32_t min_ms;     /* the least delay, to which it shrinks in pauses */
     uint32_t max_ms;     /* no packet waits longer */
     uint32_t initial_ms; /* the first delay, to which it shrinks within sound */
+    uint32_t early_ms;   /* what waits so much longer than `max_ms` costs silence, but no sound */
 } rw_jitter_config;
 
 /* What became of a packet; the index of its counter. */

@@ -22,7 +22,7 @@ static double cpu_ns(void) {
 }
 
 static void start(const rw_codec *codec, size_t count) {
-    rw_jitter_config config = {20, 200, 40};
+    rw_jitter_config config = {20, 200, 40, 0};
     for (size_t i = 0; i < count; i++)
         CHECK_EQUAL(rw_jitter_create(codec, &config, &buffers[i]), 0);
 }

@@ -8,7 +8,8 @@
 #define STEP_BYTES 12
 #define MAX_SAMPLES 1024
 
-static const rw_jitter_config CONFIGS[] = {{20, 200, 40}, {10, 10, 10}, {10, 1000, 500}};
+static const rw_jitter_config CONFIGS[] = {
+    {20, 200, 40, 0}, {10, 10, 10, 0}, {10, 1000, 500, 0}, {200, 200, 200, 200}};
 static const uint8_t PAYLOAD[1600] = {0x78, 1, 2, 3};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

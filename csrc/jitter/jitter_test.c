@@ -2,172 +2,60 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
-#include "g711/g711.h"
-#include "test/check.h"
-
-/* A network in virtual time: packets of PCMU come when they are told to, and every 20 ms those that
- * have come are put and a slot is taken. */
-
-#define SLOT 160
-#define MAX_PACKETS 40000
-#define MAX_SAMPLES (MAX_PACKETS * SLOT)
-
-static const rw_jitter_config CONFIG = {.min_ms = 20, .max_ms = 200, .initial_ms = 40};
-
-typedef struct arrival {
-    double at_ms;
-    uint16_t sequence;
-    uint32_t timestamp;
-    uint32_t ssrc;
-    uint32_t from; /* of the sent sound, in samples */
-    uint16_t samples;
-    rw_heard heard;
-} arrival;
-
-static rw_jitter *jitter;
-static rw_jitter_figures figures;
-static arrival arrivals[MAX_PACKETS];
-static size_t arrival_count, arrived;
-static size_t verdicts[RW_JITTER_VERDICTS];
-static int16_t sent[MAX_SAMPLES];
-static int16_t heard[MAX_SAMPLES];
-static size_t heard_samples;
-static double now_ms;
-static unsigned long long seed;
-
-static const rw_codec *pcmu(void) {
-    return rw_codec_find("PCMU", 8000);
-}
-
-/* Pulses of a voice, swelling and fading three times a second, as G.711 has them. */
-static void make_voice(void) {
-    double phase = 0;
-    for (int i = 0; i < MAX_SAMPLES; i++) {
-        phase += (110 + 4 * sin(2 * M_PI * 1.5 * i / 8000)) / 8000;
-        double t = (phase - floor(phase)) * 70;
-        double swell = 0.55 + 0.45 * sin(2 * M_PI * 3 * i / 8000);
-        double value = 14000 * swell * exp(-t / 14) * cos(2 * M_PI * 0.08 * t);
-        sent[i] = (int16_t)value;
-    }
-    uint8_t codes[SLOT];
-    for (int i = 0; i < MAX_SAMPLES; i += SLOT) {
-        rw_g711_ulaw_encode(sent + i, SLOT, codes);
-        rw_g711_ulaw_decode(codes, SLOT, sent + i);
-    }
-}
-
-static void begin_with(const rw_jitter_config *config) {
-    CHECK_EQUAL(rw_jitter_create(pcmu(), config, &jitter), 0);
-    memset(verdicts, 0, sizeof verdicts);
-    arrival_count = arrived = heard_samples = 0;
-    now_ms = 0;
-    seed = 12345;
-}
-
-static void begin(void) {
-    begin_with(&CONFIG);
-}
-
-static arrival *send(double at_ms, uint16_t sequence, uint32_t timestamp, size_t from,
-                     size_t samples) {
-    arrival *packet = &arrivals[arrival_count++];
-    *packet =
-        (arrival){at_ms, sequence, timestamp, 1, (uint32_t)from, (uint16_t)samples, RW_HEARD_NEW};
-    return packet;
-}
-
-/* The ordinary stream: packet n of 20 ms, which comes `late_ms` after it was sent. */
-static arrival *send_nth(size_t n, double late_ms) {
-    return send(20.0 * (double)n + late_ms, (uint16_t)(65000 + n),
-                (uint32_t)(4294900000u + n * SLOT), n * SLOT, SLOT);
-}
-
-static void order_arrivals(void) {
-    for (size_t i = 1; i < arrival_count; i++) {
-        arrival packet = arrivals[i];
-        size_t at = i;
-        for (; at > 0 && arrivals[at - 1].at_ms > packet.at_ms; at--)
-            arrivals[at] = arrivals[at - 1];
-        arrivals[at] = packet;
-    }
-}
-
-static rw_jitter_verdict put(const arrival *from) {
-    uint8_t payload[1500];
-    rw_g711_ulaw_encode(sent + from->from, from->samples, payload);
-    rw_rtp_packet packet = {
-        {.sequence = from->sequence, .timestamp = from->timestamp, .ssrc = from->ssrc},
-        payload,
-        from->samples};
-    return rw_jitter_put(jitter, &packet, from->heard);
-}
-
-static void check_figures(void) {
-    rw_jitter_read(jitter, &figures);
-    CHECK_EQUAL(figures.played_samples + figures.concealed_samples + figures.silent_samples +
-                    figures.stretched_samples,
-                heard_samples);
-}
-
-static rw_jitter_kind take(void) {
-    for (; arrived < arrival_count && arrivals[arrived].at_ms <= now_ms; arrived++)
-        verdicts[put(&arrivals[arrived])]++;
-    rw_jitter_kind kind = rw_jitter_take(jitter, heard + heard_samples, SLOT);
-    heard_samples += SLOT;
-    now_ms += 20;
-    check_figures();
-    return kind;
-}
-
-static void take_slots(size_t slots) {
-    for (size_t i = 0; i < slots; i++)
-        take();
-}
-
-static void end(void) {
-    rw_jitter_destroy(jitter);
-}
-
-static void check_same(size_t heard_from, size_t sent_from, size_t samples) {
-    for (size_t i = 0; i < samples; i++)
-        if (heard[heard_from + i] != sent[sent_from + i]) {
-            fprintf(stderr, "sample %zu of %zu is %d, sent %d\n", i, samples, heard[heard_from + i],
-                    sent[sent_from + i]);
-            exit(1);
-        }
-}
-
-static void check_silent(size_t from, size_t samples) {
-    for (size_t i = 0; i < samples; i++)
-        CHECK_EQUAL(heard[from + i], 0);
-}
-
-/* How like the sound heard from a place is to that sent from another, 0 to 1. */
-static double likeness(size_t heard_from, size_t sent_from, size_t samples) {
-    double cross = 0, left = 1e-9, right = 1e-9;
-    for (size_t i = 0; i < samples; i++) {
-        double a = heard[heard_from + i], b = sent[sent_from + i];
-        cross += a * b;
-        left += a * a;
-        right += b * b;
-    }
-    return cross / sqrt(left * right);
-}
+#include "jitter/jitter_check.h"
 
 /* --- settings ----------------------------------------------------------------------------- */
 
 static void test_settings_that_are_none(void) {
-    static const rw_jitter_config BAD[] = {
-        {0, 200, 40}, {20, 2000, 40}, {20, 200, 10}, {20, 200, 201}, {9, 200, 40}};
+    static const rw_jitter_config BAD[] = {{0, 200, 40, 0},  {20, 2000, 40, 0},
+                                           {20, 200, 10, 0}, {20, 200, 201, 0},
+                                           {9, 200, 40, 0},  {20, 200, 40, 801}};
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
         CHECK_EQUAL(rw_jitter_create(pcmu(), &BAD[i], &jitter), -EINVAL);
     rw_codec fast = *pcmu();
     fast.sample_rate_hz = 48000;
     CHECK_EQUAL(rw_jitter_create(&fast, &CONFIG, &jitter), -EINVAL);
     rw_jitter_destroy(NULL);
+}
+
+/* --- a delay that stays the same ----------------------------------------------------------- */
+
+static const rw_jitter_config FIXED = {100, 100, 100, .early_ms = 100};
+
+static void test_a_first_packet_that_is_late_delays_no_other(void) {
+    begin_with(&FIXED);
+    for (size_t n = 0; n < 500; n++)
+        send_nth(n, n ? 0 : 90);
+    order_arrivals();
+    take_slots(510);
+    check_silent(0, 5 * SLOT);
+    check_same(5 * SLOT, 0, 500 * SLOT);
+    CHECK_EQUAL(figures.max_delay_ms, 100);
+    end();
+}
+
+static void test_a_network_that_gets_swifter_or_slower_changes_no_sound(void) {
+    begin_with(&FIXED);
+    for (size_t n = 0; n < 1500; n++)
+        send_nth(n, n < 300 ? 60 : n < 600 ? 0 : 90);
+    order_arrivals();
+    take_slots(1508);
+    check_same(8 * SLOT, 0, 1500 * SLOT);
+    CHECK_EQUAL(figures.concealed_samples + figures.stretched_samples + figures.shrunk_samples, 0);
+    end();
+}
+
+static void test_more_than_what_may_be_early_costs_sound(void) {
+    begin_with(&FIXED);
+    for (size_t n = 0; n < 300; n++)
+        send_nth(n, n < 100 ? 160 : 0);
+    order_arrivals();
+    take_slots(305);
+    check_same(heard_samples - 5 * SLOT, 290 * SLOT, 5 * SLOT);
+    CHECK_EQUAL(figures.shrunk_samples, 3 * SLOT);
+    end();
 }
 
 /* --- a good network ----------------------------------------------------------------------- */
@@ -202,7 +90,7 @@ static void test_jitter_within_the_delay_is_not_heard(void) {
 
 static void test_packets_of_all_lengths_in_one_call(void) {
     static const size_t LENGTHS_MS[] = {10, 60, 20, 30, 40, 20, 10, 50};
-    begin_with(&(rw_jitter_config){20, 200, 100}); /* a long packet waits for its end */
+    begin_with(&(rw_jitter_config){20, 200, 100, 0}); /* a long packet waits for its end */
     size_t from = 0;
     for (size_t n = 0; n < 1000; n++) {
         size_t samples = 8 * LENGTHS_MS[n % 8];
@@ -264,6 +152,7 @@ static void test_concealment_goes_on_with_the_voice_and_fades(void) {
     size_t at = (lost + 2) * SLOT;
     CHECK(likeness(at, lost * SLOT, 80) > 0.8);
     take_slots(2);
+    CHECK(power(at + 2 * SLOT) < power(at) / 4);
     CHECK_EQUAL(take(), RW_JITTER_SILENCE);
     check_silent(at + 3 * SLOT, SLOT);
     /* No click at the border: not a larger step than the voice makes itself. */
@@ -321,8 +210,14 @@ static void check_jitter(size_t jitter_ms) {
     CHECK(figures.concealed_samples - concealed < (jittery - 250) * SLOT * 6 / 100);
     /* A slot of the jitter goes into waiting for the slot. */
     CHECK(figures.delay_ms + 20 >= jitter_ms && figures.delay_ms <= jitter_ms + 20);
-    take_slots(calm);
+    for (size_t n = 0; n < calm; n += 9) {
+        uint64_t shrunk = figures.shrunk_samples;
+        take_slots(9);
+        CHECK(figures.shrunk_samples - shrunk <= 10 * 8); /* one period */
+    }
     CHECK(figures.delay_ms <= CONFIG.initial_ms + 25);
+    CHECK(figures.delay_ms >= CONFIG.initial_ms);
+    CHECK(figures.stretched_samples <= jitter_ms * 8);
     end();
 }
 
@@ -331,6 +226,32 @@ static void test_the_delay_follows_jitter_and_comes_back(void) {
     check_jitter(120);
     CHECK(figures.stretched_samples > 0);
     CHECK(figures.shrunk_samples > 0);
+}
+
+/* The network becomes swifter by 60 ms: slots from the first period that is left out to the next.
+ */
+static size_t slots_between_periods(size_t from) {
+    begin();
+    for (size_t n = 0; n < 1000; n++)
+        send_nth(n, n < 10 ? 60 : 0)->from = (uint32_t)(from + n * SLOT);
+    order_arrivals();
+    while (!figures.shrunk_samples)
+        take();
+    CHECK_EQUAL(figures.delay_ms, (100 * 8 - figures.shrunk_samples) / 8);
+    size_t slots = 0;
+    for (uint64_t shrunk = figures.shrunk_samples; shrunk == figures.shrunk_samples; slots++)
+        take();
+    CHECK_EQUAL(figures.concealed_samples + figures.discarded_late, 0);
+    end();
+    return slots;
+}
+
+static void test_what_is_not_like_itself_is_hardly_shortened(void) {
+    size_t noise = MAX_SAMPLES - 1000 * SLOT;
+    for (size_t i = 0; i < 1000 * SLOT; i++)
+        sent[noise + i] = (int16_t)((int)(check_random(&seed) >> 50) - 8192);
+    CHECK_EQUAL(slots_between_periods(0), 10);
+    CHECK_EQUAL(slots_between_periods(noise), 100);
 }
 
 static void test_a_late_packet_is_played_late(void) {
@@ -344,6 +265,48 @@ static void test_a_late_packet_is_played_late(void) {
     check_same(2 * SLOT, 0, 100 * SLOT);
     check_same(at + 3 * SLOT + 40, 100 * SLOT + 40, 290 * SLOT);
     CHECK_EQUAL(figures.max_delay_ms, 100);
+    end();
+}
+
+static void test_sound_comes_back_without_a_click(void) {
+    begin();
+    size_t high = MAX_SAMPLES - 2 * SLOT, low = MAX_SAMPLES - SLOT;
+    for (size_t i = 0; i < SLOT; i++) {
+        sent[high + i] = 8000;
+        sent[low + i] = -8000;
+    }
+    for (size_t n = 0; n < 20; n++)
+        if (n != 10) send_nth(n, 0)->from = (uint32_t)(n < 10 ? high : low);
+    take_slots(20);
+    size_t back = 13 * SLOT;
+    CHECK(heard[back - 1] > 2000 && heard[back + 60] < -7000);
+    for (size_t i = 0; i < SLOT; i++)
+        CHECK(abs(heard[back + i] - heard[back + i - 1]) < 1000);
+    end();
+}
+
+static void test_a_straggler_beyond_help_does_not_change_the_delay(void) {
+    begin();
+    for (size_t n = 0; n < 200; n++)
+        send_nth(n, n == 100 ? 1000 : 0);
+    order_arrivals();
+    take_slots(200);
+    CHECK_EQUAL(figures.discarded_late, 1);
+    CHECK_EQUAL(figures.concealed_samples, SLOT);
+    CHECK_EQUAL(figures.stretched_samples, 0);
+    CHECK_EQUAL(figures.delay_ms, 40);
+    end();
+}
+
+static void test_what_was_played_is_not_played_again(void) {
+    begin();
+    for (size_t n = 0; n < 20; n++) {
+        arrival *packet = send_nth(n, n < 10 ? 0 : 60);
+        if (n >= 10) packet->timestamp -= 40; /* the sender says so */
+    }
+    take_slots(30);
+    check_same(2 * SLOT, 0, 10 * SLOT);
+    CHECK_EQUAL(figures.played_samples, 20 * SLOT - 40);
     end();
 }
 
@@ -401,6 +364,32 @@ static void test_hold_and_resume(void) {
     end();
 }
 
+static void test_the_delay_grows_in_a_pause(void) {
+    begin();
+    for (size_t n = 0; n < 20; n++)
+        send_nth(n, n == 18 ? 100 : 0);
+    for (size_t n = 40; n < 60; n++)
+        send_nth(n, 0)->sequence = (uint16_t)(65000 + n - 20);
+    order_arrivals();
+    take_slots(64);
+    CHECK_EQUAL(figures.discarded_late, 1);
+    CHECK_EQUAL(figures.stretched_samples, 60 * 8);
+    CHECK_EQUAL(figures.delay_ms, 100);
+    check_same(45 * SLOT, 40 * SLOT, 19 * SLOT);
+    end();
+}
+
+static void test_a_pause_keeps_what_is_known_of_the_network(void) {
+    begin();
+    for (size_t n = 0; n < 100; n++)
+        send_nth(n, n < 10 ? 0 : 100);
+    take_slots(110);
+    CHECK_EQUAL(figures.delay_ms, 100);
+    take_slots(1500);
+    CHECK_EQUAL(figures.delay_ms, 100);
+    end();
+}
+
 static void test_a_timestamp_that_stood_still_in_a_pause(void) {
     begin();
     for (size_t n = 0; n < 100; n++)
@@ -413,7 +402,7 @@ static void test_a_timestamp_that_stood_still_in_a_pause(void) {
 
 static void test_pauses_take_the_delay_to_the_least(void) {
     static const uint32_t DELAYS_MS[] = {120, 40, 20, 20};
-    begin_with(&(rw_jitter_config){20, 200, 120});
+    begin_with(&(rw_jitter_config){20, 200, 120, 0});
     for (size_t talk = 0; talk < 4; talk++)
         for (size_t n = talk * 220; n < talk * 220 + 200; n++)
             send_nth(n, 0)->sequence = (uint16_t)(65000 + n - talk * 20);
@@ -445,24 +434,27 @@ static void test_comfort_noise_fills_a_pause(void) {
     CHECK_EQUAL(figures.concealed_samples, 0);
     check_same(2 * SLOT, 0, 10 * SLOT);
     check_same(62 * SLOT, 60 * SLOT, 8 * SLOT);
-    double power = 0;
-    for (size_t i = 12 * SLOT; i < 62 * SLOT; i++)
-        power += (double)heard[i] * heard[i] / (50 * SLOT);
-    CHECK(fabs(10 * log10(power / (32768.0 * 32768.0)) + 40) < 1);
+    double mean = 0;
+    for (size_t slot = 12; slot < 62; slot++)
+        mean += power(slot * SLOT) / 50;
+    CHECK(fabs(10 * log10(mean / (32768.0 * 32768.0)) + 40) < 1);
     packet.payload_bytes = 0;
     CHECK_EQUAL(rw_jitter_put_comfort_noise(jitter, &packet, RW_HEARD_NEW), RW_JITTER_EMPTY);
     end();
 }
 
-static void test_telephone_events_are_not_missed(void) {
+static rw_jitter_verdict put_event(size_t n, uint32_t timestamp, rw_heard as) {
+    rw_rtp_header event = {.sequence = (uint16_t)(65000 + n), .timestamp = timestamp};
+    return rw_jitter_put_other(jitter, &event, as);
+}
+
+static void check_events(uint32_t timestamp) {
     begin();
     for (size_t n = 0; n < 10; n++)
         send_nth(n, 0);
     take_slots(10);
     for (size_t n = 10; n < 30; n++) {
-        rw_rtp_header event = {.sequence = (uint16_t)(65000 + n),
-                               .timestamp = (uint32_t)(4294900000u + 10 * SLOT)};
-        CHECK_EQUAL(rw_jitter_put_other(jitter, &event, RW_HEARD_NEW), RW_JITTER_KEPT);
+        CHECK_EQUAL(put_event(n, timestamp, RW_HEARD_NEW), RW_JITTER_KEPT);
         take();
     }
     for (size_t n = 30; n < 40; n++)
@@ -475,6 +467,26 @@ static void test_telephone_events_are_not_missed(void) {
     end();
 }
 
+static void test_telephone_events_are_not_missed(void) {
+    check_events((uint32_t)(4294900000u + 10 * SLOT));
+    check_events(4000000); /* an hour ahead, says a liar */
+}
+
+static void test_a_source_that_begins_with_an_event(void) {
+    begin();
+    for (size_t n = 0; n < 10; n++)
+        send_nth(n, 0);
+    take_slots(30);
+    CHECK_EQUAL(put_event(500, 99, RW_HEARD_NEW_SOURCE), RW_JITTER_KEPT);
+    take();
+    for (size_t n = 31; n < 40; n++)
+        send_nth(n, 0)->sequence = (uint16_t)(65501 + n - 31);
+    take_slots(9);
+    CHECK_EQUAL(figures.concealed_samples, 0);
+    check_same(33 * SLOT, 31 * SLOT, 7 * SLOT);
+    end();
+}
+
 /* --- other sources, other timelines ------------------------------------------------------- */
 
 static void test_another_source_goes_on_behind_the_first(void) {
@@ -483,7 +495,7 @@ static void test_another_source_goes_on_behind_the_first(void) {
         arrival *packet = send_nth(n, 0);
         if (n < 100) continue;
         packet->ssrc = 2;
-        packet->sequence = (uint16_t)(n * 7 % 11 + 300 + n - n * 7 % 11);
+        packet->sequence = (uint16_t)(64000 + n); /* behind the other's */
         packet->timestamp = (uint32_t)(77 + n * SLOT);
         if (n == 100) packet->heard = RW_HEARD_NEW_SOURCE;
     }
@@ -523,6 +535,33 @@ static void test_timestamps_that_jump_without_their_sequence(void) {
         CHECK_EQUAL(figures.discarded_late + figures.discarded_full, 0);
         end();
     }
+}
+
+static void test_a_step_within_a_burst_goes_on_behind_it(void) {
+    begin();
+    for (size_t n = 0; n < 8; n++) {
+        arrival *packet = send_nth(n, 0);
+        packet->at_ms = 0;
+        if (n >= 4) packet->timestamp += 123456;
+    }
+    take_slots(10);
+    check_same(2 * SLOT, 0, 8 * SLOT);
+    end();
+}
+
+static void test_a_late_packet_of_the_timeline_before(void) {
+    begin();
+    for (size_t n = 0; n < 20; n++) {
+        arrival *packet = send_nth(n, n == 9 ? 25 : 0);
+        if (n >= 10) packet->timestamp -= 8000;
+    }
+    order_arrivals();
+    take_slots(22);
+    CHECK_EQUAL(verdicts[RW_JITTER_MISPLACED], 1);
+    CHECK_EQUAL(figures.shrunk_samples, 0);
+    check_same(2 * SLOT, 0, 9 * SLOT);
+    CHECK_EQUAL(figures.played_samples, 19 * SLOT);
+    end();
 }
 
 static void test_a_timestamp_that_never_moves(void) {
@@ -568,6 +607,7 @@ static void drift_for_ten_minutes(double ppm) {
     CHECK_EQUAL(figures.concealed_samples, 0);
     CHECK_EQUAL(figures.discarded_late + figures.discarded_full, 0);
     CHECK((ppm < 0 ? figures.stretched_samples : figures.shrunk_samples) >= 70 * 8);
+    CHECK((ppm < 0 ? figures.stretched_samples : figures.shrunk_samples) <= 130 * 8);
     CHECK((ppm < 0 ? figures.shrunk_samples : figures.stretched_samples) == 0);
     end();
 }
@@ -710,6 +750,9 @@ static void test_a_payload_of_odd_length(void) {
 int main(void) {
     make_voice();
     test_settings_that_are_none();
+    test_a_first_packet_that_is_late_delays_no_other();
+    test_a_network_that_gets_swifter_or_slower_changes_no_sound();
+    test_more_than_what_may_be_early_costs_sound();
     test_sound_is_the_senders_sample_for_sample();
     test_jitter_within_the_delay_is_not_heard();
     test_packets_of_all_lengths_in_one_call();
@@ -719,18 +762,27 @@ int main(void) {
     test_reordered_packets_come_out_in_order();
     test_duplicates_and_strangers_change_nothing();
     test_the_delay_follows_jitter_and_comes_back();
+    test_what_is_not_like_itself_is_hardly_shortened();
     test_a_late_packet_is_played_late();
+    test_sound_comes_back_without_a_click();
+    test_a_straggler_beyond_help_does_not_change_the_delay();
+    test_what_was_played_is_not_played_again();
     test_a_stall_of_the_network_leaves_no_more_than_the_longest_delay();
     test_a_pause_is_not_a_loss();
     test_a_lost_packet_beside_a_pause_is_counted_once();
     test_hold_and_resume();
+    test_the_delay_grows_in_a_pause();
+    test_a_pause_keeps_what_is_known_of_the_network();
     test_a_timestamp_that_stood_still_in_a_pause();
     test_pauses_take_the_delay_to_the_least();
     test_comfort_noise_fills_a_pause();
     test_telephone_events_are_not_missed();
+    test_a_source_that_begins_with_an_event();
     test_another_source_goes_on_behind_the_first();
     test_a_restart_after_a_break();
     test_timestamps_that_jump_without_their_sequence();
+    test_a_step_within_a_burst_goes_on_behind_it();
+    test_a_late_packet_of_the_timeline_before();
     test_a_timestamp_that_never_moves();
     test_a_timestamp_that_contradicts_its_neighbours();
     test_drift_is_followed();

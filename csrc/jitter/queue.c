@@ -76,10 +76,10 @@ static uint16_t following(const rw_jitter_queue *queue, uint16_t before) {
     return before == NONE ? queue->first : queue->entries[before].next;
 }
 
-/* Sound and noise that are one timeline's must be in order of time too. */
+/* Sounds that are of one timeline must be in order of time too. */
 static bool agree(const rw_jitter_entry *earlier, const rw_jitter_entry *later) {
-    return earlier->segment != later->segment || earlier->content == RW_JITTER_CONTENT_OTHER ||
-           later->content == RW_JITTER_CONTENT_OTHER || earlier->position <= later->position;
+    return earlier->segment != later->segment || earlier->content != RW_JITTER_CONTENT_SOUND ||
+           later->content != RW_JITTER_CONTENT_SOUND || earlier->position <= later->position;
 }
 
 static int check_place(const rw_jitter_queue *queue, const rw_jitter_entry *entry,

@@ -154,7 +154,7 @@ static void test_a_flood_is_read_by_and_by(void) {
     run_tick();
     uint64_t read = rw_shard_counter(shard, RW_PACKETS_RECEIVED);
     CHECK(read > 0 && read <= 2 * RW_RECEIVE_BATCH);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 20; i++)
         run_tick();
     CHECK_EQUAL(rw_shard_counter(shard, RW_PACKETS_RECEIVED), FLOOD_PACKETS);
     end();

@@ -25,7 +25,7 @@ static int create(uint64_t tap_id, const rw_codec *codec, const rw_jitter_config
 int rw_tap_create_recording(uint64_t tap_id, const rw_codec *codec, rw_recording *recording,
                             rw_tap **tap) {
     const uint32_t delay_ms = RW_TAP_RECORDING_DELAY_MS;
-    const rw_jitter_config delay = {delay_ms, delay_ms, delay_ms};
+    const rw_jitter_config delay = {delay_ms, delay_ms, delay_ms, RW_TAP_RECORDING_EARLY_MS};
     rw_tap *self;
     int error = create(tap_id, codec, &delay, &self);
     if (error) return error;

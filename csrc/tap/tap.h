@@ -25,6 +25,8 @@
 
 /* How long a recording waits for packets: what is later is lost to it. */
 #define RW_TAP_RECORDING_DELAY_MS 200
+/* By how much they may come sooner than the first ones, and nothing of the sound is lost. */
+#define RW_TAP_RECORDING_EARLY_MS 200
 /* Between these a listener's delay adapts. */
 #define RW_TAP_LISTENER_MIN_MS 20
 #define RW_TAP_LISTENER_MAX_MS 200

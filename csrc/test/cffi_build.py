@@ -227,7 +227,8 @@ ffi.cdef(
         uint32_t first_timestamp; uint16_t first_sequence;
     } rw_leg_config;
     typedef struct rw_leg {
-        uint64_t due_tick; uint32_t timestamp; bool paused; rw_playlist_queue playing; ...;
+        uint64_t due_tick; uint32_t timestamp; bool paused; bool relayed;
+        rw_playlist_queue playing; ...;
     } rw_leg;
     void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t due_tick);
     void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media);
@@ -235,6 +236,8 @@ ffi.cdef(
     uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick);
     size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended);
     void rw_leg_clear_queue(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended);
+    void rw_leg_play_music(rw_leg *leg, rw_playlist *music, rw_playlist_queue *ended);
+    void rw_leg_end_music(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended);
 
     #define RW_SRTP_MAX_TRAILER_BYTES ...
     #define RW_SRTP_MAX_SSRCS ...
@@ -302,6 +305,37 @@ ffi.cdef(
     rw_comfort_noise_reject rw_comfort_noise_read(rw_comfort_noise *noise, const uint8_t *payload,
                                                   size_t bytes);
     void rw_comfort_noise_generate(rw_comfort_noise *noise, int16_t *pcm, size_t samples);
+
+    typedef struct rw_codec { const char *label; uint32_t clock_rate_hz; ...; } rw_codec;
+    size_t rw_codec_count(void);
+    const rw_codec *rw_codec_at(size_t index);
+    typedef struct rw_jitter_config {
+        uint32_t min_ms; uint32_t max_ms; uint32_t initial_ms; uint32_t early_ms;
+    } rw_jitter_config;
+    typedef enum {
+        RW_JITTER_KEPT, RW_JITTER_NOT_HEARD, RW_JITTER_EMPTY, RW_JITTER_TOO_LONG, RW_JITTER_LATE,
+        RW_JITTER_REPEATED, RW_JITTER_MISPLACED, RW_JITTER_NO_ROOM, ...
+    } rw_jitter_verdict;
+    typedef enum { RW_JITTER_SOUND, RW_JITTER_CONCEALED, RW_JITTER_SILENCE } rw_jitter_kind;
+    typedef struct rw_jitter_figures {
+        uint64_t played_samples; uint64_t concealed_samples; uint64_t silent_samples;
+        uint64_t stretched_samples; uint64_t shrunk_samples; uint64_t discarded_late;
+        uint64_t discarded_full; uint64_t discarded_broken; uint32_t delay_ms;
+        uint32_t max_delay_ms;
+    } rw_jitter_figures;
+    typedef struct rw_jitter rw_jitter;
+    int rw_jitter_create(const rw_codec *codec, const rw_jitter_config *config,
+                         rw_jitter **jitter);
+    void rw_jitter_destroy(rw_jitter *jitter);
+    rw_jitter_verdict rw_jitter_put(rw_jitter *jitter, const rw_rtp_packet *packet,
+                                    rw_heard heard);
+    rw_jitter_verdict rw_jitter_put_comfort_noise(rw_jitter *jitter, const rw_rtp_packet *packet,
+                                                  rw_heard heard);
+    rw_jitter_verdict rw_jitter_put_other(rw_jitter *jitter, const rw_rtp_header *header,
+                                          rw_heard heard);
+    rw_jitter_kind rw_jitter_take(rw_jitter *jitter, int16_t *pcm, size_t samples);
+    void rw_jitter_read(const rw_jitter *jitter, rw_jitter_figures *figures);
+
     typedef enum { RW_VAD_LOW, RW_VAD_MEDIUM, RW_VAD_HIGH } rw_vad_sensitivity;
     typedef struct rw_vad_config {
         uint32_t sample_rate_hz; uint32_t hangover_ms; rw_vad_sensitivity sensitivity;
@@ -325,6 +359,7 @@ ffi.set_source(
     #include "comfort_noise/comfort_noise.h"
     #include "dtmf/dtmf.h"
     #include "histogram/histogram.h"
+    #include "jitter/jitter.h"
     #include "latch/latch.h"
     #include "leg/leg.h"
     #include "pcm_ring/pcm_ring.h"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,8 +23,12 @@ Handler = Callable[[Call], Awaitable[None]]
 ServeFunction = Callable[..., contextlib.AbstractAsyncContextManager[Engine]]
 
 
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Each asynchronous test runs on both."""
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Each asynchronous test runs on both, unless it is marked ``one_loop``."""
+    if item.get_closest_marker("one_loop"):
+        return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
@@ -37,10 +42,19 @@ def can_bind(port: int) -> bool:
         return True
 
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = 8
+
+
 def pairs_of(count: int) -> tuple[int, int]:
-    """First and last port of ``count`` pairs that are free now, below the system's own choice."""
+    """First and last port of ``count`` pairs that are free now, below the system's own choice.
+
+    Each of the processes that tests run in has a share of its own.
+    """
+    share = 10_000 // WORKERS
+    start = 5_000 + WORKER % WORKERS * share
     while True:
-        first = 2 * random.randrange(5_000, 15_000)
+        first = 2 * random.randrange(start, start + share - count)
         last = first + 2 * count - 1
         if all(can_bind(port) for port in range(first, last + 1)):
             return first, last

@@ -15,6 +15,8 @@ from .client import Phone
 from .conftest import eventually, phoning, serving
 from .test_hear import EVENTS, Mouth
 
+pytestmark = pytest.mark.one_loop
+
 
 class Meeting:
     """Answers two callers and connects them, until ``part`` is set or one of them ends."""

@@ -16,6 +16,8 @@ from .client import Phone
 from .conftest import phoning, serving
 from .test_hear import FRAME, Mouth
 
+pytestmark = pytest.mark.one_loop
+
 
 class Robot:
     """Records a call while it plays a prompt; ``act`` does what there is to do meanwhile."""

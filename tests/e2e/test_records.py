@@ -9,12 +9,15 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import soundfile
 from ringwheel import Call, Engine
 from ringwheel.media import record as records_module
 from ringwheel.media.record import RecordFile
 
 from .conftest import eventually, phoning, serving
 from .test_hear import EVENTS, Mouth
+
+pytestmark = pytest.mark.one_loop
 
 
 async def test_a_record_tells_what_happened(make_prompt, tmp_path):
@@ -70,6 +73,52 @@ async def test_a_record_tells_what_happened(make_prompt, tmp_path):
     assert 4.0 < told["mos_in"] <= 4.5
     assert told["mos_out"] is told["rtt_ms"] is told["sent"]["lost"] is None
     assert told["encrypted"] is False
+
+
+async def test_a_record_waits_for_its_recordings_and_tells_of_them(make_prompt, tmp_path):
+    prompt, _ = make_prompt("menu.ulaw", 800)
+    told: list[dict[str, object]] = []
+    paths = [tmp_path / name for name in ("first.wav", "second.wav")]
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        await call.record(paths[0]).stop()
+        call.record(paths[1])
+        await call.play(prompt, loop=True)
+
+    async with serving(handler, records=told.append) as engine, phoning(engine) as phone:
+        mouth = Mouth(phone, await phone.call())
+        await phone.packets(20)
+        for frame in range(3):
+            await phone.packets(1)
+            mouth.packet(bytes(160), 0)
+            mouth._timestamp += 160
+            if frame == 1:
+                mouth.lose()
+        await phone.hang_up()
+        await eventually(lambda: bool(told))
+    first, second = told[0]["recordings"]
+    assert (first["files"], second["files"]) == ([str(paths[0])], [str(paths[1])])
+    assert soundfile.info(paths[1]).frames == second["recorded_ms"] * 8 > 0
+    assert (second["lost_ms"], second["paused_ms"], second["error"]) == (0, 0, None)
+    assert told[0]["recordings_untold"] == 0
+
+
+async def test_recordings_beyond_the_bound_are_counted(monkeypatch, tmp_path):
+    monkeypatch.setattr(records_module, "MAX_RECORDINGS", 1)
+    told: list[dict[str, object]] = []
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        for number in range(3):
+            await call.record(tmp_path / f"{number}.wav").stop()
+
+    async with serving(handler, records=told.append) as engine, phoning(engine) as phone:
+        await phone.call()
+        await phone.until_bye()
+        await eventually(lambda: bool(told))
+    assert [Path(one["files"][0]).name for one in told[0]["recordings"]] == ["0.wav"]
+    assert told[0]["recordings_untold"] == 2
 
 
 @pytest.mark.parametrize(("formats", "status"), [("18", 488), ("0", 603)])

@@ -15,6 +15,8 @@ from .client import Message, Phone, Rtp, read_rtp, udp
 from .conftest import eventually, pairs_of, phoning, serving
 from .test_hear import Mouth
 
+pytestmark = pytest.mark.one_loop
+
 NTP_OF_1970_S = 2_208_988_800
 PEER_SSRC = 0xABCD
 """That of Mouth."""

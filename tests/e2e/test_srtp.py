@@ -17,6 +17,8 @@ from .conftest import eventually, phoning, serving
 from .test_hear import EVENTS, Mouth
 from .test_rtcp import goodbye, is_rtcp, read_report, receiver_report
 
+pytestmark = pytest.mark.one_loop
+
 if not SRTP_AVAILABLE and not os.environ.get("CI"):
     pytest.skip("this build has no libsrtp2", allow_module_level=True)
 

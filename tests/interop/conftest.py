@@ -70,28 +70,35 @@ def wait_for_address(process: subprocess.Popen[bytes], log: Path) -> tuple[str, 
 
 
 @contextmanager
-def serve_prompts(folder: Path, prompts: list[Path], *options: str) -> Iterator[Served]:
-    """A `ringwheel serve` of its own process on a free port, ended by SIGTERM."""
+def serving(folder: Path, command: list[str], *, ends_with: int = 0) -> Iterator[Served]:
+    """A server that runs as a process of its own, logs JSON, and is ended by SIGTERM."""
     log = folder / "serve.log"
-    arguments = ["--log-format=json", "serve", "--sip=udp:127.0.0.1:0", "--drain=1"]
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "ringwheel.cli.main", *arguments, *options),
-                *(f"--prompt={prompt}" for prompt in prompts),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
+            [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=stderr
         )
     try:
         host, port = wait_for_address(process, log)
         yield Served(process.pid, host, port, log)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(END_TIMEOUT_S) == 0
+        assert process.wait(END_TIMEOUT_S) == ends_with
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def serve_prompts(
+    folder: Path,
+    prompts: list[Path],
+    *options: str,
+    host: str = "127.0.0.1",
+    ends_with: int = 0,
+) -> AbstractContextManager[Served]:
+    """A `ringwheel serve` of its own process on a free port."""
+    arguments = ["--log-format=json", "serve", f"--sip=udp:{host}:0", "--drain=1", *options]
+    names = [f"--prompt={prompt}" for prompt in prompts]
+    return serving(folder, ["-m", "ringwheel.cli.main", *arguments, *names], ends_with=ends_with)
 
 
 @pytest.fixture(scope="session")
