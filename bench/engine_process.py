@@ -91,6 +91,7 @@ class Engine:
 
     def __init__(
         self,
+        *,
         backend: str,
         legs: int,
         ports: list[int],
