@@ -12,6 +12,8 @@ from rich.table import Table
 from .barge_in import BargeInResult
 from .bridge import BridgeResult
 from .calls import CallsResult
+from .conference import KINDS as CONFERENCE_KINDS
+from .conference import ConferenceResult
 from .duplex import KINDS, DuplexResult
 from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult, Progress
@@ -131,6 +133,32 @@ def show_duplex(result: DuplexResult) -> None:
     )
     if result.saturated:
         print(f"Figures mean little: {SATURATED}")
+
+
+def show_conference(result: ConferenceResult) -> None:
+    """The table of `bench conference`."""
+    rows = []
+    for kind in CONFERENCE_KINDS:
+        runs = result.runs[kind]
+        rows.append(
+            (
+                kind,
+                f"{result.cost_us(kind):.0f}",
+                sum(run.sent.reception.lost_by_sender for run in runs),
+                sum(run.lost for run in runs),
+                sum(run.sent.skipped for run in runs),
+                max(run.sent.reception.interval_error_us["p99"] for run in runs),
+            )
+        )
+    show_table(
+        f"Conferences of {result.members}: one shard, {result.legs} legs, "
+        f"{result.seconds:g} s a run",
+        ("legs", "CPU us", "lost", "unheard", "skipped", "error"),
+        rows,
+        "CPU time a leg and second in microseconds: median of the runs. Lost: on the way out; "
+        "unheard: on the way in. Error of arrival intervals in microseconds: p99 of the worst run. "
+        f"A member costs {result.mixing_us:.2f} us more for each frame of 20 ms.",
+    )
 
 
 def show_bridge(result: BridgeResult) -> None:
