@@ -164,19 +164,17 @@ def show_conference(result: ConferenceResult) -> None:
 def show_bridge(result: BridgeResult) -> None:
     """The table of `bench bridge`."""
     rows = []
-    for name, runs, cost_us in (
-        (f"pcmu to {result.codec}", result.engine, f"{result.cost_us:.2f}"),
-        ("bare loop", result.limit, f"{result.limit_cost_us:.2f}"),
+    for name, runs, cost_us, ratio, lost in (
+        (f"pcmu, {result.codec}", result.engine, result.cost_us, result.ratio, result.lost),
+        ("bare loop", result.limit, result.limit_cost_us, 1.0, "-"),
     ):
         delay_us = median_quantiles(run.delay_us for run in runs)
-        ours = runs is result.engine
         rows.append(
             (
                 name,
-                cost_us,
-                f"{result.ratio:.2f}" if ours else "1.00",
-                sum(run.packets for run in runs),
-                result.lost if ours else "-",
+                f"{cost_us:.2f}",
+                f"{ratio:.2f}",
+                lost,
                 sum(run.wrong for run in runs),
                 *(f"{delay_us[quantile] / 1000:.1f}" for quantile in ("p50", "p99", "max")),
             )
@@ -184,7 +182,7 @@ def show_bridge(result: BridgeResult) -> None:
     alike = "" if result.correlation is None else f" Least correlation: {result.correlation:.3f}."
     show_table(
         f"Bridge: one shard, {result.pairs} pairs of legs, {result.seconds:g} s a run",
-        ("packets", "CPU us", "ratio", "passed", "lost", "wrong", "p50 ms", "p99 ms", "max ms"),
+        ("legs", "CPU us", "ratio", "lost", "wrong", "p50 ms", "p99 ms", "max ms"),
         rows,
         "CPU time a packet: median of the runs. Delay from a packet's sending to its arrival at "
         f"the other side: medians of the runs.{alike}",

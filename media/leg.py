@@ -131,7 +131,9 @@ class Leg:
         ValueError: the two are on different shards.
         """
         if self._shard is not to._shard:
-            raise ValueError("the legs are on different shards")
+            raise ValueError(
+                "the legs are on different shards; an engine of one shard connects any two calls"
+            )
         names = (codec.name, codec.clock_rate_hz), (to_codec.name, to_codec.clock_rate_hz)
         self._shard.relay(self.id, to.id, *names)
 

@@ -157,6 +157,7 @@ typedef struct rw_leg {
     bool send_noise;     /* comfort noise, in pauses */
     uint8_t noise_slots; /* until it is sent again */
     bool receiving;      /* sound came lately: the backend reads this leg in its slots */
+    bool expected;       /* its sound is waited for: it is read whenever something came */
     uint8_t quiet_slots;
     bool sending_digits;
     bool relayed;     /* another leg's sound is sent in the place of its own, which stands still */

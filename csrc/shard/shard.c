@@ -12,12 +12,12 @@
 #define QUIET_SLOTS 50
 
 /* Datagrams read from a leg in its slot, where one is right, and beyond those in the same tick; and
- * from a socket that all legs share. They bound what a flood can cost. */
+ * of all legs that are read together. They bound what a flood can cost. */
 #define FIRST_DATAGRAMS 4
 #define MAX_DATAGRAMS 64
-#define MAX_SHARED_DATAGRAMS 1024
+#define MAX_DATAGRAMS_TOGETHER 1024
 
-/* How often a leg is read whose sound is waited for: it adds half of that to a packet's way. */
+/* How often a leg is read whose prompt the caller may interrupt. */
 #define EAGER_TICKS 5
 
 /* Commands taken in one turn, so that a flood of them does not delay the packets. */
@@ -82,7 +82,7 @@ static uint64_t lightest_tick(const rw_shard *shard, uint64_t from, unsigned pti
 
 /* --- slots -------------------------------------------------------------------------------- */
 
-/* A leg whose sound another one waits for is read more often than once in its slot. */
+/* A leg whose sound is waited for is read more often than once in its slot. */
 static bool is_eager(const rw_leg *leg) {
     return leg->receiving && (leg->relay || (leg->playing.first && leg->playing.first->barge_in));
 }
@@ -254,10 +254,11 @@ static void read_soon(rw_shard *shard, rw_leg *leg) {
     rw_wheel_arm(&shard->wheel, &leg->timer, next_tick);
 }
 
-static void poll_shared_socket(rw_shard *shard) {
+/* Reads the legs that are not read in their slots; in every tick, while sound comes. */
+static void poll_together(rw_shard *shard) {
     const rw_backend_ops *ops = shard->backend->ops;
     shard->poll_due = false;
-    if (ops->receive(shard->backend, NULL, MAX_SHARED_DATAGRAMS))
+    if (ops->receive(shard->backend, NULL, MAX_DATAGRAMS_TOGETHER))
         rw_wheel_arm(&shard->wheel, &shard->poll_timer, shard->wheel.now_tick + 1);
     else
         ops->listen(shard->backend, NULL);
@@ -275,6 +276,7 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
         keep_watch(shard, leg);
         return;
     }
+    if (leg->expected) return; /* listened to before it was */
     leg->receiving = true;
     leg->quiet_slots = 0;
     if (is_eager(leg))
@@ -288,7 +290,7 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
 static void read_the_rest(rw_shard *shard) {
     const rw_backend_ops *ops = shard->backend->ops;
     if (!shard->behind && !shard->poll_due) return;
-    if (shard->poll_due) poll_shared_socket(shard);
+    if (shard->poll_due) poll_together(shard);
     for (; shard->behind; shard->behind = shard->behind->next_behind)
         ops->receive(shard->backend, shard->behind, MAX_DATAGRAMS);
     ops->flush(shard->backend); /* what was relayed */
@@ -343,6 +345,7 @@ static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
         count(shard, (rw_counter)(RW_NOT_HEARD_0 + (int)reject), 1);
         rw_count(&leg->stats.packets_rejected, 1);
     }
+    if (!leg->receiving && rw_ear_waits(leg->ear)) rw_shard_schedule(shard, leg);
     if (!leg->media.receive) return;
     if (rw_ear_knows_place(reject)) pass_on_sound(leg, packet);
     if (!reject && leg->relay) rw_shard_relay_packet(shard, leg, packet);

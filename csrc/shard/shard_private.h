@@ -84,7 +84,7 @@ struct rw_shard {
     rw_wheel wheel;
     rw_backend *backend;
     rw_backend_host host;
-    rw_timer poll_timer; /* reads the shared socket in the next tick */
+    rw_timer poll_timer; /* reads the legs that are read together, in the next tick */
     bool poll_due;       /* in this one */
     rw_leg *behind;      /* legs that were not read to the end in this tick */
     uint32_t phase_load[RW_PHASES];
@@ -136,7 +136,7 @@ rw_leg *rw_shard_find_leg(const rw_shard *shard, uint64_t leg_id);
 /* Wakes a leg that now has something to do, at its next slot. */
 void rw_shard_schedule(rw_shard *shard, rw_leg *leg);
 
-/* Marks a leg (or the shared socket) whose datagrams have woken epoll. */
+/* Marks a leg (or those that are read together) whose datagrams have woken epoll. */
 void rw_shard_readable(rw_shard *shard, uint64_t epoll_data);
 
 /* Takes the commands that are left and closes every leg, for the end of the thread. */
