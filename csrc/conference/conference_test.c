@@ -36,9 +36,10 @@ typedef struct speaker {
     int16_t level;    /* of each sample that it says; 0: it sends nothing */
     uint16_t sequence;
     uint32_t timestamp;
-    bool digit;     /* its next packet is the start of one */
-    int16_t heard;  /* the last sample of the last packet that it was sent */
-    size_t packets; /* it was sent */
+    uint64_t says_tick; /* when its next packet is there; 0: as soon as somebody looks */
+    bool digit;         /* its next packet is the start of one */
+    int16_t heard;      /* the last sample of the last packet that it was sent */
+    size_t packets;     /* it was sent */
     rw_rtp_header last;
 } speaker;
 
@@ -135,13 +136,19 @@ static size_t compose_said(speaker *from, uint8_t *datagram) {
                                                RW_MAX_PACKET_BYTES - RW_RTP_HEADER_BYTES);
 }
 
-/* A packet in each slot of the leg. */
+/* A packet in each packet time, however often the leg is read. */
 static size_t receive(rw_backend *from, rw_leg *leg, size_t max) {
     uint8_t datagram[RW_MAX_PACKET_BYTES];
     speaker *of = speaker_of(leg);
-    if (!of || !of->level || !max) return 0;
+    if (!of || !of->level || !max || clock_tick < of->says_tick) return 0;
+    of->says_tick = (of->says_tick ? of->says_tick : clock_tick) + of->ptime_ms;
     from->host->deliver(from->host->context, leg, NULL, datagram, compose_said(of, datagram));
     return 1;
+}
+
+static int expect(rw_backend *from, rw_leg *leg, bool expected) {
+    (void)from, (void)leg, (void)expected;
+    return -ENOSPC;
 }
 
 static rw_backend_ops ops = {
@@ -154,6 +161,7 @@ static rw_backend_ops ops = {
     .send = note_sent,
     .flush = flush,
     .receive = receive,
+    .expect = expect,
     .listen = listen_again,
     .socket_per_leg = true,
 };
