@@ -37,7 +37,8 @@ demo: $(VENV)/built ## 200 real calls on loopback, checked packet by packet (und
 test: $(VENV)/tested ## every test; installs peers where it may
 	@tools/peers
 	$(MAKE) c-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not alone' --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest -m alone
 
 c-test: $(VENV)/tested ## C tests under ASan and UBSan, and TSan for what threads share
 	@test -d build/asan || $(BIN)/meson setup -Db_sanitize=address,undefined \

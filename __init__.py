@@ -1,6 +1,6 @@
 """Ringwheel: a SIP/RTP media engine for telephony robots."""
 
-from .media.call import Call, CallEnded, EndCause, EndedBy, Played, Quality
+from .media.call import Call, CallEnded, EndCause, EndedBy, HoldRefused, Played, Quality
 from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
@@ -20,6 +20,7 @@ __all__ = [
     "EngineFigures",
     "GatherEnd",
     "Gathered",
+    "HoldRefused",
     "LegFigures",
     "ListenError",
     "PlayOutcome",

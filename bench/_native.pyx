@@ -34,6 +34,7 @@ cdef extern from "bench/limit.h" nogil:
         RW_LIMIT_SEND
         RW_LIMIT_SENDMMSG
         RW_LIMIT_EXCHANGE
+        RW_LIMIT_RELAY
     ctypedef struct rw_limit_config:
         rw_limit_way way
         bint paced
@@ -115,23 +116,72 @@ cdef extern from "bench/receiver.h" nogil:
 cdef extern from "bench/talker.h" nogil:
     ctypedef struct rw_talker:
         pass
+    ctypedef struct rw_talker_sound:
+        uint8_t payload_type
+        uint16_t ptime_ts
+        uint32_t frames
+        const uint16_t *frame_bytes
+        const uint8_t *payload
     ctypedef struct rw_talker_config:
         uint32_t legs
         const sockaddr_in *from_ "from"
         const sockaddr_in *to
-        const uint8_t *sound
-        size_t sound_bytes
+        const rw_talker_sound *sounds
+        uint32_t sound_count
     int rw_talker_open(rw_talker **talker, rw_receiver *receiver, const rw_talker_config *config)
     void rw_talker_close(rw_talker *talker)
     int rw_talker_run(rw_talker *talker, uint64_t duration_us)
     uint64_t rw_talker_packets(const rw_talker *talker)
     uint64_t rw_talker_failed(const rw_talker *talker)
 
+cdef extern from "bench/pairs.h" nogil:
+    ctypedef struct rw_pairs:
+        pass
+    ctypedef enum rw_pairs_verdict:
+        RW_PAIRS_RIGHT
+        RW_PAIRS_STRANGER
+        RW_PAIRS_REPEATED
+        RW_PAIRS_DISORDERED
+        RW_PAIRS_NOT_SAID
+        RW_PAIRS_MISTYPED
+        RW_PAIRS_MISTIMED
+        RW_PAIRS_ALTERED
+    ctypedef struct rw_pairs_config:
+        uint32_t legs
+        const uint16_t *ports
+        uint8_t *payload_types
+        uint16_t *ptime_ts
+        uint32_t keep_every
+        uint32_t keep_packets
+    ctypedef struct rw_pairs_kept:
+        uint32_t frame
+        uint16_t bytes
+        const uint8_t *payload
+    int rw_pairs_open(rw_pairs **pairs, rw_receiver *receiver, const rw_talker *talker,
+                      const rw_pairs_config *config)
+    void rw_pairs_close(rw_pairs *pairs)
+    uint64_t rw_pairs_count(const rw_pairs *pairs, rw_pairs_verdict verdict)
+    const rw_histogram *rw_pairs_delay_us(const rw_pairs *pairs)
+    void rw_pairs_begin_window(rw_pairs *pairs)
+    const rw_pairs_kept *rw_pairs_kept_of(const rw_pairs *pairs, uint32_t leg, uint32_t *count)
+
 LIMIT_WAYS = {
     "send": RW_LIMIT_SEND,
     "sendmmsg": RW_LIMIT_SENDMMSG,
     "exchange": RW_LIMIT_EXCHANGE,
+    "relay": RW_LIMIT_RELAY,
 }
+
+cdef tuple VERDICTS = (
+    (RW_PAIRS_RIGHT, "right"),
+    (RW_PAIRS_STRANGER, "stranger"),
+    (RW_PAIRS_REPEATED, "repeated"),
+    (RW_PAIRS_DISORDERED, "disordered"),
+    (RW_PAIRS_NOT_SAID, "not_said"),
+    (RW_PAIRS_MISTYPED, "mistyped"),
+    (RW_PAIRS_MISTIMED, "mistimed"),
+    (RW_PAIRS_ALTERED, "altered"),
+)
 
 cdef tuple REJECTS = (
     (RW_RTP_TOO_SHORT, "too_short"),
@@ -190,7 +240,7 @@ def run_limit(str way, bint paced, list destinations, double seconds, fds=()) ->
     """Run a bare loop, without the GIL, for ``seconds``.
 
     ``way`` is a key of ``LIMIT_WAYS``; ``destinations`` has one ``(IPv4 as int, port)`` a leg, and
-    ``fds`` one bound socket a leg for the way "exchange"; they stay open.
+    ``fds`` one bound socket a leg for the ways "exchange" and "relay"; they stay open.
     Returns packets, failed, received, ticks, cpu_us (of this process), wall_us and lateness_us
     (quantiles). Raises OSError if the sockets cannot be had, KeyError for an unknown way,
     ValueError for another number of sockets than of legs.
@@ -199,7 +249,7 @@ def run_limit(str way, bint paced, list destinations, double seconds, fds=()) ->
     cdef int error
     cdef array sockets = array("i", fds)
     config.way = LIMIT_WAYS[way]
-    if config.way == RW_LIMIT_EXCHANGE and len(sockets) != len(destinations):
+    if config.way in (RW_LIMIT_EXCHANGE, RW_LIMIT_RELAY) and len(sockets) != len(destinations):
         raise ValueError(f"{len(sockets)} sockets for {len(destinations)} legs")
     cdef sockaddr_in *to = addresses_of(destinations)
     cdef rw_limit_result *result = <rw_limit_result *>calloc(1, sizeof(rw_limit_result))
@@ -344,39 +394,54 @@ cdef class Receiver:
         return payload[:size]
 
 
+cdef array lengths_of(list frames):
+    return array("H", [len(frame) for frame in frames])
+
+
 cdef class Talker:
     """The far end of many legs; see csrc/bench/talker.h. It sends from the sockets of ``receiver``.
 
     ``origins``: where each leg sends to, ``destinations``: where it receives, both as ``(IPv4 as
-    int, port)``. ``sound`` is PCMU, some packets of 20 ms. Raises OSError for an origin that is not
+    int, port)``. ``sounds`` are ``(payload type, RTP timestamps of a packet, payloads of 20 ms)``;
+    a leg hears the one at its number modulo their number. Raises OSError for an origin that is not
     the receiver's, for no legs and for no sound, ValueError if the lists do not match.
     """
 
     cdef rw_talker *talker
     cdef Receiver receiver
 
-    def __cinit__(
-        self, Receiver receiver not None, list origins, list destinations,
-        const uint8_t[::1] sound not None,
-    ):
+    def __cinit__(self, Receiver receiver not None, list origins, list destinations, list sounds):
         cdef rw_talker_config config
         cdef sockaddr_in *origin = NULL
         cdef sockaddr_in *to = NULL
+        cdef rw_talker_sound *sound = NULL
         cdef int error
         if len(origins) != len(destinations):
             raise ValueError(f"{len(origins)} origins for {len(destinations)} destinations")
+        payloads = [b"".join(frames) for _, _, frames in sounds]
+        lengths = [lengths_of(frames) for _, _, frames in sounds]
         try:
             origin = addresses_of(origins)
             to = addresses_of(destinations)
+            sound = <rw_talker_sound *>calloc(len(sounds) + 1, sizeof(rw_talker_sound))
+            if sound == NULL:
+                raise MemoryError
+            for index, (payload_type, ptime_ts, frames) in enumerate(sounds):
+                sound[index].payload_type = payload_type
+                sound[index].ptime_ts = ptime_ts
+                sound[index].frames = len(frames)
+                sound[index].frame_bytes = (<array?>lengths[index]).data.as_ushorts
+                sound[index].payload = payloads[index]
             config.legs = len(destinations)
             config.from_ = origin
             config.to = to
-            config.sound = &sound[0] if sound.shape[0] else NULL
-            config.sound_bytes = sound.shape[0]
+            config.sounds = sound
+            config.sound_count = len(sounds)
             error = rw_talker_open(&self.talker, receiver.receiver, &config)
         finally:
             free(origin)
             free(to)
+            free(sound)
         if error:
             raise_errno(error)
         self.receiver = receiver
@@ -403,3 +468,58 @@ cdef class Talker:
     def failed(self) -> int:
         """Packets that the kernel has not taken so far."""
         return rw_talker_failed(self.talker)
+
+
+cdef class Pairs:
+    """What the far ends of bridged legs hear of each other; see csrc/bench/pairs.h.
+
+    ``talker`` speaks to the legs, whose own ``ports`` come in the same order; legs 2i and 2i + 1
+    are a pair. ``formats`` are ``(payload type, RTP timestamps of a packet)`` of the even and of
+    the odd legs. Of each ``keep_every``-th pair the first ``keep_packets`` of each leg are kept.
+    Raises OSError for an odd number of legs.
+    """
+
+    cdef rw_pairs *pairs
+    cdef Talker talker
+
+    def __cinit__(
+        self, Talker talker not None, list ports, list formats, uint32_t keep_every,
+        uint32_t keep_packets,
+    ):
+        cdef rw_pairs_config config
+        cdef array numbers = array("H", ports)
+        cdef int error
+        for index, (payload_type, ptime_ts) in enumerate(formats[:2]):
+            config.payload_types[index] = payload_type
+            config.ptime_ts[index] = ptime_ts
+        config.legs = len(ports)
+        config.ports = numbers.data.as_ushorts
+        config.keep_every = keep_every
+        config.keep_packets = keep_packets
+        error = rw_pairs_open(&self.pairs, talker.receiver.receiver, talker.talker, &config)
+        if error:
+            raise_errno(error)
+        self.talker = talker
+
+    def __dealloc__(self):
+        if self.pairs != NULL:
+            rw_pairs_close(self.pairs)
+
+    def counts(self) -> dict:
+        """Packets by what came of them."""
+        return {name: rw_pairs_count(self.pairs, verdict) for verdict, name in VERDICTS}
+
+    def begin_window(self) -> None:
+        """Forget the delays so far."""
+        rw_pairs_begin_window(self.pairs)
+
+    def delay_us(self) -> dict:
+        """Time from sending to arrival, of right packets: p50, p99, p999, max."""
+        return quantiles(rw_pairs_delay_us(self.pairs))
+
+    def kept(self, uint32_t leg) -> list:
+        """``(frame, payload)`` of what was kept: which frame the other leg was told, and what came
+        of it."""
+        cdef uint32_t count = 0, i
+        cdef const rw_pairs_kept *kept = rw_pairs_kept_of(self.pairs, leg, &count)
+        return [(kept[i].frame, kept[i].payload[:kept[i].bytes]) for i in range(count)]

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from ..cli.errors import CommandError
+from ..cli.errors import STATUS_FAILED, CommandError
 from ..cli.help import examples
+from ..media.codec import UnknownCodec, codec_by_name
 from . import plot, report
 from .barge_in import run_barge_in
+from .bridge import PLAIN_CODEC, run_bridge
 from .calls import Load, run_calls
 from .duplex import run_duplex
 from .flood import run_flood
@@ -225,6 +227,46 @@ def flood(
         report.show_json(result.to_json())
     else:
         report.show_flood(result)
+
+
+@app.command(
+    epilog=examples(
+        "ringwheel bench bridge --pairs 500 --json",
+        "ringwheel bench bridge --pairs 100 --codec g722 --plot bridge.png",
+    )
+)
+def bridge(
+    *,
+    pairs: Annotated[
+        int, typer.Option(min=1, max=50_000, help="Pairs of legs that talk with each other.")
+    ] = 500,
+    codec: Annotated[
+        str, typer.Option(help="Of one side of each pair; the other has pcmu.")
+    ] = PLAIN_CODEC,
+    seconds: Seconds = 5.0,
+    rounds: Rounds = 3,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """What a packet costs, and how long it takes, from one bridged leg to the other.
+
+    Every packet is checked, both ways. Exit status 1 if one was lost or is wrong, or if transcoded
+    sound is not like its source.
+    """
+    try:
+        label = codec_by_name(codec).label
+    except UnknownCodec as error:
+        raise CommandError(f"--codec: {error}") from None
+    with report.progress() as progress:
+        result = run_bridge(pairs, label, seconds, rounds, progress)
+    if plot_file:
+        plot.plot_bridge(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_bridge(result)
+    if result.failed:
+        raise typer.Exit(STATUS_FAILED)
 
 
 SENSITIVITIES = ("low", "medium", "high")

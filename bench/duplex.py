@@ -133,7 +133,9 @@ def run_bare(legs: int, seconds: float) -> Exchange:
     """
     with open_receiver(legs) as peer:
         ports = peer.answer()["ports"]
-        with start_child("ringwheel.bench.exchange_process", legs=legs, ports=ports) as loop:
+        with start_child(
+            "ringwheel.bench.exchange_process", way="exchange", legs=legs, ports=ports
+        ) as loop:
             peer.ask("talk", leg_ports=loop.answer(START_TIMEOUT_S)["leg_ports"])
             sent = loop.ask("run", seconds * 4 + START_TIMEOUT_S, seconds=seconds)
         heard = Reception(**peer.ask("report"))

@@ -3,7 +3,8 @@
 Arguments: ``backend``, ``legs``, the receiver's ``ports``. The legs are opened without SIP, and
 play speech-like noise in a loop. With ``hears`` each has ears: for "nothing" but the stream itself,
 or for speech and tones by "detectors". With ``victim_port`` there is one leg more, which sends to
-that port of 127.0.0.1 and has agreed on telephone events, and on RTCP there. First it tells
+that port of 127.0.0.1 and has agreed on telephone events, and on RTCP there. With ``bridge``, the
+codecs of the even and of the odd legs, these play nothing and are bridged in pairs. First it tells
 ``{"legs": N, "leg_ports": [...]}`` once all of them play; the victim's port is the last. Commands:
 ``begin`` starts a measuring window, ``report`` tells what the shard did in it, ``life`` what it has
 counted so far.
@@ -15,11 +16,14 @@ import ipaddress
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 
 from ..media import _core
+from ..media.codec import Codec, codec_by_name
 from ..media.events import DigitHeard, Hearing, LegMedia, SpeechHeard
+from ..media.packets import silence_packet
 from .child import Parent, cpu_time_us
-from .measure import destinations
+from .measure import destinations, payload_type_of
 from .speech import speech_like
 
 # Not multiples of 20 ms: packets that straddle two prompts are part of the price.
@@ -29,10 +33,9 @@ OPEN_TIMEOUT_S = 30.0
 FAILURES = ("send_refused", "send_buffer_full", "send_unreachable", "send_failed")
 LISTEN_S = 0.02
 EVENT_PAYLOAD_TYPE = 101
-HEARINGS = {
-    "nothing": Hearing("PCMU", 8000, speech=False, tones=False),
-    "detectors": Hearing("PCMU", 8000),
-}
+PTIME_MS = 20
+NOTHING = Hearing("PCMU", 8000, speech=False, tones=False)
+HEARINGS = {"nothing": NOTHING, "detectors": Hearing("PCMU", 8000)}
 
 
 def leg_socket(legs: int) -> socket.socket:
@@ -68,8 +71,23 @@ def victim_media(port: int) -> LegMedia:
     )
 
 
+def bridged_media(host: str, port: int, codec: Codec) -> LegMedia:
+    """Of a leg that speaks this codec."""
+    return LegMedia(
+        host,
+        port,
+        payload_type=payload_type_of(codec),
+        clock_rate_hz=codec.clock_rate_hz,
+        bytes_per_ts=codec.bytes_per_ts,
+        silence=codec.silence,
+        silence_packet=silence_packet(codec, PTIME_MS) if codec.whole_packets else b"",
+    )
+
+
 class Engine:
-    """One shard whose legs all play, and hear what ``hears`` says."""
+    """One shard whose legs all play, and hear what ``hears`` says; or that bridges them in pairs
+    of these two codecs.
+    """
 
     def __init__(
         self,
@@ -78,6 +96,7 @@ class Engine:
         ports: list[int],
         hears: str | None = None,
         victim_port: int | None = None,
+        bridge: list[str] | None = None,
     ) -> None:
         self._legs = legs + (victim_port is not None)
         self._hearing = HEARINGS[hears] if hears else None
@@ -88,21 +107,42 @@ class Engine:
         ]
         self.leg_ports: list[int] = []
         self._heard = {"digits_heard": 0, "speech_heard": 0}
-        for address, port in destinations(ports, legs):
-            self._open(LegMedia(str(ipaddress.IPv4Address(address)), port), backend)
+        places = [(str(ipaddress.IPv4Address(ip)), port) for ip, port in destinations(ports, legs)]
+        if bridge is None:
+            for place in places:
+                self._open_playing(LegMedia(*place), backend)
+        else:
+            self._open_bridged(places, [codec_by_name(name) for name in bridge], backend)
         if victim_port is not None:
-            self._open(victim_media(victim_port), backend)
+            self._open_playing(victim_media(victim_port), backend)
         self._before = self._figures()
 
-    def _open(self, media: LegMedia, backend: str) -> None:
+    def _open(self, media: LegMedia, backend: str, hearing: Hearing | None) -> int:
         fd = -1
         if backend == "per-leg":
             own = leg_socket(1)
             self.leg_ports.append(own.getsockname()[1])
             fd = own.detach()
         opened: list[int] = []
-        insist(lambda: opened.append(self._shard.open_leg(media, fd=fd, hearing=self._hearing)))
-        insist(lambda: self._shard.play(opened[0], 1, self._prompts, loop=True))
+        insist(lambda: opened.append(self._shard.open_leg(media, fd=fd, hearing=hearing)))
+        return opened[0]
+
+    def _open_playing(self, media: LegMedia, backend: str) -> None:
+        leg = self._open(media, backend, self._hearing)
+        insist(lambda: self._shard.play(leg, 1, self._prompts, loop=True))
+
+    def _open_bridged(
+        self, places: list[tuple[str, int]], codecs: list[Codec], backend: str
+    ) -> None:
+        names = [(codec.name, codec.clock_rate_hz) for codec in codecs]
+        hearings = [NOTHING._replace(codec=name, clock_rate_hz=clock) for name, clock in names]
+        legs = [
+            self._open(bridged_media(*place, codecs[i % 2]), backend, hearings[i % 2])
+            for i, place in enumerate(places)
+        ]
+        for one, two in zip(legs[::2], legs[1::2], strict=True):
+            insist(partial(self._shard.relay, one, two, *names))
+            insist(partial(self._shard.relay, two, one, *reversed(names)))
 
     @property
     def hears(self) -> bool:

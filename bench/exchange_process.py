@@ -1,6 +1,6 @@
 """`python -m ringwheel.bench.exchange_process`: a bare loop that sends and receives (see `child`).
 
-Arguments: ``legs``, the receiver's ``ports``. First it tells ``{"leg_ports": [...]}``. The command
+Arguments: ``legs``, the receiver's ``ports``, and the ``way``: "exchange" or "relay". First it tells ``{"leg_ports": [...]}``. The command
 ``run`` lets it exchange packets in paced ticks for ``seconds``, and tells what came of it.
 """
 
@@ -22,7 +22,7 @@ def main() -> None:
         while parent.command(WAIT_S) != "run":
             pass
         fds = [one.fileno() for one in sockets]
-        parent.tell(run_limit("exchange", True, to, arguments["seconds"], fds))
+        parent.tell(run_limit(arguments["way"], True, to, arguments["seconds"], fds))
     except OSError as error:
         parent.tell({"error": f"cannot open a socket for each of {len(to)} legs: {error}"})
     except EOFError:

@@ -11,12 +11,14 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from ..cli.errors import CommandError
+from ..media.codec import Codec
 
 if TYPE_CHECKING:
     from ._native import Quantiles
 
 LOOPBACK = 0x7F000001
 SPARE_FILES = 200
+DYNAMIC_PAYLOAD_TYPE = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,11 @@ def machine() -> dict[str, object]:
 def destinations(ports: list[int], legs: int) -> list[tuple[int, int]]:
     """A destination for each leg, all different: few ports, many addresses of 127.0.0.0/8."""
     return [(LOOPBACK + leg // len(ports), ports[leg % len(ports)]) for leg in range(legs)]
+
+
+def payload_type_of(codec: Codec) -> int:
+    """The static one, or the one that benchmarks give to a codec that has none."""
+    return DYNAMIC_PAYLOAD_TYPE if codec.payload_type is None else codec.payload_type
 
 
 def allow_files(needed: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cli.errors import CommandError
 from .barge_in import BargeInResult
+from .bridge import BridgeResult
 from .calls import CallsResult
 from .duplex import KINDS, DuplexResult
 from .flood import WINDOWS, FloodResult
@@ -134,6 +135,21 @@ def plot_duplex(result: DuplexResult, file: Path) -> None:
         middle = median_quantiles(run.sent.reception.interval_error_us for run in runs)
         plot_errors(errors, middle, "-o", color=color, label=name.replace("\n", " "))
     label_errors(errors)
+    save(figure, file)
+
+
+def plot_bridge(result: BridgeResult, file: Path) -> None:
+    """Cost of a packet that is passed on, and how long it is under way. Raises CommandError."""
+    figure, (costs, delays) = new_figure(11, 2)
+    names = [f"pcmu to {result.codec}", "bare loop"]
+    sides = [result.engine, result.limit]
+    cost_bars(costs, names, [[run.cost_us for run in runs] for runs in sides])
+    costs.set_title(f"One shard, {result.pairs} pairs of legs, 50 packets a second each way")
+    plot_errors(delays, result.delay_us, "-o", color=BARS[0], label=names[0])
+    delays.set_ylabel("delay [ms]")
+    delays.set_ylim(bottom=0)
+    delays.grid(alpha=0.3)
+    delays.set_title("From a packet's sending to its arrival at the other side")
     save(figure, file)
 
 

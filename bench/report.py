@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from .barge_in import BargeInResult
+from .bridge import BridgeResult
 from .calls import CallsResult
 from .duplex import KINDS, DuplexResult
 from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult, Progress
+from .measure import median_quantiles
 from .prompt_legs import PromptLegsResult
 from .vad import VadResult
 
@@ -126,6 +128,38 @@ def show_duplex(result: DuplexResult) -> None:
         rows,
         "CPU time a leg and second in microseconds: median of the runs. Lost: on the way out; "
         "unheard: on the way in. Error of arrival intervals in microseconds: p99 of the worst run.",
+    )
+    if result.saturated:
+        print(f"Figures mean little: {SATURATED}")
+
+
+def show_bridge(result: BridgeResult) -> None:
+    """The table of `bench bridge`."""
+    rows = []
+    for name, runs, cost_us in (
+        (f"pcmu to {result.codec}", result.engine, f"{result.cost_us:.2f}"),
+        ("bare loop", result.limit, f"{result.limit_cost_us:.2f}"),
+    ):
+        delay_us = median_quantiles(run.delay_us for run in runs)
+        ours = runs is result.engine
+        rows.append(
+            (
+                name,
+                cost_us,
+                f"{result.ratio:.2f}" if ours else "1.00",
+                sum(run.packets for run in runs),
+                result.lost if ours else "-",
+                sum(run.wrong for run in runs),
+                *(f"{delay_us[quantile] / 1000:.1f}" for quantile in ("p50", "p99", "max")),
+            )
+        )
+    alike = "" if result.correlation is None else f" Least correlation: {result.correlation:.3f}."
+    show_table(
+        f"Bridge: one shard, {result.pairs} pairs of legs, {result.seconds:g} s a run",
+        ("packets", "CPU us", "ratio", "passed", "lost", "wrong", "p50 ms", "p99 ms", "max ms"),
+        rows,
+        "CPU time a packet: median of the runs. Delay from a packet's sending to its arrival at "
+        f"the other side: medians of the runs.{alike}",
     )
     if result.saturated:
         print(f"Figures mean little: {SATURATED}")

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..media.codec import DEFAULT_CODECS, UnknownCodec, codecs_by_name
-from ..media.engine import CodecOrder, Silence, Srtp
+from ..media.engine import CodecOrder, Srtp
+from ..media.events import Silence
 from ..media.pool import RtpSockets, RtpSource
 from ..media.ports import RtpPorts
 from ..media.sip.transport import Listener, ListenError

@@ -77,7 +77,8 @@ def serve(
         typer.Option(help="Take sound from where the SDP says, or latch (callers behind NAT)."),
     ] = None,
     silence: Annotated[
-        str | None, typer.Option(help="While nothing plays: send silence, or stop.")
+        str | None,
+        typer.Option(help="While nothing plays: stop, send silence, or comfort-noise (RFC 3389)."),
     ] = None,
     srtp: Annotated[
         str | None, typer.Option(help="Encrypt sound: off, optional (if offered), required.")

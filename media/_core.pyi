@@ -12,6 +12,7 @@ from .events import (
     RecordingFinished,
     RecordingGap,
     RecordingStalled,
+    Silence,
 )
 from .leg import LegEvent
 
@@ -135,7 +136,7 @@ class Shard:
         media: LegMedia,
         *,
         fd: int = -1,
-        send_silence: bool = False,
+        silence: Silence = "stop",
         hearing: Hearing | None = None,
         keys: SrtpKeys | None = None,
         latch: bool = False,
@@ -161,6 +162,8 @@ class Shard:
         replace: bool = False,
         barge_in: int = 0,
     ) -> None: ...
+    def play_music(self, leg_id: int, play_id: int, prompts: Sequence[Prompt]) -> None: ...
+    def end_music(self, leg_id: int) -> None: ...
     def rekey(self, leg_id: int, keys: SrtpKeys) -> None: ...
     def relay(
         self, leg_id: int, to: int, codec: tuple[str, int], to_codec: tuple[str, int]

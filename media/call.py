@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import structlog
 
-from ._core import LiveSound, dial_tones
+from ._core import LiveSound, Prompt, dial_tones
 from .codec import Codec, Samples
 from .events import (
     BargeIn,
@@ -33,10 +33,10 @@ from .prompt import NOTHING, Playable
 from .quality import Quality, quality_of
 from .record import History
 from .recording import Recorded, Recording
-from .sdp import NotAcceptable, SdpError, SdpReason
+from .sdp import Direction, NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.events import EndCause, EndedBy, Refuse
-from .sip.message import Headers
+from .sip.message import REASON_PHRASES, Headers
 from .sip.session import SipCall
 from .sound import StrPath
 
@@ -64,6 +64,23 @@ class CallEnded(Exception):
         self.cause = cause
 
 
+class HoldRefused(Exception):
+    """The peer has refused to be held, or taken up again, with ``status``; all is as it was."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the peer refused: {status} {REASON_PHRASES.get(status, '')}".rstrip())
+        self.status = status
+
+
+@dataclass(slots=True)
+class HoldChange:
+    """A re-INVITE of ours that is under way, what it offers, and the music that goes with it."""
+
+    direction: Direction
+    music: list[Prompt]
+    status: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Played:
     """How playing went. ``played_ms`` counts sound handed to the network, without silence."""
@@ -81,9 +98,11 @@ class Call:
     """
 
     __slots__ = (
+        "_bridged_to",
         "_confirmed",
         "_engine",
         "_history",
+        "_hold_change",
         "_keypad",
         "_media",
         "_queueing",
@@ -101,11 +120,13 @@ class Call:
         self._engine = engine
         self._sip = sip
         self._media: MediaSession | None = None
+        self._bridged_to: Call | None = None
         self._confirmed = False
         self._queueing = asyncio.Lock()
         self._sound_until_s = 0.0
         self._tail = NOTHING
         self._waiting: list[asyncio.Future[None]] = []
+        self._hold_change: HoldChange | None = None
         self._keypad = Keypad()
         self._history = History() if engine.keeps_records else None
         self.speaking = False
@@ -147,6 +168,16 @@ class Call:
         """How the call sounds, both ways, up to now; after its end, how it sounded."""
         codec = self.codec
         return quality_of(codec, self.figures) if codec else Quality()
+
+    @property
+    def held(self) -> bool:
+        """True while the peer holds us: it takes no sound, and what plays stands still."""
+        return self._media is not None and self._media.held
+
+    @property
+    def holding(self) -> bool:
+        """True while we have put the peer on hold."""
+        return self._media is not None and self._media.direction is not Direction.SENDRECV
 
     def ring(self) -> None:
         """Tell the caller that it rings (180)."""
@@ -312,23 +343,33 @@ class Call:
         Each hears the other, packet for packet where both have one codec, transcoded otherwise;
         digits pass, and are still gathered. What plays to either stands still meanwhile. Cancelling
         it parts them again. ValueError: the calls are on different shards; RuntimeError: one was
-        not answered.
+        not answered, or is connected already.
         """
         if other is self:
             raise ValueError("a call cannot be connected with itself")
         self._check()
         other._check()
+        self._check_unbridged()
+        other._check_unbridged()
         (leg, codec), (other_leg, other_codec) = self._open_leg(), other._open_leg()
         endings = [asyncio.ensure_future(call.wait_ended()) for call in (self, other)]
+        self._bridged_to, other._bridged_to = other, self
         try:
             leg.relay(other_leg, codec, other_codec)
             other_leg.relay(leg, other_codec, codec)
             await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._bridged_to = other._bridged_to = None
             for ending in endings:
                 ending.cancel()
             leg.end_relay()
             other_leg.end_relay()
+
+    def _check_unbridged(self) -> None:
+        if self._bridged_to is not None:
+            raise RuntimeError(
+                f"call {self.id} is connected with call {self._bridged_to.id} already"
+            )
 
     def forget_digits(self) -> None:
         """Forget what the caller has typed ahead."""
@@ -369,6 +410,43 @@ class Call:
         """Go on from where :meth:`pause` held."""
         if self._media and self._media.leg:
             self._media.leg.resume()
+
+    async def hold(self, music: StrPath | None = None) -> None:
+        """Put the peer on hold: it hears ``music``, round and round, or nothing, and is not heard.
+
+        What plays stands still until :meth:`unhold`. Called once more, it changes the music. Raises
+        HoldRefused, and PromptError for music that cannot be played; then all is as it was.
+        """
+        self._check()
+        _, codec = self._open_leg()
+        if music is None:
+            await self._offer_direction(Direction.INACTIVE, [])
+            return
+        playable = await self._engine.prompts.arrange(
+            (music,), codec, packet_ms=self._packet_ms, loop=True
+        )
+        self._check()
+        await self._offer_direction(Direction.SENDONLY, playable.natives)
+
+    async def unhold(self) -> None:
+        """Take the peer up again: what played goes on from its place. Raises HoldRefused."""
+        self._check()
+        self._open_leg()
+        await self._offer_direction(Direction.SENDRECV, [])
+
+    async def wait_held(self) -> None:
+        """Wait until the peer puts us on hold."""
+        self._check()
+        while not self.held:
+            await self._change()
+            self._check()
+
+    async def wait_resumed(self) -> None:
+        """Wait until we are not on hold any more; returns at once if we are not."""
+        self._check()
+        while self.held:
+            await self._change()
+            self._check()
 
     async def hangup(self, text: str = "") -> EndCause:
         """End the call, if it is not over: BYE, or 480 before the answer. Returns the cause.
@@ -433,6 +511,17 @@ class Call:
             return self._media.offer() if sdp is None else self._media.answer(sdp)
         except SdpError as error:
             raise Refuse(error.status, text=str(error)) from error
+        finally:
+            self._changed()
+
+    def on_reinvited(self, status: int, sdp: bytes | None) -> None:
+        """Our re-INVITE was answered."""
+        change, self._hold_change = self._hold_change, None
+        if change is not None:
+            change.status = status
+            if status < 300:
+                self._take_over(change, sdp)
+        self._changed()
 
     def on_ended(self, cause: EndCause) -> None:
         """The call is over."""
@@ -445,6 +534,42 @@ class Call:
         self._changed()
 
     # Within
+
+    async def _offer_direction(self, direction: Direction, music: list[Prompt]) -> None:
+        assert self._media is not None
+        while self._hold_change is not None:
+            await self._change()
+            self._check()
+        if direction is self._media.direction:
+            self._play_music(music)
+            return
+        change = HoldChange(direction, music)
+        self._sip.reinvite(partial(self._media.offer, direction))
+        self._hold_change = change
+        while self._hold_change is change:
+            await self._change()
+            self._check()
+        if change.status >= 300:
+            raise HoldRefused(change.status)
+
+    def _take_over(self, change: HoldChange, sdp: bytes | None) -> None:
+        """The peer has accepted: whether or not somebody still waits for it."""
+        assert self._media is not None
+        try:
+            if sdp is None:
+                raise SdpError(SdpReason.ANSWER_MISMATCH, "the 200 carried no answer")
+            self._media.settle(sdp)
+        except SdpError as error:
+            self._fail(error)
+        else:
+            self._play_music(change.music)
+
+    def _play_music(self, music: list[Prompt]) -> None:
+        leg, _ = self._open_leg()
+        if music:
+            leg.play_music(music)
+        else:
+            leg.end_music()
 
     def _open_leg(self) -> tuple[Leg, Codec]:
         leg = self._media.leg if self._media else None
@@ -568,4 +693,4 @@ def _quotable(text: str) -> str:
     return "".join(c if c.isprintable() and c not in '"\\' else " " for c in text)[:200]
 
 
-__all__ = ["Call", "CallEnded", "EndCause", "EndedBy", "Played", "Quality"]
+__all__ = ["Call", "CallEnded", "EndCause", "EndedBy", "HoldRefused", "Played", "Quality"]

@@ -164,7 +164,8 @@ def codec_by_name(name: str) -> Codec:
     codec = _BY_LABEL.get(name.strip().lower())
     if codec is None:
         known = ", ".join(_BY_LABEL)
-        raise UnknownCodec(f"there is no codec {name.strip()!r}; use one of: {known}")
+        lacking = ", built without libopus" if name.strip().lower() == OPUS else ""
+        raise UnknownCodec(f"there is no codec {name.strip()!r}{lacking}; use one of: {known}")
     return codec
 
 

@@ -15,7 +15,7 @@ import structlog
 from ._core import SRTP_AVAILABLE
 from .call import Call, CallEnded
 from .codec import codecs_by_name
-from .events import Hearing, Quantiles
+from .events import Hearing, Quantiles, Silence
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -36,7 +36,6 @@ from .sound import StrPath
 log = structlog.get_logger(__name__)
 
 CallHandlerFunction = Callable[[Call], Awaitable[None]]
-Silence = Literal["stop", "send"]
 Voice = Literal["off", "low", "medium", "high"]
 Srtp = Literal["off", "optional", "required"]
 CodecOrder = Literal["caller", "own"]
@@ -86,10 +85,12 @@ class Engine:
     behind a trunk, where each call has a remote address of its own. ``rtp_source``: whose sound is
     taken and where ours goes: ``"sdp"``, the address in the caller's SDP and nobody else, or
     ``"latch"``, where a caller behind a NAT is heard from the address that it really sends from, if
-    that one proves itself at the beginning. ``silence``: whether to send
-    packets of silence, or nothing, while nothing plays. ``voice``: how easily a caller is taken to
-    speak; ``"off"`` saves the work where no prompt is to be ended by speech. ``media_timeout_ms``:
-    hang up when nothing was heard for so long; 0: never. ``srtp``: whether sound is encrypted (RFC
+    that one proves itself at the beginning. ``silence``: what to send while nothing plays: nothing
+    (``"stop"``), packets of silence (``"send"``), or ``"comfort-noise"`` (RFC 3389), a packet of it
+    now and then to callers who take it and nothing to others. ``voice``: how easily a caller is
+    taken to speak; ``"off"`` saves the work where no prompt is to be ended by speech.
+    ``media_timeout_ms``: hang up when nothing was heard for so long, holds apart; 0: never.
+    ``srtp``: whether sound is encrypted (RFC
     4568): never, where the caller offers it, or always. ``records``: a file to which the record of
     each call is appended, as a line of JSON, or a function that is called with it.
 
@@ -146,7 +147,9 @@ class Engine:
         self._shards = shards
         self._rtp_sockets = rtp_sockets
         self._rtp_source = rtp_source
-        self._send_silence = silence == "send"
+        if silence not in get_args(Silence):
+            raise ValueError(f"silence: {silence!r}; use one of {_names(Silence)}")
+        self._silence = silence
         self._hearing = _hearing_of(voice, media_timeout_ms)
         self._records_to = records
         self._records: RecordTaker | None = records if callable(records) else None
@@ -218,7 +221,7 @@ class Engine:
                 rtp_ports=self._rtp_ports,
                 rtp_sockets=self._rtp_sockets,
                 bind_host=bind_host,
-                send_silence=self._send_silence,
+                silence=self._silence,
                 rtp_source=self._rtp_source,
                 max_control_sockets=_spare_files(self.max_calls) // self._shards,
             )
@@ -346,6 +349,7 @@ class Engine:
             hearing=self._hearing,
             srtp=self._srtp,
             own_order=self._own_order,
+            comfort_noise=self._silence == "comfort-noise",
         )
 
     async def _run(self, handler: CallHandlerFunction, call: Call) -> None:
@@ -411,7 +415,8 @@ class Engine:
         _call_of(call).take_digit(digit.symbol)
 
     def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
-        """Re-INVITEs of ours are not sent here."""
+        """A re-INVITE of ours was answered."""
+        _call_of(call).on_reinvited(status, sdp)
 
 
 async def _handle(handler: CallHandlerFunction, call: Call) -> None:

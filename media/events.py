@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class PlayOutcome(StrEnum):
@@ -17,6 +17,10 @@ class PlayOutcome(StrEnum):
     BARGED_IN = "barged-in"
 
 
+Silence = Literal["stop", "send", "comfort-noise"]
+"""What is sent while nothing plays: nothing, packets of silence, or comfort noise now and then."""
+
+
 class LegMedia(NamedTuple):
     """What offer and answer agreed on for the sound that a leg sends.
 
@@ -25,8 +29,9 @@ class LegMedia(NamedTuple):
     are whole, ``silence_packet`` is the packet that does. ``send`` is False while the other side
     holds the call: nothing is sent, and what plays stands still. ``receive`` is False where nothing
     is to be heard. The payload types of telephone events (RFC 4733) and of comfort noise (RFC 3389)
-    are None if they are not agreed on. ``rtcp_port``: where the peer takes RTCP, None for nowhere;
-    ``rtcp_host``: None for that of RTP; ``rtcp_mux``: it shares the port of RTP (RFC 5761).
+    are None if they are not agreed on; ``takes_comfort_noise``: it may be sent. ``rtcp_port``:
+    where the peer takes RTCP, None for nowhere; ``rtcp_host``: None for that of RTP; ``rtcp_mux``:
+    it shares the port of RTP (RFC 5761).
     """
 
     remote_host: str
@@ -40,6 +45,7 @@ class LegMedia(NamedTuple):
     receive: bool = True
     event_payload_type: int | None = None
     comfort_noise_payload_type: int | None = None
+    takes_comfort_noise: bool = False
     silence_packet: bytes = b""
     rtcp_host: str | None = None
     rtcp_port: int | None = None

@@ -20,6 +20,7 @@ from .events import (
     PlayEnded,
     PlayOutcome,
     RelayEnded,
+    Silence,
     SoundHeard,
     SpeechHeard,
     TapEnded,
@@ -72,24 +73,33 @@ class Leg:
         barge_in: BargeIn = BargeIn.NONE,
     ) -> asyncio.Future[PlayEnded]:
         """Queue ``prompts`` behind what plays, without a gap; or play them now instead of it."""
-        play = partial(self._shard.play, prompts=prompts, loop=loop)
-        return self._hand_over(play, replace, barge_in)
+        play = partial(
+            self._shard.play, prompts=prompts, loop=loop, replace=replace, barge_in=barge_in
+        )
+        return self._hand_over(play)
 
     def play_live(
         self, live: LiveSound, *, replace: bool = False, barge_in: BargeIn = BargeIn.NONE
     ) -> asyncio.Future[PlayEnded]:
         """As :meth:`play`, what is written to ``live`` meanwhile."""
-        return self._hand_over(partial(self._shard.play_live, live=live), replace, barge_in)
+        play = partial(self._shard.play_live, live=live, replace=replace, barge_in=barge_in)
+        return self._hand_over(play)
 
-    def _hand_over(
-        self, play: Callable[..., None], replace: bool, barge_in: BargeIn
-    ) -> asyncio.Future[PlayEnded]:
+    def play_music(self, prompts: Sequence[Prompt]) -> asyncio.Future[PlayEnded]:
+        """Play ``prompts`` round and round until :meth:`end_music`; all else stands still."""
+        return self._hand_over(partial(self._shard.play_music, prompts=prompts))
+
+    def end_music(self) -> None:
+        """End the music: what it has silenced goes on from its place."""
+        self._shard.end_music(self.id)
+
+    def _hand_over(self, play: Callable[..., None]) -> asyncio.Future[PlayEnded]:
         play_id = next(_play_ids)
         ended: asyncio.Future[PlayEnded] = self._loop.create_future()
         if self.closed.done():
             ended.set_result(PlayEnded(self.id, play_id, PlayOutcome.LEG_CLOSED, 0))
             return ended
-        play(self.id, play_id, replace=replace, barge_in=barge_in)
+        play(self.id, play_id)
         self._plays[play_id] = ended
         return ended
 
@@ -223,7 +233,7 @@ class LegTable:
         media: LegMedia,
         *,
         fd: int,
-        send_silence: bool,
+        silence: Silence,
         on_closed: Callable[[], None],
         hearing: Hearing | None = None,
         keys: SrtpKeys | None = None,
@@ -234,7 +244,7 @@ class LegTable:
         OSError and ValueError as :meth:`Shard.open_leg`.
         """
         leg_id = self.shard.open_leg(
-            media, fd=fd, send_silence=send_silence, hearing=hearing, keys=keys, latch=latch
+            media, fd=fd, silence=silence, hearing=hearing, keys=keys, latch=latch
         )
         leg = Leg(self.shard, leg_id, self._loop)
         self._legs[leg_id] = leg, on_closed

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ._core import Shard, SrtpKeys
-from .events import Hearing, LegMedia, Quantiles
+from .events import Hearing, LegMedia, Quantiles, Silence
 from .leg import Leg, LegTable
 from .ports import NoRtpPort, RtpPorts
 
@@ -49,12 +49,12 @@ class ShardPool:
         rtp_ports: tuple[int, int],
         rtp_sockets: RtpSockets = "per-leg",
         bind_host: str = "127.0.0.1",
-        send_silence: bool = False,
+        silence: Silence = "stop",
         rtp_source: RtpSource = "sdp",
         max_control_sockets: int = 0,
     ) -> None:
         self.ports = RtpPorts(*rtp_ports)
-        self._send_silence = send_silence
+        self._silence = silence
         self._latch = rtp_source == "latch"
         self._max_control_sockets = max_control_sockets
         self._shared_ports: list[int] = []
@@ -105,7 +105,7 @@ class ShardPool:
             leg = place.table.open(
                 media,
                 fd=place.fd,
-                send_silence=self._send_silence,
+                silence=self._silence,
                 on_closed=lambda: self._free(place),
                 hearing=hearing,
                 keys=keys,

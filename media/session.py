@@ -22,11 +22,14 @@ from .sdp import (
     accept_answer,
     answer_offer,
     make_offer,
+    offer_again,
     parse_sdp,
 )
 
 _SENDING = (Direction.SENDRECV, Direction.SENDONLY)
 _RECEIVING = (Direction.SENDRECV, Direction.RECVONLY)
+_NOWHERE = ("0.0.0.0", "::")
+"""The hold of RFC 2543."""
 COMFORT_NOISE_PAYLOAD_TYPE = 13
 """The static one (RFC 3389 section 4), which some senders use without asking."""
 
@@ -41,16 +44,20 @@ class MediaSession:
     ``bind_host`` is where the RTP socket is bound, ``host`` the address that SDP announces. The
     codec of the first agreement stays for the whole call, and so does whether it is encrypted.
     ``own_order``: the order of ``codecs`` decides on an offer, not that of the offer.
-    Raises NoRtpPort.
+    ``comfort_noise``: it is offered, and agreed on where the peer offers it. ``direction`` is our
+    part in the agreement: what we are ready for, whatever the peer is. Raises NoRtpPort.
     """
 
     __slots__ = (
+        "_agreed_body",
         "_codecs",
+        "_comfort_noise",
         "_hearing",
         "_host",
         "_keys",
         "_last_body",
         "_negotiated",
+        "_offered",
         "_own_order",
         "_place",
         "_pool",
@@ -58,6 +65,7 @@ class MediaSession:
         "_session_id",
         "_srtp",
         "_srtp_secret",
+        "direction",
         "leg",
     )
 
@@ -71,8 +79,10 @@ class MediaSession:
         hearing: Hearing | None = None,
         srtp: SrtpPolicy = SrtpPolicy.OFF,
         own_order: bool = False,
+        comfort_noise: bool = False,
     ) -> None:
         self._own_order = own_order
+        self._comfort_noise = comfort_noise
         self._hearing = hearing
         self._srtp = srtp
         self._srtp_secret = b"" if srtp is SrtpPolicy.OFF else os.urandom(SRTP_SECRET_BYTES)
@@ -84,7 +94,9 @@ class MediaSession:
         self._codecs = codecs
         self._session_id = random.getrandbits(62)
         self._last_body = b""
+        self._agreed_body = b""
         self._negotiated: NegotiatedMedia | None = None
+        self.direction = self._offered = Direction.SENDRECV
         self.leg: Leg | None = None
 
     @property
@@ -101,6 +113,11 @@ class MediaSession:
     def negotiated(self) -> NegotiatedMedia | None:
         """The last agreement; None before the first."""
         return self._negotiated
+
+    @property
+    def held(self) -> bool:
+        """True while the peer takes no sound."""
+        return self._negotiated is not None and self._negotiated.held
 
     @property
     def ptime_ms(self) -> int:
@@ -121,21 +138,33 @@ class MediaSession:
             if self._negotiated is None:
                 raise NotAcceptable(SdpReason.NO_AUDIO, "every stream is off")
             # RFC 3264 section 8.2: a stream that is turned off gets nothing, until it is on again.
-            media = self._negotiated._replace(direction=Direction.INACTIVE)
+            media = self._negotiated._replace(direction=Direction.INACTIVE, held=True)
+        else:
+            self._agreed_body = answer.body
         self._last_body = answer.body
         self._agree(media)
         return answer.body
 
-    def offer(self) -> bytes:
-        """Our offer, for an INVITE that came without one (RFC 3261 section 13.2.1)."""
-        # What stands is offered again as it is (RFC 3264 section 8): peers may not expect more.
-        muxed = self._negotiated is None or self._negotiated.rtcp_mux
-        self._last_body = make_offer(self._local()._replace(rtcp_mux=muxed))
+    def offer(self, direction: Direction | None = None) -> bytes:
+        """Our offer, for an INVITE that came without one (RFC 3261 section 13.2.1), or to change
+        our ``direction``. What stands is offered again as it is: peers may not expect more.
+        """
+        self._offered = direction or self.direction
+        local = self._local()._replace(direction=self._offered)
+        if self._negotiated is None:
+            self._last_body = make_offer(local)
+        else:
+            self._last_body = offer_again(self._agreed_body, self._negotiated, local)
         return self._last_body
 
     def settle(self, answer: bytes) -> None:
         """The peer's answer to our last offer. Raises SdpError."""
-        self._agree(accept_answer(self._last_body, parse_sdp(answer), self._local()))
+        media = accept_answer(self._last_body, parse_sdp(answer), self._local())
+        if self._offered is Direction.INACTIVE:
+            # It cannot be answered otherwise (RFC 3264 section 6.1): so it tells nothing.
+            media = media._replace(held=self.held)
+        self.direction, self._agreed_body = self._offered, self._last_body
+        self._agree(media)
 
     def _local(self) -> LocalMedia:
         return LocalMedia(
@@ -144,6 +173,8 @@ class MediaSession:
             self._codecs,
             self._session_id,
             last_body=self._last_body,
+            direction=self.direction,
+            comfort_noise=self._comfort_noise,
             own_order=self._own_order,
             rtcp_mux=True,
             srtp=self._srtp,
@@ -151,8 +182,9 @@ class MediaSession:
         )
 
     def _agree(self, media: NegotiatedMedia) -> None:
-        if media.direction not in _SENDING and self._negotiated is not None:
-            # On hold the peer's address means nothing (0.0.0.0 of RFC 2543): stay where we were.
+        silent = media.direction is Direction.INACTIVE or media.remote_host in _NOWHERE
+        if silent and self._negotiated is not None:
+            # Where nothing comes from or goes to, the address means nothing: stay where we were.
             old = self._negotiated
             media = media._replace(
                 remote_host=old.remote_host,
@@ -211,6 +243,7 @@ def _leg_media(media: NegotiatedMedia) -> LegMedia:
         receive=media.direction in _RECEIVING,
         event_payload_type=media.telephone_event_payload_type,
         comfort_noise_payload_type=_comfort_noise_of(media),
+        takes_comfort_noise=media.comfort_noise_payload_type is not None,
         silence_packet=silence_packet(codec, media.ptime_ms) if codec.whole_packets else b"",
         rtcp_host=media.rtcp_host,
         rtcp_port=media.rtcp_port,

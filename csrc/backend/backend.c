@@ -59,14 +59,16 @@ void rw_receive_batch_destroy(rw_receive_batch *batch) {
     free(batch);
 }
 
-size_t rw_receive_batch_read(rw_receive_batch *batch, int fd, const rw_backend_host *host) {
+size_t rw_receive_batch_read(rw_receive_batch *batch, int fd, size_t max,
+                             const rw_backend_host *host) {
+    unsigned room = max < RW_RECEIVE_BATCH ? (unsigned)max : RW_RECEIVE_BATCH;
     /* The kernel has shortened the lengths of those that it filled. */
     for (int i = 0; i < batch->count; i++)
         batch->messages[i].msg_hdr.msg_namelen = sizeof(rw_address);
     batch->count = 0;
     /* A pending ICMP error is reported once, in place of a datagram: one more try reads on. */
     for (int attempt = 0; attempt < 2; attempt++) {
-        int count = recvmmsg(fd, batch->messages, RW_RECEIVE_BATCH, MSG_DONTWAIT, NULL);
+        int count = recvmmsg(fd, batch->messages, room, MSG_DONTWAIT, NULL);
         if (count >= 0) return (size_t)(batch->count = count);
         if (errno == EAGAIN) return 0;
         rw_count(&(*host->counters)[RW_RECEIVE_FAILED], 1);

@@ -51,9 +51,9 @@ typedef struct rw_backend_ops {
     /* Sends RTCP from the leg's RTP socket, at once (RFC 5761); 0 or a negative errno. */
     int (*send_control)(rw_backend *backend, rw_leg *leg, const uint8_t *packet, size_t bytes);
 
-    /* Reads what has come for `leg`, or for all legs when it is NULL, up to a bound; returns how
-     * many datagrams there were. */
-    size_t (*receive)(rw_backend *backend, rw_leg *leg);
+    /* Reads what has come for `leg`, or for all legs when it is NULL; returns how many datagrams
+     * there were, `max` at most. */
+    size_t (*receive)(rw_backend *backend, rw_leg *leg, size_t max);
     void (*listen)(rw_backend *backend, rw_leg *leg);
 
     /* True if legs have sockets of their own, read leg by leg. */
@@ -83,9 +83,11 @@ typedef struct rw_receive_batch rw_receive_batch;
 rw_receive_batch *rw_receive_batch_create(void);
 void rw_receive_batch_destroy(rw_receive_batch *batch);
 
-/* Reads one batch from `fd` without waiting; the number of datagrams, 0 if there were none. Errors
- * that the kernel reports for earlier packets (ICMP) are counted and read over. */
-size_t rw_receive_batch_read(rw_receive_batch *batch, int fd, const rw_backend_host *host);
+/* Reads one batch from `fd` without waiting, `max` at most; the number of datagrams, 0 if there
+ * were none. Errors that the kernel reports for earlier packets (ICMP) are counted and read over.
+ */
+size_t rw_receive_batch_read(rw_receive_batch *batch, int fd, size_t max,
+                             const rw_backend_host *host);
 
 /* Datagram `index` of the last read: its bytes, or NULL if it was too long (counted). */
 const uint8_t *rw_receive_batch_datagram(const rw_receive_batch *batch, size_t index, size_t *bytes,

@@ -11,6 +11,8 @@
 #include "base/base.h"
 #include "test/check.h"
 
+#define MAX_DATAGRAMS 64
+
 static rw_counters counters;
 static size_t delivered;
 static rw_leg *delivered_to;
@@ -74,10 +76,10 @@ static void test_packets_reach_the_remote_address_and_answers_the_leg(const rw_b
     memset(buffer, 'x', sizeof(buffer));
     for (int i = 0; i < 50; i++)
         sendto(peer, buffer, i % 2 ? 172 : 0, 0, &own_address.any, sizeof(own_address.v4));
-    CHECK_EQUAL(ops->receive(backend, &leg), 50);
+    CHECK_EQUAL(ops->receive(backend, &leg, MAX_DATAGRAMS), 50);
     CHECK_EQUAL(delivered, 50);
     CHECK(delivered_to == &leg);
-    CHECK_EQUAL(ops->receive(backend, &leg), 0);
+    CHECK_EQUAL(ops->receive(backend, &leg, MAX_DATAGRAMS), 0);
     ops->detach(backend, &leg);
     ops->close(backend);
     close(peer);
@@ -97,14 +99,14 @@ static void test_a_leg_that_is_not_settled_hears_all_and_sends_to_one(void) {
     CHECK_EQUAL(recv(peer_b, buffer, sizeof(buffer), MSG_DONTWAIT), 172);
     sendto(peer_a, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
     sendto(peer_b, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
-    CHECK_EQUAL(ops->receive(backend, &leg), 2);
+    CHECK_EQUAL(ops->receive(backend, &leg, MAX_DATAGRAMS), 2);
     leg.unsettled = false;
     CHECK_EQUAL(ops->retarget(backend, &leg, &b), 0);
     send_packet(backend, &leg, 172);
     CHECK_EQUAL(recv(peer_b, buffer, sizeof(buffer), MSG_DONTWAIT), 172);
     sendto(peer_a, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
     sendto(peer_b, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
-    CHECK_EQUAL(ops->receive(backend, &leg), 1);
+    CHECK_EQUAL(ops->receive(backend, &leg, MAX_DATAGRAMS), 1);
     ops->detach(backend, &leg);
     ops->close(backend);
     close(peer_a);
@@ -124,7 +126,7 @@ static void test_a_closed_port_costs_a_counter(void) {
     CHECK_EQUAL(counted(RW_PACKETS_SENT), 5); /* each ICMP answer only delays, never replaces */
     CHECK_EQUAL(counted(RW_SEND_REFUSED), 4);
     CHECK_EQUAL(rw_read(&leg.stats.send_errors), 4);
-    CHECK_EQUAL(rw_backend_per_leg.receive(backend, &leg), 0);
+    CHECK_EQUAL(rw_backend_per_leg.receive(backend, &leg, MAX_DATAGRAMS), 0);
     rw_backend_per_leg.detach(backend, &leg);
     rw_backend_per_leg.close(backend);
 }
@@ -171,7 +173,7 @@ static void test_shared_socket_refuses_two_legs_at_one_address(void) {
     CHECK_EQUAL(ops->retarget(backend, &second, &a), 0);
     sendto(peer_a, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
     sendto(peer_b, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
-    CHECK_EQUAL(ops->receive(backend, NULL), 2);
+    CHECK_EQUAL(ops->receive(backend, NULL, MAX_DATAGRAMS), 2);
     CHECK(delivered == 1 && delivered_to == &second);
     CHECK_EQUAL(counted(RW_RECEIVED_UNKNOWN), 1);
     ops->detach(backend, &second);
@@ -193,10 +195,10 @@ static void test_what_the_kernel_drops_is_counted(const rw_backend_ops *ops) {
     CHECK_EQUAL(ops->attach(backend, &leg), 0);
     for (int i = 0; i < 2000; i++)
         sendto(peer, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
-    CHECK(ops->receive(backend, &leg) >= 2 * RW_RECEIVE_BATCH);
+    CHECK(ops->receive(backend, &leg, MAX_DATAGRAMS) >= 2 * RW_RECEIVE_BATCH);
     uint64_t overflow = counted(RW_RECEIVE_OVERFLOW);
     CHECK(overflow > 0);
-    while (ops->receive(backend, &leg))
+    while (ops->receive(backend, &leg, MAX_DATAGRAMS))
         ;
     CHECK_EQUAL(delivered + counted(RW_RECEIVE_OVERFLOW), 2000);
     CHECK_EQUAL(counted(RW_RECEIVE_OVERFLOW), overflow);
@@ -217,7 +219,7 @@ static void test_a_closed_leg_tells_what_the_kernel_dropped(void) {
     CHECK_EQUAL(rw_backend_per_leg.attach(backend, &leg), 0);
     for (int i = 0; i < 30; i++)
         sendto(peer, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
-    size_t read = rw_backend_per_leg.receive(backend, &leg);
+    size_t read = rw_backend_per_leg.receive(backend, &leg, MAX_DATAGRAMS);
     CHECK(read < 30);
     CHECK_EQUAL(counted(RW_RECEIVE_OVERFLOW), 0);
     rw_backend_per_leg.detach(backend, &leg);
@@ -236,7 +238,7 @@ static void test_oversized_datagram_is_counted(void) {
     CHECK_EQUAL(rw_backend_per_leg.open(&host, -1, &backend), 0);
     CHECK_EQUAL(rw_backend_per_leg.attach(backend, &leg), 0);
     sendto(peer, large, sizeof(large), 0, &own_address.any, sizeof(own_address.v4));
-    CHECK_EQUAL(rw_backend_per_leg.receive(backend, &leg), 1);
+    CHECK_EQUAL(rw_backend_per_leg.receive(backend, &leg, MAX_DATAGRAMS), 1);
     CHECK_EQUAL(delivered, 0);
     CHECK_EQUAL(counted(RW_RECEIVED_TRUNCATED), 1);
     rw_backend_per_leg.detach(backend, &leg);

@@ -11,9 +11,6 @@
 
 #include "backend/backend.h"
 
-/* Batches read from one leg in one slot: bounds what a flood on one leg can cost the others. */
-#define MAX_BATCHES_PER_SLOT 2
-
 typedef struct per_leg {
     rw_backend base;
     rw_receive_batch *batch;
@@ -109,16 +106,16 @@ static void deliver(per_leg *self, rw_leg *leg, size_t index) {
     if (datagram) host->deliver(host->context, leg, source, datagram, bytes);
 }
 
-static size_t per_leg_receive(rw_backend *backend, rw_leg *leg) {
+static size_t per_leg_receive(rw_backend *backend, rw_leg *leg, size_t max) {
     per_leg *self = (per_leg *)backend;
     size_t total = 0, count = RW_RECEIVE_BATCH;
-    for (int i = 0; i < MAX_BATCHES_PER_SLOT && count == RW_RECEIVE_BATCH; i++) {
-        count = rw_receive_batch_read(self->batch, leg->fd, backend->host);
+    while (total < max && count == RW_RECEIVE_BATCH) {
+        count = rw_receive_batch_read(self->batch, leg->fd, max - total, backend->host);
         total += count;
         for (size_t index = 0; index < count; index++)
             deliver(self, leg, index);
     }
-    if (count == RW_RECEIVE_BATCH)
+    if (total > RW_RECEIVE_BATCH) /* a flood: the buffer may have been full */
         rw_backend_count_overflow(backend->host, leg->fd, &leg->overflow);
     return total;
 }

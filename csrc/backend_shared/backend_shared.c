@@ -14,7 +14,6 @@
 #define SEND_BATCH 128
 #define ARENA_BYTES (64 * 1024)
 #define TABLE_SLOTS 16384 /* chained, so it never fills */
-#define MAX_BATCHES_PER_READ 32
 
 typedef struct shared {
     rw_backend base;
@@ -177,12 +176,12 @@ static void deliver_one(shared *self, size_t index) {
         rw_count(&(*host->counters)[RW_RECEIVED_UNKNOWN], 1);
 }
 
-static size_t shared_receive(rw_backend *backend, rw_leg *leg) {
+static size_t shared_receive(rw_backend *backend, rw_leg *leg, size_t max) {
     (void)leg; /* one socket: whatever has come is read */
     shared *self = (shared *)backend;
     size_t total = 0, count = RW_RECEIVE_BATCH;
-    for (int i = 0; i < MAX_BATCHES_PER_READ && count == RW_RECEIVE_BATCH; i++) {
-        count = rw_receive_batch_read(self->batch, self->fd, backend->host);
+    while (total < max && count == RW_RECEIVE_BATCH) {
+        count = rw_receive_batch_read(self->batch, self->fd, max - total, backend->host);
         for (size_t index = 0; index < count; index++)
             deliver_one(self, index);
         total += count;

@@ -6,10 +6,14 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-static inline uint64_t rw_clock_us(clockid_t clock) {
+static inline uint64_t rw_clock_ns(clockid_t clock) {
     struct timespec now;
     clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t rw_clock_us(clockid_t clock) {
+    return rw_clock_ns(clock) / 1000;
 }
 
 /* Sleeps until `deadline_us` of CLOCK_MONOTONIC; at once if that has passed. A signal ends it. */

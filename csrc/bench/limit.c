@@ -41,6 +41,10 @@ typedef struct limit_loop {
     limit_inbox *inbox;
 } limit_loop;
 
+static bool brings_sockets(const rw_limit_config *config) {
+    return config->way == RW_LIMIT_EXCHANGE || config->way == RW_LIMIT_RELAY;
+}
+
 static void write_packet(limit_leg *leg, uint8_t *packet) {
     rw_rtp_write_header(packet, &leg->header);
     leg->header.sequence++;
@@ -72,6 +76,24 @@ static void exchange_each(limit_loop *loop, uint32_t first, uint32_t count) {
     }
 }
 
+static void relay_one(limit_loop *loop, uint32_t index) {
+    limit_inbox *inbox = loop->inbox;
+    int got = recvmmsg(loop->legs[index].fd, inbox->messages, RECEIVE_BATCH, MSG_DONTWAIT, NULL);
+    for (int i = 0; i < got; i++) {
+        size_t bytes = inbox->messages[i].msg_len;
+        loop->result->received++;
+        if (send(loop->legs[index ^ 1].fd, inbox->datagrams[i], bytes, 0) == (ssize_t)bytes)
+            loop->result->packets++;
+        else
+            loop->result->failed++;
+    }
+}
+
+static void relay_each(limit_loop *loop, uint32_t first, uint32_t count) {
+    for (uint32_t i = first; i < first + count; i++)
+        relay_one(loop, i);
+}
+
 /* At most BATCH legs. What the kernel refuses is passed over and counted. */
 static void send_batch(limit_loop *loop, uint32_t first, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
@@ -97,6 +119,9 @@ static void send_legs(limit_loop *loop, uint32_t first, uint32_t count) {
         break;
     case RW_LIMIT_EXCHANGE:
         exchange_each(loop, first, count);
+        break;
+    case RW_LIMIT_RELAY:
+        relay_each(loop, first, count);
         break;
     case RW_LIMIT_SENDMMSG:
         for (uint32_t done = 0; done < count; done += BATCH)
@@ -151,7 +176,7 @@ static int connect_given(limit_loop *loop) {
 }
 
 static int open_sockets(limit_loop *loop) {
-    if (loop->config->way == RW_LIMIT_EXCHANGE) return connect_given(loop);
+    if (brings_sockets(loop->config)) return connect_given(loop);
     if (loop->config->way == RW_LIMIT_SENDMMSG) {
         loop->shared_fd = open_socket(NULL);
         return loop->shared_fd < 0 ? loop->shared_fd : 0;
@@ -204,7 +229,7 @@ static int set_up(limit_loop *loop) {
 }
 
 static void tear_down(limit_loop *loop) {
-    bool own = loop->config->way != RW_LIMIT_EXCHANGE;
+    bool own = !brings_sockets(loop->config);
     for (uint32_t i = 0; own && loop->legs && i < loop->config->legs; i++)
         if (loop->legs[i].fd >= 0) close(loop->legs[i].fd);
     if (loop->shared_fd >= 0) close(loop->shared_fd);
@@ -216,7 +241,7 @@ static void tear_down(limit_loop *loop) {
 }
 
 int rw_limit_run(const rw_limit_config *config, rw_limit_result *result) {
-    if (!config->legs) return -EINVAL;
+    if (!config->legs || (config->way == RW_LIMIT_RELAY && config->legs % 2)) return -EINVAL;
     limit_loop loop = {.config = config, .result = result, .shared_fd = -1};
     int error = set_up(&loop);
     if (!error) {

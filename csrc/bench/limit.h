@@ -1,7 +1,7 @@
 /*
- * The limit: bare loops that send RTP packets, or send and receive them, with the fewest system
- * calls there are, and do nothing else. What they cost is what the kernel charges; an engine is
- * measured against them.
+ * The limit: bare loops that send RTP packets, send and receive them, or pass them on, with the
+ * fewest system calls there are, and do nothing else. What they cost is what the kernel charges; an
+ * engine is measured against them.
  *
  * Sequence numbers, timestamps and SSRCs are really written, leg by leg, so that a receiver checks
  * these packets as it checks the engine's. Reads CLOCK_MONOTONIC and the process's CPU clock.
@@ -22,6 +22,8 @@ typedef enum rw_limit_way {
     RW_LIMIT_SEND,     /* one connected socket a leg, one `send` a packet */
     RW_LIMIT_SENDMMSG, /* one unconnected socket, one `sendmmsg` for many packets */
     RW_LIMIT_EXCHANGE, /* as RW_LIMIT_SEND, and one `recvmmsg` a packet for what has come */
+    RW_LIMIT_RELAY, /* what one `recvmmsg` has brought to leg 2i goes on from leg 2i + 1 by `send`,
+                       and the other way: as many legs as make pairs */
 } rw_limit_way;
 
 typedef struct rw_limit_config {
@@ -32,7 +34,8 @@ typedef struct rw_limit_config {
     uint32_t legs;
     uint64_t duration_us;
     const struct sockaddr_in *to; /* destination of each leg; the caller's, read during the run */
-    const int *fds; /* RW_LIMIT_EXCHANGE: a bound socket of each leg; the caller's, as they are */
+    const int *fds; /* RW_LIMIT_EXCHANGE and RW_LIMIT_RELAY: a bound socket of each leg; the
+                       caller's, as they are */
 } rw_limit_config;
 
 /* Zeroed by the caller. */

@@ -1,6 +1,7 @@
 #include "bench/limit.h"
 
 #include <arpa/inet.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,14 +62,8 @@ static void test_loop(rw_limit_way way, bool paced, uint64_t duration_us) {
     rw_receiver_close(receiver);
 }
 
-/* Two datagrams wait for each leg: both are read, and the leg's own packets go out. */
-static void test_exchange(void) {
-    static struct sockaddr_in to[LEGS];
-    static rw_limit_result result;
-    int fds[LEGS];
-    rw_receiver *receiver;
-    CHECK_EQUAL(rw_receiver_open(&receiver, &receiver_config), 0);
-    set_destinations(receiver, to);
+/* A socket of each leg, with two datagrams that wait there. */
+static void open_legs(int *fds, const uint8_t *datagram, size_t size) {
     for (uint32_t i = 0; i < LEGS; i++) {
         struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         socklen_t bytes = sizeof own;
@@ -76,8 +71,19 @@ static void test_exchange(void) {
         CHECK_EQUAL(bind(fds[i], (struct sockaddr *)&own, bytes), 0);
         CHECK_EQUAL(getsockname(fds[i], (struct sockaddr *)&own, &bytes), 0);
         for (int packet = 0; packet < 2; packet++)
-            CHECK_EQUAL(sendto(fds[i], "sound", 5, 0, (struct sockaddr *)&own, bytes), 5);
+            CHECK(sendto(fds[i], datagram, size, 0, (struct sockaddr *)&own, bytes) > 0);
     }
+}
+
+/* All that waits is read, and the leg's own packets go out. */
+static void test_exchange(void) {
+    static struct sockaddr_in to[LEGS];
+    static rw_limit_result result;
+    int fds[LEGS];
+    rw_receiver *receiver;
+    CHECK_EQUAL(rw_receiver_open(&receiver, &receiver_config), 0);
+    set_destinations(receiver, to);
+    open_legs(fds, (const uint8_t *)"sound", 5);
     rw_limit_config config = {.way = RW_LIMIT_EXCHANGE,
                               .paced = true,
                               .legs = LEGS,
@@ -94,17 +100,50 @@ static void test_exchange(void) {
     rw_receiver_close(receiver);
 }
 
-static void test_no_legs(void) {
+/* All that waits goes out as it is, by the other leg of the pair. */
+static void test_relay(void) {
+    enum { PAIRED = LEGS / 2 * 2 };
+    static struct sockaddr_in to[LEGS];
+    static rw_limit_result result;
+    uint8_t datagram[RW_RTP_HEADER_BYTES + 5] = "............sound";
+    int fds[LEGS];
+    rw_receiver *receiver;
+    CHECK_EQUAL(rw_receiver_open(&receiver, &receiver_config), 0);
+    set_destinations(receiver, to);
+    rw_rtp_write_header(datagram, &(rw_rtp_header){.ssrc = 1});
+    open_legs(fds, datagram, sizeof datagram);
+    rw_limit_config config = {.way = RW_LIMIT_RELAY,
+                              .paced = true,
+                              .legs = PAIRED,
+                              .duration_us = 40000,
+                              .to = to,
+                              .fds = fds};
+    CHECK_EQUAL(rw_limit_run(&config, &result), 0);
+    CHECK_EQUAL(rw_receiver_drain(receiver), PAIRED * 2);
+    CHECK_EQUAL(result.packets, PAIRED * 2);
+    CHECK_EQUAL(result.received, PAIRED * 2);
+    size_t bytes = 0;
+    const uint8_t *captured = rw_receiver_captured(receiver, 0, &bytes);
+    CHECK(captured && bytes == 5 && memcmp(captured, "sound", 5) == 0);
+    for (uint32_t i = 0; i < LEGS; i++)
+        close(fds[i]);
+    rw_receiver_close(receiver);
+}
+
+static void test_what_is_refused(void) {
     static rw_limit_result result;
     rw_limit_config config = {.duration_us = 1000};
+    CHECK(rw_limit_run(&config, &result) < 0);
+    config = (rw_limit_config){.way = RW_LIMIT_RELAY, .legs = 3, .duration_us = 1000};
     CHECK(rw_limit_run(&config, &result) < 0);
 }
 
 int main(void) {
-    test_no_legs();
+    test_what_is_refused();
     test_loop(RW_LIMIT_SEND, true, 200000);
     test_loop(RW_LIMIT_SENDMMSG, true, 200000);
     test_exchange();
+    test_relay();
     test_loop(RW_LIMIT_SEND, false, 2000);
     test_loop(RW_LIMIT_SENDMMSG, false, 2000);
     return 0;

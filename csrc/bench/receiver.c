@@ -49,6 +49,8 @@ struct rw_receiver {
     uint32_t streams;
     rw_receiver_totals totals;
     rw_histogram interval_error_us;
+    rw_receiver_listener *listener;
+    void *listener_context;
     rx_batch batch;
 };
 
@@ -125,9 +127,12 @@ static void take_datagram(rw_receiver *receiver, uint32_t socket, unsigned index
         receiver->totals.unknown++;
         return;
     }
-    if (rw_stream_packet(&stream->stream, &packet.header, arrival_ns_of(&message->msg_hdr),
-                         receiver->pace, &receiver->interval_error_us) != RW_STREAM_DUPLICATE)
-        capture(receiver, stream, &packet);
+    uint64_t arrival_ns = arrival_ns_of(&message->msg_hdr);
+    rw_stream_verdict verdict = rw_stream_packet(&stream->stream, &packet.header, arrival_ns,
+                                                 receiver->pace, &receiver->interval_error_us);
+    if (verdict != RW_STREAM_DUPLICATE) capture(receiver, stream, &packet);
+    if (receiver->listener)
+        receiver->listener(receiver->listener_context, &source, &packet, arrival_ns, verdict);
 }
 
 /* recvmmsg shortens the lengths it is given to what it has written. */
@@ -160,6 +165,11 @@ int64_t rw_receiver_drain(rw_receiver *receiver) {
         packets += got;
     }
     return packets;
+}
+
+void rw_receiver_listen(rw_receiver *receiver, rw_receiver_listener *listener, void *context) {
+    receiver->listener = listener;
+    receiver->listener_context = context;
 }
 
 int rw_receiver_run(rw_receiver *receiver, uint64_t duration_us) {

@@ -46,6 +46,11 @@ typedef struct rw_receiver_source {
     struct sockaddr_in from;
 } rw_receiver_source;
 
+/* Told of each packet of a known stream, by the kernel's time of its arrival (CLOCK_REALTIME). */
+typedef void rw_receiver_listener(void *context, const rw_receiver_source *source,
+                                  const rw_rtp_packet *packet, uint64_t arrival_ns,
+                                  rw_stream_verdict verdict);
+
 /* Opens the sockets on free ports. On 0, `*receiver` is the caller's, to be closed. */
 int rw_receiver_open(rw_receiver **receiver, const rw_receiver_config *config);
 void rw_receiver_close(rw_receiver *receiver);
@@ -55,6 +60,10 @@ uint16_t rw_receiver_port(const rw_receiver *receiver, uint32_t index);
 
 /* Socket `index`, which stays the receiver's, for who sends from its port; there is such a one. */
 int rw_receiver_fd(const rw_receiver *receiver, uint32_t index);
+
+/* Has `listener` be told of every packet from now on, with `context`, which outlives its use; NULL:
+ * nobody is. */
+void rw_receiver_listen(rw_receiver *receiver, rw_receiver_listener *listener, void *context);
 
 /* Takes what has arrived; returns the number of packets, or a negative errno. */
 int64_t rw_receiver_drain(rw_receiver *receiver);

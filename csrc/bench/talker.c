@@ -11,16 +11,26 @@
 #define BATCH 256
 #define TICK_US 1000
 #define TICKS_PER_PACKET 20
-#define PTIME_TS 160
 #define DRAIN_TICKS 5 /* the receiver's buffers hold far more than this brings */
 #define CONTROL_BYTES CMSG_SPACE(sizeof(struct in_pktinfo))
+
+typedef struct talker_sound {
+    uint8_t payload_type;
+    uint16_t ptime_ts;
+    uint32_t frame_count;
+    struct iovec *frames; /* of the payload, */
+    uint8_t *payload;     /* which is a copy */
+} talker_sound;
 
 typedef struct talker_leg {
     rw_rtp_header header;
     struct sockaddr_in to;
+    const talker_sound *sound;
     uint32_t socket;                                         /* index of the receiver's */
-    uint32_t position;                                       /* in the sound, in bytes */
+    uint32_t first_frame;                                    /* of the sound */
+    uint32_t packets;                                        /* composed so far */
     _Alignas(struct cmsghdr) uint8_t control[CONTROL_BYTES]; /* the source address */
+    uint64_t sent_ns[RW_TALKER_MEMORY];                      /* by packet number */
 } talker_leg;
 
 /* Packets that leave a socket by one system call. */
@@ -34,9 +44,9 @@ typedef struct talker_batch {
 struct rw_talker {
     rw_receiver *receiver;
     talker_leg *legs;
-    uint8_t *sound;
+    talker_sound *sounds;
     uint32_t leg_count;
-    uint32_t sound_bytes;
+    uint32_t sound_count;
     uint64_t tick; /* the next one, and when it is due */
     uint64_t due_us;
     uint64_t packets;
@@ -59,18 +69,22 @@ static void send_batch(rw_talker *talker, uint32_t socket) {
     batch->count = 0;
 }
 
+static uint32_t frame_of(const talker_leg *leg, uint32_t number) {
+    return (uint32_t)(((uint64_t)leg->first_frame + number) % leg->sound->frame_count);
+}
+
 static void add_packet(rw_talker *talker, talker_leg *leg) {
     talker_batch *batch = &talker->batch;
     uint32_t index = batch->count++;
     rw_rtp_write_header(batch->headers[index], &leg->header);
-    batch->slices[index][1].iov_base = talker->sound + leg->position;
+    batch->slices[index][1] = leg->sound->frames[frame_of(leg, leg->packets)];
     struct msghdr *message = &batch->messages[index].msg_hdr;
     message->msg_name = &leg->to;
     message->msg_control = leg->control;
+    leg->sent_ns[leg->packets++ % RW_TALKER_MEMORY] = rw_clock_ns(CLOCK_REALTIME);
     leg->header.sequence++;
-    leg->header.timestamp += PTIME_TS;
+    leg->header.timestamp += leg->sound->ptime_ts;
     leg->header.marker = false;
-    leg->position = (leg->position + RW_TALKER_PAYLOAD_BYTES) % talker->sound_bytes;
 }
 
 static void talk_from(rw_talker *talker, uint32_t socket, uint32_t first, uint32_t behind) {
@@ -103,6 +117,19 @@ int rw_talker_run(rw_talker *talker, uint64_t duration_us) {
     return 0;
 }
 
+bool rw_talker_recall(const rw_talker *talker, uint32_t leg, uint32_t number,
+                      rw_talker_packet *packet) {
+    if (leg >= talker->leg_count) return false;
+    const talker_leg *to = &talker->legs[leg];
+    if (number >= to->packets || to->packets - number > RW_TALKER_MEMORY) return false;
+    uint32_t frame = frame_of(to, number);
+    *packet = (rw_talker_packet){.frame = frame,
+                                 .payload = to->sound->frames[frame].iov_base,
+                                 .payload_bytes = to->sound->frames[frame].iov_len,
+                                 .sent_ns = to->sent_ns[number % RW_TALKER_MEMORY]};
+    return true;
+}
+
 uint64_t rw_talker_packets(const rw_talker *talker) {
     return talker->packets;
 }
@@ -130,12 +157,15 @@ static void write_source(talker_leg *leg, struct in_addr from) {
 
 static int set_up_legs(rw_talker *talker, const rw_talker_config *config) {
     uint32_t salt = (uint32_t)rw_clock_us(CLOCK_REALTIME);
-    size_t frames = config->sound_bytes / RW_TALKER_PAYLOAD_BYTES;
     for (uint32_t i = 0; i < config->legs; i++) {
         talker_leg *leg = &talker->legs[i];
-        leg->header = (rw_rtp_header){.marker = true, .ssrc = salt + i, .timestamp = i * 31};
+        leg->sound = &talker->sounds[i % talker->sound_count];
+        leg->header = (rw_rtp_header){.marker = true,
+                                      .payload_type = leg->sound->payload_type,
+                                      .ssrc = salt + i,
+                                      .timestamp = i * 31};
         leg->to = config->to[i];
-        leg->position = (uint32_t)(i * 7 % frames * RW_TALKER_PAYLOAD_BYTES);
+        leg->first_frame = (uint32_t)(i * 7ull % leg->sound->frame_count);
         write_source(leg, config->from[i].sin_addr);
         if (find_socket(talker->receiver, ntohs(config->from[i].sin_port), &leg->socket))
             return -EINVAL;
@@ -146,7 +176,6 @@ static int set_up_legs(rw_talker *talker, const rw_talker_config *config) {
 static void set_up_batch(talker_batch *batch) {
     for (uint32_t i = 0; i < BATCH; i++) {
         batch->slices[i][0] = (struct iovec){batch->headers[i], RW_RTP_HEADER_BYTES};
-        batch->slices[i][1].iov_len = RW_TALKER_PAYLOAD_BYTES;
         batch->messages[i].msg_hdr = (struct msghdr){.msg_namelen = sizeof(struct sockaddr_in),
                                                      .msg_iov = batch->slices[i],
                                                      .msg_iovlen = 2,
@@ -154,24 +183,53 @@ static void set_up_batch(talker_batch *batch) {
     }
 }
 
-static bool is_sound(const rw_talker_config *config) {
-    return config->sound_bytes && config->sound_bytes <= UINT32_MAX / 2 &&
-           config->sound_bytes % RW_TALKER_PAYLOAD_BYTES == 0;
+static size_t payload_bytes_of(const rw_talker_sound *sound) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < sound->frames; i++)
+        bytes += sound->frame_bytes[i];
+    return bytes;
+}
+
+static int set_up_sound(talker_sound *sound, const rw_talker_sound *config) {
+    size_t bytes = payload_bytes_of(config);
+    if (!bytes) return -EINVAL;
+    *sound = (talker_sound){.payload_type = config->payload_type,
+                            .ptime_ts = config->ptime_ts,
+                            .frame_count = config->frames,
+                            .frames = calloc(config->frames, sizeof *sound->frames),
+                            .payload = malloc(bytes)};
+    if (!sound->payload || !sound->frames) return -ENOMEM;
+    memcpy(sound->payload, config->payload, bytes);
+    uint8_t *next = sound->payload;
+    for (uint32_t i = 0; i < config->frames; i++) {
+        sound->frames[i] = (struct iovec){next, config->frame_bytes[i]};
+        next += config->frame_bytes[i];
+    }
+    return 0;
+}
+
+static int set_up_sounds(rw_talker *talker, const rw_talker_config *config) {
+    talker->sounds = calloc(config->sound_count, sizeof *talker->sounds);
+    if (!talker->sounds) return -ENOMEM;
+    talker->sound_count = config->sound_count;
+    int error = 0;
+    for (uint32_t i = 0; i < config->sound_count && !error; i++)
+        error = set_up_sound(&talker->sounds[i], &config->sounds[i]);
+    return error;
 }
 
 static int set_up(rw_talker *talker, const rw_talker_config *config) {
+    int error = set_up_sounds(talker, config);
+    if (error) return error;
     talker->legs = calloc(config->legs, sizeof *talker->legs);
-    talker->sound = malloc(config->sound_bytes);
-    if (!talker->legs || !talker->sound) return -ENOMEM;
-    memcpy(talker->sound, config->sound, config->sound_bytes);
+    if (!talker->legs) return -ENOMEM;
     talker->leg_count = config->legs;
-    talker->sound_bytes = (uint32_t)config->sound_bytes;
     set_up_batch(&talker->batch);
     return set_up_legs(talker, config);
 }
 
 int rw_talker_open(rw_talker **talker, rw_receiver *receiver, const rw_talker_config *config) {
-    if (!config->legs || !is_sound(config)) return -EINVAL;
+    if (!config->legs || !config->sound_count) return -EINVAL;
     rw_talker *opened = calloc(1, sizeof *opened);
     if (!opened) return -ENOMEM;
     opened->receiver = receiver;
@@ -186,7 +244,11 @@ int rw_talker_open(rw_talker **talker, rw_receiver *receiver, const rw_talker_co
 }
 
 void rw_talker_close(rw_talker *talker) {
+    for (uint32_t i = 0; i < talker->sound_count; i++) {
+        free(talker->sounds[i].payload);
+        free(talker->sounds[i].frames);
+    }
+    free(talker->sounds);
     free(talker->legs);
-    free(talker->sound);
     free(talker);
 }

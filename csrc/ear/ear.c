@@ -138,9 +138,9 @@ static void account_for(rw_ear *ear, size_t samples) {
         ear->even_us += (length_us - RW_EAR_MIN_PACKET_US) / RW_EAR_MAX_PACE;
 }
 
-static rw_ear_reject hear_sound(rw_ear *ear, const rw_rtp_packet *packet, rw_heard heard,
-                                uint64_t now_us, rw_ear_report *report) {
-    if (!keeps_pace(ear, now_us)) return RW_EAR_TOO_FAST;
+static rw_ear_reject hear_sound(rw_ear *ear, const rw_rtp_packet *packet, uint64_t now_us,
+                                rw_ear_report *report) {
+    rw_heard heard = ear->heard;
     ear->sound_us = now_us;
     bool detecting = ear->config.speech || ear->listening_for_tones;
     /* Detectors go by time: what comes too late for its place is left out. */
@@ -197,8 +197,7 @@ static rw_ear_reject reject_of(rw_heard heard) {
     }
 }
 
-rw_ear_reject rw_ear_hear(rw_ear *ear, const rw_rtp_packet *packet, uint64_t now_us,
-                          rw_ear_report *report) {
+rw_ear_reject rw_ear_note(rw_ear *ear, const rw_rtp_packet *packet, uint64_t now_us) {
     uint8_t type = packet->header.payload_type;
     bool sound = type == ear->media.sound, event = type == ear->media.events;
     if (!sound && !event && type != ear->media.comfort_noise) return RW_EAR_UNKNOWN_TYPE;
@@ -207,8 +206,16 @@ rw_ear_reject rw_ear_hear(rw_ear *ear, const rw_rtp_packet *packet, uint64_t now
     if (reject) return reject;
     ear->heard = heard;
     ear->timed_out = false;
-    if (event) return hear_event(ear, packet, now_us, report);
-    return sound ? hear_sound(ear, packet, heard, now_us, report) : RW_EAR_TAKEN;
+    return sound && !keeps_pace(ear, now_us) ? RW_EAR_TOO_FAST : RW_EAR_TAKEN;
+}
+
+rw_ear_reject rw_ear_hear(rw_ear *ear, const rw_rtp_packet *packet, uint64_t now_us,
+                          rw_ear_report *report) {
+    rw_ear_reject reject = rw_ear_note(ear, packet, now_us);
+    if (reject) return reject;
+    uint8_t type = packet->header.payload_type;
+    if (type == ear->media.events) return hear_event(ear, packet, now_us, report);
+    return type == ear->media.sound ? hear_sound(ear, packet, now_us, report) : RW_EAR_TAKEN;
 }
 
 void rw_ear_pass(rw_ear *ear, uint64_t now_us, rw_ear_report *report) {

@@ -104,6 +104,10 @@ int rw_ear_agree(rw_ear *ear, const rw_ear_media *media);
 rw_ear_reject rw_ear_hear(rw_ear *ear, const rw_rtp_packet *packet, uint64_t now_us,
                           rw_ear_report *report);
 
+/* Takes note of a packet without hearing anything in it, as on hold: it has its place in the
+ * stream. */
+rw_ear_reject rw_ear_note(rw_ear *ear, const rw_rtp_packet *packet, uint64_t now_us);
+
 /* Lets time pass; to be called in each slot in which nothing may have come. */
 void rw_ear_pass(rw_ear *ear, uint64_t now_us, rw_ear_report *report);
 

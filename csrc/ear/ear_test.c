@@ -171,6 +171,46 @@ static void test_what_is_not_heard(void) {
     rw_ear_destroy(ear);
 }
 
+static rw_ear_reject note(uint8_t type, const uint8_t *payload, size_t bytes) {
+    rw_rtp_packet packet = {
+        .header = {.payload_type = type, .sequence = sequence, .timestamp = timestamp, .ssrc = 7},
+        .payload = payload,
+        .payload_bytes = bytes};
+    return rw_ear_note(ear, &packet, now_us);
+}
+
+/* As when speech came before a hold, music and keys within, and a key behind it. */
+static void test_what_is_only_noted_is_neither_heard_nor_lost(void) {
+    int16_t pcm[160];
+    uint8_t loud[160];
+    const uint8_t key[4] = {5, 10, 0, 160}, end[4] = {5, 0x8a, 0, 160};
+    memset(loud, 0x80, sizeof loud);
+    begin(true, true, EVENTS);
+    for (unsigned i = 0; i < 20; i++) {
+        fill_voice(pcm, i);
+        hear_sound(pcm);
+    }
+    CHECK(rw_ear_waits(ear));
+    size_t ended = 0;
+    for (unsigned i = 0; i < 50; i++, sequence++, timestamp += 160, now_us += 20000) {
+        report.count = 0;
+        CHECK_EQUAL(i % 10 ? note(SOUND, loud, 160) : note(EVENTS, key, 4), RW_EAR_TAKEN);
+        rw_ear_pass(ear, now_us, &report);
+        ended += count_of(RW_EAR_SPEECH);
+        CHECK_EQUAL(count_of(RW_EAR_DIGIT), 0);
+    }
+    CHECK_EQUAL(ended, 1); /* by the clock */
+    CHECK(!rw_ear_waits(ear));
+    CHECK_EQUAL(note(77, loud, 160), RW_EAR_UNKNOWN_TYPE);
+    sequence--;
+    CHECK_EQUAL(note(SOUND, loud, 160), RW_EAR_DUPLICATE);
+    sequence++;
+    CHECK_EQUAL(hear(EVENTS, end, 4), RW_EAR_TAKEN);
+    CHECK(count_of(RW_EAR_DIGIT) > 0);
+    CHECK_EQUAL(rw_reception_lost(rw_ear_reception(ear)), 0);
+    rw_ear_destroy(ear);
+}
+
 static void test_media_timeout_is_told_once_for_each_silence(void) {
     int16_t pcm[160] = {0};
     uint64_t next_us, opened_us;
@@ -260,6 +300,7 @@ int main(void) {
     test_digits_as_events_and_as_tones();
     test_tones_are_left_alone_where_events_were_agreed_on();
     test_what_is_not_heard();
+    test_what_is_only_noted_is_neither_heard_nor_lost();
     test_media_timeout_is_told_once_for_each_silence();
     test_sound_that_comes_faster_than_time();
     test_a_hold_up_is_made_up_for();

@@ -51,6 +51,10 @@ void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media) {
     leg->ptime_ms = media->ptime_ms;
     leg->silence = media->silence;
     leg->send = media->send;
+    leg->send_noise = leg->silence_policy == RW_SILENCE_COMFORT_NOISE &&
+                      media->takes_comfort_noise &&
+                      media->comfort_noise_payload_type != RW_NO_PAYLOAD_TYPE;
+    leg->noise_slots = 0;
     leg->frame_ts = frame_ts_of(media);
     leg->frame_bytes = (uint16_t)(leg->frame_ts * media->bytes_per_ts);
     if (leg->digits.clock_hz != media->clock_rate_hz) {
@@ -69,6 +73,7 @@ static void clear_figures(void *figures, size_t bytes) {
 
 void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t due_tick) {
     memset((void *)leg, 0, offsetof(rw_leg, stats));
+    rw_write(&leg->figures_id, 0);
     clear_figures(&leg->stats, sizeof(leg->stats));
     clear_figures(&leg->heard, sizeof(leg->heard));
     clear_figures(&leg->told, sizeof(leg->told));
@@ -81,6 +86,7 @@ void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t
     rw_latch_init(&leg->latch);
     leg->source_policy = config->source_policy;
     leg->reports = (rw_leg_reports){.seed = config->rtcp_seed, .fd = -1};
+    leg->silence_policy = config->silence_policy;
     rw_leg_set_media(leg, &config->media);
     leg->send_silence = config->silence_policy == RW_SILENCE_SEND;
     leg->fd = config->fd;
@@ -92,13 +98,24 @@ void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t
     leg->next = NULL;
     leg->close_status = 0;
     rw_playlist_queue_init(&leg->playing);
+    rw_playlist_queue_init(&leg->music);
+    rw_write(&leg->figures_id, id);
     rw_write(&leg->id, id);
 }
 
+/* True if the slots are the leg's own, and not those of a relay to it. */
+static bool owns_slots(const rw_leg *leg) {
+    return leg->send && (!leg->relayed || leg->music.first);
+}
+
 bool rw_leg_has_output(const rw_leg *leg) {
-    if (leg->relayed) return false;
-    bool plays = leg->playing.first && !leg->paused;
-    return leg->send && (leg->send_silence || plays || leg->sending_digits);
+    bool plays = leg->music.first || (leg->playing.first && !leg->paused);
+    bool noise_due = leg->send_noise && !leg->noise_slots;
+    return owns_slots(leg) && (leg->send_silence || plays || leg->sending_digits || noise_due);
+}
+
+bool rw_leg_needs_slots(const rw_leg *leg) {
+    return rw_leg_has_output(leg) || (leg->send_noise && owns_slots(leg));
 }
 
 uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick) {
@@ -110,39 +127,48 @@ uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick) {
     return slots;
 }
 
-/* Takes the list under the cursor off the queue. */
-static void end_playlist(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended) {
-    rw_playlist *playlist = rw_playlist_queue_pop(&leg->playing);
+/* Takes the list under the cursor off a queue. */
+static void end_playlist(rw_playlist_queue *queue, rw_play_outcome outcome,
+                         rw_playlist_queue *ended) {
+    rw_playlist *playlist = rw_playlist_queue_pop(queue);
     playlist->outcome = outcome;
     rw_playlist_queue_push(ended, playlist);
 }
 
-/* Notes that the first list was read; takes it off the queue, and is true, if that was its end. */
-static bool note_read(rw_leg *leg, const rw_playlist *list, rw_playlist_queue *ended) {
+/* Where the sound of this slot comes from; NULL: from nowhere. */
+static rw_playlist_queue *source_of(rw_leg *leg) {
+    if (!owns_slots(leg)) return NULL;
+    if (leg->music.first) return &leg->music;
+    return leg->playing.first && !leg->paused ? &leg->playing : NULL;
+}
+
+/* Notes that a queue's first list was read; takes it off, and is true, if that was its end. */
+static bool note_read(rw_leg *leg, rw_playlist_queue *queue, rw_playlist_queue *ended) {
+    const rw_playlist *list = queue->first;
     if (list->level_dbov > leg->sent_dbov) leg->sent_dbov = list->level_dbov;
     if (!rw_playlist_ended(list)) return false;
-    end_playlist(leg, RW_PLAY_FINISHED, ended);
+    end_playlist(queue, RW_PLAY_FINISHED, ended);
     return true;
 }
 
-/* The next whole packet of the queue; returns its length. */
-static size_t read_packet(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended) {
+/* The next whole packet of a queue; returns its length. */
+static size_t read_packet(rw_leg *leg, rw_playlist_queue *queue, uint8_t *payload,
+                          rw_playlist_queue *ended) {
     size_t bytes = 0;
-    while (leg->playing.first && !bytes) {
-        rw_playlist *list = leg->playing.first;
-        bytes = rw_playlist_read_packet(list, payload);
-        if (!note_read(leg, list, ended)) break; /* there is a packet, or live sound is late */
+    while (queue->first && !bytes) {
+        bytes = rw_playlist_read_packet(queue->first, payload);
+        if (!note_read(leg, queue, ended)) break; /* there is a packet, or live sound is late */
     }
     return bytes;
 }
 
-/* Fills `payload` from the queue, list after list without a gap; returns how much there was. */
-static size_t read_queue(rw_leg *leg, uint8_t *payload, rw_playlist_queue *ended) {
+/* Fills `payload` from a queue, list after list without a gap; returns how much there was. */
+static size_t read_queue(rw_leg *leg, rw_playlist_queue *queue, uint8_t *payload,
+                         rw_playlist_queue *ended) {
     size_t filled = 0;
-    while (leg->playing.first && filled < leg->frame_bytes) {
-        rw_playlist *list = leg->playing.first;
-        filled += rw_playlist_read(list, payload + filled, leg->frame_bytes - filled);
-        if (!note_read(leg, list, ended)) break; /* the packet is full, or live sound is late */
+    while (queue->first && filled < leg->frame_bytes) {
+        filled += rw_playlist_read(queue->first, payload + filled, leg->frame_bytes - filled);
+        if (!note_read(leg, queue, ended)) break; /* the packet is full, or live sound is late */
     }
     return filled;
 }
@@ -157,15 +183,35 @@ static void write_header(rw_leg *leg, uint8_t *packet) {
     };
     rw_rtp_write_header(packet, &header);
     leg->marker = false;
+    leg->noise_slots = 0;
+}
+
+/* A slot without sound: nothing, or comfort noise, as a codec of its own that begins no talkspurt
+ * (RFC 3389 section 4). */
+static size_t compose_pause(rw_leg *leg, uint8_t *packet) {
+    leg->marker = true; /* of the sound that goes on */
+    if (!leg->send_noise || !owns_slots(leg)) return 0;
+    if (leg->noise_slots) {
+        leg->noise_slots--;
+        return 0;
+    }
+    leg->noise_slots = (uint8_t)(RW_COMFORT_NOISE_INTERVAL_MS / leg->ptime_ms - 1);
+    rw_rtp_header header = {
+        .payload_type = leg->media.comfort_noise_payload_type,
+        .sequence = leg->sequence++,
+        .timestamp = leg->timestamp,
+        .ssrc = leg->ssrc,
+    };
+    rw_rtp_write_header(packet, &header);
+    packet[RW_RTP_HEADER_BYTES] = -RW_COMFORT_NOISE_DBOV;
+    return RW_RTP_HEADER_BYTES + 1;
 }
 
 static size_t compose_sound(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
     uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
-    size_t filled = leg->send && !leg->paused ? read_queue(leg, payload, ended) : 0;
-    if (!filled && !(leg->send && leg->send_silence)) {
-        leg->marker = true;
-        return 0;
-    }
+    rw_playlist_queue *source = source_of(leg);
+    size_t filled = source ? read_queue(leg, source, payload, ended) : 0;
+    if (!filled && !(leg->send_silence && owns_slots(leg))) return compose_pause(leg, packet);
     memset(payload + filled, leg->silence, leg->frame_bytes - filled);
     write_header(leg, packet);
     return RW_RTP_HEADER_BYTES + leg->frame_bytes;
@@ -174,15 +220,13 @@ static size_t compose_sound(rw_leg *leg, uint8_t *packet, rw_playlist_queue *end
 /* The same where packets are whole (RFC 7587): one of the queue, or one of silence. */
 static size_t compose_whole(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
     uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
-    size_t bytes = leg->send && !leg->paused ? read_packet(leg, payload, ended) : 0;
-    if (!bytes && leg->send && leg->send_silence) {
+    rw_playlist_queue *source = source_of(leg);
+    size_t bytes = source ? read_packet(leg, source, payload, ended) : 0;
+    if (!bytes && leg->send_silence && owns_slots(leg)) {
         bytes = leg->media.silence_bytes;
         memcpy(payload, leg->media.silence_packet, bytes);
     }
-    if (!bytes) {
-        leg->marker = true;
-        return 0;
-    }
+    if (!bytes) return compose_pause(leg, packet);
     write_header(leg, packet);
     return RW_RTP_HEADER_BYTES + bytes;
 }
@@ -193,6 +237,7 @@ static size_t compose_digit(rw_leg *leg, uint8_t *packet) {
     bool composed = rw_event_sender_compose(&leg->digits, leg->timestamp, leg->frame_ts, &event);
     leg->sending_digits = rw_event_sender_busy(&leg->digits);
     leg->marker = true; /* of the sound that goes on */
+    leg->noise_slots = 0;
     if (!composed) return 0;
     rw_rtp_header header = {
         .marker = event.marker,
@@ -229,11 +274,20 @@ int rw_leg_send_digit(rw_leg *leg, char symbol, uint16_t on_ms, uint16_t off_ms)
 
 void rw_leg_barge_in(rw_leg *leg, rw_barge_in cause, rw_playlist_queue *ended) {
     while (leg->playing.first && leg->playing.first->barge_in & cause)
-        end_playlist(leg, RW_PLAY_BARGED_IN, ended);
+        end_playlist(&leg->playing, RW_PLAY_BARGED_IN, ended);
     if (!leg->playing.first) leg->paused = false;
 }
 
 void rw_leg_clear_queue(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended) {
     while (leg->playing.first)
-        end_playlist(leg, outcome, ended);
+        end_playlist(&leg->playing, outcome, ended);
+}
+
+void rw_leg_play_music(rw_leg *leg, rw_playlist *music, rw_playlist_queue *ended) {
+    rw_leg_end_music(leg, RW_PLAY_REPLACED, ended);
+    rw_playlist_queue_push(&leg->music, music);
+}
+
+void rw_leg_end_music(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended) {
+    if (leg->music.first) end_playlist(&leg->music, outcome, ended);
 }

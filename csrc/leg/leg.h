@@ -31,13 +31,19 @@
 #define RW_MAX_PACKET_BYTES 1472 /* what fits an Ethernet frame over IPv4 */
 #define RW_MAX_SILENCE_BYTES 32
 
+/* The comfort noise that is sent (RFC 3389): white, at the level of an idle line (-65 dBm0, ITU-T
+ * G.712), at the start of a pause and so often within it. */
+#define RW_COMFORT_NOISE_DBOV (-71)
+#define RW_COMFORT_NOISE_INTERVAL_MS 1000
+
 /* A slot is left out when the shard comes later than this. */
 #define RW_MAX_LATE_TICKS 100
 
 /* What to send while there is nothing to play. */
 typedef enum rw_silence_policy {
-    RW_SILENCE_STOP, /* nothing; the next sound carries the marker */
-    RW_SILENCE_SEND, /* packets of the codec's silence */
+    RW_SILENCE_STOP,          /* nothing; the next sound carries the marker */
+    RW_SILENCE_SEND,          /* packets of the codec's silence */
+    RW_SILENCE_COMFORT_NOISE, /* comfort noise now and then, to those who take it; else nothing */
 } rw_silence_policy;
 
 /* What the offer and answer agreed on. */
@@ -52,9 +58,10 @@ typedef struct rw_leg_media {
     uint8_t silence_bytes; /* of the packet that sounds as silence, where they are whole */
     uint8_t silence_packet[RW_MAX_SILENCE_BYTES];
     bool send;    /* false on hold: nothing is sent, what plays stands still */
-    bool receive; /* false on hold: what comes all the same is counted, and not heard */
+    bool receive; /* false on hold: what comes all the same is counted, and goes nowhere */
     uint8_t event_payload_type; /* telephone-event, both ways; RW_NO_PAYLOAD_TYPE: not agreed on */
-    uint8_t comfort_noise_payload_type; /* RW_NO_PAYLOAD_TYPE: not agreed on */
+    uint8_t comfort_noise_payload_type; /* RW_NO_PAYLOAD_TYPE: neither heard nor sent */
+    bool takes_comfort_noise;           /* the peer said so; heard it is from all */
     rw_address rtcp; /* where the peer takes RTCP; of no family: nowhere, unless `rtcp_mux` */
     bool rtcp_mux;   /* RTCP goes to and comes from `remote` (RFC 5761) */
 } rw_leg_media;
@@ -146,7 +153,9 @@ typedef struct rw_leg {
     bool paused;
     bool marker; /* the next packet starts a talkspurt (RFC 3551 section 4.1) */
     bool send_silence;
-    bool receiving; /* sound came lately: the backend reads this leg in its slots */
+    bool send_noise;     /* comfort noise, in pauses */
+    uint8_t noise_slots; /* until it is sent again */
+    bool receiving;      /* sound came lately: the backend reads this leg in its slots */
     uint8_t quiet_slots;
     bool sending_digits;
     bool relayed;     /* another leg's sound is sent in the place of its own, which stands still */
@@ -154,28 +163,31 @@ typedef struct rw_leg {
     bool closing;     /* closed, its event not posted yet */
     bool unsettled;   /* the remote address may still move: `fd` is not connected */
     int fd;
-    struct rw_leg *next_served; /* in the shard's list of one tick */
+    struct rw_leg *next_behind; /* in the shard's list of one tick */
     uint32_t sound_packets; /* handed to the backend, and the bytes of their payload (for SRs) */
     uint32_t sound_bytes;
     rw_playlist_queue playing; /* the first is under the cursor */
+    rw_playlist_queue music;   /* one list, which plays instead of all else while it is there */
     rw_tap *taps;              /* what takes continuous sound from the leg */
 
     /* Readable by all threads. */
     rw_leg_stats stats;
     rw_leg_heard heard;
     rw_leg_told told;
-    _Atomic uint64_t id; /* slot index and generation; 0 while the slot is free */
+    _Atomic uint64_t id;         /* slot index and generation; 0 while the slot is free */
+    _Atomic uint64_t figures_id; /* whose figures these are, until the slot is used again */
 
     /* Read when the leg is opened, moved or closed. */
     int close_status;
     rw_ear *ear;
     rw_srtp *srtp;
-    rw_relay *relay;   /* to another leg of the shard, or NULL */
-    uint64_t relay_to; /* its id */
-    rw_timer watch;    /* for the media timeout and for reports */
-    uint64_t opened_us;
-    rw_latch latch; /* whose packets are taken, and where to send */
+    rw_relay *relay;     /* to another leg of the shard, or NULL */
+    uint64_t relay_to;   /* its id */
+    rw_timer watch;      /* for the media timeout and for reports */
+    uint64_t watched_us; /* since when the peer has been expected to send */
+    rw_latch latch;      /* whose packets are taken, and where to send */
     rw_latch_policy source_policy;
+    rw_silence_policy silence_policy;
     rw_leg_reports reports;
     rw_event_sender digits;
     rw_leg_media media;
@@ -198,6 +210,9 @@ void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media);
 /* True if the coming slot has something to send. */
 bool rw_leg_has_output(const rw_leg *leg);
 
+/* True if it or a later one has: the leg is to go through its slots. */
+bool rw_leg_needs_slots(const rw_leg *leg);
+
 /* Moves on to the first slot at or after `tick`, sending nothing; returns how many were left out.
  */
 uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick);
@@ -215,5 +230,11 @@ void rw_leg_barge_in(rw_leg *leg, rw_barge_in cause, rw_playlist_queue *ended);
 
 /* Empties the queue: every list gets `outcome` and moves to `ended`. */
 void rw_leg_clear_queue(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended);
+
+/* Plays music on hold, in the place of the queue, of a relay, and of other music, which ends. */
+void rw_leg_play_music(rw_leg *leg, rw_playlist *music, rw_playlist_queue *ended);
+
+/* Ends the music, if there is any: the queue goes on from its place. */
+void rw_leg_end_music(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended);
 
 #endif

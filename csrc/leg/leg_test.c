@@ -225,6 +225,89 @@ static void test_silence_between_whole_packets_is_one(void) {
     check_sent("sil", RW_VAD_SILENCE_DBOV);
 }
 
+static rw_playlist *music_of(uint64_t play_id, uint8_t value) {
+    uint8_t payload[160];
+    memset(payload, value, sizeof(payload));
+    rw_prompt *prompt = rw_prompt_create(payload, sizeof(payload));
+    rw_playlist *music = rw_playlist_create(play_id, &prompt, 1, true);
+    rw_prompt_release(prompt);
+    return music;
+}
+
+static void test_music_plays_in_the_place_of_all_else(void) {
+    start(RW_SILENCE_STOP);
+    enqueue(1, 480, 1);
+    CHECK_EQUAL(compose().payload[0], 1);
+    rw_leg_play_music(&leg, music_of(8, 8), &ended);
+    leg.paused = leg.relayed = true;
+    for (int i = 0; i < 3; i++) {
+        CHECK(rw_leg_has_output(&leg));
+        CHECK_EQUAL(compose().payload[0], 8);
+    }
+    rw_leg_play_music(&leg, music_of(9, 9), &ended);
+    CHECK_EQUAL(pop_ended(RW_PLAY_REPLACED), 8);
+    rw_leg_barge_in(&leg, RW_BARGE_IN_DIGIT | RW_BARGE_IN_SPEECH, &ended);
+    CHECK(!ended.first);
+    CHECK_EQUAL(compose().payload[0], 9);
+    rw_leg_end_music(&leg, RW_PLAY_STOPPED, &ended);
+    CHECK_EQUAL(pop_ended(RW_PLAY_STOPPED), 9);
+    leg.paused = false;
+    CHECK_EQUAL(compose().payload_bytes, 0); /* a relay's turn */
+    CHECK(!rw_leg_has_output(&leg));
+    leg.relayed = false;
+    CHECK_EQUAL(compose().payload[0], 1);
+    CHECK_EQUAL(compose().payload[0], 1);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+    rw_leg_end_music(&leg, RW_PLAY_STOPPED, &ended);
+    CHECK(!ended.first);
+}
+
+static void start_with_comfort_noise(bool taken) {
+    rw_leg_config config = config_of(RW_SILENCE_COMFORT_NOISE);
+    config.media.comfort_noise_payload_type = 13;
+    config.media.takes_comfort_noise = taken;
+    rw_playlist_queue_init(&ended);
+    rw_leg_init(&leg, &config, 1ull << 32, 1000);
+}
+
+static void check_comfort_noise(void) {
+    CHECK(rw_leg_has_output(&leg));
+    rw_rtp_packet noise = compose();
+    CHECK_EQUAL(noise.header.payload_type, 13);
+    CHECK(!noise.header.marker);
+    CHECK_EQUAL(noise.payload_bytes, 1);
+    CHECK_EQUAL(noise.payload[0], -RW_COMFORT_NOISE_DBOV);
+}
+
+static void test_comfort_noise_at_the_start_of_a_pause_and_rarely_within(void) {
+    start_with_comfort_noise(true);
+    for (int round = 0; round < 3; round++) {
+        check_comfort_noise();
+        for (int slot = 1; slot < 50; slot++) {
+            CHECK(!rw_leg_has_output(&leg) && rw_leg_needs_slots(&leg));
+            CHECK_EQUAL(compose().payload_bytes, 0);
+        }
+    }
+    enqueue(1, 160, 1);
+    CHECK(compose().header.marker);
+    CHECK_EQUAL(pop_ended(RW_PLAY_FINISHED), 1);
+    check_comfort_noise();
+    rw_leg_media media = leg.media;
+    media.send = false;
+    rw_leg_set_media(&leg, &media);
+    CHECK(!rw_leg_needs_slots(&leg));
+    CHECK_EQUAL(compose().payload_bytes, 0);
+    media.send = true;
+    rw_leg_set_media(&leg, &media);
+    check_comfort_noise();
+}
+
+static void test_no_comfort_noise_for_those_who_do_not_take_it(void) {
+    start_with_comfort_noise(false);
+    CHECK(!rw_leg_needs_slots(&leg));
+    CHECK_EQUAL(compose().payload_bytes, 0);
+}
+
 int main(void) {
     test_lists_follow_each_other_inside_a_packet();
     test_timestamp_goes_on_over_a_pause();
@@ -235,5 +318,8 @@ int main(void) {
     test_impossible_media_is_refused();
     test_whole_packets_go_out_one_a_slot();
     test_silence_between_whole_packets_is_one();
+    test_music_plays_in_the_place_of_all_else();
+    test_comfort_noise_at_the_start_of_a_pause_and_rarely_within();
+    test_no_comfort_noise_for_those_who_do_not_take_it();
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "opus_codec/opus_codec.h"
 
 #include <math.h>
+#include <opus.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -129,6 +130,30 @@ static void test_several_frames_are_the_same_sound(void) {
     free(decoder);
 }
 
+/* Browsers send two channels and the full band, whatever we said that we play (RFC 7587 section
+ * 6.1): each sample of ours is three of theirs, on either side. */
+static void test_stereo_at_48_khz_is_heard_in_mono(void) {
+    static int16_t both[2 * 3 * PACKET_SAMPLES];
+    int error;
+    OpusEncoder *peer = opus_encoder_create(48000, 2, OPUS_APPLICATION_AUDIO, &error);
+    CHECK_EQUAL(error, OPUS_OK);
+    opus_encoder_ctl(peer, OPUS_SET_FORCE_CHANNELS(2));
+    void *decoder = rw_opus_create_decoder();
+    for (size_t at = 0; at < SAMPLES; at += PACKET_SAMPLES) {
+        uint8_t payload[2 * PAYLOAD_BYTES];
+        for (size_t i = 0; i < 3 * PACKET_SAMPLES; i++)
+            both[2 * i] = both[2 * i + 1] = said[at + i / 3];
+        int bytes = opus_encode(peer, both, 3 * PACKET_SAMPLES, payload, sizeof(payload));
+        CHECK(bytes > 0 && payload[0] & 4); /* the bit of stereo, RFC 6716 section 3.1 */
+        CHECK_EQUAL(rw_opus_decode(decoder, payload, (size_t)bytes, heard + at, PACKET_SAMPLES),
+                    PACKET_SAMPLES);
+    }
+    CHECK(correlation(1600, SAMPLES) > 0.95);
+    opus_encoder_destroy(peer);
+    free(decoder);
+}
+
+/* What a prompt makes up for. */
 static void test_the_delay_is_as_said(void) {
     pass(rw_opus_create_prompt_encoder(), 0);
     size_t lag = best_lag(1600, SAMPLES);
@@ -157,6 +182,7 @@ int main(void) {
     test_lengths_that_there_are_not();
     test_packets_of_several_frames();
     test_several_frames_are_the_same_sound();
+    test_stereo_at_48_khz_is_heard_in_mono();
     test_the_delay_is_as_said();
     test_noise_is_bearable();
     CHECK(strstr(rw_opus_version(), "opus"));

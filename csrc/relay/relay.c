@@ -19,7 +19,8 @@ struct rw_relay {
     rw_resampler resampler;
     uint32_t from_ts; /* of the packet at which both streams were tied to each other */
     uint32_t to_ts;
-    uint16_t offset; /* from a sequence number to the other side's */
+    uint16_t offset;        /* from a sequence number to the other side's */
+    uint16_t next_sequence; /* of the other side, if nobody else sends to it */
     bool tied;
     int16_t decoded[MAX_SAMPLES];
     int16_t resampled[MAX_SAMPLES + 1];
@@ -61,15 +62,23 @@ rw_relay *rw_relay_pop(rw_relay **list) {
     return relay;
 }
 
-/* Ties the streams at their first packet, and where the source begins anew. */
-static bool tie(rw_relay *relay, const rw_rtp_header *header, rw_heard heard,
-                const rw_relay_target *target) {
-    if (relay->tied && heard != RW_HEARD_NEW_SOURCE && heard != RW_HEARD_RESTART) return false;
+/* False at the first packet, where the source begins anew, and when the other side has sent
+ * something of its own. */
+static bool is_tied(const rw_relay *relay, rw_heard heard, const rw_relay_target *target) {
+    return relay->tied && heard != RW_HEARD_NEW_SOURCE && heard != RW_HEARD_RESTART &&
+           target->sequence == relay->next_sequence;
+}
+
+static void tie(rw_relay *relay, const rw_rtp_header *header, const rw_relay_target *target) {
     relay->tied = true;
     relay->from_ts = header->timestamp;
     relay->to_ts = target->timestamp;
     relay->offset = (uint16_t)(target->sequence - header->sequence);
-    return true;
+    relay->next_sequence = target->sequence;
+}
+
+void rw_relay_untie(rw_relay *relay) {
+    relay->tied = false;
 }
 
 static uint32_t timestamp_of(const rw_relay *relay, uint32_t timestamp, uint32_t from_hz,
@@ -107,8 +116,9 @@ static size_t copy(const rw_rtp_packet *packet, uint8_t *to, size_t room) {
     return packet->payload_bytes;
 }
 
-static void advance(rw_relay_target *target, uint16_t sequence) {
+static void advance(rw_relay *relay, rw_relay_target *target, uint16_t sequence) {
     if ((int16_t)(sequence - target->sequence) >= 0) target->sequence = (uint16_t)(sequence + 1);
+    relay->next_sequence = target->sequence;
 }
 
 size_t rw_relay_pass(rw_relay *relay, const rw_ear_media *from, const rw_rtp_packet *packet,
@@ -116,15 +126,20 @@ size_t rw_relay_pass(rw_relay *relay, const rw_ear_media *from, const rw_rtp_pac
     const rw_ear_media *media = &target->media;
     bool sound = packet->header.payload_type == from->sound;
     bool coded_anew = sound && relay->from != relay->to;
-    /* A codec's state goes by order: what comes late has no place any more. */
-    if (room < RW_RTP_HEADER_BYTES || (coded_anew && heard == RW_HEARD_LATE)) return 0;
+    bool tied = is_tied(relay, heard, target);
+    /* A codec's state goes by order: what comes late has no place any more. Nor has it in a stream
+     * that goes on behind it. */
+    if (room < RW_RTP_HEADER_BYTES || ((coded_anew || !tied) && heard == RW_HEARD_LATE)) return 0;
     rw_rtp_header header = {
         .marker = packet->header.marker,
         .payload_type = type_of(from, media, packet->header.payload_type),
         .ssrc = target->ssrc,
     };
     if (header.payload_type == RW_NO_PAYLOAD_TYPE) return 0;
-    if (tie(relay, &packet->header, heard, target)) header.marker = true;
+    if (!tied) {
+        tie(relay, &packet->header, target);
+        header.marker = true;
+    }
     header.sequence = (uint16_t)(packet->header.sequence + relay->offset);
     header.timestamp =
         timestamp_of(relay, packet->header.timestamp, from->clock_rate_hz, media->clock_rate_hz);
@@ -136,6 +151,6 @@ size_t rw_relay_pass(rw_relay *relay, const rw_ear_media *from, const rw_rtp_pac
     if (packet->header.payload_type == from->events && from->clock_rate_hz != media->clock_rate_hz)
         scale_events(payload, bytes, from->clock_rate_hz, media->clock_rate_hz);
     rw_rtp_write_header(to, &header);
-    advance(target, header.sequence);
+    advance(relay, target, header.sequence);
     return RW_RTP_HEADER_BYTES + bytes;
 }

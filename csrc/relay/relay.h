@@ -34,6 +34,10 @@ typedef struct rw_relay rw_relay;
 int rw_relay_create(const rw_codec *from, const rw_codec *to, rw_relay **relay);
 void rw_relay_destroy(rw_relay *relay);
 
+/* The other side takes nothing for a while: what comes next goes on where its stream stands then.
+ */
+void rw_relay_untie(rw_relay *relay);
+
 /* A list of relays, owned by whoever holds it; NULL is the empty one. */
 void rw_relay_push(rw_relay **list, rw_relay *relay);
 rw_relay *rw_relay_pop(rw_relay **list);

@@ -72,6 +72,35 @@ static void test_a_new_source_goes_on_where_the_other_side_stands(void) {
     rw_relay_destroy(relay);
 }
 
+static void test_it_goes_on_behind_what_the_other_side_sent_itself(void) {
+    uint8_t payload[160] = {0};
+    begin(codec("PCMU", 8000), PCMU_8K);
+    rw_rtp_packet packet = packet_of(0, 10, 5000, payload, 160);
+    pass(&packet, RW_HEARD_NEW);
+    target.sequence = 5;
+    target.timestamp = 90000;
+    packet = packet_of(0, 9, 4840, payload, 160);
+    CHECK_EQUAL(pass(&packet, RW_HEARD_LATE), 0);
+    packet = packet_of(0, 12, 5320, payload, 160);
+    CHECK(pass(&packet, RW_HEARD_NEW) > 0);
+    CHECK(passed.header.marker);
+    CHECK_EQUAL(passed.header.sequence, 5);
+    CHECK_EQUAL(passed.header.timestamp, 90000);
+    rw_relay_destroy(relay);
+}
+
+static void test_what_was_not_passed_on_is_no_loss(void) {
+    uint8_t payload[160] = {0};
+    begin(codec("PCMU", 8000), PCMU_8K);
+    rw_rtp_packet packet = packet_of(0, 10, 5000, payload, 160);
+    pass(&packet, RW_HEARD_NEW);
+    rw_relay_untie(relay);
+    packet = packet_of(0, 510, 85000, payload, 160);
+    CHECK(pass(&packet, RW_HEARD_NEW) > 0);
+    CHECK_EQUAL(passed.header.sequence, 65535);
+    rw_relay_destroy(relay);
+}
+
 static void test_events_pass_under_the_other_sides_number_and_clock(void) {
     const uint8_t event[4] = {5, 10, 0x01, 0x90};
     begin(codec("L16", 16000), (rw_ear_media){16000, 97, 98, RW_NO_PAYLOAD_TYPE});
@@ -154,6 +183,8 @@ static void test_what_does_not_pass(void) {
 int main(void) {
     test_packets_keep_order_gaps_and_payload();
     test_a_new_source_goes_on_where_the_other_side_stands();
+    test_it_goes_on_behind_what_the_other_side_sent_itself();
+    test_what_was_not_passed_on_is_no_loss();
     test_events_pass_under_the_other_sides_number_and_clock();
     test_sound_is_the_same_behind_another_codec();
     test_what_does_not_pass();

@@ -266,14 +266,23 @@ int rw_shard_update_leg(rw_shard *shard, uint64_t leg_id, const rw_leg_media *me
     return error ? error : submit(shard, &command);
 }
 
-int rw_shard_play(rw_shard *shard, uint64_t leg_id, rw_playlist *playlist, bool replace) {
-    rw_command command = {
-        .kind = replace ? RW_COMMAND_REPLACE : RW_COMMAND_PLAY,
-        .leg_id = leg_id,
-        .playlist = playlist,
-    };
+static int submit_playlist(rw_shard *shard, rw_command_kind kind, uint64_t leg_id,
+                           rw_playlist *playlist) {
+    rw_command command = {.kind = kind, .leg_id = leg_id, .playlist = playlist};
     playlist->leg_id = leg_id;
     return submit(shard, &command);
+}
+
+int rw_shard_play(rw_shard *shard, uint64_t leg_id, rw_playlist *playlist, bool replace) {
+    return submit_playlist(shard, replace ? RW_COMMAND_REPLACE : RW_COMMAND_PLAY, leg_id, playlist);
+}
+
+int rw_shard_play_music(rw_shard *shard, uint64_t leg_id, rw_playlist *music) {
+    return submit_playlist(shard, RW_COMMAND_MUSIC, leg_id, music);
+}
+
+int rw_shard_end_music(rw_shard *shard, uint64_t leg_id) {
+    return submit_plain(shard, RW_COMMAND_END_MUSIC, leg_id);
 }
 
 int rw_shard_stop_playing(rw_shard *shard, uint64_t leg_id) {

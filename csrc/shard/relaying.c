@@ -13,7 +13,7 @@ void rw_shard_stop_relay(rw_shard *shard, rw_leg *leg) {
     if (target) {
         target->relayed = false;
         target->marker = true; /* of what it plays from now on */
-        if (rw_leg_has_output(target)) rw_shard_schedule(shard, target);
+        if (rw_leg_needs_slots(target)) rw_shard_schedule(shard, target);
     }
     rw_relay_push(&shard->spent, leg->relay);
     leg->relay = NULL;
@@ -42,10 +42,19 @@ static size_t compose(rw_shard *shard, rw_leg *leg, rw_leg *target, const rw_rtp
     return bytes;
 }
 
+/* On hold a leg takes nothing from a relay. */
+static bool takes_relay(const rw_leg *target) {
+    return target && target->send && !target->music.first;
+}
+
 void rw_shard_relay_packet(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
     rw_leg *target = target_of(shard, leg);
     uint8_t *to = shard->backend->ops->room(shard->backend);
-    size_t bytes = target && target->media.send ? compose(shard, leg, target, packet, to) : 0;
+    size_t bytes = 0;
+    if (takes_relay(target))
+        bytes = compose(shard, leg, target, packet, to);
+    else
+        rw_relay_untie(leg->relay);
     rw_count(&shard->counters[bytes ? RW_PACKETS_RELAYED : RW_PACKETS_NOT_RELAYED], 1);
     if (bytes) rw_shard_send(shard, target, to, bytes);
 }

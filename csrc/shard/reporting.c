@@ -212,23 +212,23 @@ static void take_block(rw_shard *shard, rw_leg *leg, const rw_report_block *bloc
     take_round_trip(shard, leg, block);
 }
 
-static void refuse(rw_shard *shard, rw_leg *leg, int counter) {
+/* Counts a datagram that is dropped; false. */
+static bool refuse(rw_shard *shard, rw_leg *leg, int counter) {
     count(shard, (rw_counter)counter);
     rw_count(&leg->stats.packets_rejected, 1);
+    return false;
 }
 
 /* Reads a datagram that came from the peer, in place; false if it is none of RTCP. */
 static bool take_control(rw_shard *shard, rw_leg *leg, uint8_t *packet, size_t bytes) {
     rw_rtcp_heard heard;
     if (leg->srtp) {
-        rw_srtp_reject unprotected = rw_srtp_unprotect_rtcp(leg->srtp, packet, &bytes);
-        if (unprotected) refuse(shard, leg, RW_SRTP_REJECT_0 + (int)unprotected);
-        if (unprotected) return false;
+        rw_srtp_reject reject = rw_srtp_unprotect_rtcp(leg->srtp, packet, &bytes);
+        if (reject) return refuse(shard, leg, RW_SRTP_REJECT_0 + (int)reject);
     }
     uint32_t peer_ssrc = rw_ear_reception(leg->ear)->ssrc;
     rw_rtcp_reject reject = rw_rtcp_parse(packet, bytes, leg->ssrc, peer_ssrc, &heard);
-    if (reject) refuse(shard, leg, RW_RTCP_REJECT_0 + (int)reject);
-    if (reject) return false;
+    if (reject) return refuse(shard, leg, RW_RTCP_REJECT_0 + (int)reject);
     count(shard, RW_RTCP_RECEIVED);
     rw_rtcp_timing_note(&leg->reports.timing, bytes);
     if (heard.has_sender)

@@ -11,6 +11,12 @@
 /* A leg that heard nothing for this many slots is left to epoll again. */
 #define QUIET_SLOTS 50
 
+/* Datagrams read from a leg in its slot, where one is right, and beyond those in the same tick; and
+ * from a socket that all legs share. They bound what a flood can cost. */
+#define FIRST_DATAGRAMS 4
+#define MAX_DATAGRAMS 64
+#define MAX_SHARED_DATAGRAMS 1024
+
 /* How often a leg is read whose sound is waited for: it adds half of that to a packet's way. */
 #define EAGER_TICKS 5
 
@@ -89,7 +95,12 @@ void rw_shard_schedule(rw_shard *shard, rw_leg *leg) {
 
 /* --- what a leg hears ---------------------------------------------------------------------- */
 
+static void post_news(rw_shard *shard);
+
 bool rw_shard_keep_news(rw_shard *shard, const rw_event *event) {
+    /* A late tick can hear much of many legs. The control side is woken for it at the tick's end.
+     */
+    if (shard->news_count == RW_KEPT_NEWS) post_news(shard);
     bool room = shard->news_count < RW_KEPT_NEWS;
     if (room)
         shard->news[shard->news_count++] = *event;
@@ -138,11 +149,16 @@ static bool is_watch(const rw_shard *shard, const rw_timer *timer) {
     return offset % sizeof(rw_leg) == offsetof(rw_leg, watch);
 }
 
+/* True while sound goes both ways: on hold, whoever holds, a peer need not send any. */
+static bool is_live(const rw_leg_media *media) {
+    return media->send && media->receive;
+}
+
 /* The media timeout: asks the leg's ear; returns when to ask again, 0 for never. */
 static uint64_t watch_silence(rw_shard *shard, rw_leg *leg) {
     uint64_t next_us;
-    bool silent = rw_ear_timed_out(leg->ear, leg->opened_us, shard->now_us, &next_us);
-    if (silent && leg->media.receive) {
+    if (!is_live(&leg->media)) return 0;
+    if (rw_ear_timed_out(leg->ear, leg->watched_us, shard->now_us, &next_us)) {
         rw_event event = {.kind = RW_EVENT_MEDIA_TIMEOUT, .leg_id = rw_read(&leg->id)};
         rw_shard_keep_news(shard, &event);
         count(shard, RW_MEDIA_TIMEOUTS, 1);
@@ -160,7 +176,12 @@ static void keep_watch(rw_shard *shard, rw_leg *leg) {
 
 static void read_leg(rw_shard *shard, rw_leg *leg) {
     const rw_backend_ops *ops = shard->backend->ops;
-    if (ops->receive(shard->backend, leg)) {
+    size_t count = ops->receive(shard->backend, leg, FIRST_DATAGRAMS);
+    if (count == FIRST_DATAGRAMS) {
+        leg->next_behind = shard->behind;
+        shard->behind = leg;
+    }
+    if (count) {
         leg->quiet_slots = 0;
     } else if (++leg->quiet_slots == QUIET_SLOTS) {
         leg->quiet_slots = 0;
@@ -205,19 +226,16 @@ static void send_slot(rw_shard *shard, rw_leg *leg) {
 
 /* True if the leg has something to do in its next slot. */
 static bool needs_slots(const rw_leg *leg) {
-    return leg->receiving || leg->taps || rw_leg_has_output(leg) ||
+    return leg->receiving || leg->taps || rw_leg_needs_slots(leg) ||
            (leg->ear && rw_ear_waits(leg->ear));
 }
 
-static void serve_sending(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
+static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     uint64_t due_us = leg->due_tick * TICK_US;
     if (rw_leg_has_output(leg) && leg->due_tick <= shard->wheel.now_tick)
         rw_histogram_add(&shard->lateness_us, now_us > due_us ? now_us - due_us : 0, 1);
     leave_out_late_slots(shard, leg);
     if (leg->due_tick <= shard->wheel.now_tick) send_slot(shard, leg);
-}
-
-static void serve_hearing(rw_shard *shard, rw_leg *leg) {
     if (leg->receiving) read_leg(shard, leg);
     if (leg->ear) pass_time(shard, leg);
     if (leg->taps) rw_shard_advance_taps(shard, leg);
@@ -236,7 +254,8 @@ static void read_soon(rw_shard *shard, rw_leg *leg) {
 
 static void poll_shared_socket(rw_shard *shard) {
     const rw_backend_ops *ops = shard->backend->ops;
-    if (ops->receive(shard->backend, NULL))
+    shard->poll_due = false;
+    if (ops->receive(shard->backend, NULL, MAX_SHARED_DATAGRAMS))
         rw_wheel_arm(&shard->wheel, &shard->poll_timer, shard->wheel.now_tick + 1);
     else
         ops->listen(shard->backend, NULL);
@@ -262,40 +281,33 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
         rw_shard_schedule(shard, leg);
 }
 
-/* Sends what is due at `now_us`; returns the legs that are left to hear. The next leg is fetched
- * from memory while one is being sent. */
-static rw_leg *send_due(rw_shard *shard, uint64_t now_us, bool *poll_shared) {
-    rw_leg *first = NULL, **last = &first;
-    rw_timer *timer;
-    while ((timer = rw_wheel_pop_due(&shard->wheel))) {
-        if (shard->wheel.due) __builtin_prefetch(shard->wheel.due);
-        if (timer == &shard->poll_timer) {
-            *poll_shared = true;
-        } else if (is_watch(shard, timer)) {
-            keep_watch(shard, RW_CONTAINER_OF(timer, rw_leg, watch));
-        } else {
-            *last = RW_CONTAINER_OF(timer, rw_leg, timer);
-            serve_sending(shard, *last, now_us);
-            last = &(*last)->next_served;
-        }
-    }
-    *last = NULL;
-    return first;
+/* What came for some legs beyond what is right is read when all have sent: so a flood on one leg
+ * holds up nobody's packet of this tick. */
+static void read_the_rest(rw_shard *shard) {
+    const rw_backend_ops *ops = shard->backend->ops;
+    if (!shard->behind && !shard->poll_due) return;
+    if (shard->poll_due) poll_shared_socket(shard);
+    for (; shard->behind; shard->behind = shard->behind->next_behind)
+        ops->receive(shard->backend, shard->behind, MAX_DATAGRAMS);
+    ops->flush(shard->backend); /* what was relayed */
 }
 
-/* The legs due at `now_us`: all of them send before any of them is read, so that what came for one,
- * however much it is, holds up nobody's packet of this tick. */
+/* The legs due at `now_us`. The next leg is fetched from memory while one is being sent. */
 static void serve_due(rw_shard *shard, uint64_t now_us) {
-    const rw_backend_ops *ops = shard->backend->ops;
-    bool poll_shared = false;
+    rw_timer *timer;
     rw_wheel_advance(&shard->wheel, now_us / TICK_US);
     shard->batch = 0;
-    rw_leg *leg = send_due(shard, now_us, &poll_shared);
-    ops->flush(shard->backend);
-    if (poll_shared) poll_shared_socket(shard);
-    for (; leg; leg = leg->next_served)
-        serve_hearing(shard, leg);
-    ops->flush(shard->backend); /* what was relayed */
+    while ((timer = rw_wheel_pop_due(&shard->wheel))) {
+        if (shard->wheel.due) __builtin_prefetch(shard->wheel.due);
+        if (timer == &shard->poll_timer)
+            shard->poll_due = true;
+        else if (is_watch(shard, timer))
+            keep_watch(shard, RW_CONTAINER_OF(timer, rw_leg, watch));
+        else
+            serve_leg(shard, RW_CONTAINER_OF(timer, rw_leg, timer), now_us);
+    }
+    shard->backend->ops->flush(shard->backend);
+    read_the_rest(shard);
     if (!shard->batch) return;
     rw_histogram_add(&shard->batch_packets, shard->batch, 1);
     count(shard, RW_TICKS, 1);
@@ -303,14 +315,22 @@ static void serve_due(rw_shard *shard, uint64_t now_us) {
 
 /* --- sound that arrives ------------------------------------------------------------------- */
 
-static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
+/* On hold nobody speaks to us or presses keys: what comes is music. */
+static rw_ear_reject listen_to(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
+    if (!is_live(&leg->media)) return rw_ear_note(leg->ear, packet, shard->now_us);
     rw_ear_report report = {.count = 0};
     rw_ear_reject reject = rw_ear_hear(leg->ear, packet, shard->now_us, &report);
+    tell(shard, leg, &report);
+    return reject;
+}
+
+static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
+    rw_ear_reject reject = listen_to(shard, leg, packet);
     if (reject) {
         count(shard, (rw_counter)(RW_NOT_HEARD_0 + (int)reject), 1);
         rw_count(&leg->stats.packets_rejected, 1);
     }
-    tell(shard, leg, &report);
+    if (!leg->media.receive) return;
     if (leg->taps && rw_ear_knows_place(reject)) rw_shard_tap_heard(leg, packet);
     if (!reject && leg->relay) rw_shard_relay_packet(shard, leg, packet);
 }
@@ -350,13 +370,14 @@ void rw_shard_deliver(void *context, rw_leg *leg, const rw_address *source, cons
     count(shard, RW_BYTES_RECEIVED, bytes);
     rw_count(&leg->stats.packets_received, 1);
     rw_count(&leg->stats.bytes_received, packet.payload_bytes);
-    if (leg->ear && leg->media.receive) hear(shard, leg, &packet);
+    if (leg->ear) hear(shard, leg, &packet);
 }
 
 /* --- commands ----------------------------------------------------------------------------- */
 
 static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
     rw_leg_clear_queue(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
+    rw_leg_end_music(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
     rw_shard_stop_relay(shard, leg);
     rw_shard_remove_taps(shard, leg);
     rw_wheel_cancel(&shard->wheel, &leg->timer);
@@ -375,7 +396,7 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
     uint64_t soonest = shard->wheel.now_tick + 1;
     uint64_t due_tick = lightest_tick(shard, soonest, command->open.media.ptime_ms);
     rw_leg_init(leg, &command->open, command->leg_id, due_tick);
-    leg->opened_us = shard->now_us;
+    leg->watched_us = shard->now_us;
     rw_shard_open_source(shard, leg, &command->open.media.remote);
     rw_shard_begin_reports(shard, leg);
     keep_watch(shard, leg);
@@ -384,7 +405,7 @@ static void open_leg(rw_shard *shard, const rw_command *command) {
     int error = shard->backend->ops->attach(shard->backend, leg);
     if (error)
         close_leg(shard, leg, error);
-    else if (rw_leg_has_output(leg))
+    else if (rw_leg_needs_slots(leg))
         rw_shard_schedule(shard, leg);
 }
 
@@ -397,8 +418,12 @@ static void update_leg(rw_shard *shard, rw_leg *leg, const rw_leg_media *media) 
     }
     rw_shard_move_reports(shard, leg, media);
     load_phases(shard, leg, -1);
+    bool taken_up = is_live(media) && !is_live(&leg->media);
     rw_leg_set_media(leg, media);
     load_phases(shard, leg, 1);
+    if (!taken_up) return;
+    leg->watched_us = shard->now_us;
+    keep_watch(shard, leg);
 }
 
 /* A pause holds what is queued: it ends with that. */
@@ -447,6 +472,12 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
     case RW_COMMAND_RESUME:
         leg->paused = false;
         break;
+    case RW_COMMAND_MUSIC:
+        rw_leg_play_music(leg, command->playlist, &shard->ended);
+        break;
+    case RW_COMMAND_END_MUSIC:
+        rw_leg_end_music(leg, RW_PLAY_STOPPED, &shard->ended);
+        break;
     case RW_COMMAND_RELAY:
         rw_shard_start_relay(shard, leg, command->relay, command->relay_to);
         break;
@@ -466,7 +497,11 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
         send_digits(leg, &command->digits);
         break;
     }
-    if (rw_leg_has_output(leg)) rw_shard_schedule(shard, leg);
+    if (rw_leg_needs_slots(leg)) rw_shard_schedule(shard, leg);
+}
+
+static bool brings_playlist(rw_command_kind kind) {
+    return kind == RW_COMMAND_PLAY || kind == RW_COMMAND_REPLACE || kind == RW_COMMAND_MUSIC;
 }
 
 /* A command for a leg that is gone: a playlist goes back to where it came from. */
@@ -475,7 +510,7 @@ static void drop_stale(rw_shard *shard, const rw_command *command) {
     if (command->kind == RW_COMMAND_RELAY) rw_relay_push(&shard->spent, command->relay);
     if (command->kind == RW_COMMAND_REKEY) rw_shard_free_keys(command->keys);
     if (command->kind == RW_COMMAND_TAP) rw_tap_push(&shard->spent_taps, command->tap);
-    if (command->kind != RW_COMMAND_PLAY && command->kind != RW_COMMAND_REPLACE) return;
+    if (!brings_playlist(command->kind)) return;
     command->playlist->outcome = RW_PLAY_LEG_CLOSED;
     rw_playlist_queue_push(&shard->ended, command->playlist);
 }
@@ -640,9 +675,10 @@ void rw_shard_close_all(rw_shard *shard) {
 }
 
 int rw_shard_leg_stats(const rw_shard *shard, uint64_t leg_id, rw_event *figures) {
-    const rw_leg *leg = rw_shard_find_leg(shard, leg_id);
-    if (!leg) return -ESTALE;
+    uint32_t index = (uint32_t)leg_id;
+    if (index >= shard->max_legs || leg_id >> 32 == 0) return -ESTALE;
+    const rw_leg *leg = &shard->legs[index];
     *figures = (rw_event){.leg_id = leg_id};
     fill_figures(leg, figures);
-    return rw_read(&leg->id) == leg_id ? 0 : -ESTALE;
+    return rw_read(&leg->figures_id) == leg_id ? 0 : -ESTALE;
 }

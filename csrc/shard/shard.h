@@ -108,6 +108,10 @@ int rw_shard_update_leg(rw_shard *shard, uint64_t leg_id, const rw_leg_media *me
  * shard owns it, and reports its end exactly once. */
 int rw_shard_play(rw_shard *shard, uint64_t leg_id, rw_playlist *playlist, bool replace);
 int rw_shard_stop_playing(rw_shard *shard, uint64_t leg_id);
+/* Plays music on hold, in the place of all that is queued or relayed, which stands still until the
+ * music ends. On success the shard owns it, and reports its end exactly once. */
+int rw_shard_play_music(rw_shard *shard, uint64_t leg_id, rw_playlist *music);
+int rw_shard_end_music(rw_shard *shard, uint64_t leg_id);
 int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused);
 
 /* Sends what `leg_id` hears to the leg `to`, in the place of what that one plays, until
@@ -152,7 +156,8 @@ const rw_histogram *rw_shard_lateness_us(const rw_shard *shard);
 const rw_histogram *rw_shard_batch_packets(const rw_shard *shard);
 /* CPU time of the shard's thread in nanoseconds; 0 when it does not run. */
 uint64_t rw_shard_cpu_ns(const rw_shard *shard);
-/* Copies the figures of one leg; -ESTALE if it is gone. */
+/* Copies the figures of one leg, the last ones once it is closed; -ESTALE if its place has been
+ * taken by another since. */
 int rw_shard_leg_stats(const rw_shard *shard, uint64_t leg_id, rw_event *figures);
 
 #endif

@@ -25,6 +25,8 @@ typedef enum rw_command_kind {
     RW_COMMAND_STOP,
     RW_COMMAND_PAUSE,
     RW_COMMAND_RESUME,
+    RW_COMMAND_MUSIC,
+    RW_COMMAND_END_MUSIC,
     RW_COMMAND_DIGITS,
     RW_COMMAND_RELAY,
     RW_COMMAND_END_RELAY,
@@ -70,6 +72,8 @@ struct rw_shard {
     rw_backend *backend;
     rw_backend_host host;
     rw_timer poll_timer; /* reads the shared socket in the next tick */
+    bool poll_due;       /* in this one */
+    rw_leg *behind;      /* legs that were not read to the end in this tick */
     uint32_t phase_load[RW_PHASES];
     rw_leg *closed;              /* to be announced */
     rw_playlist_queue ended;     /* to be announced */

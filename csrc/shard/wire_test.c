@@ -55,6 +55,7 @@ static uint64_t leg_id;
 static party own;     /* the address of the leg */
 static party peer[2]; /* RTP, RTCP */
 static party other;   /* who is neither */
+static uint32_t media_timeout_ms;
 
 static void run_ms(uint64_t ms) {
     for (uint64_t i = 0; i < ms; i++) {
@@ -79,8 +80,8 @@ static rw_leg_media media_of(bool mux) {
 
 static rw_ear *make_ear(void) {
     rw_ear *ear;
-    CHECK_EQUAL(rw_ear_create(&(rw_ear_config){.speech = false}, rw_codec_find("PCMU", 8000), &ear),
-                0);
+    const rw_ear_config config = {.media_timeout_ms = media_timeout_ms};
+    CHECK_EQUAL(rw_ear_create(&config, rw_codec_find("PCMU", 8000), &ear), 0);
     return ear;
 }
 
@@ -346,6 +347,31 @@ static void test_reports_follow_a_new_agreement(void) {
     end();
 }
 
+static void agree_on_ways(bool send, bool receive) {
+    rw_leg_media media = media_of(true);
+    media.send = send;
+    media.receive = receive;
+    CHECK_EQUAL(rw_shard_update_leg(shard, leg_id, &media), 0);
+}
+
+static void test_nobody_is_missed_on_hold(void) {
+    begin(1);
+    media_timeout_ms = 1000;
+    open_leg(RW_SILENCE_STOP, RW_LATCH_POLICY_SDP, true);
+    run_ms(900);
+    agree_on_ways(false, true);
+    run_ms(5000);
+    agree_on_ways(true, false);
+    run_ms(5000);
+    agree_on_ways(true, true);
+    run_ms(990);
+    CHECK_EQUAL(counted(RW_MEDIA_TIMEOUTS), 0);
+    run_ms(20);
+    CHECK_EQUAL(counted(RW_MEDIA_TIMEOUTS), 1);
+    media_timeout_ms = 0;
+    end();
+}
+
 static void test_no_address_is_no_report(void) {
     begin(1);
     peer[1].address.any.sa_family = 0;
@@ -584,6 +610,7 @@ int main(void) {
     test_short_calls_pay_nothing();
     test_a_call_goes_on_where_no_socket_is_to_be_had();
     test_reports_follow_a_new_agreement();
+    test_nobody_is_missed_on_hold();
     test_no_address_is_no_report();
     test_round_trip_and_what_the_peer_hears(false);
     test_round_trip_and_what_the_peer_hears(true);

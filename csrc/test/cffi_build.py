@@ -227,7 +227,8 @@ ffi.cdef(
         uint32_t first_timestamp; uint16_t first_sequence;
     } rw_leg_config;
     typedef struct rw_leg {
-        uint64_t due_tick; uint32_t timestamp; bool paused; rw_playlist_queue playing; ...;
+        uint64_t due_tick; uint32_t timestamp; bool paused; bool relayed;
+        rw_playlist_queue playing; ...;
     } rw_leg;
     void rw_leg_init(rw_leg *leg, const rw_leg_config *config, uint64_t id, uint64_t due_tick);
     void rw_leg_set_media(rw_leg *leg, const rw_leg_media *media);
@@ -235,6 +236,8 @@ ffi.cdef(
     uint64_t rw_leg_skip_to(rw_leg *leg, uint64_t tick);
     size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended);
     void rw_leg_clear_queue(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended);
+    void rw_leg_play_music(rw_leg *leg, rw_playlist *music, rw_playlist_queue *ended);
+    void rw_leg_end_music(rw_leg *leg, rw_play_outcome outcome, rw_playlist_queue *ended);
 
     #define RW_SRTP_MAX_TRAILER_BYTES ...
     #define RW_SRTP_MAX_SSRCS ...

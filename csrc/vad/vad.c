@@ -85,12 +85,14 @@ static float at_least(float value, float limit) {
  * mean power of the high half. */
 static float split(float state[2], const float *in, int pairs, float *low) {
     const float even = 0.1413f, odd = 0.5898f;
+    const float even_rest = 1.0f - even * even, odd_rest = 1.0f - odd * odd;
     float first = state[0], second = state[1], sum = 0;
     for (int i = 0; i < pairs; i++) {
-        float a = first + odd * in[2 * i];
-        first = in[2 * i] - odd * a;
-        float b = second + even * in[2 * i + 1];
-        second = in[2 * i + 1] - even * b;
+        float x = in[2 * i], y = in[2 * i + 1];
+        float a = first + odd * x, b = second + even * y;
+        /* x - odd * a, without waiting for a */
+        first = odd_rest * x - odd * first;
+        second = even_rest * y - even * second;
         float high = 0.5f * (a - b);
         sum += high * high;
         low[i] = 0.5f * (a + b);

@@ -86,6 +86,7 @@ cdef extern from "leg/leg.h" nogil:
     ctypedef enum rw_silence_policy:
         RW_SILENCE_STOP
         RW_SILENCE_SEND
+        RW_SILENCE_COMFORT_NOISE
     ctypedef struct rw_leg_media:
         rw_address remote
         uint32_t clock_rate_hz
@@ -99,6 +100,7 @@ cdef extern from "leg/leg.h" nogil:
         bint receive
         uint8_t event_payload_type
         uint8_t comfort_noise_payload_type
+        bint takes_comfort_noise
         rw_address rtcp
         bint rtcp_mux
     ctypedef struct rw_rtcp_seed:
@@ -290,6 +292,8 @@ cdef extern from "shard/shard.h" nogil:
     int rw_shard_update_leg(rw_shard *shard, uint64_t leg_id, const rw_leg_media *media)
     int rw_shard_play(rw_shard *shard, uint64_t leg_id, rw_playlist *playlist, bint replace)
     int rw_shard_stop_playing(rw_shard *shard, uint64_t leg_id)
+    int rw_shard_play_music(rw_shard *shard, uint64_t leg_id, rw_playlist *music)
+    int rw_shard_end_music(rw_shard *shard, uint64_t leg_id)
     int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bint paused)
     int rw_shard_event_fd(const rw_shard *shard)
     size_t rw_shard_poll_events(rw_shard *shard, rw_event *events, size_t room)

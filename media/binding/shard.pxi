@@ -64,6 +64,7 @@ cdef int fill_media(rw_leg_media *to, media) except -1:
     to.receive = media.receive
     to.event_payload_type = payload_type_of(media.event_payload_type)
     to.comfort_noise_payload_type = payload_type_of(media.comfort_noise_payload_type)
+    to.takes_comfort_noise = media.takes_comfort_noise
     to.rtcp_mux = media.rtcp_mux
     to.rtcp.any.sa_family = 0
     if media.rtcp_port is not None:
@@ -73,6 +74,30 @@ cdef int fill_media(rw_leg_media *to, media) except -1:
 
 cdef uint8_t payload_type_of(number):
     return <uint8_t>RW_NO_PAYLOAD_TYPE if number is None else number
+
+
+cdef dict SILENCE_POLICIES = {
+    "stop": RW_SILENCE_STOP,
+    "send": RW_SILENCE_SEND,
+    "comfort-noise": RW_SILENCE_COMFORT_NOISE,
+}
+
+
+cdef rw_playlist *playlist_of(uint64_t play_id, prompts, bint loop) except NULL:
+    cdef Py_ssize_t count = len(prompts), i
+    cdef rw_prompt **pointers = <rw_prompt **>PyMem_Malloc(count * sizeof(rw_prompt *) + 1)
+    cdef rw_playlist *playlist
+    if pointers == NULL:
+        raise MemoryError()
+    try:
+        for i in range(count):
+            pointers[i] = (<Prompt?>prompts[i]).prompt
+        playlist = rw_playlist_create(play_id, pointers, count, loop)
+    finally:
+        PyMem_Free(pointers)
+    if playlist == NULL:
+        raise ValueError("a list to be looped has no sound in it")
+    return playlist
 
 
 cdef const rw_codec *codec_called(str name, uint32_t clock_rate_hz) except NULL:
@@ -295,11 +320,11 @@ cdef class Shard:
         with nogil:
             rw_shard_stop(self.shard)
 
-    def open_leg(self, media, *, int fd=-1, bint send_silence=False, hearing=None,
+    def open_leg(self, media, *, int fd=-1, str silence="stop", hearing=None,
                  SrtpKeys keys=None, bint latch=False) -> int:
         """Open a leg for ``media`` (:class:`LegMedia`) and return its id.
 
-        With ``hearing`` (:class:`Hearing`) it tells of digits, speech and silence, and reports by
+        ``silence`` is what it sends while nothing plays (:data:`Silence`). With ``hearing`` (:class:`Hearing`) it tells of digits, speech and silence, and reports by
         RTCP. With ``keys`` it sends and takes SRTP, and nothing else. With ``latch`` a source that
         proves itself in time may take the place of ``media``'s address. On success the shard owns
         ``fd``. SSRC, CNAME, first sequence number and first timestamp are random (RFC 3550 section
@@ -310,7 +335,7 @@ cdef class Shard:
         cdef int error
         fill_media(&config.media, media)
         config.fd = fd
-        config.silence_policy = RW_SILENCE_SEND if send_silence else RW_SILENCE_STOP
+        config.silence_policy = SILENCE_POLICIES[silence]
         config.source_policy = RW_LATCH_POLICY_LATCH if latch else RW_LATCH_POLICY_SDP
         cdef bytes random = os.urandom(26)
         cdef const uint8_t *dice = random
@@ -366,20 +391,25 @@ cdef class Shard:
         Its end is told by exactly one :class:`PlayEnded` with ``play_id``. ValueError: a list to be
         looped has no sound in it.
         """
-        cdef Py_ssize_t count = len(prompts), i
-        cdef rw_prompt **pointers = <rw_prompt **>PyMem_Malloc(count * sizeof(rw_prompt *) + 1)
-        cdef rw_playlist *playlist
-        if pointers == NULL:
-            raise MemoryError()
-        try:
-            for i in range(count):
-                pointers[i] = (<Prompt?>prompts[i]).prompt
-            playlist = rw_playlist_create(play_id, pointers, count, loop)
-        finally:
-            PyMem_Free(pointers)
-        if playlist == NULL:
-            raise ValueError("a list to be looped has no sound in it")
-        self.hand_over(leg_id, playlist, replace, barge_in)
+        self.hand_over(leg_id, playlist_of(play_id, prompts, loop), replace, barge_in)
+
+    def play_music(self, uint64_t leg_id, uint64_t play_id, prompts) -> None:
+        """Play ``prompts`` round and round, in the place of all that is queued or relayed, which
+        goes on from its place after :meth:`end_music`. Otherwise as :meth:`play`."""
+        cdef rw_playlist *music = playlist_of(play_id, prompts, True)
+        cdef int error
+        with nogil:
+            error = rw_shard_play_music(self.shard, leg_id, music)
+            if error < 0:
+                rw_playlist_destroy(music)
+        raise_errno(error)
+
+    def end_music(self, uint64_t leg_id) -> None:
+        """End what :meth:`play_music` began."""
+        cdef int error
+        with nogil:
+            error = rw_shard_end_music(self.shard, leg_id)
+        raise_errno(error)
 
     cdef int hand_over(self, uint64_t leg_id, rw_playlist *playlist, bint replace,
                        uint8_t barge_in) except -1:

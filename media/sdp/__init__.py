@@ -2,7 +2,7 @@
 
 No I/O, no clock, no state: bytes in, values out. :func:`parse_sdp` reads hostile input.
 :func:`answer_offer` is for an INVITE that brings an offer; :func:`make_offer` and
-:func:`accept_answer` are for one that leaves the offer to us.
+:func:`accept_answer` are for one that leaves the offer to us, :func:`offer_again` for a hold.
 """
 
 from .crypto import SrtpKey, SrtpPolicy, SrtpSuite, SrtpTerms
@@ -23,6 +23,7 @@ from .negotiation import (
     accept_answer,
     answer_offer,
     make_offer,
+    offer_again,
 )
 
 __all__ = [
@@ -46,5 +47,6 @@ __all__ = [
     "accept_answer",
     "answer_offer",
     "make_offer",
+    "offer_again",
     "parse_sdp",
 ]

@@ -104,7 +104,7 @@ class NegotiatedMedia(NamedTuple):
     on 65535, or on hold), and the RTP port with ``rtcp_mux``. ``telephone_event_payload_type`` is
     None if the peer cannot take events, ``telephone_events`` are those that it takes.
     ``format_parameters`` are the peer's for the codec, by name in lower case. ``srtp`` is None if
-    the stream is in the clear.
+    the stream is in the clear. ``held``: the peer takes no sound.
     """
 
     codec: Codec
@@ -121,6 +121,7 @@ class NegotiatedMedia(NamedTuple):
     format_parameters: tuple[tuple[str, str], ...] = ()
     rtcp_mux: bool = False
     srtp: SrtpTerms | None = None
+    held: bool = False
 
 
 class Answer(NamedTuple):
@@ -156,8 +157,7 @@ def answer_offer(offer: SessionDescription, local: LocalMedia) -> Answer:
             media = _negotiate(chosen, offer, local, local.direction, muxed)
             sections.append(_accepted_section(described.protocol, media, local))
         else:
-            # RFC 3264 section 6: port zero refuses; one format has to stand there all the same.
-            sections.append(f"m={described.kind} 0 {described.protocol} {described.formats[0]}\r\n")
+            sections.append(_refused_section(described))
     return Answer(_body(local, "".join(sections)), media)
 
 
@@ -188,6 +188,22 @@ def make_offer(local: LocalMedia) -> bytes:
     return _body(local, section)
 
 
+def offer_again(body: bytes, agreed: NegotiatedMedia, local: LocalMedia) -> bytes:
+    """Offer what was agreed on again, but in ``local``'s direction, as for a hold.
+
+    ``body`` is our description in that agreement. Streams stay what and where they were (RFC 3264
+    section 8), and payload types mean what they did (section 8.3.2).
+    """
+    media = agreed._replace(direction=local.direction)
+    sections = [
+        _accepted_section(described.protocol, media, local)
+        if described.port
+        else _refused_section(described)
+        for described in parse_sdp(body).media
+    ]
+    return _body(local, "".join(sections))
+
+
 def accept_answer(offer: bytes, answer: SessionDescription, local: LocalMedia) -> NegotiatedMedia:
     """What an answer to our ``offer`` settles. Raises :class:`SdpError` where it does not fit.
 
@@ -196,9 +212,9 @@ def accept_answer(offer: bytes, answer: SessionDescription, local: LocalMedia) -
     """
     offered = parse_sdp(offer)
     # RFC 3264 section 6: as many streams as offered, in the same order.
-    if [m.kind.lower() for m in answer.media] != [m.kind for m in offered.media]:
+    if [m.kind.lower() for m in answer.media] != [m.kind.lower() for m in offered.media]:
         raise SdpError(SdpReason.ANSWER_MISMATCH, f"{len(answer.media)} streams")
-    ours = offered.media[0]
+    ours = next(media for media in offered.media if media.port)
 
     def settled_srtp(media: MediaDescription, local: LocalMedia) -> SrtpTerms | None:
         return _settled_srtp(ours, media, local)
@@ -444,6 +460,7 @@ def _negotiate(
         _format_parameters(own_parameters) if own_parameters else (),
         muxed,
         chosen.srtp,
+        held or not they_receive,
     )
 
 
@@ -560,6 +577,11 @@ def _accepted_section(protocol: str, media: NegotiatedMedia, local: LocalMedia) 
         f"{_rtcp_lines(local, media.rtcp_mux)}"
         f"a=ptime:{media.ptime_ms}\r\na={media.direction.value}\r\n"
     )
+
+
+def _refused_section(described: MediaDescription) -> str:
+    # RFC 3264 section 6: port zero refuses; one format has to stand there all the same.
+    return f"m={described.kind} 0 {described.protocol} {described.formats[0]}\r\n"
 
 
 def _body(local: LocalMedia, sections: str) -> bytes:

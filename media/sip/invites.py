@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .counters import Count
@@ -13,6 +14,9 @@ from .transaction import InviteClient
 if TYPE_CHECKING:
     from .session import SipCall
     from .ua import UserAgent
+
+Offer = bytes | Callable[[], bytes]
+"""A session description, or what makes it when it is to be sent."""
 
 GLARE_ATTEMPTS = 4
 MAX_FORKS = 16
@@ -125,17 +129,17 @@ class Reinvite:
         "_attempts",
         "_call",
         "_dialog",
+        "_offer",
         "_proceeding",
-        "_sdp",
         "_timer",
         "_transaction",
         "in_progress",
     )
 
-    def __init__(self, call: SipCall, dialog: Dialog, sdp: bytes | None) -> None:
+    def __init__(self, call: SipCall, dialog: Dialog, offer: Offer | None) -> None:
         self._call = call
         self._dialog = dialog
-        self._sdp = sdp
+        self._offer = offer
         self._attempts = 0
         self._timer: TimerHandle | None = None
         self._transaction: InviteClient | None = None
@@ -153,7 +157,9 @@ class Reinvite:
         self.in_progress = True
         self._proceeding = False
         agent = self._call.agent
-        self._transaction = agent.send_reinvite(self._dialog, self._call.flow, self._sdp, self)
+        # Anew for each attempt: meanwhile the peer may have changed the session.
+        sdp = self._offer() if callable(self._offer) else self._offer
+        self._transaction = agent.send_reinvite(self._dialog, self._call.flow, sdp, self)
 
     def stop(self) -> None:
         """The call is over. A 2xx that still comes within 64*T1 gets its ACK all the same."""
@@ -201,7 +207,7 @@ class Reinvite:
             agent.send(*self._ack)
             return
         self._dialog.refresh_target(response)
-        answer = call.answer_to(response.body) if self._sdp is None else b""
+        answer = call.answer_to(response.body) if self._offer is None else b""
         self._ack = agent.ack(self._dialog, call.flow, response.cseq, answer or None)
         agent.send(*self._ack)
         if answer is None:

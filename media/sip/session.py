@@ -10,7 +10,7 @@ from .dialog import Dialog, address_uri
 from .edge import Flow, TimerHandle
 from .events import CallStateError, EndCause, EndedBy, HeaderLines, Refuse
 from .info import is_digit_info, read_digit
-from .invites import PendingAck, Reinvite
+from .invites import Offer, PendingAck, Reinvite
 from .message import Request
 from .screening import (
     ALLOW,
@@ -138,18 +138,18 @@ class SipCall:
             self._give_up(lines, status)
         return True
 
-    def reinvite(self, sdp: bytes | None) -> bool:
+    def reinvite(self, offer: Offer | None) -> bool:
         """Offer a change of the session (None: ask for an offer); ends in ``on_reinvited``.
 
-        CallStateError before the call is confirmed or while another INVITE is under way
-        (RFC 3261 14.1).
+        It waits for the end of an INVITE of the peer (RFC 3261 14.1). CallStateError before the
+        call is confirmed or while another one of ours is under way.
         """
         if self.state is CallState.ENDED:
             return False
-        busy = self._reinvite is not None or self._pending is not None
+        busy = self._reinvite is not None
         if self.state is not CallState.CONFIRMED or self.dialog is None or busy:
             raise CallStateError("another INVITE of this call is still under way")
-        self._reinvite = Reinvite(self, self.dialog, sdp)
+        self._reinvite = Reinvite(self, self.dialog, offer)
         self._reinvite()
         return True
 

@@ -201,14 +201,37 @@ class Phone:
         message = read_message((await self._datagram(self.sip))[0])
         if message.method == "BYE" and not message.status:
             self.bye = message
-            self._answer(message)
+            self.answer(message)
         return message
 
-    def _answer(self, request: Message) -> None:
+    def answer(self, request: Message, status: str = "200 OK", body: str = "") -> None:
+        """Answer a request of the other side, with SDP if ``body`` is given."""
         copied = ("via", "from", "to", "call-id", "cseq")
-        lines = [f"{name}: {value}" for name, value in request.headers if name.lower() in copied]
-        text = "\r\n".join(["SIP/2.0 200 OK", *lines, "Content-Length: 0", "", ""])
-        self.sip.sendto(text.encode(), self.server)
+        host, port = bracketed(self.host), self.sip.getsockname()[1]
+        lines = [
+            f"SIP/2.0 {status}",
+            *(f"{name}: {value}" for name, value in request.headers if name.lower() in copied),
+            f"Contact: <sip:caller@{host}:{port}>",
+            *(["Content-Type: application/sdp"] if body else []),
+            f"Content-Length: {len(body)}",
+            "",
+            body,
+        ]
+        self.sip.sendto("\r\n".join(lines).encode(), self.server)
+
+    async def request(self, method: str) -> Message:
+        """The next request of that method from the other side."""
+        while True:
+            message = await self.message()
+            if not message.status and message.method == method:
+                return message
+
+    async def accept_reinvite(self, *attributes: str) -> Message:
+        """Answer the other side's re-INVITE with ``attributes``, and take the ACK; returns it."""
+        asked = await self.request("INVITE")
+        self.answer(asked, body=self.offer(*attributes))
+        await self.request("ACK")
+        return asked
 
     async def response(self, method: str) -> Message:
         """The final response to our last request of that method."""

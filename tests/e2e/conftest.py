@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -41,10 +42,19 @@ def can_bind(port: int) -> bool:
         return True
 
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = 8
+
+
 def pairs_of(count: int) -> tuple[int, int]:
-    """First and last port of ``count`` pairs that are free now, below the system's own choice."""
+    """First and last port of ``count`` pairs that are free now, below the system's own choice.
+
+    Each of the processes that tests run in has a share of its own.
+    """
+    share = 10_000 // WORKERS
+    start = 5_000 + WORKER % WORKERS * share
     while True:
-        first = 2 * random.randrange(5_000, 15_000)
+        first = 2 * random.randrange(start, start + share - count)
         last = first + 2 * count - 1
         if all(can_bind(port) for port in range(first, last + 1)):
             return first, last

@@ -161,6 +161,43 @@ async def test_what_plays_stands_still_while_others_talk(make_prompt):
     assert outcomes == [PlayOutcome.FINISHED]
 
 
+async def test_a_second_meeting_is_refused_and_leaves_the_first_alone():
+    calls: list[Call] = []
+    over = asyncio.Event()
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        calls.append(call)
+        await over.wait()
+
+    async with (
+        serving(handler) as engine,
+        phoning(engine) as one,
+        phoning(engine) as two,
+        phoning(engine) as three,
+    ):
+        mouth = Mouth(one, await one.call())
+        await two.call()
+        await three.call()
+        await eventually(lambda: len(calls) == 3)
+        first, second, third = calls
+        bridging = asyncio.ensure_future(first.bridge(second))
+        await asyncio.sleep(0)
+        for refused in (third.bridge(first), second.bridge(third), second.bridge(first)):
+            with pytest.raises(RuntimeError, match=r"call \S+ is connected with call \S+ already"):
+                await refused
+        await mouth.say(sweep(0.2))
+        assert await sound_of(two, 10, 0) == PCMU.encode(sweep(0.2))
+        bridging.cancel()
+        await asyncio.wait([bridging])
+        again = asyncio.ensure_future(third.bridge(first))
+        await asyncio.sleep(0)
+        assert not again.done()
+        over.set()
+        await asyncio.gather(*(phone.until_bye() for phone in (one, two, three)))
+        await again
+
+
 async def test_calls_on_different_shards_cannot_be_connected():
     refused: list[str] = []
     first: list[Call] = []

@@ -15,6 +15,8 @@ from ringwheel.media.sip.session import SipCall
 
 from .conftest import can_bind, eventually, pairs_of, phoning, serving
 
+pytestmark = pytest.mark.alone
+
 CALLS = 24
 KINDS = (Call, Leg, MediaSession, SipCall)
 

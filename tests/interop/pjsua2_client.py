@@ -1,6 +1,7 @@
 """One call by pjsua2, in a process of its own (PJSIP is GPL): prints one JSON line about it.
 
 python pjsua2_client.py TARGET_URI WAV CODEC [--hang-up-after S] [--srtp] [--mux] [--dial DIGITS]
+    [--hold FROM_S TO_S]
 
 The call is recorded to WAV through PJSIP's own conference bridge and jitter buffer, without a sound
 device. pjsua2 polls with select and its worker threads call into Python, so it is polled here.
@@ -30,6 +31,8 @@ class HearingCall(pj.Call):
         self.status = 0
         self.codec = ""
         self.stream: int | None = None
+        self.held = False
+        self.holds = 0
 
     def onCallState(self, prm: pj.OnCallStateParam) -> None:
         info = self.getInfo()
@@ -41,7 +44,9 @@ class HearingCall(pj.Call):
     def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:
         info = self.getInfo()  # has to outlive its media
         for media in info.media:
-            active = media.status == pj.PJSUA_CALL_MEDIA_ACTIVE
+            active = media.status in (pj.PJSUA_CALL_MEDIA_ACTIVE, pj.PJSUA_CALL_MEDIA_REMOTE_HOLD)
+            self.held = media.status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD
+            self.holds += self.held
             if media.type == pj.PJMEDIA_TYPE_AUDIO and active:
                 self.getAudioMedia(media.index).startTransmit(self.recorder)
                 self.stream = media.index
@@ -107,12 +112,21 @@ def main(options: argparse.Namespace) -> None:
     deadline_s = time.monotonic() + DEADLINE_S
     dial, hang_up_after_s = options.dial, options.hang_up_after
     reports: dict[str, object] = {}
+    hold = list(options.hold)
     while not call.over and time.monotonic() < deadline_s:
         endpoint.libHandleEvents(10)
         talk_s = time.monotonic() - (call.confirmed_s or time.monotonic())
         if dial and talk_s > DIAL_AFTER_S:
             call.dialDtmf(dial)
             dial = ""
+        if hold and talk_s > hold[0]:
+            change = pj.CallOpParam(True)
+            if len(hold) == 2:
+                call.setHold(change)
+            else:
+                change.opt.flag = pj.PJSUA_CALL_UNHOLD
+                call.reinvite(change)
+            del hold[0]
         if hang_up_after_s is not None and talk_s > hang_up_after_s:
             reports = call.reports()
             call.hangup(pj.CallOpParam())
@@ -124,6 +138,8 @@ def main(options: argparse.Namespace) -> None:
                 "over": call.over,
                 "status": call.status,
                 "codec": call.codec,
+                "holds": call.holds,
+                "held": call.held,
                 "reports": reports,
             }
         ),
@@ -142,5 +158,6 @@ if __name__ == "__main__":
     parser.add_argument("--hang-up-after", type=float, metavar="S")
     parser.add_argument("--srtp", action="store_true")
     parser.add_argument("--mux", action="store_true")
+    parser.add_argument("--hold", nargs=2, type=float, default=(), metavar=("FROM_S", "TO_S"))
     parser.add_argument("--dial", default="", metavar="DIGITS")
     main(parser.parse_args())

@@ -57,9 +57,12 @@ def narrowed(recording: Path) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize(("codec", "rate_hz"), [("pcmu", 8000), ("opus", 48000)])
+# Opus does not keep a waveform: pure tones near 4 kHz, the chirps' last ones, come out as others.
+@pytest.mark.parametrize(
+    ("codec", "rate_hz", "least_share"), [("pcmu", 8000, 0.9), ("opus", 48000, 0.8)]
+)
 def test_hears_the_prompts_to_their_end(
-    program, serve, chirps, share_heard, tmp_path, codec, rate_hz
+    program, serve, chirps, share_heard, tmp_path, codec, rate_hz, least_share
 ):
     if codec not in [known.label for known in CODECS]:
         pytest.skip("built without libopus")
@@ -74,7 +77,7 @@ def test_hears_the_prompts_to_their_end(
         assert "Call established" in dial(baresip, home, served.host, served.port)
     (heard,) = home.glob("dump-*-dec.wav")
     share, samples = max(share_heard(path, chirps) for path in narrowed(heard))
-    assert share > 0.9
+    assert share > least_share
     assert samples > ALL_SAMPLES - 160 - HELD_SAMPLES
     ended = [event for event in served.events() if event["event"] == "call ended"]
     assert [(event["by"], event["status"]) for event in ended] == [("local", 200)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ringwheel import Call, Engine
 
 CLIENT = Path(__file__).with_name("pjsua2_client.py")
 TIMEOUT_S = 60
@@ -29,9 +31,13 @@ def pjsua2() -> None:
 
 def call(served, wav, codec, *options):
     """Place one call; what the client says about it."""
-    target = f"sip:robot@{served.host}:{served.port}"
+    return call_at(f"{served.host}:{served.port}", wav, codec, *options)
+
+
+def call_at(address, wav, codec, *options):
+    """The same to an address."""
     finished = subprocess.run(
-        [sys.executable, str(CLIENT), target, str(wav), codec, *options],
+        [sys.executable, str(CLIENT), f"sip:robot@{address}", str(wav), codec, *options],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
@@ -104,3 +110,42 @@ def test_each_side_takes_the_reports_of_the_other(serve, chirps, tmp_path, optio
     assert 4.0 < record["mos_out"] <= 4.5
     assert 4.0 < record["mos_in"] <= 4.5
     assert record["received"]["rejected"] == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--srtp",)])
+def test_a_hold_of_pjsips_keeps_the_place(serve, chirps, share_heard, tmp_path, options):
+    """It holds us within the first chirp, for a second: then it hears the rest."""
+    wav, records = tmp_path / "heard.wav", tmp_path / "calls.jsonl"
+    with serve(tmp_path, chirps, "--srtp=optional", f"--records={records}") as served:
+        said = call(served, wav, "pcmu", "--hold", "0.5", "1.5", *options)
+    assert (said["over"], said["status"]) == (True, 200)
+    for chirp in chirps[1:]:
+        assert share_heard(wav, [chirp])[0] > 0.9
+    record = json.loads(records.read_text())
+    assert [prompt["outcome"] for prompt in record["prompts"]] == ["finished"]
+    assert record["received"]["lost"] == 0
+    assert record["talked_s"] > ALL_SAMPLES / 8000 + 0.9
+
+
+@pytest.mark.parametrize("options", [(), ("--srtp",)])
+async def test_pjsip_is_held_with_music_and_taken_up_again(chirps, share_heard, tmp_path, options):
+    first, music, last = chirps
+    wav = tmp_path / "heard.wav"
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        playing = asyncio.ensure_future(call.play(first, last))
+        await asyncio.sleep(0.5)
+        await call.hold(music)
+        await asyncio.sleep(3.0)
+        await call.unhold()
+        await playing
+
+    async with Engine(["udp:127.0.0.1:0"], srtp="optional") as engine:
+        serving = asyncio.create_task(engine.serve(handler))
+        said = await asyncio.to_thread(call_at, engine.addresses[0], wav, "pcmu", *options)
+        await engine.drain(1)
+        await serving
+    assert (said["over"], said["status"], said["holds"], said["held"]) == (True, 200, 1, False)
+    assert share_heard(wav, [music])[0] > 0.9
+    assert share_heard(wav, [last])[0] > 0.9

@@ -19,6 +19,8 @@ from ringwheel.bench.hearing import Expected
 from ringwheel.media.codec import PCMU
 from ringwheel.media.prompt import encode_sound, read_sound
 
+pytestmark = pytest.mark.alone
+
 SCENARIO = Path(__file__).with_name("caller.xml")
 CALLS = 1000
 CALLS_PER_S = 100

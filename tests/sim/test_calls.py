@@ -408,6 +408,33 @@ class TestOffers:
         call.hangup()
         pair.finish()
 
+    def test_an_offer_is_made_anew_for_each_attempt(self, pair):
+        call, robot = pair.call()
+        offers = [b"v=0 first", b"v=0 second", b"v=0 third"]
+        made = iter(offers)
+        call.reinvite(lambda: next(made))
+        robot.reinvite(b"v=0 yours")
+        pair.net.run(5_000)
+        assert ("offer", b"v=0 second") in pair.there.events
+        assert next(made) == b"v=0 third"
+        call.hangup()
+        pair.finish()
+
+    def test_a_reinvite_waits_for_the_ack_of_the_peers(self, pair):
+        call, robot = pair.call()
+        lose(pair.net, "ACK", count=2)
+        call.reinvite(b"v=0 mine")
+        pair.net.run(10)
+        assert robot.awaits_ack
+        robot.reinvite(b"v=0 yours")
+        pair.net.run(10)
+        assert ("offer", b"v=0 yours") not in pair.here.events
+        pair.net.run(10_000)
+        assert ("offer", b"v=0 yours") in pair.here.events
+        assert pair.there.events[-1] == ("reinvited", 200, b"v=0 reply")
+        call.hangup()
+        pair.finish()
+
     def test_one_invite_at_a_time(self, pair):
         call, _robot = pair.call()
         call.reinvite(b"v=0 hold")

@@ -87,7 +87,7 @@ def test_flags_override_the_file(tmp_path):
         ("shards = true", "shards: True is not a whole number"),
         ("max_calls = 1.5", "max_calls: 1.5 is not a whole number"),
         ('rtp_sockets = "both"', "rtp_sockets: 'both' is not one of: per-leg, shared"),
-        ("silence = 0", "silence: 0 is not one of: stop, send"),
+        ("silence = 0", "silence: 0 is not one of: stop, send, comfort-noise"),
         ("per_source_rate = nan", "per_source_rate: nan is not a number from 0.1"),
         ('drain_s = "soon"', "drain_s: 'soon' is not a number"),
         ("drain_s = inf", "drain_s: inf is not a number from 0 to 86400"),

@@ -11,6 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringwheel.media import _core
+from ringwheel.media import codec as codec_module
 from ringwheel.media.codec import (
     CODECS,
     DEFAULT_CODECS,
@@ -81,6 +82,12 @@ def test_a_label_names_one_codec(codec):
     assert codec_by_name(f" {codec.label.upper()} ") is codec
     with pytest.raises(UnknownCodec, match="use one of: pcmu, pcma, g722, l16-8k, l16-16k"):
         codec_by_name("l16")
+
+
+def test_a_build_without_opus_says_what_is_lacking(monkeypatch):
+    monkeypatch.delitem(codec_module._BY_LABEL, "opus", raising=False)
+    with pytest.raises(UnknownCodec, match="no codec 'Opus', built without libopus; use one of"):
+        codec_by_name("Opus")
 
 
 def test_ci_has_what_is_optional_elsewhere():

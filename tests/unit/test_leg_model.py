@@ -97,6 +97,8 @@ class LegAgainstBytes(RuleBasedStateMachine):
         self.tick, self.ptime_ms = 1000, ptime_ms
         self.send, self.paused, self.marker = True, False, True
         self.queue: list[Queued] = []
+        self.music: list[Queued] = []
+        self.relayed = False
         self.over: list[tuple[int, int, int]] = []
         self.leg = ffi.new("rw_leg *")
         self.ended = ffi.new("rw_playlist_queue *")
@@ -130,6 +132,31 @@ class LegAgainstBytes(RuleBasedStateMachine):
         self.over += [(queued.play_id, outcome, queued.place) for queued in self.queue]
         self.queue.clear()
 
+    @rule(length=st.integers(1, 500))
+    def play_music(self, length: int) -> None:
+        self.plays += 1
+        self.stop_music(lib.RW_PLAY_REPLACED)
+        whole = sound(self.plays, length)
+        lib.rw_leg_play_music(self.leg, make_playlist(self.plays, [whole], True), self.ended)
+        self.music = [Queued(self.plays, whole, True)]
+
+    @rule()
+    def end_music(self) -> None:
+        lib.rw_leg_end_music(self.leg, lib.RW_PLAY_STOPPED, self.ended)
+        self.stop_music(lib.RW_PLAY_STOPPED)
+
+    def stop_music(self, outcome: int) -> None:
+        self.over += [(queued.play_id, outcome, queued.place) for queued in self.music]
+        self.music.clear()
+
+    @rule(relayed=st.booleans())
+    def relay(self, relayed: bool) -> None:
+        self.leg.relayed = self.relayed = relayed
+
+    @property
+    def owns_slots(self) -> bool:
+        return self.send and (bool(self.music) or not self.relayed)
+
     @rule(paused=st.booleans())
     def pause(self, paused: bool) -> None:
         self.leg.paused = self.paused = paused
@@ -147,8 +174,15 @@ class LegAgainstBytes(RuleBasedStateMachine):
         self.timestamp = (self.timestamp + slots * 8 * self.ptime_ms) % 2**32
         self.marker = self.marker or slots > 0
 
-    def read_queue(self) -> bytes:
+    def read(self) -> bytes:
+        """What is heard in this slot."""
+        if not self.owns_slots:
+            return b""
+        if self.music:
+            return self.music[0].read(8 * self.ptime_ms)
         heard = b""
+        if self.paused:
+            return heard
         while self.queue and len(heard) < 8 * self.ptime_ms:
             heard += self.queue[0].read(8 * self.ptime_ms - len(heard))
             if self.queue[0].ended:
@@ -161,14 +195,13 @@ class LegAgainstBytes(RuleBasedStateMachine):
         for _ in range(slots):
             packet = ffi.new("uint8_t[]", MAX_PACKET_BYTES)
             size = lib.rw_leg_compose(self.leg, packet, self.ended)
-            heard = self.read_queue() if self.send and not self.paused else b""
-            assert bytes(ffi.buffer(packet, size)) == self.packet(heard)
+            assert bytes(ffi.buffer(packet, size)) == self.packet(self.read())
             self.tick += self.ptime_ms
             self.timestamp = (self.timestamp + 8 * self.ptime_ms) % 2**32
 
     def packet(self, heard: bytes) -> bytes:
         """The packet of this slot that carries ``heard``; empty if none is due."""
-        if not heard and not (self.send and self.send_silence):
+        if not heard and not (self.owns_slots and self.send_silence):
             self.marker = True
             return b""
         header = (
@@ -192,13 +225,15 @@ class LegAgainstBytes(RuleBasedStateMachine):
 
     @invariant()
     def knows_whether_it_has_to_wake(self) -> None:
-        sounding = bool(self.queue) and not self.paused
-        assert lib.rw_leg_has_output(self.leg) == (self.send and (self.send_silence or sounding))
+        sounding = self.music or (self.queue and not self.paused)
+        output = self.owns_slots and (self.send_silence or bool(sounding))
+        assert lib.rw_leg_has_output(self.leg) == output
         assert self.leg.due_tick == self.tick
 
     def teardown(self) -> None:
         if hasattr(self, "leg"):
             self.clear(lib.RW_PLAY_LEG_CLOSED)
+            self.end_music()
             self.tells_each_end_once_and_in_order()
 
 

@@ -81,7 +81,8 @@ def test_each_packet_knows_how_loud_it_is(written):
 @pytest.mark.parametrize("seconds", [0.2, 0.7313, 12.0031])
 def test_a_loop_has_no_seam(written, seconds, packet_ms):
     """The worst there is: it ends in the midst of a word, and begins in one."""
-    prompt = packets_of(speech(seconds, RATE_HZ), CODEC, packet_ms, loop=True)
+    said = speech(seconds, RATE_HZ)
+    prompt = packets_of(said, CODEC, packet_ms, loop=True)
     one_round = heard(prompt.packets)
     length_s = len(one_round) / RATE_HZ
     rounds = round(length_s / seconds)
@@ -90,6 +91,8 @@ def test_a_loop_has_no_seam(written, seconds, packet_ms):
     # The second round sounds like the first one, from its first sample on.
     assert alike(one_round[:1600], again[len(one_round) :]) > 0.95
     assert alike(one_round, again[len(one_round) :]) > 0.98
+    seam = np.concatenate([said[-160:], said[:160]])
+    assert alike(seam, again[len(one_round) - 160 :]) > 0.95
 
 
 @pytest.mark.parametrize("packet_ms", [10, 20, 40, 60])

@@ -13,6 +13,7 @@ from ringwheel.media.sdp import (
     accept_answer,
     answer_offer,
     make_offer,
+    offer_again,
     parse_sdp,
 )
 
@@ -224,3 +225,52 @@ def test_both_sides_agree_on_everything(ours: LocalMedia, theirs: LocalMedia):
         return
     assert (here.srtp.tag, here.srtp.suite) == (there.srtp.tag, there.srtp.suite)
     assert (here.srtp.local, here.srtp.remote) == (there.srtp.remote, there.srtp.local)
+
+
+def standing(local: LocalMedia, agreed, body: bytes = b"") -> LocalMedia:
+    """A side that is bound to what was agreed on."""
+    policy = SrtpPolicy.OFF if agreed.srtp is None else SrtpPolicy.REQUIRED
+    return local._replace(codecs=(agreed.codec,), srtp=policy, last_body=body)
+
+
+@given(LOCALS, LOCALS, st.sampled_from(list(Direction)))
+def test_what_stands_is_the_same_when_it_is_offered_again(
+    ours: LocalMedia, theirs: LocalMedia, direction: Direction
+):
+    ours, theirs = (side._replace(direction=Direction.SENDRECV) for side in (ours, theirs))
+    offer = make_offer(ours)
+    try:
+        answer = answer_offer(parse_sdp(offer), theirs)
+    except SdpError:
+        return
+    here, there = accept_answer(offer, parse_sdp(answer.body), ours), answer.media
+    assert there is not None
+    asking = standing(theirs, there, answer.body)._replace(direction=direction)
+    again = offer_again(answer.body, there, asking)
+    assert again.count(b"\r\na=%b\r\n" % direction.value.encode()) == 1
+    assert (again == answer.body) == (direction is Direction.SENDRECV)
+    reply = answer_offer(parse_sdp(again), standing(ours, here))
+    assert reply.media is not None
+    settled = accept_answer(again, parse_sdp(reply.body), asking)
+    assert settled.direction is direction
+    for before, after in ((here, reply.media), (there, settled)):
+        assert after._replace(direction=Direction.SENDRECV, held=False, ptime_ms=0, srtp=None) == (
+            before._replace(ptime_ms=0, srtp=None)
+        )
+        assert (after.srtp and after.srtp[1:]) == (before.srtp and before.srtp[1:])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "address", "held"),
+    [
+        ("a=sendrecv", "IP4 198.51.100.7", False),
+        ("a=recvonly", "IP4 198.51.100.7", False),
+        ("a=sendonly", "IP4 198.51.100.7", True),
+        ("a=inactive", "IP4 198.51.100.7", True),
+        ("a=sendrecv", "IP4 0.0.0.0", True),
+    ],
+)
+def test_who_takes_no_sound_holds_us_whatever_we_do(attribute: str, address: str, held: bool):
+    for direction in Direction:
+        local = LOCAL._replace(direction=direction)
+        assert answered(offer_of("0", attribute, address=address), local)[0].held is held

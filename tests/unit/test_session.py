@@ -282,7 +282,7 @@ async def test_an_offer_of_ours_is_settled_by_its_answer():
 
 
 HOLDS = [
-    (sdp(9, HOST, "0", "sendonly"), Direction.RECVONLY),
+    (sdp(4000, HOST, "0", "sendonly"), Direction.RECVONLY),
     (sdp(9, HOST, "0", "inactive"), Direction.INACTIVE),
     (sdp(9, "0.0.0.0", "0"), Direction.RECVONLY),
     (sdp(0, HOST, "0"), Direction.INACTIVE),
@@ -302,6 +302,17 @@ async def test_on_hold_the_address_stays_where_it_was(hold, direction):
         media.answer(sdp(4002))
         assert media.negotiated.direction is Direction.SENDRECV
         assert media.negotiated.remote_port == 4002
+
+
+async def test_music_on_hold_may_come_from_elsewhere():
+    async with pooling() as pool:
+        media = session(pool)
+        media.answer(sdp(4000))
+        media.open()
+        media.answer(sdp(4010, "127.0.0.2", "0", "sendonly"))
+        held = media.negotiated
+        assert held is not None
+        assert (held.remote_host, held.remote_port, held.rtcp_port) == ("127.0.0.2", 4010, 4011)
 
 
 @pytest.mark.parametrize("hold", [HOLDS[0][0], HOLDS[2][0]])
