@@ -1,6 +1,7 @@
 """Ringwheel: a SIP/RTP media engine for telephony robots."""
 
 from .media.call import Call, CallEnded, EndCause, EndedBy, HoldRefused, Played, Quality
+from .media.conference import Conference
 from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
@@ -14,6 +15,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Call",
     "CallEnded",
+    "Conference",
     "EndCause",
     "EndedBy",
     "Engine",

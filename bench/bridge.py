@@ -70,14 +70,12 @@ class Crossing:
             "unheard": self.unheard,
             "verdicts": dict(self.verdicts),
             "delay_us": self.delay_us,
-            "lateness_us": self.lateness_us,
             "correlations": self.correlations,
         }
 
 
-def crossing_of(peer: Child, sent: dict[str, Any], cpu_us: int) -> Crossing:
-    """What the peer says of the run; it is told to be silent."""
-    talked = peer.ask("hush")["talked"]
+def crossing_of(peer: Child, sent: dict[str, Any], cpu_us: int, talked: int) -> Crossing:
+    """What the peer, who is silent by now, says of the run."""
     time.sleep(SETTLE_S)
     unheard = peer.ask("report")["receiver_dropped"]
     judged = peer.ask("judge", START_TIMEOUT_S)
@@ -104,13 +102,14 @@ def run_engine(legs: int, seconds: float, codecs: list[str]) -> Crossing:
             engine.ask("begin")
             time.sleep(seconds)
             sent = engine.ask("report")
-            return crossing_of(peer, sent, sent["shard_cpu_us"])
+            talked = peer.ask("hush")["talked"]
+            return crossing_of(peer, sent, sent["shard_cpu_us"], talked)
 
 
 def run_bare(legs: int, seconds: float) -> Crossing:
     """One run of the bare loop, which passes on what it hears as it is. Raises CommandError.
 
-    The peer is still talking when it ends: what is lost then says nothing.
+    It ends while the peer still talks, so what it has received stands for what was said to it.
     """
     with open_receiver(legs) as peer:
         ports = peer.answer()["ports"]
@@ -121,7 +120,8 @@ def run_bare(legs: int, seconds: float) -> Crossing:
             codecs = [PLAIN_CODEC, PLAIN_CODEC]
             peer.ask("talk", START_TIMEOUT_S, leg_ports=leg_ports, codecs=codecs)
             sent = loop.ask("run", seconds * 4 + START_TIMEOUT_S, seconds=seconds)
-        return crossing_of(peer, sent, sent["cpu_us"])
+        peer.ask("hush")
+        return crossing_of(peer, sent, sent["cpu_us"], sent["received"])
 
 
 @dataclass(frozen=True, slots=True)

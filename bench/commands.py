@@ -14,6 +14,7 @@ from . import plot, report
 from .barge_in import run_barge_in
 from .bridge import PLAIN_CODEC, run_bridge
 from .calls import Load, run_calls
+from .conference import MAX_MEMBERS, MIN_MEMBERS, run_conference
 from .duplex import run_duplex
 from .flood import run_flood
 from .limit import run_limit
@@ -198,6 +199,26 @@ def duplex(
         report.show_json(result.to_json())
     else:
         report.show_duplex(result)
+
+
+@app.command(epilog=examples("ringwheel bench conference --legs 500 --members 10 --json"))
+def conference(
+    *,
+    legs: Annotated[int, typer.Option(min=2, max=100_000, help="Legs in all conferences.")] = 500,
+    members: Annotated[
+        int, typer.Option(min=MIN_MEMBERS, max=MAX_MEMBERS, help="Legs in each of them.")
+    ] = 10,
+    seconds: Seconds = 5.0,
+    rounds: Rounds = 3,
+    as_json: Json = False,
+) -> None:
+    """What a conference costs its members, on one shard, against legs that play."""
+    with report.progress() as progress:
+        result = run_conference(legs, members, seconds, rounds, progress)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_conference(result)
 
 
 @app.command(

@@ -101,10 +101,10 @@ def run_of(sent: dict[str, Any], cpu_us: int, reception: Reception) -> Run:
     )
 
 
-def run_engine(legs: int, seconds: float, hears: str) -> Exchange:
-    """One run of the engine. Raises CommandError."""
+def run_engine(legs: int, seconds: float, hears: str, members: int = 0) -> Exchange:
+    """One run of the engine, with ``members`` in conferences of that size. Raises CommandError."""
     with open_receiver(legs) as peer:
-        engine, leg_ports = open_engine(peer, legs, hears=hears)
+        engine, leg_ports = open_engine(peer, legs, hears=hears, members=members)
         with engine:
             peer.ask("talk", leg_ports=leg_ports)
             time.sleep(WARM_UP_S)

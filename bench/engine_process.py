@@ -2,9 +2,10 @@
 
 Arguments: ``backend``, ``legs``, the receiver's ``ports``. The legs are opened without SIP, and
 play speech-like noise in a loop. With ``hears`` each has ears: for "nothing" but the stream itself,
-or for speech and tones by "detectors". With ``victim_port`` there is one leg more, which sends to
-that port of 127.0.0.1 and has agreed on telephone events, and on RTCP there. With ``bridge``, the
-codecs of the even and of the odd legs, these play nothing and are bridged in pairs. First it tells
+or for speech and tones by "detectors". With ``members`` they do not play, but are in conferences of
+that size. With ``victim_port`` there is one leg more, which sends to that port of 127.0.0.1 and has
+agreed on telephone events, and on RTCP there. With ``bridge``, the codecs of the even and of the
+odd legs, these play nothing and are bridged in pairs. First it tells
 ``{"legs": N, "leg_ports": [...]}`` once all of them play; the victim's port is the last. Commands:
 ``begin`` starts a measuring window, ``report`` tells what the shard did in it, ``life`` what it has
 counted so far.
@@ -20,7 +21,7 @@ from functools import partial
 
 from ..media import _core
 from ..media.codec import Codec, codec_by_name
-from ..media.events import DigitHeard, Hearing, LegMedia, SpeechHeard
+from ..media.events import DigitHeard, Hearing, LegMedia, Role, SpeechHeard
 from ..media.packets import silence_packet
 from .child import Parent, cpu_time_us
 from .measure import destinations, payload_type_of
@@ -33,6 +34,7 @@ OPEN_TIMEOUT_S = 30.0
 FAILURES = ("send_refused", "send_buffer_full", "send_unreachable", "send_failed")
 LISTEN_S = 0.02
 EVENT_PAYLOAD_TYPE = 101
+ROOM_HZ = 8_000
 PTIME_MS = 20
 NOTHING = Hearing("PCMU", 8000, speech=False, tones=False)
 HEARINGS = {"nothing": NOTHING, "detectors": Hearing("PCMU", 8000)}
@@ -85,17 +87,19 @@ def bridged_media(host: str, port: int, codec: Codec) -> LegMedia:
 
 
 class Engine:
-    """One shard whose legs all play, and hear what ``hears`` says; or that bridges them in pairs
-    of these two codecs.
+    """One shard whose legs all play, or are in conferences of ``members``, and hear what ``hears``
+    says; or that bridges them in pairs of these two codecs.
     """
 
     def __init__(
         self,
+        *,
         backend: str,
         legs: int,
         ports: list[int],
         hears: str | None = None,
         victim_port: int | None = None,
+        members: int = 0,
         bridge: list[str] | None = None,
     ) -> None:
         self._legs = legs + (victim_port is not None)
@@ -106,11 +110,15 @@ class Engine:
             _core.Prompt(speech_like(samples, seed)) for seed, samples in enumerate(PROMPT_SAMPLES)
         ]
         self.leg_ports: list[int] = []
+        self._members = members
+        self._rooms: list[_core.Room] = []
+        self._seats = 0
         self._heard = {"digits_heard": 0, "speech_heard": 0}
         places = [(str(ipaddress.IPv4Address(ip)), port) for ip, port in destinations(ports, legs)]
         if bridge is None:
+            open_one = self._open_member if members else self._open_playing
             for place in places:
-                self._open_playing(LegMedia(*place), backend)
+                open_one(LegMedia(*place), backend)
         else:
             self._open_bridged(places, [codec_by_name(name) for name in bridge], backend)
         if victim_port is not None:
@@ -126,6 +134,15 @@ class Engine:
         opened: list[int] = []
         insist(lambda: opened.append(self._shard.open_leg(media, fd=fd, hearing=hearing)))
         return opened[0]
+
+    def _open_member(self, media: LegMedia, backend: str) -> None:
+        """Fill one room after the other."""
+        leg = self._open(media, backend, self._hearing)
+        if self._seats % self._members == 0:
+            self._rooms.append(_core.Room(ROOM_HZ, self._members))
+        self._seats += 1
+        seat, room = self._seats, self._rooms[-1]
+        insist(lambda: self._shard.join(leg, seat, ("PCMU", 8000), room, Role.TALK, 0))
 
     def _open_playing(self, media: LegMedia, backend: str) -> None:
         leg = self._open(media, backend, self._hearing)

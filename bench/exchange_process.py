@@ -1,7 +1,8 @@
 """`python -m ringwheel.bench.exchange_process`: a bare loop that sends and receives (see `child`).
 
-Arguments: ``legs``, the receiver's ``ports``, and the ``way``: "exchange" or "relay". First it tells ``{"leg_ports": [...]}``. The command
-``run`` lets it exchange packets in paced ticks for ``seconds``, and tells what came of it.
+Arguments: ``legs``, the receiver's ``ports``, and the ``way``: "exchange" or "relay". First it
+tells ``{"leg_ports": [...]}``. The command ``run`` lets it work in paced ticks for ``seconds``, and
+tells what came of it.
 """
 
 from __future__ import annotations

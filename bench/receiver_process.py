@@ -70,6 +70,12 @@ def format_of(codec: Codec) -> tuple[int, int]:
     return payload_type_of(codec), codec.clock_rate_hz // FRAMES_PER_S
 
 
+def unbroken(kept: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Packets up to where the voice began anew: a decoder finds no way over that."""
+    falls = (at for at in range(1, len(kept)) if kept[at][0] < kept[at - 1][0])
+    return kept[: next(falls, len(kept))]
+
+
 class Bridged:
     """What comes out of the legs while a talker speaks to them, who are bridged in pairs."""
 
@@ -90,11 +96,11 @@ class Bridged:
 
     def _correlations(self) -> list[float]:
         source = gliding_voice(VOICE_S)
-        kept = [self.pairs.kept(leg) for leg in range(self._legs)]
+        kept = [unbroken(self.pairs.kept(leg)) for leg in range(self._legs)]
         return [
             self._correlation(source, self._codecs[leg % 2], packets)
             for leg, packets in enumerate(kept)
-            if len(packets) > SETTLING_PACKETS
+            if len(packets) >= 2 * SETTLING_PACKETS
         ]
 
     @staticmethod

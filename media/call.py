@@ -347,11 +347,9 @@ class Call:
         """
         if other is self:
             raise ValueError("a call cannot be connected with itself")
-        self._check()
-        other._check()
+        (leg, codec), (other_leg, other_codec) = self.connected(), other.connected()
         self._check_unbridged()
         other._check_unbridged()
-        (leg, codec), (other_leg, other_codec) = self._open_leg(), other._open_leg()
         endings = [asyncio.ensure_future(call.wait_ended()) for call in (self, other)]
         self._bridged_to, other._bridged_to = other, self
         try:
@@ -474,7 +472,7 @@ class Call:
             await self._change()
         return self.ended
 
-    # What the engine tells
+    # What the engine and conferences ask and tell
 
     def on_ack(self, sdp: bytes | None) -> None:
         """Our answer is confirmed; ``sdp`` answers our offer, where we made it."""
@@ -532,6 +530,11 @@ class Call:
             self._history.ended_s = time.time()
             self._tell_record(self._history)
         self._changed()
+
+    def connected(self) -> tuple[Leg, Codec]:
+        """What connects this call with others. RuntimeError: it was not answered."""
+        self._check()
+        return self._open_leg()
 
     # Within
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntFlag, StrEnum
+from enum import IntEnum, IntFlag, StrEnum
 from typing import Literal, NamedTuple
 
 
@@ -130,6 +130,14 @@ class BargeIn(IntFlag):
     BOTH = 3
 
 
+class Role(IntEnum):
+    """Who hears a member of a conference, as ``rw_mixer_role``."""
+
+    TALK = 0
+    LISTEN = 1
+    WHISPER = 2
+
+
 class DigitHeard(NamedTuple):
     """The caller began or ended to press a digit; ``tone``: heard in the sound."""
 
@@ -213,6 +221,18 @@ class TapEnded(NamedTuple):
 
     leg_id: int
     tap_id: int
+    tapped: Tapped = Tapped()
+
+
+class SeatEnded(NamedTuple):
+    """A leg is in a conference no more. ``error``: the errno for which it was never in it, or 0.
+
+    ``tapped``: what the others heard of it was made of.
+    """
+
+    leg_id: int
+    seat_id: int
+    error: int = 0
     tapped: Tapped = Tapped()
 
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ._core import Listener, LiveSound, Prompt, RecordingFile, Shard, SrtpKeys
+from ._core import Listener, LiveSound, Prompt, RecordingFile, Room, Shard, SrtpKeys
 from .codec import Codec
 from .events import (
     BargeIn,
@@ -20,6 +20,8 @@ from .events import (
     PlayEnded,
     PlayOutcome,
     RelayEnded,
+    Role,
+    SeatEnded,
     Silence,
     SoundHeard,
     SpeechHeard,
@@ -27,10 +29,11 @@ from .events import (
 )
 
 Heard = DigitHeard | SpeechHeard | MediaTimeout
-LegEvent = PlayEnded | LegClosed | RelayEnded | SoundHeard | TapEnded | Heard
+LegEvent = PlayEnded | LegClosed | RelayEnded | SoundHeard | TapEnded | SeatEnded | Heard
 
 _play_ids = itertools.count(1)
 _tap_ids = itertools.count(1)
+_seat_ids = itertools.count(1)
 
 
 class Tap:
@@ -46,6 +49,16 @@ class Tap:
         self.on_sound = on_sound
 
 
+class Seat:
+    """A leg's seat in a conference, until ``ended``."""
+
+    __slots__ = ("ended", "id")
+
+    def __init__(self, ended: asyncio.Future[SeatEnded]) -> None:
+        self.id = next(_seat_ids)
+        self.ended = ended
+
+
 class Leg:
     """One RTP stream. Methods return at once; what comes of them is told by futures.
 
@@ -53,13 +66,14 @@ class Leg:
     called with what the leg hears.
     """
 
-    __slots__ = ("_loop", "_plays", "_shard", "_taps", "closed", "id", "on_heard")
+    __slots__ = ("_loop", "_plays", "_seats", "_shard", "_taps", "closed", "id", "on_heard")
 
     def __init__(self, shard: Shard, leg_id: int, loop: asyncio.AbstractEventLoop) -> None:
         self._shard = shard
         self._loop = loop
         self._plays: dict[int, asyncio.Future[PlayEnded]] = {}
         self._taps: dict[int, Tap] = {}
+        self._seats: dict[int, Seat] = {}
         self.id = leg_id
         self.closed: asyncio.Future[LegClosed] = loop.create_future()
         self.on_heard: Callable[[Heard], None] | None = None
@@ -117,7 +131,9 @@ class Leg:
         ValueError: the two are on different shards.
         """
         if self._shard is not to._shard:
-            raise ValueError("the legs are on different shards")
+            raise ValueError(
+                "the legs are on different shards; an engine of one shard connects any two calls"
+            )
         names = (codec.name, codec.clock_rate_hz), (to_codec.name, to_codec.clock_rate_hz)
         self._shard.relay(self.id, to.id, *names)
 
@@ -149,6 +165,30 @@ class Leg:
         """End a tap; its ``ended`` tells when."""
         if tap.id in self._taps:
             self._shard.end_tap(self.id, tap.id)
+
+    def join(self, room: Room, codec: Codec, role: Role, whisper_to: Leg | None) -> Seat:
+        """Take a seat in ``room``, in the place of one in another.
+
+        ValueError: the room is on another shard.
+        """
+        seat = Seat(self._loop.create_future())
+        if self.closed.done():
+            seat.ended.set_result(SeatEnded(self.id, seat.id))
+            return seat
+        name = (codec.name, codec.clock_rate_hz)
+        self._shard.join(self.id, seat.id, name, room, role, _id_of(whisper_to))
+        self._seats[seat.id] = seat
+        return seat
+
+    def set_role(self, seat: Seat, role: Role, whisper_to: Leg | None) -> None:
+        """Change who hears this leg in the conference."""
+        if seat.id in self._seats:
+            self._shard.set_role(self.id, seat.id, role, _id_of(whisper_to))
+
+    def leave(self, seat: Seat) -> None:
+        """Give up a seat; its ``ended`` tells when."""
+        if seat.id in self._seats:
+            self._shard.leave(self.id, seat.id)
 
     def pause(self) -> None:
         """Hold what plays at its place."""
@@ -187,6 +227,8 @@ class Leg:
                     tap.on_sound()
             case TapEnded():
                 self._end_tap(event)
+            case SeatEnded():
+                self._end_seat(event)
             case LegClosed():
                 self._end(event)
             case RelayEnded():
@@ -203,6 +245,13 @@ class Leg:
             self._end_play(PlayEnded(self.id, play_id, PlayOutcome.LEG_CLOSED, 0))
         for tap_id in list(self._taps):
             self._end_tap(TapEnded(self.id, tap_id))
+        for seat_id in list(self._seats):
+            self._end_seat(SeatEnded(self.id, seat_id))
+
+    def _end_seat(self, event: SeatEnded) -> None:
+        seat = self._seats.pop(event.seat_id)
+        if not seat.ended.done():  # cancelled by whoever waited
+            seat.ended.set_result(event)
 
     def _end_tap(self, event: TapEnded) -> None:
         tap = self._taps.pop(event.tap_id)
@@ -214,6 +263,11 @@ class Leg:
         ended = self._plays.pop(event.play_id)
         if not ended.done():  # cancelled by whoever waited
             ended.set_result(event)
+
+
+def _id_of(leg: Leg | None) -> int:
+    """0 names no leg."""
+    return leg.id if leg else 0
 
 
 class LegTable:

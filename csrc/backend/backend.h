@@ -5,7 +5,7 @@
  * may send at once or keep it until `flush`. Sound that arrives is read with `receive`, and given
  * to the host's `deliver`. A backend that finds nothing more to read is told to `listen`: it then
  * wakes the shard once, through epoll, when the next datagram comes; between, the shard reads in
- * its ticks.
+ * its ticks. Legs whose sound is waited for are read together, those for which something came.
  *
  * No error stops a backend: each is counted in the host's counters and in the leg's `send_errors`.
  */
@@ -51,9 +51,14 @@ typedef struct rw_backend_ops {
     /* Sends RTCP from the leg's RTP socket, at once (RFC 5761); 0 or a negative errno. */
     int (*send_control)(rw_backend *backend, rw_leg *leg, const uint8_t *packet, size_t bytes);
 
-    /* Reads what has come for `leg`, or for all legs when it is NULL; returns how many datagrams
-     * there were, `max` at most. */
+    /* Reads what has come for `leg`; returns how many datagrams there were, `max` at most. NULL:
+     * for all legs that share a socket, or all that are `expected`, of which the last may bring
+     * some more. */
     size_t (*receive)(rw_backend *backend, rw_leg *leg, size_t max);
+    /* Takes an attached leg among those that are read without being named, or, `expected` being
+     * false, back among those that are listened to each for itself. 0 or a negative errno: then the
+     * leg stays where it was. */
+    int (*expect)(rw_backend *backend, rw_leg *leg, bool expected);
     void (*listen)(rw_backend *backend, rw_leg *leg);
 
     /* True if legs have sockets of their own, read leg by leg. */

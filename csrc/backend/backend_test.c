@@ -246,6 +246,39 @@ static void test_oversized_datagram_is_counted(void) {
     close(peer);
 }
 
+/* Who is expected is read without being named, a bound at a time, and told of until all is read. */
+static void test_expected_legs_are_read_together(void) {
+    enum { LEGS = 3, DATAGRAMS = 50 };
+    static rw_leg legs[LEGS];
+    rw_address peer_address, own_address;
+    int peer = bound_socket(&peer_address);
+    rw_backend *backend;
+    forget_counts();
+    CHECK_EQUAL(rw_backend_per_leg.open(&host, -1, &backend), 0);
+    for (uint64_t i = 0; i < LEGS; i++) {
+        legs[i] =
+            (rw_leg){.media.remote = peer_address, .fd = bound_socket(&own_address), .id = i + 1};
+        CHECK_EQUAL(rw_backend_per_leg.attach(backend, &legs[i]), 0);
+        if (i) CHECK_EQUAL(rw_backend_per_leg.expect(backend, &legs[i], true), 0);
+        for (int datagram = 0; datagram < DATAGRAMS; datagram++)
+            sendto(peer, "x", 1, 0, &own_address.any, sizeof(own_address.v4));
+    }
+    size_t total = rw_backend_per_leg.receive(backend, NULL, 1000), count;
+    CHECK(total > 0 && total < 2 * DATAGRAMS);
+    while ((count = rw_backend_per_leg.receive(backend, NULL, 1000)))
+        total += count;
+    CHECK_EQUAL(total, 2 * DATAGRAMS);
+    CHECK_EQUAL(rw_backend_per_leg.receive(backend, &legs[0], 1000), DATAGRAMS);
+    CHECK_EQUAL(rw_backend_per_leg.expect(backend, &legs[1], true), -EEXIST);
+    CHECK_EQUAL(rw_backend_per_leg.expect(backend, &legs[1], false), 0);
+    CHECK_EQUAL(rw_backend_per_leg.expect(backend, &legs[1], false), -ENOENT);
+    for (int i = 0; i < LEGS; i++)
+        rw_backend_per_leg.detach(backend, &legs[i]);
+    CHECK_EQUAL(rw_backend_per_leg.receive(backend, NULL, 1000), 0);
+    rw_backend_per_leg.close(backend);
+    close(peer);
+}
+
 int main(void) {
     host.epoll_fd = epoll_create1(0);
     CHECK(rw_backend_find("per-leg") == &rw_backend_per_leg);
@@ -262,6 +295,7 @@ int main(void) {
     test_what_the_kernel_drops_is_counted(&rw_backend_per_leg);
     test_what_the_kernel_drops_is_counted(&rw_backend_shared);
     test_a_closed_leg_tells_what_the_kernel_dropped();
+    test_expected_legs_are_read_together();
     close(host.epoll_fd);
     return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "base/atomic.h"
 #include "ear/ear.h"
+#include "mixer/mixer.h"
 #include "rtcp/rtcp.h"
 #include "rtp/rtp.h"
 #include "srtp/srtp.h"
@@ -46,6 +47,12 @@ typedef enum rw_counter {
     RW_MEDIA_TIMEOUTS,
     RW_PACKETS_RELAYED,
     RW_PACKETS_NOT_RELAYED, /* the other leg is gone or holds, or has no such payload */
+    RW_PACKETS_MIXED,       /* sent to members of conferences: what the others said */
+    RW_MIX_BLOCKS_0,        /* + rw_mixer_verdict: blocks given to and taken from conferences, by
+                               what became of them; counted when their member leaves */
+    RW_MIX_BLOCKS_LAST = RW_MIX_BLOCKS_0 + RW_MIXER_VERDICTS - 1,
+    RW_MIX_OVERTAKEN,       /* blocks given after somebody had taken that time */
+    RW_MIX_CLIPPED_SAMPLES, /* mixes that were too loud */
     RW_STALE_COMMANDS,      /* commands for a leg that was closed meanwhile */
     RW_EVENTS_DEFERRED,     /* events kept for a later tick because the event ring was full */
     RW_EVENTS_DROPPED,      /* what was heard while even the room to keep it was full */

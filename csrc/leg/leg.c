@@ -111,7 +111,8 @@ static bool owns_slots(const rw_leg *leg) {
 bool rw_leg_has_output(const rw_leg *leg) {
     bool plays = leg->music.first || (leg->playing.first && !leg->paused);
     bool noise_due = leg->send_noise && !leg->noise_slots;
-    return owns_slots(leg) && (leg->send_silence || plays || leg->sending_digits || noise_due);
+    bool sounds = leg->send_silence || plays || leg->sending_digits || noise_due || leg->seat;
+    return owns_slots(leg) && sounds;
 }
 
 bool rw_leg_needs_slots(const rw_leg *leg) {
@@ -173,6 +174,15 @@ static size_t read_queue(rw_leg *leg, rw_playlist_queue *queue, uint8_t *payload
     return filled;
 }
 
+/* What the others in the leg's conference say, in the place of silence; returns its length. */
+static size_t read_mix(rw_leg *leg, uint8_t *payload, size_t room) {
+    if (!leg->seat || !owns_slots(leg)) return 0;
+    size_t bytes =
+        rw_seat_mix(leg->seat, leg->due_tick, leg->ptime_ms, payload, room, &leg->sent_dbov);
+    leg->mixed = bytes > 0;
+    return bytes;
+}
+
 static void write_header(rw_leg *leg, uint8_t *packet) {
     rw_rtp_header header = {
         .marker = leg->marker,
@@ -211,6 +221,7 @@ static size_t compose_sound(rw_leg *leg, uint8_t *packet, rw_playlist_queue *end
     uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
     rw_playlist_queue *source = source_of(leg);
     size_t filled = source ? read_queue(leg, source, payload, ended) : 0;
+    if (!filled) filled = read_mix(leg, payload, leg->frame_bytes);
     if (!filled && !(leg->send_silence && owns_slots(leg))) return compose_pause(leg, packet);
     memset(payload + filled, leg->silence, leg->frame_bytes - filled);
     write_header(leg, packet);
@@ -222,6 +233,7 @@ static size_t compose_whole(rw_leg *leg, uint8_t *packet, rw_playlist_queue *end
     uint8_t *payload = packet + RW_RTP_HEADER_BYTES;
     rw_playlist_queue *source = source_of(leg);
     size_t bytes = source ? read_packet(leg, source, payload, ended) : 0;
+    if (!bytes) bytes = read_mix(leg, payload, RW_PROMPT_MAX_PACKET_BYTES);
     if (!bytes && leg->send_silence && owns_slots(leg)) {
         bytes = leg->media.silence_bytes;
         memcpy(payload, leg->media.silence_packet, bytes);
@@ -254,6 +266,7 @@ static size_t compose_digit(rw_leg *leg, uint8_t *packet) {
 
 size_t rw_leg_compose(rw_leg *leg, uint8_t *packet, rw_playlist_queue *ended) {
     leg->sent_dbov = RW_VAD_SILENCE_DBOV;
+    leg->mixed = false;
     size_t bytes;
     if (leg->sending_digits && leg->send)
         bytes = compose_digit(leg, packet);

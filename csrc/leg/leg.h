@@ -17,6 +17,7 @@
 
 #include "address/address.h"
 #include "base/atomic.h"
+#include "conference/conference.h"
 #include "ear/ear.h"
 #include "latch/latch.h"
 #include "prompt/prompt.h"
@@ -156,9 +157,11 @@ typedef struct rw_leg {
     bool send_noise;     /* comfort noise, in pauses */
     uint8_t noise_slots; /* until it is sent again */
     bool receiving;      /* sound came lately: the backend reads this leg in its slots */
+    bool expected;       /* its sound is waited for: it is read whenever something came */
     uint8_t quiet_slots;
     bool sending_digits;
     bool relayed;     /* another leg's sound is sent in the place of its own, which stands still */
+    bool mixed;       /* the packet composed last is what the others in the conference said */
     int8_t sent_dbov; /* level of the packet composed last */
     bool closing;     /* closed, its event not posted yet */
     bool unsettled;   /* the remote address may still move: `fd` is not connected */
@@ -169,6 +172,7 @@ typedef struct rw_leg {
     rw_playlist_queue playing; /* the first is under the cursor */
     rw_playlist_queue music;   /* one list, which plays instead of all else while it is there */
     rw_tap *taps;              /* what takes continuous sound from the leg */
+    rw_seat *seat;             /* in a conference, or NULL */
 
     /* Readable by all threads. */
     rw_leg_stats stats;

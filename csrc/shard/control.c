@@ -189,6 +189,7 @@ static void destroy_what_came_with(const rw_posted_event *posted) {
     rw_relay_destroy(posted->relay);
     rw_srtp_destroy(posted->srtp);
     rw_tap_destroy(posted->tap);
+    rw_seat_destroy(posted->seat);
 }
 
 static void destroy_lists(rw_shard *shard) {
@@ -199,6 +200,8 @@ static void destroy_lists(rw_shard *shard) {
         rw_relay_destroy(rw_relay_pop(&shard->spent));
     while (shard->spent_taps)
         rw_tap_destroy(rw_tap_pop(&shard->spent_taps));
+    while (shard->spent_seats)
+        rw_seat_destroy(rw_seat_pop(&shard->spent_seats));
     while (shard->ended.first)
         rw_playlist_destroy(rw_playlist_queue_pop(&shard->ended));
     for (rw_leg *leg = shard->closed; leg; leg = leg->next) {
@@ -311,6 +314,29 @@ int rw_shard_tap(rw_shard *shard, uint64_t leg_id, rw_tap *tap) {
 
 int rw_shard_end_tap(rw_shard *shard, uint64_t leg_id, uint64_t tap_id) {
     rw_command command = {.kind = RW_COMMAND_END_TAP, .leg_id = leg_id, .tap_id = tap_id};
+    return submit(shard, &command);
+}
+
+int rw_shard_join(rw_shard *shard, uint64_t leg_id, rw_seat *seat, rw_mixer_role role,
+                  uint64_t whisper_to) {
+    rw_command command = {.kind = RW_COMMAND_JOIN,
+                          .leg_id = leg_id,
+                          .order = {.seat = seat, .role = role, .whisper_to = whisper_to}};
+    seat->leg_id = leg_id;
+    return (unsigned)role < RW_MIXER_ROLES ? submit(shard, &command) : -EINVAL;
+}
+
+int rw_shard_set_role(rw_shard *shard, uint64_t leg_id, uint64_t seat_id, rw_mixer_role role,
+                      uint64_t whisper_to) {
+    rw_command command = {.kind = RW_COMMAND_ROLE,
+                          .leg_id = leg_id,
+                          .order = {.seat_id = seat_id, .role = role, .whisper_to = whisper_to}};
+    return (unsigned)role < RW_MIXER_ROLES ? submit(shard, &command) : -EINVAL;
+}
+
+int rw_shard_leave(rw_shard *shard, uint64_t leg_id, uint64_t seat_id) {
+    rw_command command = {
+        .kind = RW_COMMAND_LEAVE, .leg_id = leg_id, .order = {.seat_id = seat_id}};
     return submit(shard, &command);
 }
 

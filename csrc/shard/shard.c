@@ -12,12 +12,12 @@
 #define QUIET_SLOTS 50
 
 /* Datagrams read from a leg in its slot, where one is right, and beyond those in the same tick; and
- * from a socket that all legs share. They bound what a flood can cost. */
+ * of all legs that are read together. They bound what a flood can cost. */
 #define FIRST_DATAGRAMS 4
 #define MAX_DATAGRAMS 64
-#define MAX_SHARED_DATAGRAMS 1024
+#define MAX_DATAGRAMS_TOGETHER 1024
 
-/* How often a leg is read whose sound is waited for: it adds half of that to a packet's way. */
+/* How often a leg is read whose prompt the caller may interrupt. */
 #define EAGER_TICKS 5
 
 /* Commands taken in one turn, so that a flood of them does not delay the packets. */
@@ -82,7 +82,7 @@ static uint64_t lightest_tick(const rw_shard *shard, uint64_t from, unsigned pti
 
 /* --- slots -------------------------------------------------------------------------------- */
 
-/* A leg whose sound another one waits for is read more often than once in its slot. */
+/* A leg whose sound is waited for is read more often than once in its slot. */
 static bool is_eager(const rw_leg *leg) {
     return leg->receiving && (leg->relay || (leg->playing.first && leg->playing.first->barge_in));
 }
@@ -221,12 +221,13 @@ static void send_slot(rw_shard *shard, rw_leg *leg) {
     if (leg->ear) rw_ear_sent(leg->ear, leg->sent_dbov);
     rw_shard_send(shard, leg, packet, bytes);
     shard->batch++;
+    if (leg->mixed) count(shard, RW_PACKETS_MIXED, 1);
     if (leg->due_tick <= shard->wheel.now_tick) count(shard, RW_PACKETS_CAUGHT_UP, 1);
 }
 
 /* True if the leg has something to do in its next slot. */
 static bool needs_slots(const rw_leg *leg) {
-    return leg->receiving || leg->taps || rw_leg_needs_slots(leg) ||
+    return leg->receiving || leg->taps || leg->seat || rw_leg_needs_slots(leg) ||
            (leg->ear && rw_ear_waits(leg->ear));
 }
 
@@ -239,6 +240,7 @@ static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     if (leg->receiving) read_leg(shard, leg);
     if (leg->ear) pass_time(shard, leg);
     if (leg->taps) rw_shard_advance_taps(shard, leg);
+    if (leg->seat) rw_seat_advance(leg->seat, leg->due_tick);
     if (!needs_slots(leg)) return;
     uint64_t next_tick = is_eager(leg) ? shard->wheel.now_tick + EAGER_TICKS : leg->due_tick;
     rw_wheel_arm(&shard->wheel, &leg->timer, next_tick < leg->due_tick ? next_tick : leg->due_tick);
@@ -252,10 +254,11 @@ static void read_soon(rw_shard *shard, rw_leg *leg) {
     rw_wheel_arm(&shard->wheel, &leg->timer, next_tick);
 }
 
-static void poll_shared_socket(rw_shard *shard) {
+/* Reads the legs that are not read in their slots; in every tick, while sound comes. */
+static void poll_together(rw_shard *shard) {
     const rw_backend_ops *ops = shard->backend->ops;
     shard->poll_due = false;
-    if (ops->receive(shard->backend, NULL, MAX_SHARED_DATAGRAMS))
+    if (ops->receive(shard->backend, NULL, MAX_DATAGRAMS_TOGETHER))
         rw_wheel_arm(&shard->wheel, &shard->poll_timer, shard->wheel.now_tick + 1);
     else
         ops->listen(shard->backend, NULL);
@@ -273,6 +276,7 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
         keep_watch(shard, leg);
         return;
     }
+    if (leg->expected) return; /* listened to before it was */
     leg->receiving = true;
     leg->quiet_slots = 0;
     if (is_eager(leg))
@@ -286,7 +290,7 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
 static void read_the_rest(rw_shard *shard) {
     const rw_backend_ops *ops = shard->backend->ops;
     if (!shard->behind && !shard->poll_due) return;
-    if (shard->poll_due) poll_shared_socket(shard);
+    if (shard->poll_due) poll_together(shard);
     for (; shard->behind; shard->behind = shard->behind->next_behind)
         ops->receive(shard->backend, shard->behind, MAX_DATAGRAMS);
     ops->flush(shard->backend); /* what was relayed */
@@ -315,6 +319,17 @@ static void serve_due(rw_shard *shard, uint64_t now_us) {
 
 /* --- sound that arrives ------------------------------------------------------------------- */
 
+/* To whoever makes continuous sound of it. Music on hold is no sound of a conference. */
+static void pass_on_sound(const rw_leg *leg, const rw_rtp_packet *packet) {
+    if (leg->taps) rw_shard_tap_heard(leg, packet);
+    if (!leg->seat) return;
+    rw_ear_media media = rw_leg_ear_media(leg);
+    if (is_live(&leg->media))
+        rw_seat_hear(leg->seat, &media, packet, rw_ear_heard(leg->ear));
+    else
+        rw_seat_note(leg->seat, packet, rw_ear_heard(leg->ear));
+}
+
 /* On hold nobody speaks to us or presses keys: what comes is music. */
 static rw_ear_reject listen_to(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
     if (!is_live(&leg->media)) return rw_ear_note(leg->ear, packet, shard->now_us);
@@ -330,8 +345,9 @@ static void hear(rw_shard *shard, rw_leg *leg, const rw_rtp_packet *packet) {
         count(shard, (rw_counter)(RW_NOT_HEARD_0 + (int)reject), 1);
         rw_count(&leg->stats.packets_rejected, 1);
     }
+    if (!leg->receiving && rw_ear_waits(leg->ear)) rw_shard_schedule(shard, leg);
     if (!leg->media.receive) return;
-    if (leg->taps && rw_ear_knows_place(reject)) rw_shard_tap_heard(leg, packet);
+    if (rw_ear_knows_place(reject)) pass_on_sound(leg, packet);
     if (!reject && leg->relay) rw_shard_relay_packet(shard, leg, packet);
 }
 
@@ -380,6 +396,7 @@ static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
     rw_leg_end_music(leg, RW_PLAY_LEG_CLOSED, &shard->ended);
     rw_shard_stop_relay(shard, leg);
     rw_shard_remove_taps(shard, leg);
+    rw_shard_leave_seat(shard, leg);
     rw_wheel_cancel(&shard->wheel, &leg->timer);
     rw_wheel_cancel(&shard->wheel, &leg->watch);
     load_phases(shard, leg, -1);
@@ -490,6 +507,15 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
     case RW_COMMAND_END_TAP:
         rw_shard_remove_tap(shard, leg, command->tap_id);
         break;
+    case RW_COMMAND_JOIN:
+        rw_shard_take_seat(shard, leg, &command->order);
+        break;
+    case RW_COMMAND_ROLE:
+        rw_shard_change_role(shard, leg, &command->order);
+        break;
+    case RW_COMMAND_LEAVE:
+        rw_shard_end_seat(shard, leg, command->order.seat_id);
+        break;
     case RW_COMMAND_REKEY:
         rekey(shard, leg, command->keys);
         break;
@@ -509,6 +535,7 @@ static void drop_stale(rw_shard *shard, const rw_command *command) {
     count(shard, RW_STALE_COMMANDS, 1);
     if (command->kind == RW_COMMAND_RELAY) rw_relay_push(&shard->spent, command->relay);
     if (command->kind == RW_COMMAND_REKEY) rw_shard_free_keys(command->keys);
+    if (command->kind == RW_COMMAND_JOIN) rw_seat_push(&shard->spent_seats, command->order.seat);
     if (command->kind == RW_COMMAND_TAP) rw_tap_push(&shard->spent_taps, command->tap);
     if (!brings_playlist(command->kind)) return;
     command->playlist->outcome = RW_PLAY_LEG_CLOSED;
@@ -628,6 +655,18 @@ static bool post_spent_tap(rw_shard *shard, rw_tap *tap) {
     return post(shard, &posted);
 }
 
+static bool post_spent_seat(rw_shard *shard, rw_seat *seat) {
+    rw_posted_event posted = {
+        .event = {.kind = RW_EVENT_SEAT_ENDED,
+                  .status = seat->status,
+                  .leg_id = seat->leg_id,
+                  .seat_id = seat->seat_id},
+        .seat = seat,
+    };
+    rw_jitter_read(seat->jitter, &posted.event.tapped);
+    return post(shard, &posted);
+}
+
 static void free_slot(rw_shard *shard, rw_leg *leg) {
     uint64_t next_id = rw_read(&leg->id) + (1ull << 32);
     if (next_id >> 32 == 0) next_id += 1ull << 32; /* generation 0 names no leg */
@@ -637,8 +676,8 @@ static void free_slot(rw_shard *shard, rw_leg *leg) {
     count(shard, RW_LEGS_CLOSED, 1);
 }
 
-/* Announces what has ended, lists and taps before their legs. What finds no room waits for the next
- * turn. */
+/* Announces what has ended, lists, taps and seats before their legs. What finds no room waits for
+ * the next turn. */
 static void post_events(rw_shard *shard) {
     if (!rw_shard_has_news(shard)) return;
     if (shard->news_count) post_news(shard);
@@ -646,9 +685,11 @@ static void post_events(rw_shard *shard) {
         rw_relay_pop(&shard->spent);
     while (shard->spent_taps && post_spent_tap(shard, shard->spent_taps))
         rw_tap_pop(&shard->spent_taps);
+    while (shard->spent_seats && post_spent_seat(shard, shard->spent_seats))
+        rw_seat_pop(&shard->spent_seats);
     while (shard->ended.first && post_ended(shard, shard->ended.first))
         rw_playlist_queue_pop(&shard->ended);
-    while (!shard->ended.first && !shard->spent_taps && shard->closed &&
+    while (!shard->ended.first && !shard->spent_taps && !shard->spent_seats && shard->closed &&
            post_closed(shard, shard->closed)) {
         rw_leg *leg = shard->closed;
         shard->closed = leg->next;

@@ -33,6 +33,8 @@ typedef enum rw_event_kind {
     RW_EVENT_MEDIA_TIMEOUT, /* nothing was heard for the time that was asked for */
     RW_EVENT_SOUND,         /* there is sound for the listener of `tap_id` */
     RW_EVENT_TAP_ENDED,     /* a tap is no more in use; `tapped` says what it made of the stream */
+    RW_EVENT_SEAT_ENDED,    /* a seat is no more in use; `status` is -ENOSPC if the conference was
+                               full, `tapped` says what was made of the stream */
 } rw_event_kind;
 
 /* What a leg's ear says of the whole stream, at the last report or the end; all zero for a leg
@@ -80,12 +82,14 @@ typedef struct rw_event {
     rw_digit digit;
     rw_vad_event speech;
     uint64_t tap_id;
+    uint64_t seat_id;
     union {
         struct { /* with RW_EVENT_LEG_CLOSED, as all figures */
             rw_hearing hearing;
             rw_told told;
         };
-        rw_jitter_figures tapped; /* with RW_EVENT_TAP_ENDED: of the caller's side */
+        rw_jitter_figures tapped; /* with RW_EVENT_TAP_ENDED and RW_EVENT_SEAT_ENDED: of the
+                                    caller's side */
     };
 } rw_event;
 
@@ -125,6 +129,17 @@ int rw_shard_end_relay(rw_shard *shard, uint64_t leg_id);
  * needs an ear. */
 int rw_shard_tap(rw_shard *shard, uint64_t leg_id, rw_tap *tap);
 int rw_shard_end_tap(rw_shard *shard, uint64_t leg_id, uint64_t tap_id);
+
+/* Gives the leg a seat in a conference, in the place of one that it had. From now on it is heard
+ * there as `role` says; `whisper_to` is a leg, as in rw_seat_set_role(). It hears the others while
+ * it plays nothing. On success the shard owns `seat`, until rw_shard_leave() or until the leg is
+ * closed; RW_EVENT_SEAT_ENDED then tells that it is given back. The leg needs an ear. All legs of a
+ * conference have to be of one shard. -EINVAL: no role. */
+int rw_shard_join(rw_shard *shard, uint64_t leg_id, rw_seat *seat, rw_mixer_role role,
+                  uint64_t whisper_to);
+int rw_shard_set_role(rw_shard *shard, uint64_t leg_id, uint64_t seat_id, rw_mixer_role role,
+                      uint64_t whisper_to);
+int rw_shard_leave(rw_shard *shard, uint64_t leg_id, uint64_t seat_id);
 
 /* Changes the keys of a leg that has SRTP; its streams go on (RFC 3711 section 3.3.1). `config` is
  * copied. -EINVAL and -ENOTSUP as rw_srtp_check_config(), -ENOMEM. */

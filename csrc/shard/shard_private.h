@@ -33,7 +33,18 @@ typedef enum rw_command_kind {
     RW_COMMAND_REKEY,
     RW_COMMAND_TAP,
     RW_COMMAND_END_TAP,
+    RW_COMMAND_JOIN,
+    RW_COMMAND_ROLE,
+    RW_COMMAND_LEAVE,
 } rw_command_kind;
+
+/* What is asked for a seat in a conference. */
+typedef struct rw_seat_order {
+    rw_seat *seat; /* to be taken */
+    uint64_t seat_id;
+    rw_mixer_role role;
+    uint64_t whisper_to; /* a leg */
+} rw_seat_order;
 
 typedef struct rw_command {
     rw_command_kind kind;
@@ -49,6 +60,7 @@ typedef struct rw_command {
         };
         rw_tap *tap;
         uint64_t tap_id;
+        rw_seat_order order;
         rw_srtp_config *keys; /* allocated; whoever takes the command wipes and frees it */
     };
 } rw_command;
@@ -61,6 +73,7 @@ typedef struct rw_posted_event {
     rw_relay *relay;
     rw_srtp *srtp;
     rw_tap *tap;
+    rw_seat *seat;
 } rw_posted_event;
 
 /* What was heard, kept while the event ring is full. */
@@ -71,7 +84,7 @@ struct rw_shard {
     rw_wheel wheel;
     rw_backend *backend;
     rw_backend_host host;
-    rw_timer poll_timer; /* reads the shared socket in the next tick */
+    rw_timer poll_timer; /* reads the legs that are read together, in the next tick */
     bool poll_due;       /* in this one */
     rw_leg *behind;      /* legs that were not read to the end in this tick */
     uint32_t phase_load[RW_PHASES];
@@ -82,6 +95,7 @@ struct rw_shard {
     uint64_t now_us; /* of this turn */
     rw_relay *spent; /* relays to be given back */
     rw_tap *spent_taps;
+    rw_seat *spent_seats;
     uint32_t batch; /* packets composed in this tick */
     int epoll_fd;
     uint32_t control_sockets; /* open for RTCP */
@@ -122,7 +136,7 @@ rw_leg *rw_shard_find_leg(const rw_shard *shard, uint64_t leg_id);
 /* Wakes a leg that now has something to do, at its next slot. */
 void rw_shard_schedule(rw_shard *shard, rw_leg *leg);
 
-/* Marks a leg (or the shared socket) whose datagrams have woken epoll. */
+/* Marks a leg (or those that are read together) whose datagrams have woken epoll. */
 void rw_shard_readable(rw_shard *shard, uint64_t epoll_data);
 
 /* Takes the commands that are left and closes every leg, for the end of the thread. */
@@ -154,10 +168,17 @@ void rw_shard_tap_sent(const rw_leg *leg, const uint8_t *datagram, size_t bytes)
 /* Lets the leg's taps take the sound up to its next slot. */
 void rw_shard_advance_taps(rw_shard *shard, rw_leg *leg);
 
+/* Carries out RW_COMMAND_JOIN, RW_COMMAND_ROLE and RW_COMMAND_LEAVE; gives up whatever seat a leg
+ * has. */
+void rw_shard_take_seat(rw_shard *shard, rw_leg *leg, const rw_seat_order *order);
+void rw_shard_change_role(rw_shard *shard, rw_leg *leg, const rw_seat_order *order);
+void rw_shard_end_seat(rw_shard *shard, rw_leg *leg, uint64_t seat_id);
+void rw_shard_leave_seat(rw_shard *shard, rw_leg *leg);
+
 /* True if there is something to tell the control side. */
 static inline bool rw_shard_has_news(const rw_shard *shard) {
     return shard->ended.first || shard->closed || shard->news_count || shard->spent ||
-           shard->spent_taps;
+           shard->spent_taps || shard->spent_seats;
 }
 
 /* Hooks into the backend: what it calls for each datagram. `context` is the shard. */

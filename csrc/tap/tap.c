@@ -78,7 +78,7 @@ rw_tap *rw_tap_remove(rw_tap **list, uint64_t tap_id) {
 
 /* --- packets ------------------------------------------------------------------------------- */
 
-static void put(rw_jitter *jitter, const rw_ear_media *media, const rw_rtp_packet *packet,
+void rw_tap_put(rw_jitter *jitter, const rw_ear_media *media, const rw_rtp_packet *packet,
                 rw_heard heard) {
     uint8_t type = packet->header.payload_type;
     rw_jitter_verdict verdict = RW_JITTER_EMPTY;
@@ -92,11 +92,11 @@ static void put(rw_jitter *jitter, const rw_ear_media *media, const rw_rtp_packe
 
 void rw_tap_hear(rw_tap *tap, const rw_ear_media *media, const rw_rtp_packet *packet,
                  rw_heard heard) {
-    put(tap->caller, media, packet, heard);
+    rw_tap_put(tap->caller, media, packet, heard);
 }
 
 void rw_tap_sent(rw_tap *tap, const rw_ear_media *media, const rw_rtp_packet *packet) {
-    if (tap->robot) put(tap->robot, media, packet, RW_HEARD_NEW);
+    if (tap->robot) rw_tap_put(tap->robot, media, packet, RW_HEARD_NEW);
 }
 
 /* --- time ---------------------------------------------------------------------------------- */

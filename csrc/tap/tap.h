@@ -60,6 +60,10 @@ rw_tap *rw_tap_pop(rw_tap **list);
 /* Takes the one called `tap_id` out; NULL if there is none. */
 rw_tap *rw_tap_remove(rw_tap **list, uint64_t tap_id);
 
+/* Puts a packet of a stream with the numbers `media` into the jitter buffer of who hears it. */
+void rw_tap_put(rw_jitter *jitter, const rw_ear_media *media, const rw_rtp_packet *packet,
+                rw_heard heard);
+
 /* A packet of the stream that the leg hears, under the numbers agreed on. */
 void rw_tap_hear(rw_tap *tap, const rw_ear_media *media, const rw_rtp_packet *packet,
                  rw_heard heard);

@@ -230,6 +230,7 @@ cdef extern from "shard/shard.h" nogil:
         RW_EVENT_MEDIA_TIMEOUT
         RW_EVENT_SOUND
         RW_EVENT_TAP_ENDED
+        RW_EVENT_SEAT_ENDED
         RW_EVENT_RELAY_ENDED
     ctypedef struct rw_hearing:
         uint64_t expected
@@ -274,6 +275,7 @@ cdef extern from "shard/shard.h" nogil:
         rw_hearing hearing
         rw_told told
         uint64_t tap_id
+        uint64_t seat_id
         rw_jitter_figures tapped
     enum:
         RW_MAX_DIGITS

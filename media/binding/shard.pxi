@@ -16,6 +16,7 @@ from .events import (
     Quantiles,
     Reception,
     RelayEnded,
+    SeatEnded,
     SoundHeard,
     SpeechHeard,
     TapEnded,
@@ -158,6 +159,8 @@ cdef event_of(const rw_event *event):
         return SoundHeard(event.leg_id, event.tap_id)
     if event.kind == RW_EVENT_TAP_ENDED:
         return TapEnded(event.leg_id, event.tap_id, tapped_of(&event.tapped))
+    if event.kind == RW_EVENT_SEAT_ENDED:
+        return SeatEnded(event.leg_id, event.seat_id, -event.status, tapped_of(&event.tapped))
     if event.kind == RW_EVENT_RELAY_ENDED:
         return RelayEnded(event.leg_id)
     return LegClosed(event.leg_id, -event.status, figures_of(event))
@@ -500,6 +503,43 @@ cdef class Shard:
         cdef int error
         with nogil:
             error = rw_shard_end_tap(self.shard, leg_id, tap_id)
+        raise_errno(error)
+
+    def join(self, uint64_t leg_id, uint64_t seat_id, codec, Room room not None,
+             rw_mixer_role role, uint64_t whisper_to) -> None:
+        """Give a leg of ``codec`` a seat in ``room``; its end is told by :class:`SeatEnded`.
+
+        ``role`` is a :class:`Role`, ``whisper_to`` the leg that hears it if it whispers.
+        ValueError: the room is on another shard.
+        """
+        cdef rw_seat *seat = NULL
+        cdef int error
+        if room.shard is not None and room.shard is not self:
+            raise ValueError(
+                "the call is on another shard than the conference; all its calls have to be on one:"
+                " use an engine with one shard")
+        raise_errno(rw_seat_create(
+            seat_id, room.conference, codec_called(codec[0], codec[1]), &seat))
+        with nogil:
+            error = rw_shard_join(self.shard, leg_id, seat, role, whisper_to)
+            if error < 0:
+                rw_seat_destroy(seat)
+        raise_errno(error)
+        room.shard = self
+
+    def set_role(self, uint64_t leg_id, uint64_t seat_id, rw_mixer_role role,
+                 uint64_t whisper_to) -> None:
+        """Change what :meth:`join` said."""
+        cdef int error
+        with nogil:
+            error = rw_shard_set_role(self.shard, leg_id, seat_id, role, whisper_to)
+        raise_errno(error)
+
+    def leave(self, uint64_t leg_id, uint64_t seat_id) -> None:
+        """End what :meth:`join` began."""
+        cdef int error
+        with nogil:
+            error = rw_shard_leave(self.shard, leg_id, seat_id)
         raise_errno(error)
 
     def end_relay(self, uint64_t leg_id) -> None:

@@ -143,6 +143,7 @@ async def test_who_has_not_asked_for_it_gets_none(make_prompt):
 async def test_it_stands_in_an_offer_of_ours():
     async def handler(call: Call) -> None:
         await call.answer()
+        await call.wait_ended()
 
     async with serving(handler, silence="comfort-noise") as engine, phoning(engine) as phone:
         phone.invite("")
@@ -150,7 +151,7 @@ async def test_it_stands_in_an_offer_of_ours():
         phone.formats = "0 13"
         phone.send("ACK", phone.offer())
         (packet,) = await phone.packets(1)
-        await phone.until_bye()
+        await phone.hang_up()
     assert " RTP/AVP 0 8 13 101\r\n" in offer.body
     assert packet.payload_type == 13
 

@@ -48,10 +48,13 @@ class Mouth:
         self._phone.rtp.sendto(packet, self._target)
 
     async def say(self, samples: np.ndarray, frame: int = FRAME) -> None:
-        payload = PCMU.encode(np.ascontiguousarray(samples, np.int16))
+        await self.say_encoded(PCMU.encode(np.ascontiguousarray(samples, np.int16)), 0, frame)
+
+    async def say_encoded(self, payload: bytes, payload_type: int, frame: int = FRAME) -> None:
+        """``payload`` of a codec of 8,000 bytes a second."""
         due_s = time.monotonic()
         for at in range(0, len(payload) - frame + 1, frame):
-            self.packet(payload[at : at + frame], 0)
+            self.packet(payload[at : at + frame], payload_type)
             self._timestamp += frame
             due_s += frame / 8000
             await asyncio.sleep(due_s - time.monotonic())

@@ -126,7 +126,10 @@ def test_the_talker_speaks_from_where_each_leg_sends_to() -> None:
     legs = leg_sockets(receiver, 7)
     sound = bytes(range(160)) + bytes(160)
     talker = Talker(
-        receiver, destinations(receiver.ports, 7), [(LOOPBACK, port_of(leg)) for leg in legs], sound
+        receiver,
+        destinations(receiver.ports, 7),
+        [(LOOPBACK, port_of(leg)) for leg in legs],
+        [(0, 160, [sound[:160], sound[160:]])],
     )
     talker.run(0.1)
     heard = 0
@@ -147,12 +150,15 @@ def test_the_talker_speaks_from_where_each_leg_sends_to() -> None:
 
 def test_the_talker_refuses_what_is_not_the_receivers() -> None:
     receiver = Receiver(sockets=1, streams_max=1)
+    sounds = [(0, 160, [bytes(160)])]
     with pytest.raises(OSError, match="Invalid argument"):
-        Talker(receiver, [(LOOPBACK, receiver.ports[0] ^ 1)], [(LOOPBACK, 9)], bytes(160))
+        Talker(receiver, [(LOOPBACK, receiver.ports[0] ^ 1)], [(LOOPBACK, 9)], sounds)
     with pytest.raises(OSError, match="Invalid argument"):
-        Talker(receiver, [(LOOPBACK, receiver.ports[0])], [(LOOPBACK, 9)], b"")
+        Talker(receiver, [(LOOPBACK, receiver.ports[0])], [(LOOPBACK, 9)], [(0, 160, [])])
+    with pytest.raises(OSError, match="Invalid argument"):
+        Talker(receiver, [(LOOPBACK, receiver.ports[0])], [(LOOPBACK, 9)], [])
     with pytest.raises(ValueError, match="0 origins for 1 destinations"):
-        Talker(receiver, [], [(LOOPBACK, 9)], bytes(160))
+        Talker(receiver, [], [(LOOPBACK, 9)], sounds)
 
 
 def test_the_bare_exchange_wants_a_socket_for_each_leg() -> None:
