@@ -54,8 +54,9 @@ def same_frames(
     channel: np.ndarray, frames: np.ndarray, place: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which of ``frames`` stand at their places, and which do but for their beginning."""
-    room = np.zeros(max(0, place + frames.size - len(channel)), np.int16)
-    here = np.concatenate((channel, room))[place : place + frames.size].reshape(-1, FRAME)
+    before, end = max(0, -place), place + frames.size
+    padded = np.pad(channel, (before, max(0, end - len(channel))))
+    here = padded[place + before : end + before].reshape(-1, FRAME)
     right = here == frames
     return right.all(axis=1), right[:, FADE_SAMPLES:].all(axis=1)
 

@@ -18,6 +18,8 @@ from .caller import Notes, sound_of
 from .files import Checked, check_file, frames_of, place_of, read_stereo
 from .link import Badness, bad_link, run
 
+pytestmark = pytest.mark.alone
+
 FRAME_MS = 20
 CALLS = 200
 CLEAN_S = 30.0
