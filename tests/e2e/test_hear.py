@@ -31,6 +31,7 @@ class Mouth:
         self._sequence = 1000
         self._timestamp = 5000
         self.sent = b""
+        self.late_s = 0.0
 
     def packet(self, payload: bytes, payload_type: int, *, marker: bool = False) -> None:
         first = payload_type | (0x80 if marker else 0)
@@ -58,6 +59,7 @@ class Mouth:
             self._timestamp += frame
             due_s += frame / 8000
             await asyncio.sleep(due_s - time.monotonic())
+            self.late_s = max(self.late_s, time.monotonic() - due_s)
 
     def press(self, digit: str, payload_type: int = 101, ts_per_ms: int = 8) -> None:
         """One digit of 100 ms: its start, an update, and the end three times (RFC 4733 2.5.1)."""

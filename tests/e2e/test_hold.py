@@ -579,7 +579,7 @@ async def test_a_recording_has_the_music_and_not_the_caller(make_prompt, tmp_pat
     assert not caller[-2000:].any()
     assert np.abs(ours[-2000:]).max() > 2000
     assert records[0]["received"]["lost"] == 0
-    assert records[0]["received"]["expected"] >= 55
+    assert records[0]["received"]["expected"] >= 40  # what came until the call was over
 
 
 async def test_in_a_meeting_one_is_held_and_comes_back(make_prompt):
