@@ -25,8 +25,9 @@ class Conference:
 
     Sound is mixed at ``sample_rate_hz`` (8,000, 16,000, 24,000 or 48,000): 8,000 is right for
     telephones, 16,000 where members have wideband codecs. The first call to join decides on which
-    shard the conference is, and all others have to be there. Sound takes 60 to 120 ms through it on
-    a good network. ValueError: another rate, or a number of members that cannot be.
+    shard the conference is, and all others have to be there. Sound takes the jitter buffer's delay
+    (40 ms at first) and two or three slots through it. ValueError: another rate, or a number of
+    members that cannot be.
     """
 
     __slots__ = ("_max_members", "_room", "_seats")
