@@ -22,7 +22,7 @@ from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse
 from .incoming import IncomingCall
 from .invites import ByeWatcher, Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
-from .outgoing import OutgoingCall
+from .outgoing import OnRedirect, OutgoingCall
 from .requests import PendingRequest, RequestSeries, request_outside
 from .screening import (
     ALLOW,
@@ -136,10 +136,12 @@ class UserAgent:
         from_uri: str,
         headers: HeaderLines = (),
         credentials: Credentials | None = None,
+        on_redirect: OnRedirect | None = None,
     ) -> OutgoingCall:
         """Place a call to ``uri`` by way of ``flow``; without ``sdp`` the peer makes the offer.
 
         ``credentials`` answer challenges to the INVITE and to every request of ours in the call.
+        Without ``on_redirect`` a 3xx ends the call, and the end cause has its targets.
         Refuse: no room for a call, or draining. ValueError: a malformed URI or header.
         """
         SipUri.parse(uri)
@@ -151,7 +153,7 @@ class UserAgent:
             raise Refuse(503, "Service Unavailable", refusal.text)
         self.counters.add(Count.CALLS_DIALLED)
         auth = None if credentials is None else DigestClient(credentials, self.new_token)
-        call = OutgoingCall(self, invite, flow, auth)
+        call = OutgoingCall(self, invite, flow, auth, on_redirect)
         self._calls[call.id] = call
         return call
 
