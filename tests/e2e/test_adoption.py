@@ -142,7 +142,7 @@ async def test_a_peer_that_refuses_gets_a_bye(endless):
         ({"version": 2}, "version: 2"),
         ({"sip": None}, "sip: nothing"),
         ({"media": {}}, "agreed: nothing"),
-        ({"media": {"agreed": {"codec": "speex"}}}, "clock_rate_hz: nothing"),
+        ({"media": {"agreed": {"host": "somewhere"}}}, "somewhere is no numeric address"),
     ],
 )
 async def test_an_unreadable_state_is_refused_and_takes_nothing(endless, damage, cause):
