@@ -6,6 +6,7 @@ Sans-I/O: bytes in, frames out, the same ones however the stream was cut.
 from __future__ import annotations
 
 import re
+import string
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
@@ -21,7 +22,7 @@ _CONTENT_LENGTH = re.compile(
 )
 _DIGITS = re.compile(rb"[0-9]{1,9}")
 # What a start line may begin with: a token (RFC 3261 25.1).
-_TOKEN_START = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~")
+_TOKEN_START = frozenset((string.ascii_letters + string.digits + "-.!%*_+`'~").encode())
 
 
 class Signal(Enum):

@@ -1,5 +1,6 @@
 """Messages out of a stream: any cut gives the same ones, and whatever comes is bounded."""
 
+import itertools
 import random
 
 import pytest
@@ -34,7 +35,7 @@ def frames_of(chunks, *, initiator=False):
 
 def cut(stream, places):
     ends = sorted({min(place, len(stream)) for place in places} | {0, len(stream)})
-    return [stream[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [stream[a:b] for a, b in itertools.pairwise(ends)]
 
 
 bodies = st.binary(max_size=40).map(message)
