@@ -79,8 +79,9 @@ def dialog_of(state: Mapping[str, Any]) -> Dialog:
     routes = member(state, "route_set", list)
     if len(routes) > MAX_ROUTES:
         raise SnapshotError(f"route_set: {len(routes)} routes, at most {MAX_ROUTES}")
+    texts: dict[str, Any] = {name: text(state, name) for name in SNAPSHOT_TEXTS}
     dialog = Dialog(
-        **{name: text(state, name) for name in SNAPSHOT_TEXTS},
+        **texts,
         local_cseq=number(state, "local_cseq", MAX_CSEQ - CSEQ_GAP),
         remote_cseq=optional_number(state, "remote_cseq", MAX_CSEQ),
         route_set=tuple(text({"route_set": route}, "route_set") for route in routes),

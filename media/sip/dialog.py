@@ -10,7 +10,6 @@ from .fields import split_commas
 from .message import Headers, Message, Request, Response, SipParseError
 from .uri import NameAddr, SipUri
 
-
 SNAPSHOT_TEXTS = ("call_id", "local_tag", "remote_tag", "local", "remote", "remote_target")
 """Fields of a dialog that are written down as they are."""
 
