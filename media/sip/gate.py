@@ -86,7 +86,7 @@ class GateRules:
         if (self.users is None) == (self.policy == "challenge"):
             raise ValueError("strangers are challenged where there are users, and only there")
         if not self.stranger_requests_per_s > 0 or not self.ban_s > 0 or self.ban_after < 0:
-            raise ValueError("stranger_requests_per_s and ban_s are above 0, ban_after is 0 or more")
+            raise ValueError("use more than 0 for stranger_requests_per_s and ban_s")
 
     @property
     def policy(self) -> Strangers:
@@ -231,17 +231,21 @@ class Gate:
             return request.to_tag is not None or not self._is_scanner(request, host)
         if self._served.knows(request):
             return True
-        if request.to_tag is not None and self._served.has_call(request.to_tag):
-            return True
+        tag = request.to_tag
+        return (tag is not None and self._served.has_call(tag)) or self._serves(request, flow)
+
+    def _serves(self, request: Request, flow: Flow) -> bool:
+        """Judge a stranger's request that belongs to nothing."""
+        host = flow.remote_host
         if self._policy == "drop" or self._is_banned(host):
             self._drop(host)
-            return False
-        if self._is_scanner(request, host) or request.method == "ACK":
+        elif self._is_scanner(request, host) or request.method == "ACK":
             return False  # no answer follows an ACK, which is to our refusal
-        if self._challenger is None:
+        elif self._challenger is not None:
+            return self._proves(self._challenger, request, flow)
+        else:
             self._forbid(request, flow)
-            return False
-        return self._proves(self._challenger, request, flow)
+        return False
 
     def _is_scanner(self, request: Request, host: str) -> bool:
         agent = request.headers.get("User-Agent")
