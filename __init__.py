@@ -8,6 +8,7 @@ from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
 from .media.prompt import PromptError
 from .media.recording import Recorded, Recording
+from .media.sip.gate import GateRules
 from .media.sip.transport import ListenError
 
 __version__ = "0.1.0"
@@ -20,6 +21,7 @@ __all__ = [
     "EndedBy",
     "Engine",
     "EngineFigures",
+    "GateRules",
     "GatherEnd",
     "Gathered",
     "HoldRefused",

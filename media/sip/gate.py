@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, get_args
 
+import structlog
+
 from .counters import Count, Counters
 from .digest import Challenger, Lookup, Outcome
 from .edge import Flow, Timers
@@ -21,6 +23,8 @@ from .events import HeaderLines
 from .message import Request
 from .offences import Offence, Offences
 from .sources import NetworkTable, SourceRates
+
+log = structlog.get_logger(__name__)
 
 Strangers = Literal["open", "drop", "403", "challenge"]
 
@@ -315,3 +319,14 @@ def _make_room(table: dict[str, int] | dict[str, tuple[int, int]]) -> None:
     """Drop the oldest entry of a full table."""
     if len(table) >= BANS:
         del table[next(iter(table))]
+
+
+def warn_if_open(rules: GateRules | None, hosts: Iterable[str]) -> None:
+    """Say so where everybody in reach of an address that is not loopback gets service."""
+    if rules is not None and rules.policy != "open":
+        return
+    reached = [host for host in hosts if not ipaddress.ip_address(host).is_loopback]
+    if reached:
+        log.warning(
+            "open to everybody", listeners=reached, remedy="say who may call: allow, users, trunks"
+        )

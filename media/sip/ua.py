@@ -119,9 +119,11 @@ class UserAgent:
         else:
             self.transactions.receive_response(message)
 
-    def guard(self, rules: GateRules) -> Gate:
-        """Serve only whom ``rules`` let in, from now on; calls that run go on."""
-        if self.gate is None:
+    def guard(self, rules: GateRules | None) -> Gate | None:
+        """Serve only whom ``rules`` let in, from now on (None: everybody); calls that run go on."""
+        if rules is None:
+            self.gate = None
+        elif self.gate is None:
             self.gate = Gate(rules, self.timers, self.counters, self)
         else:
             self.gate.reload(rules)
