@@ -41,6 +41,12 @@ class Count(IntEnum):
     REJECTED_CSEQ = auto()
     REJECTED_GLARE = auto()
     FORKS_RELEASED = auto()
+    REFERS_SENT = auto()
+    REFERS_RECEIVED = auto()
+    CALLS_REPLACED = auto()
+    REJECTED_REFER = auto()
+    REJECTED_REPLACES = auto()
+    REJECTED_EVENT = auto()
 
 
 class Counters:

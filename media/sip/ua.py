@@ -17,17 +17,20 @@ from .admission import Admission, Limits, Refusal
 from .counters import Count, Counters
 from .dialog import Dialog, dialog_key
 from .edge import Flow, Sender, Timers
-from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse
+from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse, TransferHandler
 from .incoming import IncomingCall
 from .invites import ByeWatcher, Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
 from .outgoing import OutgoingCall
+from .refer import Referral, Referring, Untransferable
+from .replaces import replaced_by
 from .screening import (
     ALLOW,
     BAD_REQUEST,
     MERGED,
     NO_DIALOG,
     SDP,
+    SUPPORTED,
     Rejection,
     screen_content,
     screen_request,
@@ -35,6 +38,7 @@ from .screening import (
 from .session import SipCall
 from .transaction import (
     MAGIC_COOKIE,
+    ClientUser,
     InviteClient,
     ServerTransaction,
     Timing,
@@ -50,7 +54,7 @@ _ENDED = {
     EndedBy.REMOTE: Count.CALLS_ENDED_REMOTE,
     EndedBy.ERROR: Count.CALLS_ENDED_ERROR,
 }
-_CAPABILITIES = (("Allow", ALLOW), ("Accept", SDP), ("Supported", ""))
+_CAPABILITIES = (("Allow", ALLOW), ("Accept", SDP), ("Supported", SUPPORTED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ class UserAgent:
         self._contacts = tuple(f"<sip:{config.user}@{address}>" for address in config.addresses)
         self._dialogs: dict[str, SipCall] = {}
         self._calls: dict[str, SipCall] = {}
+        self.refers: set[Referring | Referral] = set()
+        self.transfers: TransferHandler = Untransferable()
         self._closed = False
 
     # What the edge calls
@@ -158,6 +164,8 @@ class UserAgent:
         self.drain()
         for call in list(self._calls.values()):
             call.shut_down()
+        for refer in list(self.refers):
+            refer.stop()
         self.transactions.close()
         self._dialogs.clear()
         self._closed = True
@@ -244,12 +252,21 @@ class UserAgent:
         if refusal is not None:
             self._refuse(transaction, request, refusal, flow)
             return
+        replaces = request.headers.get("Replaces")
+        replaced = None if replaces is None else replaced_by(request, replaces, self._dialogs)
+        if isinstance(replaced, Rejection):
+            self.reject(transaction, request, replaced)
+            return
         call = IncomingCall(self, transaction, request, flow)
         self.admission.admit_call()
         self.counters.add(Count.CALLS_OFFERED)
         self._calls[call.id] = call
         try:
-            self.handler.on_invite(call)
+            if replaced is None:
+                self.handler.on_invite(call)
+            else:
+                self.counters.add(Count.CALLS_REPLACED)
+                self.transfers.on_replaces(call, replaced)
         except Exception:  # noqa: BLE001 - whatever the user's code raises
             self.handler_failed("on_invite")
             call.hangup(status=500)
@@ -338,6 +355,22 @@ class UserAgent:
         hop = self._next_hop(dialog, flow)
         bye = self._in_dialog(dialog, hop, "BYE", dialog.next_cseq(), headers)
         self.transactions.send_request(bye, hop, ByeWatcher(self, dialog))
+
+    def send_within(
+        self,
+        dialog: Dialog,
+        flow: Flow,
+        method: str,
+        headers: HeaderLines,
+        user: ClientUser,
+        *,
+        body: bytes = b"",
+    ) -> int:
+        """Send a request within ``dialog``, of which ``user`` hears; returns its CSeq number."""
+        hop, cseq = self._next_hop(dialog, flow), dialog.next_cseq()
+        request = self._in_dialog(dialog, hop, method, cseq, headers, body=body)
+        self.transactions.send_request(request, hop, user)
+        return cseq
 
     def send_reinvite(
         self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite
