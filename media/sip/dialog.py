@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from .fields import split_commas
 from .message import Headers, Message, Request, Response, SipParseError
@@ -62,6 +62,10 @@ class Dialog:
     def next_hop(self) -> str:
         """The URI of the next element: the first route, loose or strict, else the target."""
         return address_uri(self.route_set[0]) if self.route_set else self.remote_target
+
+    def snapshot(self) -> dict[str, object]:
+        """The dialog as plain data for JSON, which `adoption.dialog_of` reads."""
+        return asdict(self) | {"route_set": list(self.route_set)}
 
     def next_cseq(self) -> int:
         """Take the next local sequence number."""
