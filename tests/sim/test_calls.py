@@ -513,7 +513,9 @@ class TestWithinDialogs:
         assert (reply.status, reply.headers.get("Accept")) == (200, "application/sdp")
         reply = self.ask(lone, "UPDATE", 4)
         assert reply.status == 405
-        assert reply.headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+        assert (
+            reply.headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY"
+        )
         assert lone.handler.names() == ["invite", "ack"]
 
     @pytest.mark.parametrize(
