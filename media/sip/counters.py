@@ -42,6 +42,21 @@ class Count(IntEnum):
     REJECTED_CSEQ = auto()
     REJECTED_GLARE = auto()
     FORKS_RELEASED = auto()
+    DROPPED_STRANGERS = auto()
+    DROPPED_BANNED = auto()
+    DROPPED_SCANNERS = auto()
+    STRANGERS_TOO_FAST = auto()
+    REFUSED_STRANGERS = auto()
+    REFUSED_CREDENTIALS = auto()
+    CHALLENGED = auto()
+    AUTHENTICATED = auto()
+    SOURCES_BANNED = auto()
+    REFERS_SENT = auto()
+    REFERS_RECEIVED = auto()
+    CALLS_REPLACED = auto()
+    REJECTED_REFER = auto()
+    REJECTED_REPLACES = auto()
+    REJECTED_EVENT = auto()
 
 
 class Counters:

@@ -20,11 +20,14 @@ from .counters import Count, Counters
 from .dialog import Dialog, dialog_key
 from .digest import Credentials, DigestClient
 from .edge import Flow, Sender, Timers
-from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse
+from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse, TransferHandler
+from .gate import Gate, GateRules
 from .incoming import IncomingCall
 from .invites import ByeWatcher, Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
-from .outgoing import OutgoingCall
+from .outgoing import OnRedirect, OutgoingCall
+from .refer import Referral, Referring, Untransferable
+from .replaces import replaced_by
 from .requests import PendingRequest, RequestSeries, request_outside
 from .screening import (
     ALLOW,
@@ -32,6 +35,7 @@ from .screening import (
     MERGED,
     NO_DIALOG,
     SDP,
+    SUPPORTED,
     Rejection,
     screen_content,
     screen_request,
@@ -55,7 +59,7 @@ _ENDED = {
     EndedBy.REMOTE: Count.CALLS_ENDED_REMOTE,
     EndedBy.ERROR: Count.CALLS_ENDED_ERROR,
 }
-_CAPABILITIES = (("Allow", ALLOW), ("Accept", SDP), ("Supported", ""))
+_CAPABILITIES = (("Allow", ALLOW), ("Accept", SDP), ("Supported", SUPPORTED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +105,14 @@ class UserAgent:
             timing=config.timing,
             limit=config.max_transactions,
         )
+        self.gate: Gate | None = None
         self._contacts = tuple(f"<sip:{config.user}@{address}>" for address in config.addresses)
         self._dialogs: dict[str, SipCall] = {}
         self._calls: dict[str, SipCall] = {}
+        self.refers: set[Referring | Referral] = set()
+        self.transfers: TransferHandler = Untransferable()
         self._closed = False
+        self._stateless = self.new_token()  # makes the tags of such answers ours
 
     # What the edge calls
 
@@ -113,9 +121,20 @@ class UserAgent:
         if self._closed:
             return
         if isinstance(message, Request):
-            self.transactions.receive_request(message, flow)
+            if self.gate is None or self.gate.passes(message, flow):
+                self.transactions.receive_request(message, flow)
         else:
             self.transactions.receive_response(message)
+
+    def guard(self, rules: GateRules | None) -> Gate | None:
+        """Serve only whom ``rules`` let in, from now on (None: everybody); calls that run go on."""
+        if rules is None:
+            self.gate = None
+        elif self.gate is None:
+            self.gate = Gate(rules, self.timers, self.counters, self)
+        else:
+            self.gate.reload(rules)
+        return self.gate
 
     def receive_error(self, error: SipParseError, flow: Flow) -> None:
         """Something came in that is no SIP: answered without state where it can be (8.2.7)."""
@@ -123,11 +142,13 @@ class UserAgent:
         partial, status = error.partial, error.status
         if self._closed or partial is None or status is None:
             return
+        if self.gate is not None and not self.gate.passes(partial, flow):
+            return
         refusal = self.admission.charge(flow.remote_host)
         if refusal is not None:
             self.admission.note(refusal, flow.remote_host)
             return
-        self._respond_stateless(partial, status, flow)
+        self.refuse(partial, status, flow)
 
     def dial(
         self,
@@ -138,10 +159,12 @@ class UserAgent:
         from_uri: str,
         headers: HeaderLines = (),
         credentials: Credentials | None = None,
+        on_redirect: OnRedirect | None = None,
     ) -> OutgoingCall:
         """Place a call to ``uri`` by way of ``flow``; without ``sdp`` the peer makes the offer.
 
         ``credentials`` answer challenges to the INVITE and to every request of ours in the call.
+        Without ``on_redirect`` a 3xx ends the call, and the end cause has its targets.
         Refuse: no room for a call, or draining. ValueError: a malformed URI or header.
         """
         SipUri.parse(uri)
@@ -153,7 +176,7 @@ class UserAgent:
             raise Refuse(503, "Service Unavailable", refusal.text)
         self.counters.add(Count.CALLS_DIALLED)
         auth = None if credentials is None else DigestClient(credentials, self.new_token)
-        call = OutgoingCall(self, invite, flow, auth)
+        call = OutgoingCall(self, invite, flow, auth, on_redirect)
         self._calls[call.id] = call
         return call
 
@@ -219,6 +242,8 @@ class UserAgent:
         self.drain()
         for call in list(self._calls.values()):
             call.shut_down()
+        for refer in list(self.refers):
+            refer.stop()
         self.transactions.close()
         self._dialogs.clear()
         self._closed = True
@@ -232,6 +257,29 @@ class UserAgent:
     def dialogs(self) -> int:
         """Dialogs, early ones and those whose BYE is unanswered included."""
         return len(self._dialogs)
+
+    # What the gate asks (`Served`)
+
+    def has_call(self, tag: str) -> bool:
+        """True if ``tag`` is our side's of a call that is not over."""
+        return tag in self._calls
+
+    def expects(self, branch: str, method: str) -> bool:
+        """True if a request of ours waits for a response."""
+        return self.transactions.expects(branch, method)
+
+    def knows(self, request: Request) -> bool:
+        """True if a request belongs to a transaction that was let in."""
+        return self.transactions.knows(request)
+
+    def refuse(self, request: Request, status: int, flow: Flow, headers: HeaderLines = ()) -> None:
+        """Answer without a transaction, a retransmission the same way (RFC 3261 8.2.7)."""
+        try:
+            target = reply_flow(request, flow)
+        except ValueError:
+            return  # no Via that leads anywhere
+        tag = f"{hash((self._stateless, request.branch, request.call_id)) & 2**64 - 1:016x}"
+        self.send(response_bytes(request, status, None, headers, to_tag=tag), target)
 
     # What the transaction layer calls
 
@@ -265,7 +313,7 @@ class UserAgent:
     def on_table_full(self, request: Request, flow: Flow) -> None:
         """No room for a transaction."""
         headers = [("Retry-After", str(self.config.limits.retry_after_s))]
-        self._respond_stateless(request, 503, flow, headers)
+        self.refuse(request, 503, flow, headers)
 
     def _on_cancel(self, transaction: ServerTransaction, request: Request) -> None:
         invite = self.transactions.invite_of(request)
@@ -305,12 +353,21 @@ class UserAgent:
         if refusal is not None:
             self._refuse(transaction, request, refusal, flow)
             return
+        replaces = request.headers.get("Replaces")
+        replaced = None if replaces is None else replaced_by(request, replaces, self._dialogs)
+        if isinstance(replaced, Rejection):
+            self.reject(transaction, request, replaced)
+            return
         call = IncomingCall(self, transaction, request, flow)
         self.admission.admit_call()
         self.counters.add(Count.CALLS_OFFERED)
         self._calls[call.id] = call
         try:
-            self.handler.on_invite(call)
+            if replaced is None:
+                self.handler.on_invite(call)
+            else:
+                self.counters.add(Count.CALLS_REPLACED)
+                self.transfers.on_replaces(call, replaced)
         except Exception:  # noqa: BLE001 - whatever the user's code raises
             self.handler_failed("on_invite")
             call.hangup(status=500)
@@ -415,17 +472,19 @@ class UserAgent:
         *,
         headers: HeaderLines = (),
         body: bytes = b"",
-    ) -> None:
+    ) -> int:
         """Send a request within a dialog (no INVITE, no ACK); ``user`` hears what becomes of it.
 
-        Challenges are answered with the credentials of the dialog, where it has some.
+        Returns its CSeq number. Challenges are answered with the credentials of the dialog, where
+        it has some.
         """
-        hop = self._next_hop(dialog, flow)
-        request = self._in_dialog(dialog, hop, method, dialog.next_cseq(), headers, body=body)
+        hop, cseq = self._next_hop(dialog, flow), dialog.next_cseq()
+        request = self._in_dialog(dialog, hop, method, cseq, headers, body=body)
         if dialog.auth is None:
             self.transactions.send_request(request, hop, user)
         else:
             PendingRequest(self, request, hop, user, auth=dialog.auth, next_cseq=dialog.next_cseq)
+        return cseq
 
     def send_reinvite(
         self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite
@@ -447,15 +506,6 @@ class UserAgent:
     ) -> None:
         self.admission.note(refusal, flow.remote_host)
         self.respond(transaction, request, 503, self.admission.lines(refusal))
-
-    def _respond_stateless(
-        self, request: Request, status: int, flow: Flow, headers: HeaderLines = ()
-    ) -> None:
-        try:
-            target = reply_flow(request, flow)
-        except ValueError:
-            return  # no Via that leads anywhere
-        self.send(response_bytes(request, status, None, headers, to_tag=self.new_token()), target)
 
     def _in_dialog(
         self,
