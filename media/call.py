@@ -90,7 +90,7 @@ class Played:
 
 
 class Call:
-    """One call that came in. Its methods raise :class:`CallEnded` once it is over.
+    """One call, that came in or was dialled. Its methods raise :class:`CallEnded` once it is over.
 
     ``id`` is unique within the engine and goes through all log lines of the call; ``call_id`` is
     SIP's Call-ID; ``ended`` says why the call ended, None while it lasts; ``speaking`` is True
@@ -116,10 +116,10 @@ class Call:
         "speaking",
     )
 
-    def __init__(self, engine: Engine, sip: SipCall) -> None:
+    def __init__(self, engine: Engine, sip: SipCall, media: MediaSession | None = None) -> None:
         self._engine = engine
         self._sip = sip
-        self._media: MediaSession | None = None
+        self._media = media
         self._bridged_to: Call | None = None
         self._confirmed = False
         self._queueing = asyncio.Lock()
@@ -483,11 +483,7 @@ class Call:
             if self._media.negotiated is None:
                 raise SdpError(SdpReason.ANSWER_MISMATCH, "the ACK carried no answer")
             if self._media.leg is None:
-                leg = self._media.open()
-                if self._history:
-                    self._history.awaited += 1
-                leg.closed.add_done_callback(self._on_leg_closed)
-                leg.on_heard = self._on_heard
+                self._take_leg(self._media.open())
         except (SdpError, OSError, ValueError) as error:
             self._fail(error)
             return
@@ -574,6 +570,12 @@ class Call:
         else:
             leg.end_music()
 
+    def _take_leg(self, leg: Leg) -> None:
+        if self._history:
+            self._history.awaited += 1
+        leg.closed.add_done_callback(self._on_leg_closed)
+        leg.on_heard = self._on_heard
+
     def _open_leg(self) -> tuple[Leg, Codec]:
         leg = self._media.leg if self._media else None
         codec = self._media.codec if self._media else None
@@ -635,7 +637,7 @@ class Call:
 
     def _accept(self) -> None:
         try:
-            self._media = self._engine.open_media(self._sip)
+            self._media = self._engine.open_media(self._sip.flow)
             offer = self._sip.remote_sdp
             body = self._media.offer() if offer is None else self._media.answer(offer)
         except (SdpError, NoRtpPort) as error:

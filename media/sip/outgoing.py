@@ -33,6 +33,11 @@ class OutgoingCall(SipCall):
         self._timer = agent.timers.arm(agent.config.answer_timeout_ms, self._on_unanswered)
         self._transaction: InviteClient | None = agent.transactions.send_invite(invite, flow, self)
 
+    @property
+    def proceeding(self) -> bool:
+        """True once there was a provisional response, 100 included."""
+        return self._proceeding
+
     # The user of the INVITE transaction
 
     def on_response(self, response: Response) -> None:
@@ -197,4 +202,5 @@ def cancel_of(invite: Request, headers: tuple[tuple[str, str], ...]) -> Request:
 
 
 def _why(response: Response) -> str:
-    return response.headers.get("Reason") or response.headers.get("Warning") or ""
+    reasons = ", ".join(response.headers.all("Reason"))  # one for each protocol (RFC 3326)
+    return reasons or response.headers.get("Warning") or ""
