@@ -178,8 +178,7 @@ class DialledCall(Call):
             return
         self._media.settle(sdp, early=True)
         self._early_sdp = sdp
-        if self._media.leg is None:
-            self._take_leg(self._media.open())
+        self._connect(self._media)
 
     async def _run_early(self, early: EarlyFunction) -> None:
         try:
