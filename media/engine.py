@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import structlog
 
 from ._core import SRTP_AVAILABLE
+from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import codecs_by_name
 from .events import Hearing, Quantiles, Silence
@@ -25,6 +26,7 @@ from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
+from .sip.edge import Flow
 from .sip.events import EndCause
 from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
@@ -297,6 +299,22 @@ class Engine:
         for task in late:
             task.cancel()
 
+    async def adopt(self, snapshot: Mapping[str, Any]) -> Call:
+        """Go on with a call that another engine wrote down (`Call.snapshot`) and lost; returns
+        when the peer has agreed to send its sound here, by a re-INVITE.
+
+        SnapshotError: it cannot be read, or the call is here already. Refuse: no room, or draining.
+        HoldRefused: the peer refuses, and is sent a BYE. CallEnded: it does not answer, or does
+        not know the call any more.
+        """
+        return await adopt(self, self._agent, self._endpoint, snapshot)
+
+    def keep(self, sip: SipCall) -> Call:
+        """A call that is ours from now on, until it ends."""
+        ours = sip.context = Call(self, sip)
+        self._calls[sip.id] = ours
+        return ours
+
     async def drain(self, timeout_s: float = 30.0) -> bool:
         """Refuse new calls, let the running ones and their handlers end, then stop serving.
 
@@ -344,13 +362,17 @@ class Engine:
 
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
-        bind_host = self._bind_hosts[sip.flow.listener]
-        key = sip.flow.listener, sip.flow.remote_host
+        return self.media_on(sip.flow)
+
+    def media_on(self, flow: Flow) -> MediaSession:
+        """A media session for the peer at the other end of a flow. NoRtpPort."""
+        bind_host = self._bind_hosts[flow.listener]
+        key = flow.listener, flow.remote_host
         host = self._advertise or self._announced.get(key)
         if host is None:
             if len(self._announced) > 1_000:
                 self._announced.clear()
-            host = self._announced[key] = announced_host(bind_host, sip.flow.remote_host)
+            host = self._announced[key] = announced_host(bind_host, flow.remote_host)
         return MediaSession(
             self._pool,
             self._codecs,
@@ -382,8 +404,7 @@ class Engine:
         if self._handler is None or self._tasks is None:
             call.reject(503, headers=[("Retry-After", "1")])
             return
-        ours = call.context = Call(self, call)
-        self._calls[call.id] = ours
+        ours = self.keep(call)
         task = self._tasks.create_task(self._run(self._handler, ours))
         self._running.add(task)
         self._quiet.clear()

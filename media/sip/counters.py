@@ -20,6 +20,7 @@ class Count(IntEnum):
     HANDLER_ERRORS = auto()
     CALLS_OFFERED = auto()
     CALLS_DIALLED = auto()
+    CALLS_ADOPTED = auto()
     CALLS_ANSWERED = auto()
     CALLS_ENDED_LOCAL = auto()
     CALLS_ENDED_REMOTE = auto()

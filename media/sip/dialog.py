@@ -10,6 +10,9 @@ from .fields import split_commas
 from .message import Headers, Message, Request, Response, SipParseError
 from .uri import NameAddr, SipUri
 
+SNAPSHOT_TEXTS = ("call_id", "local_tag", "remote_tag", "local", "remote", "remote_target")
+"""Fields of a dialog that are written down as they are."""
+
 
 @dataclass(slots=True)
 class Dialog:
@@ -65,6 +68,15 @@ class Dialog:
     def next_hop(self) -> str:
         """The URI of the next element: the first route, loose or strict, else the target."""
         return address_uri(self.route_set[0]) if self.route_set else self.remote_target
+
+    def snapshot(self) -> dict[str, object]:
+        """The dialog as plain data for JSON, without credentials; `adoption.dialog_of` reads it."""
+        texts = {name: getattr(self, name) for name in SNAPSHOT_TEXTS}
+        return texts | {
+            "local_cseq": self.local_cseq,
+            "remote_cseq": self.remote_cseq,
+            "route_set": list(self.route_set),
+        }
 
     def next_cseq(self) -> int:
         """Take the next local sequence number."""

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from ..snapshot import SnapshotError
 from .admission import Admission, Limits, Refusal
+from .adoption import AdoptedCall, adopted_call
 from .counters import Count, Counters
 from .dialog import Dialog, dialog_key
 from .digest import Credentials, DigestClient
@@ -169,6 +171,24 @@ class UserAgent:
         auth = None if credentials is None else DigestClient(credentials, self.new_token)
         call = OutgoingCall(self, invite, flow, auth)
         self._calls[call.id] = call
+        return call
+
+    def adopt(self, state: Mapping[str, Any], flow: Flow) -> AdoptedCall:
+        """Go on with a confirmed call of another user agent, as `adoption.snapshot_of` wrote it
+        down, whose peer is reached by ``flow``. The first thing to do is a re-INVITE: the peer
+        does not know this agent yet.
+
+        SnapshotError: it cannot be read, or the call is here. Refuse: no room, or draining.
+        """
+        call = adopted_call(self, state, flow)
+        if call.dialog.key in self._dialogs or call.id in self._calls:
+            raise SnapshotError(f"call {call.id} is here already")
+        refusal = self.admission.admit_call()
+        if refusal is not None:
+            raise Refuse(503, "Service Unavailable", refusal.text)
+        self.counters.add(Count.CALLS_ADOPTED)
+        self._calls[call.id] = call
+        self.remember_dialog(call.dialog, call)
         return call
 
     def request(
