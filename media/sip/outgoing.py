@@ -72,6 +72,11 @@ class OutgoingCall(SipCall):
         self._timer = agent.timers.arm(agent.config.answer_timeout_ms, self._on_unanswered)
         self._transaction: InviteClient | None = agent.transactions.send_invite(invite, flow, self)
 
+    @property
+    def proceeding(self) -> bool:
+        """True once there was a provisional response, 100 included."""
+        return self._proceeding
+
     # What the user may do about a redirection
 
     def follow(self, flow: Flow) -> bool:
@@ -333,4 +338,5 @@ def _cause_of(response: Response) -> EndCause:
 
 
 def _why(response: Response) -> str:
-    return response.headers.get("Reason") or response.headers.get("Warning") or ""
+    reasons = ", ".join(response.headers.all("Reason"))  # one for each protocol (RFC 3326)
+    return reasons or response.headers.get("Warning") or ""
