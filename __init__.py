@@ -10,6 +10,7 @@ from .media.memory import settle_gc
 from .media.outcome import Outcome
 from .media.prompt import PromptError
 from .media.recording import Recorded, Recording
+from .media.sip.digest import Credentials
 from .media.sip.events import Refuse
 from .media.sip.gate import GateRules
 from .media.sip.transport import ListenError
@@ -21,6 +22,7 @@ __all__ = [
     "Call",
     "CallEnded",
     "Conference",
+    "Credentials",
     "DialFailed",
     "EndCause",
     "EndedBy",

@@ -29,11 +29,13 @@ from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
+from .sip.digest import Credentials
 from .sip.edge import Flow
 from .sip.events import EndCause
 from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
+from .sip.redirect import MAX_TARGETS
 from .sip.session import SipCall
 from .sip.transport import ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
@@ -361,6 +363,8 @@ class Engine:
         headers: Iterable[tuple[str, str]] = (),
         codecs: Sequence[str] | None = None,
         early: EarlyFunction | None = None,
+        redirects: int = MAX_TARGETS,
+        credentials: Credentials | None = None,
         user_to_user: str | bytes | None = None,
         asserted_identity: str | None = None,
         privacy: str | None = None,
@@ -375,6 +379,8 @@ class Engine:
         ``asserted_identity`` and ``diversion`` as a SIP URI. ``codecs``: names, instead of the
         engine's. ``early`` is called with the call as soon as there is sound before the answer: it
         may listen and record, what it plays is heard from the answer on, and it is cancelled then.
+        ``redirects``: how many targets of 3xx answers to try, 0: none. ``credentials`` answer
+        challenges (401, 407).
         ``beside``: on the media thread of that call, so that the two can be bridged.
 
         Raises DialFailed when nobody answers within ``timeout_s`` (180 at most), ValueError for
@@ -395,6 +401,8 @@ class Engine:
                 diversion=diversion,
             ),
             timeout_s=timeout_s,
+            redirects=redirects,
+            credentials=credentials,
             private=privacy is not None,
         )
         return await dial(self, order, early, beside)
@@ -412,6 +420,8 @@ class Engine:
                 from_uri=order.from_uri(self.addresses[flow.listener]),
                 display_name=order.display_name,
                 headers=order.headers,
+                credentials=order.credentials,
+                on_redirect=_on_redirect if order.redirects else None,
             )
         except BaseException:
             media.close()
@@ -562,6 +572,10 @@ def _names(choices: object) -> str:
 def _call_of(call: SipCall) -> Call:
     assert isinstance(call.context, Call)
     return call.context
+
+
+def _on_redirect(call: SipCall, target: str) -> None:
+    _dialled(call).on_redirect(target)
 
 
 def _dialled(call: SipCall) -> DialledCall:
