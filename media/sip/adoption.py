@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..snapshot import SnapshotError, State, member, number, optional_number, text
-from .dialog import Dialog, address_uri
+from .dialog import SNAPSHOT_TEXTS, Dialog, address_uri
 from .edge import Flow
 from .events import CallStateError
 from .message import Headers, Request, SipParseError
@@ -23,8 +23,6 @@ MAX_CSEQ = 2**31 - 1
 CSEQ_GAP = 1_000
 """How many requests the other agent may have sent since the state was written down. Only the order
 of sequence numbers counts (RFC 3261 12.2.2), so a gap harms nothing."""
-
-_TEXTS = ("call_id", "local_tag", "remote_tag", "local", "remote", "remote_target")
 
 
 class AdoptedCall(SipCall):
@@ -81,8 +79,9 @@ def dialog_of(state: Mapping[str, Any]) -> Dialog:
     routes = member(state, "route_set", list)
     if len(routes) > MAX_ROUTES:
         raise SnapshotError(f"route_set: {len(routes)} routes, at most {MAX_ROUTES}")
+    texts: dict[str, Any] = {name: text(state, name) for name in SNAPSHOT_TEXTS}
     dialog = Dialog(
-        **{name: text(state, name) for name in _TEXTS},
+        **texts,
         local_cseq=number(state, "local_cseq", MAX_CSEQ - CSEQ_GAP),
         remote_cseq=optional_number(state, "remote_cseq", MAX_CSEQ),
         route_set=tuple(text({"route_set": route}, "route_set") for route in routes),

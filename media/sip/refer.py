@@ -242,12 +242,14 @@ class Referring:
             # RFC 3892: who it is that asks.
             ("Referred-By", f"<{call.local_uri}>"),
         ]
-        self.cseq = agent.send_within(self._dialog, call.flow, "REFER", lines, self)
+        agent.send_in_dialog("REFER", self._dialog, call.flow, self, headers=lines)
+        self.cseq = self._dialog.local_cseq
 
     # The user of the REFER transaction
 
     def on_response(self, response: Response) -> None:
         """The peer's answer to the REFER."""
+        self.cseq = response.cseq  # another one where credentials were asked for
         if response.status < 200 or self.done:
             return  # or the NOTIFY with the outcome has overtaken it
         if response.status >= 300:
@@ -474,7 +476,9 @@ class Referral:
             ("Subscription-State", state),
             ("Content-Type", f"{_SIPFRAG};version=2.0"),
         ]
-        agent.send_within(self._dialog, flow, "NOTIFY", lines, self, body=progress.fragment())
+        agent.send_in_dialog(
+            "NOTIFY", self._dialog, flow, self, headers=lines, body=progress.fragment()
+        )
 
     def _on_undecided(self) -> None:
         self._timer = None

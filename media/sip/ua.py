@@ -18,6 +18,7 @@ from .admission import Admission, Limits, Refusal
 from .adoption import AdoptedCall, adopted_call
 from .counters import Count, Counters
 from .dialog import Dialog, dialog_key
+from .digest import Credentials, DigestClient
 from .edge import Flow, Sender, Timers
 from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse, TransferHandler
 from .incoming import IncomingCall
@@ -26,6 +27,7 @@ from .message import Headers, Request, Response, SipParseError, response_bytes
 from .outgoing import OutgoingCall
 from .refer import Referral, Referring, Untransferable
 from .replaces import replaced_by
+from .requests import PendingRequest, RequestSeries, request_outside
 from .screening import (
     ALLOW,
     BAD_REQUEST,
@@ -140,9 +142,11 @@ class UserAgent:
         *,
         from_uri: str,
         headers: HeaderLines = (),
+        credentials: Credentials | None = None,
     ) -> OutgoingCall:
         """Place a call to ``uri`` by way of ``flow``; without ``sdp`` the peer makes the offer.
 
+        ``credentials`` answer challenges to the INVITE and to every request of ours in the call.
         Refuse: no room for a call, or draining. ValueError: a malformed URI or header.
         """
         SipUri.parse(uri)
@@ -153,7 +157,8 @@ class UserAgent:
             self.admission.note(refusal, flow.remote_host)
             raise Refuse(503, "Service Unavailable", refusal.text)
         self.counters.add(Count.CALLS_DIALLED)
-        call = OutgoingCall(self, invite, flow)
+        auth = None if credentials is None else DigestClient(credentials, self.new_token)
+        call = OutgoingCall(self, invite, flow, auth)
         self._calls[call.id] = call
         return call
 
@@ -174,6 +179,41 @@ class UserAgent:
         self._calls[call.id] = call
         self.remember_dialog(call.dialog, call)
         return call
+
+    def request(
+        self,
+        method: str,
+        uri: str,
+        flow: Flow,
+        *,
+        from_uri: str,
+        to_uri: str | None = None,
+        headers: HeaderLines = (),
+        body: bytes = b"",
+        user: ClientUser | None = None,
+        credentials: Credentials | None = None,
+        series: RequestSeries | None = None,
+    ) -> PendingRequest:
+        """Send a request outside of dialogs (no INVITE); ``user`` hears what becomes of it.
+
+        ``to_uri`` is ``uri`` unless given. Requests that belong together share a ``series``, which
+        has credentials of its own. ValueError: a malformed URI or header.
+        """
+        series = series or RequestSeries(self, credentials)
+        request = request_outside(
+            self,
+            method,
+            uri,
+            flow,
+            from_uri=from_uri,
+            to_uri=to_uri or uri,
+            headers=headers,
+            body=body,
+            series=series,
+        )
+        return PendingRequest(
+            self, request, flow, user, auth=series.auth, next_cseq=series.next_cseq
+        )
 
     def drain(self) -> None:
         """From now on answer new calls with 503 and Retry-After; those that run go on."""
@@ -345,6 +385,12 @@ class UserAgent:
         """64 random bits as text: a tag, a Call-ID, what follows the cookie of a branch."""
         return f"{self.random.getrandbits(64):016x}"
 
+    def via(self, flow: Flow) -> tuple[str, str]:
+        """A new Via value for a request that goes by ``flow``, and its branch."""
+        branch = MAGIC_COOKIE + self.new_token()
+        address = self.config.addresses[flow.listener]
+        return f"SIP/2.0/{flow.transport} {address};branch={branch};rport", branch
+
     def contact(self, flow: Flow) -> str:
         """Our Contact on the listener of ``flow``."""
         return self._contacts[flow.listener]
@@ -366,31 +412,36 @@ class UserAgent:
 
     def ack(self, dialog: Dialog, flow: Flow, cseq: int, sdp: bytes | None) -> tuple[bytes, Flow]:
         """The ACK for a 2xx (RFC 3261 13.2.2.4), and where it goes."""
-        lines = (("Content-Type", SDP),) if sdp else ()
+        lines: tuple[tuple[str, str], ...] = (("Content-Type", SDP),) if sdp else ()
+        if dialog.auth is not None:
+            lines += dialog.auth.ack_lines
         hop = self._next_hop(dialog, flow)
         return self._in_dialog(dialog, hop, "ACK", cseq, lines, body=sdp or b"").to_bytes(), hop
 
     def send_bye(self, dialog: Dialog, flow: Flow, headers: HeaderLines) -> None:
         """Leave a dialog."""
-        hop = self._next_hop(dialog, flow)
-        bye = self._in_dialog(dialog, hop, "BYE", dialog.next_cseq(), headers)
-        self.transactions.send_request(bye, hop, ByeWatcher(self, dialog))
+        self.send_in_dialog("BYE", dialog, flow, ByeWatcher(self, dialog), headers=headers)
 
-    def send_within(
+    def send_in_dialog(
         self,
+        method: str,
         dialog: Dialog,
         flow: Flow,
-        method: str,
-        headers: HeaderLines,
-        user: ClientUser,
+        user: ClientUser | None,
         *,
+        headers: HeaderLines = (),
         body: bytes = b"",
-    ) -> int:
-        """Send a request within ``dialog``, of which ``user`` hears; returns its CSeq number."""
-        hop, cseq = self._next_hop(dialog, flow), dialog.next_cseq()
-        request = self._in_dialog(dialog, hop, method, cseq, headers, body=body)
-        self.transactions.send_request(request, hop, user)
-        return cseq
+    ) -> None:
+        """Send a request within a dialog (no INVITE, no ACK); ``user`` hears what becomes of it.
+
+        Challenges are answered with the credentials of the dialog, where it has some.
+        """
+        hop = self._next_hop(dialog, flow)
+        request = self._in_dialog(dialog, hop, method, dialog.next_cseq(), headers, body=body)
+        if dialog.auth is None:
+            self.transactions.send_request(request, hop, user)
+        else:
+            PendingRequest(self, request, hop, user, auth=dialog.auth, next_cseq=dialog.next_cseq)
 
     def send_reinvite(
         self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite
@@ -401,6 +452,8 @@ class UserAgent:
         if sdp:
             lines.append(("Content-Type", SDP))
         invite = self._in_dialog(dialog, hop, "INVITE", dialog.next_cseq(), lines, body=sdp or b"")
+        if dialog.auth is not None:
+            dialog.auth.sign(invite)
         return self.transactions.send_invite(invite, hop, user)
 
     # Within
@@ -420,11 +473,6 @@ class UserAgent:
             return  # no Via that leads anywhere
         self.send(response_bytes(request, status, None, headers, to_tag=self.new_token()), target)
 
-    def _via(self, flow: Flow) -> tuple[str, str]:
-        branch = MAGIC_COOKIE + self.new_token()
-        address = self.config.addresses[flow.listener]
-        return f"SIP/2.0/{flow.transport} {address};branch={branch};rport", branch
-
     def _in_dialog(
         self,
         dialog: Dialog,
@@ -435,7 +483,7 @@ class UserAgent:
         *,
         body: bytes = b"",
     ) -> Request:
-        request = dialog.request(method, cseq, *self._via(flow), headers)
+        request = dialog.request(method, cseq, *self.via(flow), headers)
         request.body = body
         return request
 
@@ -459,7 +507,7 @@ class UserAgent:
     def _make_invite(
         self, uri: str, sdp: bytes | None, flow: Flow, from_uri: str, headers: HeaderLines
     ) -> Request:
-        via, branch = self._via(flow)
+        via, branch = self.via(flow)
         call_id, tag = self.new_token(), self.new_token()
         lines = [
             ("Via", via),
