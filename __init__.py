@@ -9,6 +9,7 @@ from .media.memory import settle_gc
 from .media.prompt import PromptError
 from .media.recording import Recorded, Recording
 from .media.sip.events import Refuse
+from .media.sip.gate import GateRules
 from .media.sip.transport import ListenError
 from .media.snapshot import SnapshotError
 
@@ -22,6 +23,7 @@ __all__ = [
     "EndedBy",
     "Engine",
     "EngineFigures",
+    "GateRules",
     "GatherEnd",
     "Gathered",
     "HoldRefused",

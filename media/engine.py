@@ -28,6 +28,7 @@ from .sip.admission import Limits
 from .sip.counters import Count
 from .sip.edge import Flow
 from .sip.events import EndCause
+from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
 from .sip.session import SipCall
@@ -94,7 +95,8 @@ class Engine:
     ``media_timeout_ms``: hang up when nothing was heard for so long, holds apart; 0: never.
     ``srtp``: whether sound is encrypted (RFC
     4568): never, where the caller offers it, or always. ``records``: a file to which the record of
-    each call is appended, as a line of JSON, or a function that is called with it.
+    each call is appended, as a line of JSON, or a function that is called with it. ``gate``: who
+    gets service; None: everybody who can reach the listeners.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
     that make no sense, OSError for a file of records that cannot be opened.
@@ -120,6 +122,7 @@ class Engine:
         media_timeout_ms: int = 0,
         srtp: Srtp = "off",
         records: StrPath | RecordTaker | None = None,
+        gate: GateRules | None = None,
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -159,6 +162,7 @@ class Engine:
         if self._srtp is not SrtpPolicy.OFF and not SRTP_AVAILABLE:
             raise ValueError("srtp: built without libsrtp2; install libsrtp2-dev and build again")
         self._per_source_rate = per_source_rate
+        self._gate_rules = gate
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
@@ -198,6 +202,7 @@ class Engine:
         self._agent = UserAgent(
             self._endpoint.send, self._endpoint.timers, self._agent_config(), self
         )
+        self.guard(self._gate_rules)
         self._endpoint.start(self._agent)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
 
@@ -251,6 +256,11 @@ class Engine:
                 self._records(record)
             except Exception:
                 log.exception("call record not taken", call=record["id"])
+
+    def guard(self, rules: GateRules | None) -> None:
+        """Serve only whom ``rules`` let in, from now on; calls that run go on. None: everybody."""
+        self._endpoint.gate = self._agent.guard(rules)
+        warn_if_open(rules, [listener.host for listener in self._endpoint.listeners])
 
     # Serving
 

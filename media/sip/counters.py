@@ -48,6 +48,15 @@ class Count(IntEnum):
     REJECTED_REFER = auto()
     REJECTED_REPLACES = auto()
     REJECTED_EVENT = auto()
+    DROPPED_STRANGERS = auto()
+    DROPPED_BANNED = auto()
+    DROPPED_SCANNERS = auto()
+    STRANGERS_TOO_FAST = auto()
+    REFUSED_STRANGERS = auto()
+    REFUSED_CREDENTIALS = auto()
+    CHALLENGED = auto()
+    AUTHENTICATED = auto()
+    SOURCES_BANNED = auto()
 
 
 class Counters:

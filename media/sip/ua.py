@@ -21,6 +21,7 @@ from .dialog import Dialog, dialog_key
 from .digest import Credentials, DigestClient
 from .edge import Flow, Sender, Timers
 from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse, TransferHandler
+from .gate import Gate, GateRules
 from .incoming import IncomingCall
 from .invites import ByeWatcher, Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
@@ -104,12 +105,14 @@ class UserAgent:
             timing=config.timing,
             limit=config.max_transactions,
         )
+        self.gate: Gate | None = None
         self._contacts = tuple(f"<sip:{config.user}@{address}>" for address in config.addresses)
         self._dialogs: dict[str, SipCall] = {}
         self._calls: dict[str, SipCall] = {}
         self.refers: set[Referring | Referral] = set()
         self.transfers: TransferHandler = Untransferable()
         self._closed = False
+        self._stateless = self.new_token()  # makes the tags of such answers ours
 
     # What the edge calls
 
@@ -118,9 +121,20 @@ class UserAgent:
         if self._closed:
             return
         if isinstance(message, Request):
-            self.transactions.receive_request(message, flow)
+            if self.gate is None or self.gate.passes(message, flow):
+                self.transactions.receive_request(message, flow)
         else:
             self.transactions.receive_response(message)
+
+    def guard(self, rules: GateRules | None) -> Gate | None:
+        """Serve only whom ``rules`` let in, from now on (None: everybody); calls that run go on."""
+        if rules is None:
+            self.gate = None
+        elif self.gate is None:
+            self.gate = Gate(rules, self.timers, self.counters, self)
+        else:
+            self.gate.reload(rules)
+        return self.gate
 
     def receive_error(self, error: SipParseError, flow: Flow) -> None:
         """Something came in that is no SIP: answered without state where it can be (8.2.7)."""
@@ -128,11 +142,13 @@ class UserAgent:
         partial, status = error.partial, error.status
         if self._closed or partial is None or status is None:
             return
+        if self.gate is not None and not self.gate.passes(partial, flow):
+            return
         refusal = self.admission.charge(flow.remote_host)
         if refusal is not None:
             self.admission.note(refusal, flow.remote_host)
             return
-        self._respond_stateless(partial, status, flow)
+        self.refuse(partial, status, flow)
 
     def dial(
         self,
@@ -240,6 +256,29 @@ class UserAgent:
         """Dialogs, early ones and those whose BYE is unanswered included."""
         return len(self._dialogs)
 
+    # What the gate asks (`Served`)
+
+    def has_call(self, tag: str) -> bool:
+        """True if ``tag`` is our side's of a call that is not over."""
+        return tag in self._calls
+
+    def expects(self, branch: str, method: str) -> bool:
+        """True if a request of ours waits for a response."""
+        return self.transactions.expects(branch, method)
+
+    def knows(self, request: Request) -> bool:
+        """True if a request belongs to a transaction that was let in."""
+        return self.transactions.knows(request)
+
+    def refuse(self, request: Request, status: int, flow: Flow, headers: HeaderLines = ()) -> None:
+        """Answer without a transaction, a retransmission the same way (RFC 3261 8.2.7)."""
+        try:
+            target = reply_flow(request, flow)
+        except ValueError:
+            return  # no Via that leads anywhere
+        tag = f"{hash((self._stateless, request.branch, request.call_id)) & 2**64 - 1:016x}"
+        self.send(response_bytes(request, status, None, headers, to_tag=tag), target)
+
     # What the transaction layer calls
 
     def on_request(self, transaction: ServerTransaction, request: Request, flow: Flow) -> None:
@@ -272,7 +311,7 @@ class UserAgent:
     def on_table_full(self, request: Request, flow: Flow) -> None:
         """No room for a transaction."""
         headers = [("Retry-After", str(self.config.limits.retry_after_s))]
-        self._respond_stateless(request, 503, flow, headers)
+        self.refuse(request, 503, flow, headers)
 
     def _on_cancel(self, transaction: ServerTransaction, request: Request) -> None:
         invite = self.transactions.invite_of(request)
@@ -463,15 +502,6 @@ class UserAgent:
     ) -> None:
         self.admission.note(refusal, flow.remote_host)
         self.respond(transaction, request, 503, self.admission.lines(refusal))
-
-    def _respond_stateless(
-        self, request: Request, status: int, flow: Flow, headers: HeaderLines = ()
-    ) -> None:
-        try:
-            target = reply_flow(request, flow)
-        except ValueError:
-            return  # no Via that leads anywhere
-        self.send(response_bytes(request, status, None, headers, to_tag=self.new_token()), target)
 
     def _in_dialog(
         self,
