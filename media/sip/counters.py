@@ -42,12 +42,6 @@ class Count(IntEnum):
     REJECTED_CSEQ = auto()
     REJECTED_GLARE = auto()
     FORKS_RELEASED = auto()
-    REFERS_SENT = auto()
-    REFERS_RECEIVED = auto()
-    CALLS_REPLACED = auto()
-    REJECTED_REFER = auto()
-    REJECTED_REPLACES = auto()
-    REJECTED_EVENT = auto()
     DROPPED_STRANGERS = auto()
     DROPPED_BANNED = auto()
     DROPPED_SCANNERS = auto()
@@ -57,6 +51,12 @@ class Count(IntEnum):
     CHALLENGED = auto()
     AUTHENTICATED = auto()
     SOURCES_BANNED = auto()
+    REFERS_SENT = auto()
+    REFERS_RECEIVED = auto()
+    CALLS_REPLACED = auto()
+    REJECTED_REFER = auto()
+    REJECTED_REPLACES = auto()
+    REJECTED_EVENT = auto()
 
 
 class Counters:

@@ -28,12 +28,16 @@ class EndCause:
 
     ``status`` is the SIP status that says it best (200 for an ordinary BYE) and ``reason`` its
     phrase; ``text`` is the Reason header (RFC 3326) that came or went with it, or ours, or empty.
+    ``contacts`` are the targets of a 3xx, best first; ``retry_after_s`` is when the peer says that
+    it is worth another try.
     """
 
     by: EndedBy
     status: int
     reason: str
     text: str = ""
+    contacts: tuple[str, ...] = ()
+    retry_after_s: int | None = None
 
 
 class Refuse(Exception):

@@ -242,8 +242,7 @@ class Referring:
             # RFC 3892: who it is that asks.
             ("Referred-By", f"<{call.local_uri}>"),
         ]
-        agent.send_in_dialog("REFER", self._dialog, call.flow, self, headers=lines)
-        self.cseq = self._dialog.local_cseq
+        self.cseq = agent.send_in_dialog("REFER", self._dialog, call.flow, self, headers=lines)
 
     # The user of the REFER transaction
 

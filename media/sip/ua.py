@@ -25,7 +25,7 @@ from .gate import Gate, GateRules
 from .incoming import IncomingCall
 from .invites import ByeWatcher, Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
-from .outgoing import OutgoingCall
+from .outgoing import OnRedirect, OutgoingCall
 from .refer import Referral, Referring, Untransferable
 from .replaces import replaced_by
 from .requests import PendingRequest, RequestSeries, request_outside
@@ -159,10 +159,12 @@ class UserAgent:
         from_uri: str,
         headers: HeaderLines = (),
         credentials: Credentials | None = None,
+        on_redirect: OnRedirect | None = None,
     ) -> OutgoingCall:
         """Place a call to ``uri`` by way of ``flow``; without ``sdp`` the peer makes the offer.
 
         ``credentials`` answer challenges to the INVITE and to every request of ours in the call.
+        Without ``on_redirect`` a 3xx ends the call, and the end cause has its targets.
         Refuse: no room for a call, or draining. ValueError: a malformed URI or header.
         """
         SipUri.parse(uri)
@@ -174,7 +176,7 @@ class UserAgent:
             raise Refuse(503, "Service Unavailable", refusal.text)
         self.counters.add(Count.CALLS_DIALLED)
         auth = None if credentials is None else DigestClient(credentials, self.new_token)
-        call = OutgoingCall(self, invite, flow, auth)
+        call = OutgoingCall(self, invite, flow, auth, on_redirect)
         self._calls[call.id] = call
         return call
 
@@ -470,17 +472,19 @@ class UserAgent:
         *,
         headers: HeaderLines = (),
         body: bytes = b"",
-    ) -> None:
+    ) -> int:
         """Send a request within a dialog (no INVITE, no ACK); ``user`` hears what becomes of it.
 
-        Challenges are answered with the credentials of the dialog, where it has some.
+        Returns its CSeq number. Challenges are answered with the credentials of the dialog, where
+        it has some.
         """
-        hop = self._next_hop(dialog, flow)
-        request = self._in_dialog(dialog, hop, method, dialog.next_cseq(), headers, body=body)
+        hop, cseq = self._next_hop(dialog, flow), dialog.next_cseq()
+        request = self._in_dialog(dialog, hop, method, cseq, headers, body=body)
         if dialog.auth is None:
             self.transactions.send_request(request, hop, user)
         else:
             PendingRequest(self, request, hop, user, auth=dialog.auth, next_cseq=dialog.next_cseq)
+        return cseq
 
     def send_reinvite(
         self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite
