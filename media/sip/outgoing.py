@@ -103,6 +103,11 @@ class OutgoingCall(SipCall):
         self._failed(self._refusal)
         return True
 
+    @property
+    def proceeding(self) -> bool:
+        """True once there was a provisional response, 100 included."""
+        return self._proceeding
+
     # The user of the INVITE transaction
 
     def on_response(self, response: Response) -> None:
@@ -333,4 +338,5 @@ def _cause_of(response: Response) -> EndCause:
 
 
 def _why(response: Response) -> str:
-    return response.headers.get("Reason") or response.headers.get("Warning") or ""
+    reasons = ", ".join(response.headers.all("Reason"))  # one for each protocol (RFC 3326)
+    return reasons or response.headers.get("Warning") or ""

@@ -50,7 +50,7 @@ from .transaction import (
     TransactionLayer,
     reply_flow,
 )
-from .uri import SipUri
+from .uri import NameAddr, SipUri
 
 log = structlog.get_logger(__name__)
 
@@ -157,6 +157,7 @@ class UserAgent:
         flow: Flow,
         *,
         from_uri: str,
+        display_name: str = "",
         headers: HeaderLines = (),
         credentials: Credentials | None = None,
         on_redirect: OnRedirect | None = None,
@@ -169,7 +170,8 @@ class UserAgent:
         """
         SipUri.parse(uri)
         SipUri.parse(from_uri)
-        invite = self._make_invite(uri, sdp, flow, from_uri, headers)
+        caller = str(NameAddr(from_uri, display_name))
+        invite = self._make_invite(uri, sdp, flow, caller, headers)
         refusal = self.admission.admit_call()
         if refusal is not None:
             self.admission.note(refusal, flow.remote_host)
@@ -539,13 +541,13 @@ class UserAgent:
         return Flow(target.host, port, flow.listener, flow.transport)
 
     def _make_invite(
-        self, uri: str, sdp: bytes | None, flow: Flow, from_uri: str, headers: HeaderLines
+        self, uri: str, sdp: bytes | None, flow: Flow, caller: str, headers: HeaderLines
     ) -> Request:
         via, branch = self.via(flow)
         call_id, tag = self.new_token(), self.new_token()
         lines = [
             ("Via", via),
-            ("From", f"<{from_uri}>;tag={tag}"),
+            ("From", f"{caller};tag={tag}"),
             ("To", f"<{uri}>"),
             ("Call-ID", call_id),
             ("CSeq", "1 INVITE"),
