@@ -4,11 +4,18 @@ import random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ringwheel.media.sip.digest import Credentials
 from ringwheel.media.sip.refer import Progress, Refers
 from ringwheel.media.sip.replaces import ReferTo
 
 METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "FLY", "REFER", "NOTIFY"]
-STATUSES = [100, 180, 200, 299, 408, 481, 491, 699]
+STATUSES = [100, 180, 199, 200, 299, 302, 401, 407, 408, 481, 491, 503, 699]
+EXTRA = {
+    302: "Contact: <sip:x@10.0.0.1>;q=0.5, <sip:y@10.0.0.2>",
+    401: 'WWW-Authenticate: Digest realm="a", nonce="b", qop="auth"',
+    407: 'Proxy-Authenticate: Digest realm="a", nonce="b", stale=true',
+    503: "Retry-After: 10",
+}
 ACTIONS = ["ring", "accept", "reject", "hangup", "reinvite", "ask_offer", "refer"]
 # Virtual time has no deadline; the fixture is a class without state.
 RELAXED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
@@ -138,11 +145,26 @@ class Story:
         sdp = None if late else b"v=0 offer"
         try:
             call = self.agents[who].dial(
-                f"sip:u@{target}", sdp, self.net.flow(target), from_uri="sip:me@here"
+                f"sip:u@{target}",
+                sdp,
+                self.net.flow(target),
+                from_uri="sip:me@here",
+                credentials=self.source.choice([None, Credentials("me", "secret")]),
+                on_redirect=self.source.choice([None, self.on_redirect]),
             )
         except self.world.Refuse:
             return
         self.handlers[who].calls.append(call)
+
+    def on_redirect(self, call, uri):
+        """Follow it, leave it, or think about it for ever."""
+        decision = self.source.random()
+        if decision < 0.5:
+            call.follow(self.net.flow(self.source.choice(self.HOSTS)))
+        elif decision < 0.7:
+            call.skip()
+        elif decision < 0.8:
+            call.hangup()
 
     def act(self, action, who, which):
         calls = self.handlers[who].calls
@@ -191,6 +213,7 @@ class Story:
             value = packet.message.headers.get(name)
             odd = name == "To" and packet.message.to_tag is None and self.source.random() < 0.8
             lines.append(f"{name}: {value}" + (f";tag=t{self.source.randint(0, 3)}" if odd else ""))
+        lines += [EXTRA[status]] if status in EXTRA else []
         data = "\r\n".join([*lines, "Content-Length: 0", "", ""]).encode()
         self.net.receive(packet.source, packet.target, data)
 
