@@ -6,6 +6,7 @@ from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
+from .media.monitor import Monitor
 from .media.prompt import PromptError
 from .media.recording import Recorded, Recording
 from .media.sip.transport import ListenError
@@ -25,6 +26,7 @@ __all__ = [
     "HoldRefused",
     "LegFigures",
     "ListenError",
+    "Monitor",
     "PlayOutcome",
     "Played",
     "PromptError",

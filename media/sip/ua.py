@@ -22,6 +22,7 @@ from .incoming import IncomingCall
 from .invites import ByeWatcher, Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
 from .outgoing import OutgoingCall
+from .reject import SipReject
 from .screening import (
     ALLOW,
     BAD_REQUEST,
@@ -32,7 +33,7 @@ from .screening import (
     screen_content,
     screen_request,
 )
-from .session import SipCall
+from .session import CallState, SipCall
 from .transaction import (
     MAGIC_COOKIE,
     InviteClient,
@@ -100,6 +101,7 @@ class UserAgent:
         self._dialogs: dict[str, SipCall] = {}
         self._calls: dict[str, SipCall] = {}
         self._closed = False
+        self.unreadable = [0] * len(SipReject)
 
     # What the edge calls
 
@@ -115,6 +117,7 @@ class UserAgent:
     def receive_error(self, error: SipParseError, flow: Flow) -> None:
         """Something came in that is no SIP: answered without state where it can be (8.2.7)."""
         self.counters.add(Count.PARSE_ERRORS)
+        self.unreadable[error.reason] += 1
         partial, status = error.partial, error.status
         if self._closed or partial is None or status is None:
             return
@@ -166,6 +169,13 @@ class UserAgent:
     def calls(self) -> int:
         """Calls that are not over."""
         return len(self._calls)
+
+    def calls_by_state(self) -> dict[str, int]:
+        """How many calls are in which state, those of no call included."""
+        found = dict.fromkeys((state.name.lower() for state in CallState), 0)
+        for call in self._calls.values():
+            found[call.state.name.lower()] += 1
+        return found
 
     @property
     def dialogs(self) -> int:
