@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import structlog
 
 from ._core import SRTP_AVAILABLE, Shard
+from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import codecs_by_name
 from .events import Hearing, Quantiles, Silence
@@ -25,8 +26,9 @@ from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
-from .sip.edge import MessageObserver
+from .sip.edge import Flow, MessageObserver
 from .sip.events import EndCause
+from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
 from .sip.reject import SipReject
@@ -103,7 +105,8 @@ class Engine:
     ``media_timeout_ms``: hang up when nothing was heard for so long, holds apart; 0: never.
     ``srtp``: whether sound is encrypted (RFC
     4568): never, where the caller offers it, or always. ``records``: a file to which the record of
-    each call is appended, as a line of JSON, or a function that is called with it.
+    each call is appended, as a line of JSON, or a function that is called with it. ``gate``: who
+    gets service; None: everybody who can reach the listeners.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
     that make no sense, OSError for a file of records that cannot be opened.
@@ -129,6 +132,7 @@ class Engine:
         media_timeout_ms: int = 0,
         srtp: Srtp = "off",
         records: StrPath | RecordTaker | None = None,
+        gate: GateRules | None = None,
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -168,6 +172,7 @@ class Engine:
         if self._srtp is not SrtpPolicy.OFF and not SRTP_AVAILABLE:
             raise ValueError("srtp: built without libsrtp2; install libsrtp2-dev and build again")
         self._per_source_rate = per_source_rate
+        self._gate_rules = gate
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
@@ -208,6 +213,7 @@ class Engine:
         self._agent = UserAgent(
             self._endpoint.send, self._endpoint.timers, self._agent_config(), self
         )
+        self.guard(self._gate_rules)
         self._endpoint.start(self._agent)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
 
@@ -262,6 +268,11 @@ class Engine:
             except Exception:
                 log.exception("call record not taken", call=record["id"])
 
+    def guard(self, rules: GateRules | None) -> None:
+        """Serve only whom ``rules`` let in, from now on; calls that run go on. None: everybody."""
+        self._endpoint.gate = self._agent.guard(rules)
+        warn_if_open(rules, [listener.host for listener in self._endpoint.listeners])
+
     # Serving
 
     async def load(self, *prompts: StrPath, as_list: bool = False, loop: bool = False) -> None:
@@ -298,6 +309,22 @@ class Engine:
             log.warning("call handlers cancelled", handlers=len(late))
         for task in late:
             task.cancel()
+
+    async def adopt(self, snapshot: Mapping[str, Any]) -> Call:
+        """Go on with a call that another engine wrote down (`Call.snapshot`) and lost; returns
+        when the peer has agreed to send its sound here, by a re-INVITE.
+
+        SnapshotError: it cannot be read, or the call is here already. Refuse: no room, or draining.
+        HoldRefused: the peer refuses, and is sent a BYE. CallEnded: it does not answer, or does
+        not know the call any more.
+        """
+        return await adopt(self, self._agent, self._endpoint, snapshot)
+
+    def keep(self, sip: SipCall) -> Call:
+        """A call that is ours from now on, until it ends."""
+        ours = sip.context = Call(self, sip)
+        self._calls[sip.id] = ours
+        return ours
 
     async def drain(self, timeout_s: float = 30.0) -> bool:
         """Refuse new calls, let the running ones and their handlers end, then stop serving.
@@ -376,13 +403,17 @@ class Engine:
 
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
-        bind_host = self._bind_hosts[sip.flow.listener]
-        key = sip.flow.listener, sip.flow.remote_host
+        return self.media_on(sip.flow)
+
+    def media_on(self, flow: Flow) -> MediaSession:
+        """A media session for the peer at the other end of a flow. NoRtpPort."""
+        bind_host = self._bind_hosts[flow.listener]
+        key = flow.listener, flow.remote_host
         host = self._advertise or self._announced.get(key)
         if host is None:
             if len(self._announced) > 1_000:
                 self._announced.clear()
-            host = self._announced[key] = announced_host(bind_host, sip.flow.remote_host)
+            host = self._announced[key] = announced_host(bind_host, flow.remote_host)
         return MediaSession(
             self._pool,
             self._codecs,
@@ -414,8 +445,7 @@ class Engine:
         if self._handler is None or self._tasks is None:
             call.reject(503, headers=[("Retry-After", "1")])
             return
-        ours = call.context = Call(self, call)
-        self._calls[call.id] = ours
+        ours = self.keep(call)
         task = self._tasks.create_task(self._run(self._handler, ours))
         self._running.add(task)
         self._quiet.clear()

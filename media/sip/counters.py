@@ -21,6 +21,7 @@ class Count(IntEnum):
     HANDLER_ERRORS = auto()
     CALLS_OFFERED = auto()
     CALLS_DIALLED = auto()
+    CALLS_ADOPTED = auto()
     CALLS_ANSWERED = auto()
     CALLS_ENDED_LOCAL = auto()
     CALLS_ENDED_REMOTE = auto()
@@ -42,6 +43,15 @@ class Count(IntEnum):
     REJECTED_CSEQ = auto()
     REJECTED_GLARE = auto()
     FORKS_RELEASED = auto()
+    DROPPED_STRANGERS = auto()
+    DROPPED_BANNED = auto()
+    DROPPED_SCANNERS = auto()
+    STRANGERS_TOO_FAST = auto()
+    REFUSED_STRANGERS = auto()
+    REFUSED_CREDENTIALS = auto()
+    CHALLENGED = auto()
+    AUTHENTICATED = auto()
+    SOURCES_BANNED = auto()
 
 
 class Counters:

@@ -416,6 +416,16 @@ class TransactionLayer:
         """The INVITE transaction that a CANCEL means (RFC 3261 section 9.2)."""
         return self._servers.get(server_key(cancel, "INVITE"))
 
+    def knows(self, request: Request) -> bool:
+        """True for a retransmission, the ACK to a refusal, and the CANCEL of an INVITE that is
+        open."""
+        method = request.method
+        return server_key(request, "INVITE" if method == "CANCEL" else method) in self._servers
+
+    def expects(self, branch: str, method: str) -> bool:
+        """True if a request of ours of that branch and method is under way."""
+        return f"{branch} {method}" in self._clients
+
     def receive_response(self, response: Response) -> None:
         """Match a response by branch and CSeq method (RFC 3261 17.1.3); count a stray one."""
         self.counters.add(Count.RESPONSES)

@@ -17,6 +17,7 @@ import structlog
 from .._core import DatagramReader, Timer, TimerWheel
 from .edge import Flow, MessageObserver
 from .fields import format_host_port
+from .gate import Gate
 from .logs import LogGate
 from .message import Request, Response, SipParseError, parse
 
@@ -292,6 +293,8 @@ class SipEndpoint:
         self._gate = LogGate()
         self._taker: MessageTaker | None = None
         self.observer: MessageObserver | None = None
+        self.gate: Gate | None = None
+        """Who is read at all; None: everybody."""
         self._transports: list[UdpTransport] = []
         try:
             for index, text in enumerate(listeners):
@@ -349,8 +352,11 @@ class SipEndpoint:
             self.counts.receive_errors += 1
             return 0
         self.counts.datagrams_received += len(batch)
+        gate = self.gate
         for data, host, port in batch:
             try:
+                if gate is not None and not gate.admits(data, host):
+                    continue
                 self._take(data, transport.flow(host, port))
             except Exception:  # noqa: BLE001 - one message must not cost the others
                 self._failed("message")

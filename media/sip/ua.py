@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from ..snapshot import SnapshotError
 from .admission import Admission, Limits, Refusal
+from .adoption import AdoptedCall, adopted_call
 from .counters import Count, Counters
 from .dialog import Dialog, dialog_key
+from .digest import Credentials, DigestClient
 from .edge import Flow, Sender, Timers
 from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse
+from .gate import Gate, GateRules
 from .incoming import IncomingCall
 from .invites import ByeWatcher, Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
 from .outgoing import OutgoingCall
 from .reject import SipReject
+from .requests import PendingRequest, RequestSeries, request_outside
 from .screening import (
     ALLOW,
     BAD_REQUEST,
@@ -36,6 +41,7 @@ from .screening import (
 from .session import CallState, SipCall
 from .transaction import (
     MAGIC_COOKIE,
+    ClientUser,
     InviteClient,
     ServerTransaction,
     Timing,
@@ -97,11 +103,13 @@ class UserAgent:
             timing=config.timing,
             limit=config.max_transactions,
         )
+        self.gate: Gate | None = None
         self._contacts = tuple(f"<sip:{config.user}@{address}>" for address in config.addresses)
         self._dialogs: dict[str, SipCall] = {}
         self._calls: dict[str, SipCall] = {}
         self._closed = False
         self.unreadable = [0] * len(SipReject)
+        self._stateless = self.new_token()  # makes the tags of such answers ours
 
     # What the edge calls
 
@@ -110,9 +118,20 @@ class UserAgent:
         if self._closed:
             return
         if isinstance(message, Request):
-            self.transactions.receive_request(message, flow)
+            if self.gate is None or self.gate.passes(message, flow):
+                self.transactions.receive_request(message, flow)
         else:
             self.transactions.receive_response(message)
+
+    def guard(self, rules: GateRules | None) -> Gate | None:
+        """Serve only whom ``rules`` let in, from now on (None: everybody); calls that run go on."""
+        if rules is None:
+            self.gate = None
+        elif self.gate is None:
+            self.gate = Gate(rules, self.timers, self.counters, self)
+        else:
+            self.gate.reload(rules)
+        return self.gate
 
     def receive_error(self, error: SipParseError, flow: Flow) -> None:
         """Something came in that is no SIP: answered without state where it can be (8.2.7)."""
@@ -121,11 +140,13 @@ class UserAgent:
         partial, status = error.partial, error.status
         if self._closed or partial is None or status is None:
             return
+        if self.gate is not None and not self.gate.passes(partial, flow):
+            return
         refusal = self.admission.charge(flow.remote_host)
         if refusal is not None:
             self.admission.note(refusal, flow.remote_host)
             return
-        self._respond_stateless(partial, status, flow)
+        self.refuse(partial, status, flow)
 
     def dial(
         self,
@@ -135,9 +156,11 @@ class UserAgent:
         *,
         from_uri: str,
         headers: HeaderLines = (),
+        credentials: Credentials | None = None,
     ) -> OutgoingCall:
         """Place a call to ``uri`` by way of ``flow``; without ``sdp`` the peer makes the offer.
 
+        ``credentials`` answer challenges to the INVITE and to every request of ours in the call.
         Refuse: no room for a call, or draining. ValueError: a malformed URI or header.
         """
         SipUri.parse(uri)
@@ -148,9 +171,63 @@ class UserAgent:
             self.admission.note(refusal, flow.remote_host)
             raise Refuse(503, "Service Unavailable", refusal.text)
         self.counters.add(Count.CALLS_DIALLED)
-        call = OutgoingCall(self, invite, flow)
+        auth = None if credentials is None else DigestClient(credentials, self.new_token)
+        call = OutgoingCall(self, invite, flow, auth)
         self._calls[call.id] = call
         return call
+
+    def adopt(self, state: Mapping[str, Any], flow: Flow) -> AdoptedCall:
+        """Go on with a confirmed call of another user agent, as `adoption.snapshot_of` wrote it
+        down, whose peer is reached by ``flow``. The first thing to do is a re-INVITE: the peer
+        does not know this agent yet.
+
+        SnapshotError: it cannot be read, or the call is here. Refuse: no room, or draining.
+        """
+        call = adopted_call(self, state, flow)
+        if call.dialog.key in self._dialogs or call.id in self._calls:
+            raise SnapshotError(f"call {call.id} is here already")
+        refusal = self.admission.admit_call()
+        if refusal is not None:
+            raise Refuse(503, "Service Unavailable", refusal.text)
+        self.counters.add(Count.CALLS_ADOPTED)
+        self._calls[call.id] = call
+        self.remember_dialog(call.dialog, call)
+        return call
+
+    def request(
+        self,
+        method: str,
+        uri: str,
+        flow: Flow,
+        *,
+        from_uri: str,
+        to_uri: str | None = None,
+        headers: HeaderLines = (),
+        body: bytes = b"",
+        user: ClientUser | None = None,
+        credentials: Credentials | None = None,
+        series: RequestSeries | None = None,
+    ) -> PendingRequest:
+        """Send a request outside of dialogs (no INVITE); ``user`` hears what becomes of it.
+
+        ``to_uri`` is ``uri`` unless given. Requests that belong together share a ``series``, which
+        has credentials of its own. ValueError: a malformed URI or header.
+        """
+        series = series or RequestSeries(self, credentials)
+        request = request_outside(
+            self,
+            method,
+            uri,
+            flow,
+            from_uri=from_uri,
+            to_uri=to_uri or uri,
+            headers=headers,
+            body=body,
+            series=series,
+        )
+        return PendingRequest(
+            self, request, flow, user, auth=series.auth, next_cseq=series.next_cseq
+        )
 
     def drain(self) -> None:
         """From now on answer new calls with 503 and Retry-After; those that run go on."""
@@ -181,6 +258,29 @@ class UserAgent:
     def dialogs(self) -> int:
         """Dialogs, early ones and those whose BYE is unanswered included."""
         return len(self._dialogs)
+
+    # What the gate asks (`Served`)
+
+    def has_call(self, tag: str) -> bool:
+        """True if ``tag`` is our side's of a call that is not over."""
+        return tag in self._calls
+
+    def expects(self, branch: str, method: str) -> bool:
+        """True if a request of ours waits for a response."""
+        return self.transactions.expects(branch, method)
+
+    def knows(self, request: Request) -> bool:
+        """True if a request belongs to a transaction that was let in."""
+        return self.transactions.knows(request)
+
+    def refuse(self, request: Request, status: int, flow: Flow, headers: HeaderLines = ()) -> None:
+        """Answer without a transaction, a retransmission the same way (RFC 3261 8.2.7)."""
+        try:
+            target = reply_flow(request, flow)
+        except ValueError:
+            return  # no Via that leads anywhere
+        tag = f"{hash((self._stateless, request.branch, request.call_id)) & 2**64 - 1:016x}"
+        self.send(response_bytes(request, status, None, headers, to_tag=tag), target)
 
     # What the transaction layer calls
 
@@ -214,7 +314,7 @@ class UserAgent:
     def on_table_full(self, request: Request, flow: Flow) -> None:
         """No room for a transaction."""
         headers = [("Retry-After", str(self.config.limits.retry_after_s))]
-        self._respond_stateless(request, 503, flow, headers)
+        self.refuse(request, 503, flow, headers)
 
     def _on_cancel(self, transaction: ServerTransaction, request: Request) -> None:
         invite = self.transactions.invite_of(request)
@@ -318,6 +418,12 @@ class UserAgent:
         """64 random bits as text: a tag, a Call-ID, what follows the cookie of a branch."""
         return f"{self.random.getrandbits(64):016x}"
 
+    def via(self, flow: Flow) -> tuple[str, str]:
+        """A new Via value for a request that goes by ``flow``, and its branch."""
+        branch = MAGIC_COOKIE + self.new_token()
+        address = self.config.addresses[flow.listener]
+        return f"SIP/2.0/{flow.transport} {address};branch={branch};rport", branch
+
     def contact(self, flow: Flow) -> str:
         """Our Contact on the listener of ``flow``."""
         return self._contacts[flow.listener]
@@ -339,15 +445,36 @@ class UserAgent:
 
     def ack(self, dialog: Dialog, flow: Flow, cseq: int, sdp: bytes | None) -> tuple[bytes, Flow]:
         """The ACK for a 2xx (RFC 3261 13.2.2.4), and where it goes."""
-        lines = (("Content-Type", SDP),) if sdp else ()
+        lines: tuple[tuple[str, str], ...] = (("Content-Type", SDP),) if sdp else ()
+        if dialog.auth is not None:
+            lines += dialog.auth.ack_lines
         hop = self._next_hop(dialog, flow)
         return self._in_dialog(dialog, hop, "ACK", cseq, lines, body=sdp or b"").to_bytes(), hop
 
     def send_bye(self, dialog: Dialog, flow: Flow, headers: HeaderLines) -> None:
         """Leave a dialog."""
+        self.send_in_dialog("BYE", dialog, flow, ByeWatcher(self, dialog), headers=headers)
+
+    def send_in_dialog(
+        self,
+        method: str,
+        dialog: Dialog,
+        flow: Flow,
+        user: ClientUser | None,
+        *,
+        headers: HeaderLines = (),
+        body: bytes = b"",
+    ) -> None:
+        """Send a request within a dialog (no INVITE, no ACK); ``user`` hears what becomes of it.
+
+        Challenges are answered with the credentials of the dialog, where it has some.
+        """
         hop = self._next_hop(dialog, flow)
-        bye = self._in_dialog(dialog, hop, "BYE", dialog.next_cseq(), headers)
-        self.transactions.send_request(bye, hop, ByeWatcher(self, dialog))
+        request = self._in_dialog(dialog, hop, method, dialog.next_cseq(), headers, body=body)
+        if dialog.auth is None:
+            self.transactions.send_request(request, hop, user)
+        else:
+            PendingRequest(self, request, hop, user, auth=dialog.auth, next_cseq=dialog.next_cseq)
 
     def send_reinvite(
         self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite
@@ -358,6 +485,8 @@ class UserAgent:
         if sdp:
             lines.append(("Content-Type", SDP))
         invite = self._in_dialog(dialog, hop, "INVITE", dialog.next_cseq(), lines, body=sdp or b"")
+        if dialog.auth is not None:
+            dialog.auth.sign(invite)
         return self.transactions.send_invite(invite, hop, user)
 
     # Within
@@ -367,20 +496,6 @@ class UserAgent:
     ) -> None:
         self.admission.note(refusal, flow.remote_host)
         self.respond(transaction, request, 503, self.admission.lines(refusal))
-
-    def _respond_stateless(
-        self, request: Request, status: int, flow: Flow, headers: HeaderLines = ()
-    ) -> None:
-        try:
-            target = reply_flow(request, flow)
-        except ValueError:
-            return  # no Via that leads anywhere
-        self.send(response_bytes(request, status, None, headers, to_tag=self.new_token()), target)
-
-    def _via(self, flow: Flow) -> tuple[str, str]:
-        branch = MAGIC_COOKIE + self.new_token()
-        address = self.config.addresses[flow.listener]
-        return f"SIP/2.0/{flow.transport} {address};branch={branch};rport", branch
 
     def _in_dialog(
         self,
@@ -392,7 +507,7 @@ class UserAgent:
         *,
         body: bytes = b"",
     ) -> Request:
-        request = dialog.request(method, cseq, *self._via(flow), headers)
+        request = dialog.request(method, cseq, *self.via(flow), headers)
         request.body = body
         return request
 
@@ -416,7 +531,7 @@ class UserAgent:
     def _make_invite(
         self, uri: str, sdp: bytes | None, flow: Flow, from_uri: str, headers: HeaderLines
     ) -> Request:
-        via, branch = self._via(flow)
+        via, branch = self.via(flow)
         call_id, tag = self.new_token(), self.new_token()
         lines = [
             ("Via", via),
