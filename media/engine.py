@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import resource
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, get_args
 
 import structlog
 
-from ._core import SRTP_AVAILABLE
+from ._core import SRTP_AVAILABLE, Shard
 from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
@@ -30,12 +30,13 @@ from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
 from .sip.digest import Credentials
-from .sip.edge import Flow
+from .sip.edge import Flow, MessageObserver
 from .sip.events import EndCause
 from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
 from .sip.redirect import MAX_TARGETS
+from .sip.reject import SipReject
 from .sip.session import SipCall
 from .sip.transport import ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
@@ -69,7 +70,11 @@ HANDLER_GRACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard."""
+    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard.
+
+    ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
+    reason. Transactions, dialogs and timers are those that are held.
+    """
 
     calls_up: int
     calls_limit: int
@@ -79,6 +84,11 @@ class EngineFigures:
     recorder: dict[str, int]
     lateness_us: list[Quantiles]
     prompts_bytes: int
+    calls_by_state: dict[str, int] = field(default_factory=dict)
+    transactions: int = 0
+    dialogs: int = 0
+    timers: int = 0
+    unreadable: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
@@ -178,6 +188,7 @@ class Engine:
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._announced: dict[tuple[int, str], str] = {}
+        self.on_leg_over: Callable[[Call], None] | None = None
 
     # Life
 
@@ -448,7 +459,37 @@ class Engine:
             recorder=self.recorder.figures(),
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
+            calls_by_state=self._agent.calls_by_state(),
+            transactions=len(self._agent.transactions),
+            dialogs=self._agent.dialogs,
+            timers=len(self._endpoint.timers),
+            unreadable={
+                reason.name.lower(): self._agent.unreadable[reason]
+                for reason in SipReject
+                if reason
+            },
         )
+
+    @property
+    def draining(self) -> bool:
+        """True once new calls are refused, for good."""
+        return self._agent.admission.draining
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls that are not over."""
+        return tuple(self._calls.values())
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The media threads, for who looks after them."""
+        return tuple(table.shard for table in self._pool.tables)
+
+    def watch(self, messages: MessageObserver | None, calls: Callable[[Call], None] | None) -> None:
+        """Have every SIP message shown to ``messages``, and every call to ``calls`` when its leg is
+        closed; None ends that. Both are quick, and never raise."""
+        self._endpoint.observer = messages
+        self.on_leg_over = calls
 
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
