@@ -13,8 +13,10 @@ from enum import Enum, auto
 from typing import Protocol
 
 from .counters import Count, Counters
-from .edge import Flow, Sender, TimerHandle, Timers
+from .edge import Flow, SendFailure, Sender, TimerHandle, Timers
+from .failure import Datagram, failed_response
 from .message import Headers, Request, Response, stamp_via
+from .ways import reply_way
 
 MAGIC_COOKIE = "z9hG4bK"
 UNRELIABLE = "UDP"
@@ -248,6 +250,21 @@ class ClientTransaction(Transaction):
     def receive(self, response: Response) -> None:
         """A response that matched this transaction."""
         raise AssertionError("each machine has its own")
+
+    def undelivered(self, request: Request, failure: SendFailure) -> None:
+        """The request did not get away (RFC 3261 17.1.4): a 503 to its user (8.1.3.1)."""
+        datagram, self.datagram = self.datagram, None
+        if self.state not in (State.CALLING, State.TRYING):
+            return
+        if failure.unconnected and datagram is not None:
+            self.flow, data = datagram.restore(request)
+            self.start(data)
+            return
+        user, self.user = self.user, None
+        self._layer.counters.add(Count.TRANSPORT_FAILURES)
+        self.terminate()
+        if user is not None:
+            user.on_response(failed_response(request, failure))
 
     def _timed_out(self) -> None:
         user, self.user = self.user, None
