@@ -8,7 +8,10 @@ from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
 from .media.prompt import PromptError
 from .media.recording import Recorded, Recording
+from .media.sip.events import Refuse
+from .media.sip.gate import GateRules
 from .media.sip.transport import ListenError
+from .media.snapshot import SnapshotError
 
 __version__ = "0.1.0"
 
@@ -20,6 +23,7 @@ __all__ = [
     "EndedBy",
     "Engine",
     "EngineFigures",
+    "GateRules",
     "GatherEnd",
     "Gathered",
     "HoldRefused",
@@ -32,6 +36,8 @@ __all__ = [
     "Quantiles",
     "Recorded",
     "Recording",
+    "Refuse",
+    "SnapshotError",
     "__version__",
     "settle_gc",
 ]

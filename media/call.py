@@ -29,15 +29,18 @@ from .leg import Heard, Leg
 from .listening import MAX_BLOCK_MS, MIN_BLOCK_MS, listen
 from .live import LIVE_ROOM_MS, Feed, Pcm, checked_rate
 from .pool import NoRtpPort
+from .position import Position
 from .prompt import NOTHING, Playable
 from .quality import Quality, quality_of
 from .record import History
 from .recording import Recorded, Recording
 from .sdp import Direction, NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
+from .sip.adoption import snapshot_of
 from .sip.events import EndCause, EndedBy, Refuse
 from .sip.message import REASON_PHRASES, Headers
 from .sip.session import SipCall
+from .snapshot import State
 from .sound import StrPath
 
 if TYPE_CHECKING:
@@ -54,6 +57,10 @@ MAX_DIGIT_MS = 10_000
 
 TAIL_S = 0.2
 """What a peer's jitter buffer may still hold when our last packet has left; a BYE would cut it."""
+
+
+SNAPSHOT_VERSION = 1
+"""Of what :meth:`Call.snapshot` writes down."""
 
 
 class CallEnded(Exception):
@@ -105,6 +112,7 @@ class Call:
         "_hold_change",
         "_keypad",
         "_media",
+        "_position",
         "_queueing",
         "_sip",
         "_sound_until_s",
@@ -128,6 +136,7 @@ class Call:
         self._waiting: list[asyncio.Future[None]] = []
         self._hold_change: HoldChange | None = None
         self._keypad = Keypad()
+        self._position = Position()
         self._history = History() if engine.keeps_records else None
         self.speaking = False
         self.ended: EndCause | None = None
@@ -472,7 +481,32 @@ class Call:
             await self._change()
         return self.ended
 
+    def snapshot(self) -> State:
+        """The call as plain data for JSON, with which another engine can go on: `Engine.adopt`.
+
+        ``playing`` lists what plays and is queued, with ``played_ms`` of each; ``sip`` and
+        ``media`` are the engine's own. No keys are in it. RuntimeError: the call is not confirmed.
+        """
+        self._check()
+        leg, _ = self._open_leg()
+        assert self._media is not None
+        return {
+            "version": SNAPSHOT_VERSION,
+            "id": self.id,
+            "sip": snapshot_of(self._sip),
+            "media": self._media.snapshot(),
+            "playing": self._position.snapshot(leg),
+        }
+
     # What the engine and conferences ask and tell
+
+    async def adopted(self, media: MediaSession) -> None:
+        """Go on with a call of another engine. HoldRefused: the peer refuses the new session."""
+        self._media = media
+        self._confirmed = True
+        if self._history:
+            self._history.confirmed_s = time.time()
+        await self._renegotiate(media, HoldChange(media.direction, []))
 
     def on_ack(self, sdp: bytes | None) -> None:
         """Our answer is confirmed; ``sdp`` answers our offer, where we made it."""
@@ -482,12 +516,7 @@ class Call:
                 self._media.settle(sdp)
             if self._media.negotiated is None:
                 raise SdpError(SdpReason.ANSWER_MISMATCH, "the ACK carried no answer")
-            if self._media.leg is None:
-                leg = self._media.open()
-                if self._history:
-                    self._history.awaited += 1
-                leg.closed.add_done_callback(self._on_leg_closed)
-                leg.on_heard = self._on_heard
+            self._connect(self._media)
         except (SdpError, OSError, ValueError) as error:
             self._fail(error)
             return
@@ -538,6 +567,16 @@ class Call:
 
     # Within
 
+    def _connect(self, media: MediaSession) -> None:
+        """Open the leg, where it is not open. OSError, ValueError: the system refuses it."""
+        if media.leg is not None:
+            return
+        leg = media.open()
+        if self._history:
+            self._history.awaited += 1
+        leg.closed.add_done_callback(self._on_leg_closed)
+        leg.on_heard = self._on_heard
+
     async def _offer_direction(self, direction: Direction, music: list[Prompt]) -> None:
         assert self._media is not None
         while self._hold_change is not None:
@@ -546,8 +585,10 @@ class Call:
         if direction is self._media.direction:
             self._play_music(music)
             return
-        change = HoldChange(direction, music)
-        self._sip.reinvite(partial(self._media.offer, direction))
+        await self._renegotiate(self._media, HoldChange(direction, music))
+
+    async def _renegotiate(self, media: MediaSession, change: HoldChange) -> None:
+        self._sip.reinvite(partial(media.offer, change.direction))
         self._hold_change = change
         while self._hold_change is change:
             await self._change()
@@ -562,7 +603,8 @@ class Call:
             if sdp is None:
                 raise SdpError(SdpReason.ANSWER_MISMATCH, "the 200 carried no answer")
             self._media.settle(sdp)
-        except SdpError as error:
+            self._connect(self._media)
+        except (SdpError, OSError, ValueError) as error:
             self._fail(error)
         else:
             self._play_music(change.music)
@@ -597,6 +639,7 @@ class Call:
     def _note(
         self, playing: asyncio.Future[PlayEnded], files: tuple[StrPath, ...], playable: Playable
     ) -> None:
+        self._position.add(self._open_leg()[0], files, playable, playing)
         if self._history:
             playing.add_done_callback(partial(self._note_played, files, playable))
 

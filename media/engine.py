@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import structlog
 
 from ._core import SRTP_AVAILABLE
+from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import codecs_by_name
 from .events import Hearing, Quantiles, Silence
@@ -25,11 +26,14 @@ from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
+from .sip.edge import Flow
 from .sip.events import EndCause
+from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
 from .sip.session import SipCall
-from .sip.transport import ListenError, SipEndpoint
+from .sip.tls import TlsConfig
+from .sip.transport import Listener, ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
 
@@ -75,7 +79,9 @@ class EngineFigures:
 class Engine:
     """Answers SIP calls, and runs a handler for each; an asynchronous context manager.
 
-    ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference.
+    ``sip``: listeners, ``udp:HOST:PORT``, ``tcp:...`` or ``tls:...``, each perhaps with
+    ``=HOST[:PORT]`` behind it, the address that peers reach it by. ``tls``: certificates, for
+    listeners and for connections that we open. ``codecs``: names in order of preference.
     ``codec_order``: whose order decides where both sides have several, the ``"caller"``'s or our
     ``"own"``; ours does where the caller leaves the offer to us. ``rtp_ports``: first and last port
     for RTP; each call takes two. ``advertise``: the numeric address that peers reach us by, where
@@ -92,7 +98,8 @@ class Engine:
     ``media_timeout_ms``: hang up when nothing was heard for so long, holds apart; 0: never.
     ``srtp``: whether sound is encrypted (RFC
     4568): never, where the caller offers it, or always. ``records``: a file to which the record of
-    each call is appended, as a line of JSON, or a function that is called with it.
+    each call is appended, as a line of JSON, or a function that is called with it. ``gate``: who
+    gets service; None: everybody who can reach the listeners.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
     that make no sense, OSError for a file of records that cannot be opened.
@@ -108,6 +115,7 @@ class Engine:
         codec_order: CodecOrder = "caller",
         rtp_ports: tuple[int, int] = (20000, 40000),
         advertise: str | None = None,
+        tls: TlsConfig | None = None,
         shards: int = 1,
         max_calls: int | None = None,
         per_source_rate: float | None = None,
@@ -118,6 +126,7 @@ class Engine:
         media_timeout_ms: int = 0,
         srtp: Srtp = "off",
         records: StrPath | RecordTaker | None = None,
+        gate: GateRules | None = None,
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -130,7 +139,7 @@ class Engine:
             raise ValueError(f"an engine takes at most {MAX_CALLS} calls")
         if not sip:
             raise ValueError("an engine needs at least one listener")
-        if rtp_sockets == "shared" and len({text.rpartition(":")[0] for text in sip}) > 1:
+        if rtp_sockets == "shared" and len({Listener.parse(text).host for text in sip}) > 1:
             raise ValueError("shared RTP sockets need one address that all listeners have")
         if rtp_source not in get_args(RtpSource):
             raise ValueError(f"rtp_source: {rtp_source!r}; use one of {_names(RtpSource)}")
@@ -144,6 +153,7 @@ class Engine:
         self._own_order = codec_order == "own"
         self._rtp_ports = rtp_ports
         self._advertise = advertise
+        self._tls = tls
         self._shards = shards
         self._rtp_sockets = rtp_sockets
         self._rtp_source = rtp_source
@@ -157,6 +167,7 @@ class Engine:
         if self._srtp is not SrtpPolicy.OFF and not SRTP_AVAILABLE:
             raise ValueError("srtp: built without libsrtp2; install libsrtp2-dev and build again")
         self._per_source_rate = per_source_rate
+        self._gate_rules = gate
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
@@ -183,7 +194,7 @@ class Engine:
             self._records.close()
 
     def _start(self) -> None:
-        self._endpoint = SipEndpoint(self._sip, self._advertise)
+        self._endpoint = SipEndpoint(self._sip, self._advertise, self._tls)
         try:
             self._pool = self._start_pool(self._endpoint.listeners[0].host)
         except BaseException:
@@ -196,6 +207,7 @@ class Engine:
         self._agent = UserAgent(
             self._endpoint.send, self._endpoint.timers, self._agent_config(), self
         )
+        self.guard(self._gate_rules)
         self._endpoint.start(self._agent)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
 
@@ -208,6 +220,7 @@ class Engine:
         self._stopped.set()
         self._agent.shutdown()
         self._endpoint.close()
+        await self._endpoint.wait_closed()
         await self._pool.close()
         await self.recorder.close()
         self._close_records()
@@ -230,7 +243,7 @@ class Engine:
 
     def _agent_config(self) -> UserAgentConfig:
         limits = Limits(max_calls=self.max_calls, requests_per_s=self._per_source_rate)
-        return UserAgentConfig(addresses=self.addresses, limits=limits)
+        return UserAgentConfig(self.addresses, self._endpoint.transports, limits=limits)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -249,6 +262,16 @@ class Engine:
                 self._records(record)
             except Exception:
                 log.exception("call record not taken", call=record["id"])
+
+    def guard(self, rules: GateRules | None) -> None:
+        """Serve only whom ``rules`` let in, from now on; calls that run go on. None: everybody."""
+        self._endpoint.gate = self._agent.guard(rules)
+        warn_if_open(rules, [listener.host for listener in self._endpoint.listeners])
+
+    def reload_tls(self) -> None:
+        """Read the files of TLS again; connections from now on go by them. ListenError: one of them
+        cannot be used; then everything stays as it was."""
+        self._endpoint.reload_tls()
 
     # Serving
 
@@ -286,6 +309,22 @@ class Engine:
             log.warning("call handlers cancelled", handlers=len(late))
         for task in late:
             task.cancel()
+
+    async def adopt(self, snapshot: Mapping[str, Any]) -> Call:
+        """Go on with a call that another engine wrote down (`Call.snapshot`) and lost; returns
+        when the peer has agreed to send its sound here, by a re-INVITE.
+
+        SnapshotError: it cannot be read, or the call is here already. Refuse: no room, or draining.
+        HoldRefused: the peer refuses, and is sent a BYE. CallEnded: it does not answer, or does
+        not know the call any more.
+        """
+        return await adopt(self, self._agent, self._endpoint, snapshot)
+
+    def keep(self, sip: SipCall) -> Call:
+        """A call that is ours from now on, until it ends."""
+        ours = sip.context = Call(self, sip)
+        self._calls[sip.id] = ours
+        return ours
 
     async def drain(self, timeout_s: float = 30.0) -> bool:
         """Refuse new calls, let the running ones and their handlers end, then stop serving.
@@ -334,13 +373,17 @@ class Engine:
 
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
-        bind_host = self._bind_hosts[sip.flow.listener]
-        key = sip.flow.listener, sip.flow.remote_host
-        host = self._advertise or self._announced.get(key)
+        return self.media_on(sip.flow)
+
+    def media_on(self, flow: Flow) -> MediaSession:
+        """A media session for the peer at the other end of a flow. NoRtpPort."""
+        bind_host = self._bind_hosts[flow.listener]
+        key = flow.listener, flow.remote_host
+        host = self._endpoint.media_host(flow.listener) or self._announced.get(key)
         if host is None:
             if len(self._announced) > 1_000:
                 self._announced.clear()
-            host = self._announced[key] = announced_host(bind_host, sip.flow.remote_host)
+            host = self._announced[key] = announced_host(bind_host, flow.remote_host)
         return MediaSession(
             self._pool,
             self._codecs,
@@ -372,8 +415,7 @@ class Engine:
         if self._handler is None or self._tasks is None:
             call.reject(503, headers=[("Retry-After", "1")])
             return
-        ours = call.context = Call(self, call)
-        self._calls[call.id] = ours
+        ours = self.keep(call)
         task = self._tasks.create_task(self._run(self._handler, ours))
         self._running.add(task)
         self._quiet.clear()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Mapping
+from typing import Any
 
-from ._core import SrtpKeys
+from ._core import SRTP_AVAILABLE, SrtpKeys
 from .codec import Codec
 from .events import Hearing, LegMedia
 from .leg import Leg
@@ -20,11 +22,14 @@ from .sdp import (
     SrtpPolicy,
     SrtpTerms,
     accept_answer,
+    agreement_of,
+    agreement_state,
     answer_offer,
     make_offer,
     offer_again,
     parse_sdp,
 )
+from .snapshot import SnapshotError, State, member, number, text
 
 _SENDING = (Direction.SENDRECV, Direction.SENDONLY)
 _RECEIVING = (Direction.SENDRECV, Direction.RECVONLY)
@@ -36,6 +41,12 @@ COMFORT_NOISE_PAYLOAD_TYPE = 13
 
 SRTP_SECRET_BYTES = 32
 """What a call's keys are made of."""
+
+MAX_SDP_LINES = 1_000
+
+VERSION_GAP = 1_000
+"""How often the session may have been described since it was written down: a version that is used
+twice would tell the peer that nothing has changed (RFC 3264 section 8)."""
 
 
 class MediaSession:
@@ -166,6 +177,41 @@ class MediaSession:
         self.direction, self._agreed_body = self._offered, self._last_body
         self._agree(media)
 
+    def snapshot(self) -> State:
+        """Where the session stands, as plain data for JSON, without keys. There is an agreement."""
+        assert self._negotiated is not None
+        lines = self._agreed_body.decode("latin-1").splitlines()
+        return {
+            "session_id": self._session_id,
+            "version": _version_of(self._last_body),
+            "sdp": [line for line in lines if not line.startswith("a=crypto:")],
+            "direction": self.direction.value,
+            "agreed": agreement_state(self._negotiated),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Stand where the session of a :meth:`snapshot` stood, but on a port and with keys of our
+        own: :meth:`offer` comes next, and tells the peer so. SnapshotError."""
+        self._srtp_secret = os.urandom(SRTP_SECRET_BYTES)
+        media = agreement_of(member(state, "agreed", dict), self._srtp_secret)
+        if media.srtp is not None and not SRTP_AVAILABLE:
+            raise SnapshotError("srtp: built without libsrtp2")
+        lines = member(state, "sdp", list)
+        body = "".join(f"{text({'sdp': line}, 'sdp')}\r\n" for line in lines[:MAX_SDP_LINES])
+        self._agreed_body = body.encode("latin-1", "replace")
+        try:
+            if not any(stream.port for stream in parse_sdp(self._agreed_body).media):
+                raise SnapshotError("sdp: it has no stream that is on")
+            self.direction = Direction(text(state, "direction"))
+        except ValueError as error:
+            raise SnapshotError(f"sdp: {error}") from error
+        self._session_id = number(state, "session_id", 2**63 - 1)
+        version = number(state, "version", 2**62) + VERSION_GAP
+        self._last_body = b"v=0\r\no=- %d %d " % (self._session_id, version)
+        self._negotiated = media
+        self._codecs = (media.codec,)
+        self._srtp = SrtpPolicy.OFF if media.srtp is None else SrtpPolicy.REQUIRED
+
     def _local(self) -> LocalMedia:
         return LocalMedia(
             self._host,
@@ -226,6 +272,11 @@ class MediaSession:
         elif self._place is not None:
             self._pool.give_up(self._place)
             self._place = None
+
+
+def _version_of(body: bytes) -> int:
+    """The version in a description of ours, which begins "v=0 CRLF o=- ID VERSION"."""
+    return int(body.split(b" ", 3)[2])
 
 
 def _leg_media(media: NegotiatedMedia) -> LegMedia:

@@ -5,6 +5,7 @@ No I/O, no clock, no state: bytes in, values out. :func:`parse_sdp` reads hostil
 :func:`accept_answer` are for one that leaves the offer to us, :func:`offer_again` for a hold.
 """
 
+from .agreement import agreement_of, agreement_state
 from .crypto import SrtpKey, SrtpPolicy, SrtpSuite, SrtpTerms
 from .description import (
     MAX_BODY_BYTES,
@@ -45,6 +46,8 @@ __all__ = [
     "SrtpSuite",
     "SrtpTerms",
     "accept_answer",
+    "agreement_of",
+    "agreement_state",
     "answer_offer",
     "make_offer",
     "offer_again",

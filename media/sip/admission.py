@@ -9,6 +9,7 @@ import structlog
 from .counters import Count, Counters
 from .edge import Timers
 from .logs import LogGate
+from .sources import SourceRates
 
 log = structlog.get_logger(__name__)
 
@@ -51,8 +52,13 @@ class Admission:
         self.calls = 0
         self._timers = timers
         self._counters = counters
-        # Per source: thousandths of requests left, and when that was; least recently seen first.
-        self._buckets: dict[str, tuple[float, int]] = {}
+        self._rates = SourceRates(
+            limits.requests_per_s or 0.0,
+            limits.burst_requests,
+            limits.sources,
+            timers,
+            lambda: counters.add(Count.RATE_SOURCES_EVICTED),
+        )
         self._gate = LogGate()
 
     def no_call(self) -> Refusal | None:
@@ -76,19 +82,9 @@ class Admission:
 
     def charge(self, host: str) -> Refusal | None:
         """Take one request from the source's share; the reason if it has none left."""
-        rate = self.limits.requests_per_s
-        if rate is None:
+        if self.limits.requests_per_s is None or self._rates.take(host):
             return None
-        now_ms = self._timers.now_ms
-        full = self.limits.burst_requests * 1_000.0
-        left, since_ms = self._buckets.pop(host, (full, now_ms))
-        left = min(full, left + rate * (now_ms - since_ms))
-        granted = left >= 1_000.0
-        self._buckets[host] = (left - 1_000.0 if granted else left, now_ms)
-        if len(self._buckets) > self.limits.sources:
-            del self._buckets[next(iter(self._buckets))]
-            self._counters.add(Count.RATE_SOURCES_EVICTED)
-        return None if granted else _RATE
+        return _RATE
 
     def note(self, refusal: Refusal, host: str) -> None:
         """Count a refusal, and log it: at most one line a second for each reason."""

@@ -16,10 +16,12 @@ class Count(IntEnum):
     TRANSACTION_TABLE_FULL = auto()
     TRANSACTION_TIMEOUTS = auto()
     ACK_TIMEOUTS = auto()
+    TRANSPORT_FAILURES = auto()
     PARSE_ERRORS = auto()
     HANDLER_ERRORS = auto()
     CALLS_OFFERED = auto()
     CALLS_DIALLED = auto()
+    CALLS_ADOPTED = auto()
     CALLS_ANSWERED = auto()
     CALLS_ENDED_LOCAL = auto()
     CALLS_ENDED_REMOTE = auto()
@@ -41,6 +43,15 @@ class Count(IntEnum):
     REJECTED_CSEQ = auto()
     REJECTED_GLARE = auto()
     FORKS_RELEASED = auto()
+    DROPPED_STRANGERS = auto()
+    DROPPED_BANNED = auto()
+    DROPPED_SCANNERS = auto()
+    STRANGERS_TOO_FAST = auto()
+    REFUSED_STRANGERS = auto()
+    REFUSED_CREDENTIALS = auto()
+    CHALLENGED = auto()
+    AUTHENTICATED = auto()
+    SOURCES_BANNED = auto()
 
 
 class Counters:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from .digest import DigestClient
 from .fields import split_commas
 from .message import Headers, Message, Request, Response, SipParseError
 from .uri import NameAddr, SipUri
+
+SNAPSHOT_TEXTS = ("call_id", "local_tag", "remote_tag", "local", "remote", "remote_target")
+"""Fields of a dialog that are written down as they are."""
 
 
 @dataclass(slots=True)
@@ -15,7 +19,8 @@ class Dialog:
     """One dialog. ``local`` and ``remote`` are header values as they go into From and To.
 
     ``remote_cseq`` is None until the peer has sent a request. ``route_set`` holds Route values in
-    the order in which our requests carry them.
+    the order in which our requests carry them. ``auth`` answers challenges to requests of ours; it
+    is not part of what can be written down.
     """
 
     call_id: str
@@ -27,6 +32,7 @@ class Dialog:
     local_cseq: int
     remote_cseq: int | None
     route_set: tuple[str, ...] = ()
+    auth: DigestClient | None = field(default=None, repr=False, compare=False)
 
     @property
     def key(self) -> str:
@@ -62,6 +68,15 @@ class Dialog:
     def next_hop(self) -> str:
         """The URI of the next element: the first route, loose or strict, else the target."""
         return address_uri(self.route_set[0]) if self.route_set else self.remote_target
+
+    def snapshot(self) -> dict[str, object]:
+        """The dialog as plain data for JSON, without credentials; `adoption.dialog_of` reads it."""
+        texts = {name: getattr(self, name) for name in SNAPSHOT_TEXTS}
+        return texts | {
+            "local_cseq": self.local_cseq,
+            "remote_cseq": self.remote_cseq,
+            "route_set": list(self.route_set),
+        }
 
     def next_cseq(self) -> int:
         """Take the next local sequence number."""
@@ -122,7 +137,7 @@ def uas_dialog(request: Request, local_tag: str) -> Dialog:
     )
 
 
-def uac_dialog(request: Request, response: Response) -> Dialog:
+def uac_dialog(request: Request, response: Response, auth: DigestClient | None = None) -> Dialog:
     """The dialog that ``response`` to our ``request`` creates (RFC 3261 12.1.2).
 
     SipParseError: a Contact or Record-Route that cannot be read.
@@ -137,6 +152,7 @@ def uac_dialog(request: Request, response: Response) -> Dialog:
         local_cseq=request.cseq,
         remote_cseq=None,
         route_set=routes_of(response.headers)[::-1],
+        auth=auth,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from .edge import Flow, SendFailure
 from .fields import quote
 from .message import Headers, Request, Response, parse
+from .ways import Ways
 
 _COPIED = frozenset({"Via", "From", "To", "Call-ID", "CSeq"})
 
@@ -50,10 +51,11 @@ class Datagram:
         return self.request.to_bytes()
 
 
-def by_stream(request: Request, flow: Flow, stream: Flow | None) -> tuple[Flow, Datagram | None]:
-    """Name TCP in a large request, if there is a way; the flow that it takes, and what it was."""
-    via = request.headers.get("Via") or ""
-    if stream is None or not via.startswith("SIP/2.0/UDP "):
+def by_stream(request: Request, flow: Flow, ways: Ways) -> tuple[Flow, Datagram | None]:
+    """Name TCP in a large request, if we have it; the flow that it takes, and what it was."""
+    stream = ways.by_stream(flow)
+    if stream is None:
         return flow, None
-    request.headers.replace_first("Via", via.replace("/UDP ", "/TCP ", 1))
-    return stream, Datagram(request, via, flow)
+    datagram = Datagram(request, request.headers.get("Via") or "", flow)
+    request.headers.replace_first("Via", ways.via(stream, request.branch))
+    return stream, datagram

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .counters import Count
 from .dialog import Dialog, fork_of
+from .digest import AuthAttempt
 from .edge import Flow, TimerHandle
 from .message import Request, Response, SipParseError
 from .transaction import InviteClient
@@ -127,6 +128,7 @@ class Reinvite:
     __slots__ = (
         "_ack",
         "_attempts",
+        "_auth_attempt",
         "_call",
         "_dialog",
         "_offer",
@@ -144,6 +146,7 @@ class Reinvite:
         self._timer: TimerHandle | None = None
         self._transaction: InviteClient | None = None
         self._proceeding = False
+        self._auth_attempt = None if dialog.auth is None else AuthAttempt(dialog.auth)
         self._ack: tuple[bytes, Flow] | None = None
         self.in_progress = False
 
@@ -189,10 +192,16 @@ class Reinvite:
             self._accepted(response)
         elif response.status in (408, 481):
             self._call.reinvite_fatal(response.status, response.reason)
+        elif self._answers(response):
+            self()
         elif response.status == 491 and self._attempts < GLARE_ATTEMPTS and not self._call.ended:
             self._wait()
         else:
             self._call.reinvite_done(response.status, None)
+
+    def _answers(self, response: Response) -> bool:
+        attempt = self._auth_attempt
+        return attempt is not None and not self._call.ended and attempt.answers(response)
 
     def _on_provisional(self) -> None:
         if self._proceeding or self._transaction is None:

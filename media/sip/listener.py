@@ -106,6 +106,13 @@ def open_socket(listener: Listener) -> socket.socket:
     return bound
 
 
+def bound_port(bound: socket.socket) -> int:
+    """The port that a socket is bound to."""
+    port = bound.getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
 def reachable_host(listener: Listener) -> str:
     """The bound address; for 0.0.0.0 and ``::`` the one that leads to the default route."""
     if listener.host not in UNSPECIFIED:

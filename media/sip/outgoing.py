@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from .counters import Count
 from .dialog import Dialog, uac_dialog
+from .digest import AuthAttempt, DigestClient
 from .edge import Flow
 from .events import EndCause, EndedBy
 from .invites import MAX_FORKS, AckKeeper
 from .message import Headers, Request, Response, SipParseError
+from .requests import repeated
 from .session import NO_HEADERS, CallState, SipCall, reason_of
 from .transaction import InviteClient, ServerTransaction
 
@@ -20,12 +22,24 @@ if TYPE_CHECKING:
 class OutgoingCall(SipCall):
     """States CALLING, CANCELLING, CONFIRMED, ENDED. It is the user of its INVITE transaction."""
 
-    __slots__ = ("_cancel_headers", "_cause", "_early", "_proceeding", "_transaction")
+    __slots__ = (
+        "_attempt",
+        "_auth",
+        "_cancel_headers",
+        "_cause",
+        "_early",
+        "_proceeding",
+        "_transaction",
+    )
 
     outgoing = True
 
-    def __init__(self, agent: UserAgent, invite: Request, flow: Flow) -> None:
+    def __init__(
+        self, agent: UserAgent, invite: Request, flow: Flow, auth: DigestClient | None = None
+    ) -> None:
         super().__init__(agent, invite.from_tag or "", invite, flow, CallState.CALLING)
+        self._auth = auth
+        self._attempt = None if auth is None else AuthAttempt(auth)
         self._early: dict[str, Dialog] = {}
         self._cause: EndCause | None = None
         self._cancel_headers = NO_HEADERS
@@ -41,8 +55,19 @@ class OutgoingCall(SipCall):
             self._on_provisional(response)
         elif response.status < 300:
             self._on_accepted(response)
-        else:
+        elif not self._tries_again(response):
             self._over(EndCause(EndedBy.REMOTE, response.status, response.reason, _why(response)))
+
+    def _tries_again(self, response: Response) -> bool:
+        """True if a challenge was answered (RFC 3261 22.2): the call goes on as if just dialled."""
+        calling = self.state is CallState.CALLING
+        if self._attempt is None or not calling or not self._attempt.answers(response):
+            return False
+        self._forget_early()
+        self._proceeding = False
+        self.invite = repeated(self.agent, self.invite, self.flow, self.invite.cseq + 1, self._auth)
+        self._transaction = self.agent.transactions.send_invite(self.invite, self.flow, self)
+        return True
 
     def on_timeout(self) -> None:
         """Timer B: treated as a 408 (RFC 3261 8.1.3.1)."""
@@ -66,7 +91,7 @@ class OutgoingCall(SipCall):
         if tag in self._early or len(self._early) >= MAX_FORKS:
             return
         try:
-            self._early[tag] = uac_dialog(self.invite, response)
+            self._early[tag] = uac_dialog(self.invite, response, self._auth)
         except SipParseError:
             self.agent.counters.add(Count.REJECTED_BAD_REQUEST)
         else:
@@ -76,7 +101,7 @@ class OutgoingCall(SipCall):
         agent, transaction = self.agent, self._transaction
         self._forget_early()
         try:
-            dialog = uac_dialog(self.invite, response)
+            dialog = uac_dialog(self.invite, response, self._auth)
         except SipParseError:
             # No dialog can come of it, and without one neither ACK nor BYE.
             self._over(EndCause(EndedBy.ERROR, 502, "Bad Gateway", "unreadable 200"))

@@ -19,7 +19,7 @@ import structlog
 from .edge import Flow, SendFailure, TimerHandle, Timers
 from .framer import Broken, Framer, Signal
 from .lifeline import Due, Lifeline, StreamLimits
-from .listener import UNSPECIFIED, Listener, open_socket
+from .listener import UNSPECIFIED, Listener, bound_port, open_socket
 from .logs import LogGate
 from .tls import TlsContexts, failure_text
 
@@ -515,9 +515,7 @@ class StreamListener:
     @property
     def port(self) -> int:
         """The port that it is bound to."""
-        port = self.socket.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+        return bound_port(self.socket)
 
     def start(self, accept: Callable[[socket.socket, Flow], None]) -> None:
         """Give every connection to ``accept``, which owns it from then on."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import ipaddress
+import select
+import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -16,8 +17,9 @@ from .._core import DatagramReader, Timer, TimerWheel
 from .edge import Flow, SendFailure
 from .fields import format_host_port
 from .framer import Broken
+from .gate import Gate
 from .lifeline import StreamLimits
-from .listener import Listener, ListenError, open_socket, reachable_host
+from .listener import Listener, ListenError, bound_port, open_socket, reachable_host
 from .logs import LogGate
 from .message import Request, Response, SipParseError, SipReject, parse
 from .stream import StreamListener, Streams
@@ -175,9 +177,7 @@ class UdpTransport:
     @property
     def port(self) -> int:
         """The port that it is bound to."""
-        port = self.socket.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+        return bound_port(self.socket)
 
     def start(self, read: Callable[[UdpTransport], int]) -> None:
         """Call ``read(self)``, which returns how many datagrams it took, while some come.
@@ -285,6 +285,8 @@ class SipEndpoint:
         self._reader = DatagramReader(BATCH)
         self._gate = LogGate()
         self._taker: MessageTaker | None = None
+        self.gate: Gate | None = None
+        """Who is read at all; None: everybody."""
         self._transports: list[UdpTransport | StreamListener] = []
         self._listeners = tuple(Listener.parse(text) for text in listeners)
         hosts = [listener.host for listener in self._listeners]
@@ -347,7 +349,7 @@ class SipEndpoint:
             if isinstance(transport, UdpTransport):
                 transport.start(self._read)
             else:
-                transport.start(self.streams.accept)
+                transport.start(self._accept)
 
     def close(self) -> None:
         """Close the sockets and drop the timers. Shut the user agent down first."""
@@ -381,11 +383,12 @@ class SipEndpoint:
 
     def _way_to(self, host: str, listener: int, transport: str) -> int:
         v6 = ":" in host
-        indexes = [listener, *range(len(self._listeners))]
-        family = [i for i in indexes if (":" in self._listeners[i].host) == v6]
+        family = [i for i, known in enumerate(self._listeners) if (":" in known.host) == v6]
         fitting = [i for i in family if self._listeners[i].transport == transport]
-        if fitting or (family and transport != "UDP"):
-            return (fitting or family)[0]
+        if transport != "UDP":
+            fitting = fitting or family
+        if fitting:
+            return listener if listener in fitting else fitting[0]
         example = f"{transport.lower()}:{'[::]' if v6 else '0.0.0.0'}:5060"
         raise ListenError(f"{host}: no listener leads there by {transport}; add one like {example}")
 
@@ -395,11 +398,18 @@ class SipEndpoint:
             self.counts.sends_dropped += 1
         elif flow.transport == "UDP":
             way = self._transports[flow.listener]
-            way.send(data, (flow.remote_host, flow.remote_port))  # type: ignore[union-attr]
+            if isinstance(way, UdpTransport):
+                way.send(data, (flow.remote_host, flow.remote_port))
         else:
             self.streams.send(data, flow)
 
     # What arrives
+
+    def _accept(self, accepted: socket.socket, flow: Flow) -> None:
+        if self.gate is None or self.gate.admits_connection(flow.remote_host):
+            self.streams.accept(accepted, flow)
+        else:
+            accepted.close()
 
     def _read(self, transport: UdpTransport) -> int:
         try:
@@ -408,8 +418,11 @@ class SipEndpoint:
             self.counts.receive_errors += 1
             return 0
         self.counts.datagrams_received += len(batch)
+        gate = self.gate
         for data, host, port in batch:
             try:
+                if gate is not None and not gate.admits(data, host):
+                    continue
                 self._take(data, transport.flow(host, port))
             except Exception:  # noqa: BLE001 - one message must not cost the others
                 self._failed("message")

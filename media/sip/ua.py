@@ -6,22 +6,26 @@ Sans-I/O: it sends through a `Sender`, and time comes from `Timers`.
 from __future__ import annotations
 
 import random
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from ..snapshot import SnapshotError
 from .admission import Admission, Limits, Refusal
+from .adoption import AdoptedCall, adopted_call
 from .counters import Count, Counters
 from .dialog import Dialog, dialog_key
-from .edge import Flow, Sender, Timers
+from .digest import Credentials, DigestClient
+from .edge import Flow, Sender, SendFailure, Timers
 from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse
+from .gate import Gate, GateRules
 from .incoming import IncomingCall
 from .invites import ByeWatcher, Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
 from .outgoing import OutgoingCall
+from .requests import PendingRequest, RequestSeries, request_outside
 from .screening import (
     ALLOW,
     BAD_REQUEST,
@@ -35,6 +39,7 @@ from .screening import (
 from .session import SipCall
 from .transaction import (
     MAGIC_COOKIE,
+    ClientUser,
     InviteClient,
     ServerTransaction,
     Timing,
@@ -42,6 +47,7 @@ from .transaction import (
     reply_flow,
 )
 from .uri import SipUri
+from .ways import Ways, flow_of_peer
 
 log = structlog.get_logger(__name__)
 
@@ -56,10 +62,12 @@ _CAPABILITIES = (("Allow", ALLOW), ("Accept", SDP), ("Supported", ""))
 @dataclass(frozen=True, slots=True)
 class UserAgentConfig:
     """``addresses``: for each listener the ``host:port`` that peers reach it by (IPv6 host in
-    brackets), as it goes into Via and Contact. ``answer_timeout_ms``: a call that nobody answers is
+    brackets), as it goes into Via and Contact; ``transports``: its ``UDP``, ``TCP`` or ``TLS``, and
+    none if each takes all. ``answer_timeout_ms``: a call that nobody answers is
     given up after it. ``max_body_bytes``: longer bodies get 513."""
 
     addresses: tuple[str, ...]
+    transports: tuple[str, ...] = ()
     user: str = "ringwheel"
     limits: Limits = field(default_factory=Limits)
     timing: Timing = field(default_factory=Timing)
@@ -88,6 +96,7 @@ class UserAgent:
         self.random = source or random.SystemRandom()
         self.counters = Counters()
         self.admission = Admission(config.limits, timers, self.counters)
+        self.ways = Ways(config.user, config.addresses, config.transports)
         self.transactions = TransactionLayer(
             send,
             timers,
@@ -95,11 +104,13 @@ class UserAgent:
             counters=self.counters,
             timing=config.timing,
             limit=config.max_transactions,
+            ways=self.ways,
         )
-        self._contacts = tuple(f"<sip:{config.user}@{address}>" for address in config.addresses)
+        self.gate: Gate | None = None
         self._dialogs: dict[str, SipCall] = {}
         self._calls: dict[str, SipCall] = {}
         self._closed = False
+        self._stateless = self.new_token()  # makes the tags of such answers ours
 
     # What the edge calls
 
@@ -108,9 +119,30 @@ class UserAgent:
         if self._closed:
             return
         if isinstance(message, Request):
-            self.transactions.receive_request(message, flow)
+            if self.gate is None or self.gate.passes(message, flow):
+                self.transactions.receive_request(message, flow)
         else:
             self.transactions.receive_response(message)
+
+    def undelivered(self, message: Request | Response, failure: SendFailure) -> None:
+        """A message of ours did not get away."""
+        if not self._closed:
+            self.transactions.undelivered(message, failure)
+
+    def disconnected(self, flow: Flow, failure: SendFailure) -> None:
+        """A connection that the edge had opened is gone."""
+        if not self._closed:
+            self.transactions.disconnected(flow, failure)
+
+    def guard(self, rules: GateRules | None) -> Gate | None:
+        """Serve only whom ``rules`` let in, from now on (None: everybody); calls that run go on."""
+        if rules is None:
+            self.gate = None
+        elif self.gate is None:
+            self.gate = Gate(rules, self.timers, self.counters, self)
+        else:
+            self.gate.reload(rules)
+        return self.gate
 
     def receive_error(self, error: SipParseError, flow: Flow) -> None:
         """Something came in that is no SIP: answered without state where it can be (8.2.7)."""
@@ -118,11 +150,13 @@ class UserAgent:
         partial, status = error.partial, error.status
         if self._closed or partial is None or status is None:
             return
+        if self.gate is not None and not self.gate.passes(partial, flow):
+            return
         refusal = self.admission.charge(flow.remote_host)
         if refusal is not None:
             self.admission.note(refusal, flow.remote_host)
             return
-        self._respond_stateless(partial, status, flow)
+        self.refuse(partial, status, flow)
 
     def dial(
         self,
@@ -132,9 +166,11 @@ class UserAgent:
         *,
         from_uri: str,
         headers: HeaderLines = (),
+        credentials: Credentials | None = None,
     ) -> OutgoingCall:
         """Place a call to ``uri`` by way of ``flow``; without ``sdp`` the peer makes the offer.
 
+        ``credentials`` answer challenges to the INVITE and to every request of ours in the call.
         Refuse: no room for a call, or draining. ValueError: a malformed URI or header.
         """
         SipUri.parse(uri)
@@ -145,9 +181,63 @@ class UserAgent:
             self.admission.note(refusal, flow.remote_host)
             raise Refuse(503, "Service Unavailable", refusal.text)
         self.counters.add(Count.CALLS_DIALLED)
-        call = OutgoingCall(self, invite, flow)
+        auth = None if credentials is None else DigestClient(credentials, self.new_token)
+        call = OutgoingCall(self, invite, flow, auth)
         self._calls[call.id] = call
         return call
+
+    def adopt(self, state: Mapping[str, Any], flow: Flow) -> AdoptedCall:
+        """Go on with a confirmed call of another user agent, as `adoption.snapshot_of` wrote it
+        down, whose peer is reached by ``flow``. The first thing to do is a re-INVITE: the peer
+        does not know this agent yet.
+
+        SnapshotError: it cannot be read, or the call is here. Refuse: no room, or draining.
+        """
+        call = adopted_call(self, state, flow)
+        if call.dialog.key in self._dialogs or call.id in self._calls:
+            raise SnapshotError(f"call {call.id} is here already")
+        refusal = self.admission.admit_call()
+        if refusal is not None:
+            raise Refuse(503, "Service Unavailable", refusal.text)
+        self.counters.add(Count.CALLS_ADOPTED)
+        self._calls[call.id] = call
+        self.remember_dialog(call.dialog, call)
+        return call
+
+    def request(
+        self,
+        method: str,
+        uri: str,
+        flow: Flow,
+        *,
+        from_uri: str,
+        to_uri: str | None = None,
+        headers: HeaderLines = (),
+        body: bytes = b"",
+        user: ClientUser | None = None,
+        credentials: Credentials | None = None,
+        series: RequestSeries | None = None,
+    ) -> PendingRequest:
+        """Send a request outside of dialogs (no INVITE); ``user`` hears what becomes of it.
+
+        ``to_uri`` is ``uri`` unless given. Requests that belong together share a ``series``, which
+        has credentials of its own. ValueError: a malformed URI or header.
+        """
+        series = series or RequestSeries(self, credentials)
+        request = request_outside(
+            self,
+            method,
+            uri,
+            flow,
+            from_uri=from_uri,
+            to_uri=to_uri or uri,
+            headers=headers,
+            body=body,
+            series=series,
+        )
+        return PendingRequest(
+            self, request, flow, user, auth=series.auth, next_cseq=series.next_cseq
+        )
 
     def drain(self) -> None:
         """From now on answer new calls with 503 and Retry-After; those that run go on."""
@@ -172,6 +262,29 @@ class UserAgent:
         """Dialogs, early ones and those whose BYE is unanswered included."""
         return len(self._dialogs)
 
+    # What the gate asks (`Served`)
+
+    def has_call(self, tag: str) -> bool:
+        """True if ``tag`` is our side's of a call that is not over."""
+        return tag in self._calls
+
+    def expects(self, branch: str, method: str) -> bool:
+        """True if a request of ours waits for a response."""
+        return self.transactions.expects(branch, method)
+
+    def knows(self, request: Request) -> bool:
+        """True if a request belongs to a transaction that was let in."""
+        return self.transactions.knows(request)
+
+    def refuse(self, request: Request, status: int, flow: Flow, headers: HeaderLines = ()) -> None:
+        """Answer without a transaction, a retransmission the same way (RFC 3261 8.2.7)."""
+        try:
+            target = reply_flow(request, flow)
+        except ValueError:
+            return  # no Via that leads anywhere
+        tag = f"{hash((self._stateless, request.branch, request.call_id)) & 2**64 - 1:016x}"
+        self.send(response_bytes(request, status, None, headers, to_tag=tag), target)
+
     # What the transaction layer calls
 
     def on_request(self, transaction: ServerTransaction, request: Request, flow: Flow) -> None:
@@ -190,7 +303,11 @@ class UserAgent:
 
     def on_merged(self, transaction: ServerTransaction, request: Request) -> None:
         """The same request came by another way (RFC 3261 8.2.2.2)."""
-        self.reject(transaction, request, screen_request(request, 2**31) or MERGED)
+        self.reject(
+            transaction,
+            request,
+            screen_request(request, 2**31, transaction.flow.transport) or MERGED,
+        )
 
     def on_ack(self, request: Request, flow: Flow) -> None:
         """An ACK for a 2xx, or a stray one."""
@@ -204,7 +321,7 @@ class UserAgent:
     def on_table_full(self, request: Request, flow: Flow) -> None:
         """No room for a transaction."""
         headers = [("Retry-After", str(self.config.limits.retry_after_s))]
-        self._respond_stateless(request, 503, flow, headers)
+        self.refuse(request, 503, flow, headers)
 
     def _on_cancel(self, transaction: ServerTransaction, request: Request) -> None:
         invite = self.transactions.invite_of(request)
@@ -221,7 +338,7 @@ class UserAgent:
             self._refuse(transaction, request, refusal, flow)
             return
         try:
-            rejection = screen_request(request, self.config.max_body_bytes)
+            rejection = screen_request(request, self.config.max_body_bytes, flow.transport)
             if rejection is not None:
                 self.reject(transaction, request, rejection)
             elif request.method == "INVITE":
@@ -244,7 +361,7 @@ class UserAgent:
         if refusal is not None:
             self._refuse(transaction, request, refusal, flow)
             return
-        call = IncomingCall(self, transaction, request, flow)
+        call = IncomingCall(self, transaction, request, flow_of_peer(request, flow))
         self.admission.admit_call()
         self.counters.add(Count.CALLS_OFFERED)
         self._calls[call.id] = call
@@ -308,9 +425,14 @@ class UserAgent:
         """64 random bits as text: a tag, a Call-ID, what follows the cookie of a branch."""
         return f"{self.random.getrandbits(64):016x}"
 
-    def contact(self, flow: Flow) -> str:
-        """Our Contact on the listener of ``flow``."""
-        return self._contacts[flow.listener]
+    def via(self, flow: Flow) -> tuple[str, str]:
+        """A new Via value for a request that goes by ``flow``, and its branch."""
+        branch = MAGIC_COOKIE + self.new_token()
+        return self.ways.via(flow, branch), branch
+
+    def contact(self, flow: Flow, uri: str) -> str:
+        """Our Contact on the listener of ``flow``, towards ``uri``, which may be a SIPS URI."""
+        return self.ways.contact(flow, uri)
 
     def remember_dialog(self, dialog: Dialog, call: SipCall) -> None:
         """Requests in ``dialog`` go to ``call`` from now on."""
@@ -329,25 +451,48 @@ class UserAgent:
 
     def ack(self, dialog: Dialog, flow: Flow, cseq: int, sdp: bytes | None) -> tuple[bytes, Flow]:
         """The ACK for a 2xx (RFC 3261 13.2.2.4), and where it goes."""
-        lines = (("Content-Type", SDP),) if sdp else ()
-        hop = self._next_hop(dialog, flow)
+        lines: tuple[tuple[str, str], ...] = (("Content-Type", SDP),) if sdp else ()
+        if dialog.auth is not None:
+            lines += dialog.auth.ack_lines
+        hop = self.ways.next_hop(dialog.next_hop(), flow)
         return self._in_dialog(dialog, hop, "ACK", cseq, lines, body=sdp or b"").to_bytes(), hop
 
     def send_bye(self, dialog: Dialog, flow: Flow, headers: HeaderLines) -> None:
         """Leave a dialog."""
-        hop = self._next_hop(dialog, flow)
-        bye = self._in_dialog(dialog, hop, "BYE", dialog.next_cseq(), headers)
-        self.transactions.send_request(bye, hop, ByeWatcher(self, dialog))
+        self.send_in_dialog("BYE", dialog, flow, ByeWatcher(self, dialog), headers=headers)
+
+    def send_in_dialog(
+        self,
+        method: str,
+        dialog: Dialog,
+        flow: Flow,
+        user: ClientUser | None,
+        *,
+        headers: HeaderLines = (),
+        body: bytes = b"",
+    ) -> None:
+        """Send a request within a dialog (no INVITE, no ACK); ``user`` hears what becomes of it.
+
+        Challenges are answered with the credentials of the dialog, where it has some.
+        """
+        hop = self.ways.next_hop(dialog.next_hop(), flow)
+        request = self._in_dialog(dialog, hop, method, dialog.next_cseq(), headers, body=body)
+        if dialog.auth is None:
+            self.transactions.send_request(request, hop, user)
+        else:
+            PendingRequest(self, request, hop, user, auth=dialog.auth, next_cseq=dialog.next_cseq)
 
     def send_reinvite(
         self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite
     ) -> InviteClient:
         """Send a re-INVITE; ``user`` hears what becomes of it."""
-        hop = self._next_hop(dialog, flow)
-        lines = [("Contact", self.contact(flow)), ("Allow", ALLOW)]
+        hop = self.ways.next_hop(dialog.next_hop(), flow)
+        lines = [("Contact", self.contact(flow, dialog.remote_target)), ("Allow", ALLOW)]
         if sdp:
             lines.append(("Content-Type", SDP))
         invite = self._in_dialog(dialog, hop, "INVITE", dialog.next_cseq(), lines, body=sdp or b"")
+        if dialog.auth is not None:
+            dialog.auth.sign(invite)
         return self.transactions.send_invite(invite, hop, user)
 
     # Within
@@ -357,20 +502,6 @@ class UserAgent:
     ) -> None:
         self.admission.note(refusal, flow.remote_host)
         self.respond(transaction, request, 503, self.admission.lines(refusal))
-
-    def _respond_stateless(
-        self, request: Request, status: int, flow: Flow, headers: HeaderLines = ()
-    ) -> None:
-        try:
-            target = reply_flow(request, flow)
-        except ValueError:
-            return  # no Via that leads anywhere
-        self.send(response_bytes(request, status, None, headers, to_tag=self.new_token()), target)
-
-    def _via(self, flow: Flow) -> tuple[str, str]:
-        branch = MAGIC_COOKIE + self.new_token()
-        address = self.config.addresses[flow.listener]
-        return f"SIP/2.0/{flow.transport} {address};branch={branch};rport", branch
 
     def _in_dialog(
         self,
@@ -382,31 +513,14 @@ class UserAgent:
         *,
         body: bytes = b"",
     ) -> Request:
-        request = dialog.request(method, cseq, *self._via(flow), headers)
+        request = dialog.request(method, cseq, *self.via(flow), headers)
         request.body = body
         return request
-
-    def _next_hop(self, dialog: Dialog, flow: Flow) -> Flow:
-        """Where requests in ``dialog`` go (RFC 3261 8.1.2) when ``flow`` brought us into it.
-
-        A name that needs DNS, and an address of another family, are reached the way the peer
-        reached us.
-        """
-        try:
-            target = SipUri.parse(dialog.next_hop())
-        except SipParseError:
-            return flow
-        port = target.port or 5060
-        if target.host == flow.remote_host and port == flow.remote_port:
-            return flow
-        if _family(target.host) != _family(flow.remote_host):
-            return flow
-        return Flow(target.host, port, flow.listener, flow.transport)
 
     def _make_invite(
         self, uri: str, sdp: bytes | None, flow: Flow, from_uri: str, headers: HeaderLines
     ) -> Request:
-        via, branch = self._via(flow)
+        via, branch = self.via(flow)
         call_id, tag = self.new_token(), self.new_token()
         lines = [
             ("Via", via),
@@ -415,7 +529,7 @@ class UserAgent:
             ("Call-ID", call_id),
             ("CSeq", "1 INVITE"),
             ("Max-Forwards", "70"),
-            ("Contact", self.contact(flow)),
+            ("Contact", self.contact(flow, uri)),
             ("Allow", ALLOW),
         ]
         if sdp:
@@ -431,14 +545,3 @@ class UserAgent:
             from_tag=tag,
             branch=branch,
         )
-
-
-def _family(host: str) -> socket.AddressFamily | None:
-    """The address family of a numeric host, None for a name."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except (OSError, ValueError):
-            continue
-        return family
-    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 
 import pylibsrtp
@@ -13,7 +14,7 @@ from ringwheel.media._core import SRTP_AVAILABLE
 from ringwheel.media.events import PlayOutcome
 
 from .client import Message, Phone, Rtp, read_rtp
-from .conftest import eventually, phoning, serving
+from .conftest import address_of, eventually, phoning, serving
 from .test_hear import EVENTS, Mouth
 from .test_rtcp import goodbye, is_rtcp, read_report, receiver_report
 
@@ -260,3 +261,29 @@ async def test_reports_are_encrypted_too(make_prompt, suite):
         await eventually(lambda: engine.snapshot().media["rtcp_sent"] == 2)
         said = [data for data, _ in phone.waiting_datagrams() if is_rtcp(data)]
         assert read_report(secret.unprotect_rtcp(said[-1])).bye
+
+
+async def test_an_adopted_call_gets_new_keys(make_prompt):
+    prompt, payload = make_prompt("a.ulaw", 1_600)
+    calls: asyncio.Queue[Call] = asyncio.Queue()
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        calls.put_nowait(call)
+        await call.wait_ended()
+
+    secret, engines = Secret(), (serving(handler, srtp="required"), serving(handler, srtp="off"))
+    async with engines[0] as first, engines[1] as second, phoning(first) as phone:
+        answer = await phone.call(secret.offer(phone))
+        state = json.dumps((await calls.get()).snapshot())
+        assert "crypto" not in state and answer.sdp("a=crypto:").split(":")[-1] not in state
+        phone.server = address_of(second)
+        adopting = asyncio.ensure_future(second.adopt(json.loads(state)))
+        asked = await phone.request("INVITE")
+        assert asked.sdp("a=crypto:") != answer.sdp("a=crypto:")
+        secret.settle(asked)
+        phone.answer(asked, body=secret.offer(phone))
+        call = await adopting
+        await call.play(prompt)
+        packets = heard_by(phone, secret)
+    assert b"".join(packet.payload for packet in packets) == payload

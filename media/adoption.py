@@ -1,0 +1,67 @@
+"""Going on with calls that another engine has lost."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from .call import SNAPSHOT_VERSION, Call
+from .session import MediaSession
+from .sip.adoption import peer_of
+from .sip.edge import Flow
+from .sip.session import SipCall
+from .sip.transport import SipEndpoint
+from .sip.ua import UserAgent
+from .snapshot import SnapshotError, State, member, number
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+log = structlog.get_logger(__name__)
+
+IN_VAIN = (("Reason", 'SIP;cause=503;text="cannot be taken over"'),)
+
+
+async def adopt(
+    engine: Engine, agent: UserAgent, endpoint: SipEndpoint, snapshot: Mapping[str, Any]
+) -> Call:
+    """See `Engine.adopt`."""
+    number(snapshot, "version", SNAPSHOT_VERSION, SNAPSHOT_VERSION)
+    state, stood = member(snapshot, "sip", dict), member(snapshot, "media", dict)
+    flow = flow_to(endpoint, state)
+    media = engine.media_on(flow)
+    try:
+        sip = _take(agent, state, stood, flow, media)
+    except BaseException:
+        media.close()
+        raise
+    call = engine.keep(sip)
+    try:
+        await call.adopted(media)
+    except BaseException:
+        sip.hangup(IN_VAIN)
+        raise
+    log.info("call adopted", call=call.id, call_id=call.call_id)
+    return call
+
+
+def _take(agent: UserAgent, state: State, stood: State, flow: Flow, media: MediaSession) -> SipCall:
+    """Both halves of the call, or none."""
+    media.resume(stood)
+    return agent.adopt(state, flow)
+
+
+def flow_to(endpoint: SipEndpoint, state: State) -> Flow:
+    """The way to the call's peer, by our first listener that leads there. SnapshotError."""
+    host, port, transport = peer_of(state)
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        raise SnapshotError(f"host: {host} is no numeric address") from None
+    for index, listener in enumerate(endpoint.listeners):
+        if ipaddress.ip_address(listener.host).version == version:
+            return endpoint.flow(host, port, index)
+    raise SnapshotError(f"host: no listener of this engine leads to {host} by {transport}")
