@@ -146,7 +146,7 @@ class OutgoingCall(SipCall):
         self._forget_early()
         self._proceeding = False
         self.invite = repeated(agent, self.invite, flow, self.invite.cseq + 1, self._auth, uri=uri)
-        self.invite.headers.replace_first("Contact", agent.contact(flow))
+        self.invite.headers.replace_first("Contact", agent.contact(flow, self.invite.uri))
         self._transaction = agent.transactions.send_invite(self.invite, flow, self)
 
     def _failed(self, cause: EndCause, *, final: bool = False) -> None:
