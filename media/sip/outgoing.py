@@ -146,7 +146,7 @@ class OutgoingCall(SipCall):
         self._forget_early()
         self._proceeding = False
         self.invite = repeated(agent, self.invite, flow, self.invite.cseq + 1, self._auth, uri=uri)
-        self.invite.headers.replace_first("Contact", agent.contact(flow))
+        self.invite.headers.replace_first("Contact", agent.contact(flow, self.invite.uri))
         self._transaction = agent.transactions.send_invite(self.invite, flow, self)
 
     def _failed(self, cause: EndCause, *, final: bool = False) -> None:
@@ -260,8 +260,10 @@ class OutgoingCall(SipCall):
             self._send_cancel()  # RFC 3261 9.1: not before a provisional response has come
 
     def _send_cancel(self) -> None:
-        agent = self.agent
-        agent.transactions.send_request(cancel_of(self.invite, self._cancel_headers), self.flow)
+        agent, transaction = self.agent, self._transaction
+        # RFC 3261 9.1: where the INVITE went, which took TCP if it was too large for UDP.
+        flow = self.flow if transaction is None else transaction.flow
+        agent.transactions.send_request(cancel_of(self.invite, self._cancel_headers), flow)
         self._drop_timer()
         self._timer = agent.timers.arm(agent.config.timing.give_up_ms, self._on_unanswered)
 

@@ -186,7 +186,8 @@ class Registration:
         self._send([f"{contact};expires={self._asked_s}", *self._taken_back()], self._asked_s)
 
     def _contact_now(self) -> str:
-        contact, user = self._agent.contact(self.flow), self.config.contact_user
+        contact = self._agent.contact(self.flow, self.config.registrar)
+        user = self.config.contact_user
         if not user:
             return contact
         address = NameAddr.parse(contact)
