@@ -2,10 +2,12 @@
 
 from .media.call import Call, CallEnded, EndCause, EndedBy, HoldRefused, Played, Quality
 from .media.conference import Conference
+from .media.dialling import DialFailed
 from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
+from .media.outcome import Outcome
 from .media.prompt import PromptError
 from .media.recording import Recorded, Recording
 from .media.sip.events import Refuse
@@ -19,6 +21,7 @@ __all__ = [
     "Call",
     "CallEnded",
     "Conference",
+    "DialFailed",
     "EndCause",
     "EndedBy",
     "Engine",
@@ -29,6 +32,7 @@ __all__ = [
     "HoldRefused",
     "LegFigures",
     "ListenError",
+    "Outcome",
     "PlayOutcome",
     "Played",
     "PromptError",

@@ -97,7 +97,7 @@ class Played:
 
 
 class Call:
-    """One call that came in. Its methods raise :class:`CallEnded` once it is over.
+    """One call, that came in or was dialled. Its methods raise :class:`CallEnded` once it is over.
 
     ``id`` is unique within the engine and goes through all log lines of the call; ``call_id`` is
     SIP's Call-ID; ``ended`` says why the call ended, None while it lasts; ``speaking`` is True
@@ -124,10 +124,10 @@ class Call:
         "speaking",
     )
 
-    def __init__(self, engine: Engine, sip: SipCall) -> None:
+    def __init__(self, engine: Engine, sip: SipCall, media: MediaSession | None = None) -> None:
         self._engine = engine
         self._sip = sip
-        self._media: MediaSession | None = None
+        self._media = media
         self._bridged_to: Call | None = None
         self._confirmed = False
         self._queueing = asyncio.Lock()

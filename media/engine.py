@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, get_args
@@ -15,8 +15,11 @@ import structlog
 from ._core import SRTP_AVAILABLE
 from .adoption import adopt
 from .call import Call, CallEnded
-from .codec import codecs_by_name
+from .codec import Codec, codecs_by_name
+from .dialling import DialledCall, EarlyFunction, dial
 from .events import Hearing, Quantiles, Silence
+from .leg import Leg
+from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order, numeric_router
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -207,6 +210,7 @@ class Engine:
         self._agent = UserAgent(
             self._endpoint.send, self._endpoint.timers, self._agent_config(), self
         )
+        self.router = numeric_router(self._endpoint)
         self.guard(self._gate_rules)
         self._endpoint.start(self._agent)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
@@ -356,6 +360,77 @@ class Engine:
         # RFC 3261 15.1.1 has a BYE wait for the ACK, which may be 32 s away or never come.
         self._agent.shutdown()
 
+    # Dialling
+
+    async def dial(
+        self,
+        uri: str,
+        *,
+        caller: str | None = None,
+        display_name: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        headers: Iterable[tuple[str, str]] = (),
+        codecs: Sequence[str] | None = None,
+        early: EarlyFunction | None = None,
+        user_to_user: str | bytes | None = None,
+        asserted_identity: str | None = None,
+        privacy: str | None = None,
+        diversion: str | None = None,
+        beside: Call | None = None,
+    ) -> Call:
+        """Place a call to ``uri``; returns when it was answered. Cancelling it gives the call up.
+
+        ``caller``: who calls, a SIP URI, or a number or name at our address; without it we are
+        ``ringwheel``, or anonymous where ``privacy`` (RFC 3323: ``"id"``, ``"id;user"``) is asked
+        for. ``headers`` go out as they are, ``user_to_user`` as data of RFC 7433,
+        ``asserted_identity`` and ``diversion`` as a SIP URI. ``codecs``: names, instead of the
+        engine's. ``early`` is called with the call as soon as there is sound before the answer: it
+        may listen and record, what it plays is heard from the answer on, and it is cancelled then.
+        ``beside``: on the media thread of that call, so that the two can be bridged.
+
+        Raises DialFailed when nobody answers within ``timeout_s`` (180 at most), ValueError for
+        what cannot be dialled, UnknownCodec.
+        """
+        order = make_order(
+            uri,
+            caller=caller,
+            user=self.agent_name,
+            display_name=display_name,
+            codecs=self._codecs if codecs is None else codecs_by_name(codecs),
+            srtp=self._srtp,
+            headers=extra_headers(
+                headers,
+                user_to_user=user_to_user,
+                asserted_identity=asserted_identity,
+                privacy=privacy,
+                diversion=diversion,
+            ),
+            timeout_s=timeout_s,
+            private=privacy is not None,
+        )
+        return await dial(self, order, early, beside)
+
+    def place(self, way: Way, early: EarlyFunction | None, beside: Call | None) -> DialledCall:
+        """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
+        order, flow = way.order, way.flow
+        leg = None if beside is None else beside.connected()[0]
+        media = self.media_on(flow, order.codecs, order.srtp, leg)
+        try:
+            sip = self._agent.dial(
+                order.uri,
+                media.offer(),
+                flow,
+                from_uri=order.from_uri(self.addresses[flow.listener]),
+                display_name=order.display_name,
+                headers=order.headers,
+            )
+        except BaseException:
+            media.close()
+            raise
+        call = DialledCall(self, sip, media, way, early)
+        sip.context = self._calls[sip.id] = call
+        return call
+
     def snapshot(self) -> EngineFigures:
         """Live figures."""
         counters = self._agent.counters
@@ -375,8 +450,17 @@ class Engine:
         """A media session for a call, on the address by which its peer reached us."""
         return self.media_on(sip.flow)
 
-    def media_on(self, flow: Flow) -> MediaSession:
-        """A media session for the peer at the other end of a flow. NoRtpPort."""
+    def media_on(
+        self,
+        flow: Flow,
+        codecs: tuple[Codec, ...] = (),
+        srtp: SrtpPolicy | None = None,
+        beside: Leg | None = None,
+    ) -> MediaSession:
+        """A media session for the peer at the other end of a flow. NoRtpPort.
+
+        ``codecs`` and ``srtp`` instead of the engine's; ``beside``: on the shard of that leg.
+        """
         bind_host = self._bind_hosts[flow.listener]
         key = flow.listener, flow.remote_host
         host = self._endpoint.media_host(flow.listener) or self._announced.get(key)
@@ -386,11 +470,12 @@ class Engine:
             host = self._announced[key] = announced_host(bind_host, flow.remote_host)
         return MediaSession(
             self._pool,
-            self._codecs,
+            codecs or self._codecs,
             bind_host,
             host,
+            beside=beside,
             hearing=self._hearing,
-            srtp=self._srtp,
+            srtp=self._srtp if srtp is None else srtp,
             own_order=self._own_order,
             comfort_noise=self._silence == "comfort-noise",
         )
@@ -447,10 +532,12 @@ class Engine:
         )
 
     def on_ringing(self, call: SipCall, response: Response) -> None:
-        """Calls of ours are not placed here."""
+        """A call of ours rings."""
+        _dialled(call).on_ringing(response)
 
     def on_answered(self, call: SipCall, sdp: bytes | None) -> None:
-        """Calls of ours are not placed here."""
+        """A call of ours was answered."""
+        _dialled(call).on_answered(sdp)
 
     def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
         """A key was pressed."""
@@ -485,6 +572,11 @@ def _names(choices: object) -> str:
 
 def _call_of(call: SipCall) -> Call:
     assert isinstance(call.context, Call)
+    return call.context
+
+
+def _dialled(call: SipCall) -> DialledCall:
+    assert isinstance(call.context, DialledCall)
     return call.context
 
 

@@ -37,13 +37,9 @@ class TlsConfig:
             choices = ", ".join(get_args(VerifyClient))
             raise ValueError(f"verify_client: {self.verify_client!r}; use one of {choices}")
         if (self.certificate is None) != (self.key is None):
-            raise ValueError(
-                "a TLS certificate needs its key, and a key its certificate; name both"
-            )
+            raise ValueError("TLS needs a certificate and its key; name both")
         if self.verify_client != "off" and self.ca is None:
-            raise ValueError(
-                "to verify TLS clients, name the file of the authorities to trust (ca)"
-            )
+            raise ValueError("TLS clients cannot be verified without authorities; name their file")
 
 
 class TlsContexts:
@@ -170,6 +166,6 @@ def failure_text(error: BaseException) -> str:
         return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
     if isinstance(error, TimeoutError) and error.errno is None:
         return "no answer in time"
-    if isinstance(error, OSError) and error.errno in errno.errorcode:
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno).lower()  # asyncio writes addresses into its own text
     return str(error) or type(error).__name__

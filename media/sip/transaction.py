@@ -294,8 +294,11 @@ class InviteClient(ClientTransaction):
             self._first_final(response) if response.status >= 200 else self._provisional(response)
         elif self.state is State.COMPLETED and response.status >= 300 and self.data is not None:
             self._layer.send(self.data, self.flow)
-        elif self.state is State.ACCEPTED and response.status // 100 == 2 and self.user is not None:
+        elif response.status // 100 == 2 and self.user is not None:
             self.user.on_response(response)
+        elif self.request is not None and response.status >= 300:
+            self.user = None
+            self._first_final(response)
         else:
             self._stray()
 
@@ -310,6 +313,12 @@ class InviteClient(ClientTransaction):
         """Bound the wait for a final response after a provisional one, which has no timer."""
         if self.state is State.PROCEEDING:
             self._wait(delay_ms)
+
+    def abandon(self, user: ClientUser) -> None:
+        """No final response came in time: tell ``user`` of every 2xx that comes too late."""
+        self.user, self.data = user, None
+        self._layer.keep(self)
+        self._linger(State.ACCEPTED, self._layer.timing.give_up_ms)
 
     def _first_final(self, response: Response) -> None:
         user, request = self.user, self.request
@@ -507,6 +516,10 @@ class TransactionLayer:
         lost = [client for client in self._clients.values() if client.flow == flow]
         for client in lost:
             client.undelivered(failure)
+
+    def keep(self, transaction: ClientTransaction) -> None:
+        """Go on matching responses to a transaction that has timed out."""
+        self._clients[transaction.key] = transaction
 
     def remove(self, transaction: Transaction) -> None:
         """Forget a transaction that is over."""

@@ -1,6 +1,7 @@
 """SIP over real TCP and TLS connections, under asyncio and uvloop."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket
@@ -336,7 +337,7 @@ def test_what_cannot_be_framed_is_answered_and_cut(make_loop, stream, answer):
         writer.write(stream.encode() + OPTIONS.format(n=2).encode())
         read = await reader.read()
         assert read.startswith(answer)
-        assert read.count(b"SIP/2.0 ") == (2 if answer else 0)  # in the start line and in the Via
+        assert read.count(b"SIP/2.0 ") == (1 if answer else 0)
         assert there.counts.streams_cut_malformed == 1
         writer.close()
         await until(lambda: not len(there.endpoint.streams))
@@ -550,11 +551,12 @@ def test_client_certificates(make_loop, authority, tmp_path, verify, shown, pass
 
 
 @on_both_loops
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2])
 def test_versions(make_loop, authority, version):
     tls = authority.config("127.0.0.1")
     context = ssl.create_default_context(cafile=authority.path)
-    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.maximum_version = version
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
 
@@ -581,10 +583,8 @@ def test_tls_failures_cost_a_counter(make_loop, authority):
         for start in (OPTIONS.format(n=1).encode(), b"\x16\x03\x01\x00\xa5", b""):
             reader, writer = await connected(there)
             writer.write(start)
-            try:
+            with contextlib.suppress(ConnectionError):
                 await reader.read()
-            except ConnectionError:
-                pass
             writer.close()
         await until(lambda: there.counts.streams_failed == 3)
         await until(lambda: not len(there.endpoint.streams))
@@ -663,8 +663,8 @@ def ssl_key(path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"certificate": "a"}, "certificate and its key"),
-        ({"key": "a"}, "certificate and its key"),
+        ({"certificate": "a"}, "a certificate and its key"),
+        ({"key": "a"}, "a certificate and its key"),
         ({"verify_client": "required"}, "without authorities"),
         ({"verify_client": "maybe"}, "off, optional, required"),
     ],
@@ -713,7 +713,7 @@ def test_sips_without_tls_is_refused(make_loop):
 
 
 @on_both_loops
-def test_large_requests_take_tcp_and_small_ones_udp(make_loop):
+def test_large_requests_take_tcp(make_loop):
     async def main():
         port = free_port()
         here = Party("udp:127.0.0.1:0", "tcp:127.0.0.1:0")
@@ -724,9 +724,10 @@ def test_large_requests_take_tcp_and_small_ones_udp(make_loop):
         via, flow = there.header("INVITE", "Via")
         assert via.startswith(f"SIP/2.0/TCP {here.endpoint.addresses[1]};")
         assert flow.transport == "TCP"
-        assert there.header("ACK", "Via")[1].transport == "UDP"
         call.hangup()
         await there.ended
+        # The callee's Contact says so.
+        assert there.header("BYE", "Via")[1].transport == "TCP"
         await here.close()
         await there.close()
 
