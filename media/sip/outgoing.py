@@ -260,10 +260,11 @@ class OutgoingCall(SipCall):
             self._send_cancel()  # RFC 3261 9.1: not before a provisional response has come
 
     def _send_cancel(self) -> None:
-        agent, transaction = self.agent, self._transaction
-        # RFC 3261 9.1: where the INVITE went, which took TCP if it was too large for UDP.
-        flow = self.flow if transaction is None else transaction.flow
-        agent.transactions.send_request(cancel_of(self.invite, self._cancel_headers), flow)
+        agent = self.agent
+        cancel = cancel_of(self.invite, self._cancel_headers)
+        # The way of the INVITE, which took TCP if it was large (RFC 3261 9.1, 18.1.1).
+        flow = self.flow if self._transaction is None else self._transaction.flow
+        agent.transactions.send_request(cancel, flow)
         self._drop_timer()
         self._timer = agent.timers.arm(agent.config.timing.give_up_ms, self._on_unanswered)
 

@@ -37,13 +37,9 @@ class TlsConfig:
             choices = ", ".join(get_args(VerifyClient))
             raise ValueError(f"verify_client: {self.verify_client!r}; use one of {choices}")
         if (self.certificate is None) != (self.key is None):
-            raise ValueError(
-                "a TLS certificate needs its key, and a key its certificate; name both"
-            )
+            raise ValueError("TLS needs a certificate and its key; name both")
         if self.verify_client != "off" and self.ca is None:
-            raise ValueError(
-                "to verify TLS clients, name the file of the authorities to trust (ca)"
-            )
+            raise ValueError("TLS clients cannot be verified without authorities; name their file")
 
 
 class TlsContexts:

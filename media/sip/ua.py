@@ -460,7 +460,7 @@ class UserAgent:
         branch = MAGIC_COOKIE + self.new_token()
         return self.ways.via(flow, branch), branch
 
-    def contact(self, flow: Flow, uri: str) -> str:
+    def contact(self, flow: Flow, uri: str = "") -> str:
         """Our Contact on the listener of ``flow``, towards ``uri``, which may be a SIPS URI."""
         return self.ways.contact(flow, uri)
 
