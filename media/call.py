@@ -37,7 +37,7 @@ from .recording import Recorded, Recording
 from .sdp import Direction, NotAcceptable, SdpError, SdpReason
 from .session import MediaSession
 from .sip.adoption import snapshot_of
-from .sip.events import EndCause, EndedBy, Refuse
+from .sip.events import CallStateError, EndCause, EndedBy, Refuse
 from .sip.message import REASON_PHRASES, Headers
 from .sip.session import SipCall
 from .snapshot import State
@@ -107,6 +107,7 @@ class Call:
     __slots__ = (
         "_bridged_to",
         "_confirmed",
+        "_description",
         "_engine",
         "_history",
         "_hold_change",
@@ -130,6 +131,7 @@ class Call:
         self._media = media
         self._bridged_to: Call | None = None
         self._confirmed = False
+        self._description: bytes | None = None
         self._queueing = asyncio.Lock()
         self._sound_until_s = 0.0
         self._tail = NOTHING
@@ -188,10 +190,20 @@ class Call:
         """True while we have put the peer on hold."""
         return self._media is not None and self._media.direction is not Direction.SENDRECV
 
-    def ring(self) -> None:
-        """Tell the caller that it rings (180)."""
+    def ring(self, *, early_media: bool = False, reliable: bool | None = None) -> None:
+        """Tell the caller that it rings (180), or with ``early_media`` (183) what it will hear
+        before the answer: from then on :meth:`play` is heard.
+
+        ``reliable``: repeated until the caller confirms it (RFC 3262), where it can; by default
+        early media is, and everything that the caller wants to be. Early media that cannot be
+        agreed on refuses the call, as :meth:`answer` does. RuntimeError: a caller that leaves the
+        offer to us takes none before the answer.
+        """
         self._check()
-        self._sip.ring()
+        if early_media:
+            self._ring_early(reliable)
+        else:
+            self._sip.ring(reliable=reliable)
         if self._history:
             self._history.ringing_s = time.time()
 
@@ -202,7 +214,7 @@ class Call:
         there is no RTP port), and :class:`CallEnded` raised.
         """
         self._check()
-        if self._media is None:
+        if self._media is None or self._description is not None:
             self._accept()
         while not self._confirmed:
             await self._change()
@@ -541,6 +553,16 @@ class Call:
         finally:
             self._changed()
 
+    def on_answer(self, sdp: bytes) -> None:
+        """The peer answers an offer of ours: one before the 200, or one of what stood anyway."""
+        assert self._media is not None
+        try:
+            self._media.settle(sdp)
+            self._connect(self._media)
+        except (SdpError, OSError, ValueError) as error:
+            self._fail(error)
+        self._changed()
+
     def on_reinvited(self, status: int, sdp: bytes | None) -> None:
         """Our re-INVITE was answered."""
         change, self._hold_change = self._hold_change, None
@@ -677,16 +699,39 @@ class Call:
             raise CallEnded(self.ended)
 
     def _accept(self) -> None:
+        body = self._describe()
+        self._description = None
+        self._sip.accept(body)
+        if self._history:
+            self._history.answered_s = time.time()
+
+    def _describe(self) -> bytes:
+        """Our answer to the INVITE, or our offer: the same before the 200 and in it. CallEnded: it
+        cannot be had, and the call is refused."""
+        if self._description is None:
+            try:
+                self._media = self._engine.open_media(self._sip)
+                offer = self._sip.remote_sdp
+                self._description = (
+                    self._media.offer() if offer is None else self._media.answer(offer)
+                )
+            except (SdpError, NoRtpPort) as error:
+                self._refuse(error)
+                raise AssertionError("a call that is refused is over") from error
+        return self._description
+
+    def _ring_early(self, reliable: bool | None) -> None:
+        body = self._describe()
+        assert self._media is not None
         try:
-            self._media = self._engine.open_media(self._sip)
-            offer = self._sip.remote_sdp
-            body = self._media.offer() if offer is None else self._media.answer(offer)
-        except (SdpError, NoRtpPort) as error:
-            self._refuse(error)
-        else:
-            self._sip.accept(body)
-            if self._history:
-                self._history.answered_s = time.time()
+            self._sip.ring(183, body, reliable=reliable)
+        except CallStateError as error:
+            raise RuntimeError(str(error)) from error
+        if self._media.negotiated is not None:
+            try:
+                self._connect(self._media)
+            except (OSError, ValueError) as error:
+                self._fail(error)
 
     def _refuse(self, error: SdpError | NoRtpPort) -> None:
         """Refuse the call and say why: in the log, and in a Warning (RFC 3261 20.43)."""

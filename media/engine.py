@@ -35,6 +35,7 @@ from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
 from .sip.session import SipCall
+from .sip.session_timer import MIN_SE_S, checked_intervals
 from .sip.transport import ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
@@ -99,7 +100,9 @@ class Engine:
     ``srtp``: whether sound is encrypted (RFC
     4568): never, where the caller offers it, or always. ``records``: a file to which the record of
     each call is appended, as a line of JSON, or a function that is called with it. ``gate``: who
-    gets service; None: everybody who can reach the listeners.
+    gets service; None: everybody who can reach the listeners. ``session_expires_s``: calls of ours
+    ask for a session timer of so long (RFC 4028), and no longer one is agreed to; 0: we never ask.
+    ``min_se_s``: the shortest that callers may ask for; the RFC has 90 as the least.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
     that make no sense, OSError for a file of records that cannot be opened.
@@ -126,6 +129,8 @@ class Engine:
         srtp: Srtp = "off",
         records: StrPath | RecordTaker | None = None,
         gate: GateRules | None = None,
+        session_expires_s: int = 1_800,
+        min_se_s: int = MIN_SE_S,
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -166,6 +171,7 @@ class Engine:
             raise ValueError("srtp: built without libsrtp2; install libsrtp2-dev and build again")
         self._per_source_rate = per_source_rate
         self._gate_rules = gate
+        self._intervals_s = checked_intervals(session_expires_s, min_se_s)
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
@@ -241,7 +247,13 @@ class Engine:
 
     def _agent_config(self) -> UserAgentConfig:
         limits = Limits(max_calls=self.max_calls, requests_per_s=self._per_source_rate)
-        return UserAgentConfig(addresses=self.addresses, limits=limits)
+        session_expires_s, min_se_s = self._intervals_s
+        return UserAgentConfig(
+            addresses=self.addresses,
+            limits=limits,
+            session_expires_s=session_expires_s,
+            min_se_s=min_se_s,
+        )
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -500,8 +512,12 @@ class Engine:
         _call_of(call).on_ack(sdp)
 
     def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
-        """A re-INVITE."""
+        """A re-INVITE or UPDATE, or the session is to be refreshed."""
         return _call_of(call).on_offer(sdp)
+
+    def on_answer(self, call: SipCall, sdp: bytes) -> None:
+        """What we have offered before the answer, or to refresh the session, is answered."""
+        _call_of(call).on_answer(sdp)
 
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         """A call is over."""

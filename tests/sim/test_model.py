@@ -73,6 +73,9 @@ class Moody:
     def on_ack(self, call, sdp):
         self._mood(call)
 
+    def on_answer(self, call, sdp):
+        self._mood(call)
+
     def on_info_digit(self, call, digit):
         self._mood(call)
 
