@@ -101,7 +101,7 @@ class Call:
 
     ``id`` is unique within the engine and goes through all log lines of the call; ``call_id`` is
     SIP's Call-ID; ``ended`` says why the call ended, None while it lasts; ``speaking`` is True
-    while the caller speaks.
+    while the caller speaks; ``trunk`` names the trunk that it came or went by, None without one.
     """
 
     __slots__ = (
@@ -122,6 +122,7 @@ class Call:
         "ended",
         "id",
         "speaking",
+        "trunk",
     )
 
     def __init__(self, engine: Engine, sip: SipCall, media: MediaSession | None = None) -> None:
@@ -140,6 +141,7 @@ class Call:
         self._history = History() if engine.keeps_records else None
         self.speaking = False
         self.ended: EndCause | None = None
+        self.trunk: str | None = None
         self.id = sip.id
         self.call_id = sip.call_id
 

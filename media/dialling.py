@@ -228,7 +228,8 @@ async def dial(
             raise
         raise DialFailed(dialler.time_out()) from None
     except NoRoute as error:
-        result = DialResult(Outcome.UNREACHABLE, 404, REASON_PHRASES[404], text=str(error))
+        status = 503 if error.outcome is Outcome.CONGESTION else 404
+        result = DialResult(error.outcome, status, REASON_PHRASES[status], text=str(error))
         raise DialFailed(result) from None
     finally:
         await dialler.finish()

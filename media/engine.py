@@ -19,7 +19,7 @@ from .codec import Codec, codecs_by_name
 from .dialling import DialledCall, EarlyFunction, dial
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
-from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order, numeric_router
+from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -38,6 +38,9 @@ from .sip.session import SipCall
 from .sip.transport import ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
+from .trunk.directory import rules_for, start_trunks
+from .trunk.figures import TrunkFigures
+from .trunk.trunk import Trunk
 
 log = structlog.get_logger(__name__)
 
@@ -126,6 +129,8 @@ class Engine:
         srtp: Srtp = "off",
         records: StrPath | RecordTaker | None = None,
         gate: GateRules | None = None,
+        trunks: Sequence[Trunk] = (),
+        dns: Sequence[str] = (),
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -166,6 +171,8 @@ class Engine:
             raise ValueError("srtp: built without libsrtp2; install libsrtp2-dev and build again")
         self._per_source_rate = per_source_rate
         self._gate_rules = gate
+        self._trunks_wanted = tuple(trunks)
+        self._dns = tuple(dns)
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
@@ -205,9 +212,12 @@ class Engine:
         self._agent = UserAgent(
             self._endpoint.send, self._endpoint.timers, self._agent_config(), self
         )
-        self.router = numeric_router(self._endpoint)
-        self.guard(self._gate_rules)
+        self._trunks = start_trunks(
+            self._agent, self._endpoint, self._codecs, self.agent_name, self._dns
+        )
+        self.router = self._trunks.route
         self._endpoint.start(self._agent)
+        self.reload(self._trunks_wanted)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
 
     async def __aexit__(
@@ -217,6 +227,7 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         self._stopped.set()
+        self._trunks.close()
         self._agent.shutdown()
         self._endpoint.close()
         await self._pool.close()
@@ -265,6 +276,18 @@ class Engine:
         """Serve only whom ``rules`` let in, from now on; calls that run go on. None: everybody."""
         self._endpoint.gate = self._agent.guard(rules)
         warn_if_open(rules, [listener.host for listener in self._endpoint.listeners])
+
+    def reload(self, trunks: Sequence[Trunk]) -> None:
+        """Go by these trunks from now on; calls that run go on. Without rules of its own for the
+        gate, an engine that has trunks serves them alone. ValueError: two of one name."""
+        self._trunks.reload(trunks)
+        rules = self._gate_rules or (rules_for(trunks) if trunks else None)
+        self.guard(rules)
+
+    @property
+    def trunks(self) -> tuple[TrunkFigures, ...]:
+        """The trunks as they are now: their peers, channels and counters."""
+        return self._trunks.figures()
 
     # Serving
 
@@ -317,6 +340,8 @@ class Engine:
         """A call that is ours from now on, until it ends."""
         ours = sip.context = Call(self, sip)
         self._calls[sip.id] = ours
+        if self._trunks:
+            ours.trunk = self._trunks.keep(sip)
         return ours
 
     async def drain(self, timeout_s: float = 30.0) -> bool:
@@ -418,6 +443,8 @@ class Engine:
             raise
         call = DialledCall(self, sip, media, way, early)
         sip.context = self._calls[sip.id] = call
+        if way.on_placed is not None:
+            way.on_placed(call)
         return call
 
     def snapshot(self) -> EngineFigures:
@@ -489,6 +516,8 @@ class Engine:
         if self._handler is None or self._tasks is None:
             call.reject(503, headers=[("Retry-After", "1")])
             return
+        if self._trunks and not self._trunks.receive(call):
+            return
         ours = self.keep(call)
         task = self._tasks.create_task(self._run(self._handler, ours))
         self._running.add(task)
@@ -505,6 +534,7 @@ class Engine:
 
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         """A call is over."""
+        self._trunks.ended(call)
         ours = self._calls.pop(call.id, None)
         call.context = None  # the two know each other: else only the collector could free them
         if ours is None:

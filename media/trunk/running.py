@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from ..outcome import DialResult, Outcome
 from ..sip.edge import Timers
 from ..sip.fields import format_host_port
 from ..sip.resolve import Target
+from ..sip.sources import Network
 from .figures import AddressFigures, PeerFigures, TrunkFigures
 from .health import Ask, Health, Means, PeerWatch, Watch
 from .limits import CallRate, Channels
@@ -52,9 +54,9 @@ class RunningTrunk:
         of peers that stay are kept. It must not be used any more."""
         self.trunk = trunk
         self.around = around
-        self.channels = before.channels if before else Channels(None)
+        self.channels: Channels = before.channels if before else Channels(None)
         self.channels.limit = trunk.limits.channels
-        self.counts = before.counts if before else TrunkCounts()
+        self.counts: TrunkCounts = before.counts if before else TrunkCounts()
         self.rate = CallRate(trunk.limits)
         if before is not None:
             self.rate.adopt(before.rate)
@@ -105,6 +107,10 @@ class RunningTrunk:
         for _, watch in self.peers:
             watch.stop()
         self.peers, self._fresh = [], []
+
+    def networks(self) -> list[Network]:
+        """Where its calls come from: as configured, else from its peers."""
+        return list(self.trunk.networks) or [ipaddress.ip_network(host) for host in self.hosts()]
 
     def hosts(self) -> set[str]:
         """The addresses that the peers lead to now."""
