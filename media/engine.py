@@ -275,6 +275,7 @@ class Engine:
     def guard(self, rules: GateRules | None) -> None:
         """Serve only whom ``rules`` let in, from now on; calls that run go on. None: everybody."""
         self._endpoint.gate = self._agent.guard(rules)
+        self._trunks.tell_sources()
         warn_if_open(rules, [listener.host for listener in self._endpoint.listeners])
 
     def reload(self, trunks: Sequence[Trunk]) -> None:

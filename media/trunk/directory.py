@@ -104,7 +104,9 @@ class Trunks:
                 raise ValueError(f"there are two trunks named {trunk.name}; give one another name")
             wanted[trunk.name.lower()] = trunk
         for name in self._running.keys() - wanted.keys():
-            self._running.pop(name).stop()
+            gone = self._running.pop(name)
+            gone.stop()
+            self._tell_sources(gone.trunk.name, ())
         before, self._running = self._running, {}
         for name, trunk in wanted.items():
             known = before.get(name)
@@ -112,6 +114,12 @@ class Trunks:
             running = known if known and same else RunningTrunk(trunk, self._around, known)
             self._running[name] = running
             running.start()
+        self.tell_sources()
+
+    def tell_sources(self) -> None:
+        """Say of every trunk where its calls come from."""
+        for running in self._running.values():
+            self._tell_sources(running.trunk.name, running.inbound_hosts())
         self._read_networks()
 
     def close(self) -> None:
@@ -143,8 +151,8 @@ class Trunks:
         before = watch.watches.keys()
         watch.set_targets(targets)
         running = self._running.get(trunk.lower())
-        if watch.watches.keys() != before and running is not None and not running.trunk.sources:
-            self._tell_sources(trunk, sorted(running.hosts()))
+        if watch.watches.keys() != before and running is not None:
+            self._tell_sources(trunk, running.inbound_hosts())
             self._read_networks()
 
     def _read_networks(self) -> None:

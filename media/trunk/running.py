@@ -110,11 +110,14 @@ class RunningTrunk:
 
     def networks(self) -> list[Network]:
         """Where its calls come from: as configured, else from its peers."""
-        return list(self.trunk.networks) or [ipaddress.ip_network(host) for host in self.hosts()]
+        hosts = map(ipaddress.ip_network, self.inbound_hosts())
+        return [*self.trunk.networks, *hosts]
 
-    def hosts(self) -> set[str]:
-        """The addresses that the peers lead to now."""
-        return {key[0] for _, watch in self.peers for key in watch.watches}
+    def inbound_hosts(self) -> list[str]:
+        """The addresses that the peers lead to now, if calls may come from them."""
+        if self.trunk.sources:
+            return []
+        return sorted({key[0] for _, watch in self.peers for key in watch.watches})
 
     def ordered_peers(self) -> list[Watched]:
         """The peers in the order to try them for one call."""
