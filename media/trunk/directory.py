@@ -18,6 +18,7 @@ from ..codec import Codec, codecs_by_name
 from ..order import NoRoute, Order, Way
 from ..outcome import Outcome
 from ..sdp import SrtpPolicy
+from ..sip.digest import Credentials
 from ..sip.dns_records import ResolveError
 from ..sip.edge import Flow
 from ..sip.gate import GateRules
@@ -316,7 +317,13 @@ class Trunks:
             headers=dressed.headers,
             codecs=codecs_by_name(trunk.codecs) if own else order.codecs,
             srtp=order.srtp if trunk.srtp is None else SrtpPolicy(trunk.srtp),
+            credentials=order.credentials or credentials_of(trunk),
         )
+
+
+def credentials_of(trunk: Trunk) -> Credentials | None:
+    """What answers the challenges of a trunk."""
+    return Credentials(trunk.user, trunk.password) if trunk.user else None
 
 
 def _target_of(peer: Peer) -> Target:
@@ -332,8 +339,7 @@ def _placed(running: RunningTrunk, placed: list[DialledCall], call: DialledCall)
 
 
 def _over(passage: Passage, call: DialledCall) -> None:
-    retry_after_s = call.ended.retry_after_s if call.ended else None
-    passage.judge(call.result, retry_after_s)
+    passage.judge(call.result)
     passage.leave()
 
 

@@ -185,7 +185,7 @@ class Passage:
             self._left = True
             self._running.channels.give_back()
 
-    def judge(self, result: DialResult | None, retry_after_s: int | None = None) -> None:
+    def judge(self, result: DialResult | None) -> None:
         """What the attempt came to says how the address is. None: nothing is known yet."""
         if self._judged or result is None:
             return
@@ -198,6 +198,6 @@ class Passage:
         if result.silent:
             watch.note_failure("no answer to INVITE")
         elif result.status == 503 and result.outcome is not Outcome.CANCELLED:
-            watch.note_failure("503 to INVITE", retry_after_s)
+            watch.note_failure("503 to INVITE", result.retry_after_s)
         elif watch.health is not Health.UP and result.outcome is not Outcome.CANCELLED:
             watch.note_alive()
