@@ -243,6 +243,7 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         self._stopped.set()
+        await self._trunks.unregister(GOODBYE_S)
         self._trunks.close()
         self._agent.shutdown()
         self._endpoint.close()

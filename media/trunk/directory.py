@@ -26,8 +26,9 @@ from ..sip.resolve import Lookups, Resolver, Target, default_port
 from ..sip.sources import NetworkTable
 from ..sip.uri import SipUri
 from .figures import TrunkFigures
-from .health import PeerWatch, Watch, key_of
+from .health import Health, PeerWatch, Watch, key_of
 from .options import OptionsAsker
+from .registering import Registering
 from .rules import Wanted, dress
 from .running import Passage, RunningTrunk, Surroundings
 from .selection import order_targets
@@ -81,7 +82,11 @@ class Trunks:
             OptionsAsker(agent, flow_to),
             source or random.SystemRandom(),
             self._refresh,
+            self._on_change,
         )
+        self._agent = agent
+        self._leaving: set[Registering] = set()
+        self._left = asyncio.Event()
         self._running: dict[str, RunningTrunk] = {}
         self._resolving: dict[PeerWatch, asyncio.Task[None]] = {}
         self._networks = NetworkTable(())
@@ -107,6 +112,7 @@ class Trunks:
         for name in self._running.keys() - wanted.keys():
             gone = self._running.pop(name)
             gone.stop()
+            self._leave(gone.registering)
             self._tell_sources(gone.trunk.name, ())
         before, self._running = self._running, {}
         for name, trunk in wanted.items():
@@ -114,7 +120,9 @@ class Trunks:
             same = known is not None and known.trunk == trunk
             running = known if known and same else RunningTrunk(trunk, self._around, known)
             self._running[name] = running
+            self._register(running, known)
             running.start()
+            self._on_change(name)
         self.tell_sources()
 
     def tell_sources(self) -> None:
@@ -122,6 +130,62 @@ class Trunks:
         for running in self._running.values():
             self._tell_sources(running.trunk.name, running.inbound_hosts())
         self._read_networks()
+
+    # Registrations
+
+    def _register(self, running: RunningTrunk, before: RunningTrunk | None) -> None:
+        """Give a trunk the registration that it wants: the one before, or another."""
+        if running is before:
+            return
+        old = before.registering if before else None
+        if before and old and _account(before.trunk) == _account(running.trunk):
+            running.registering = old
+            return
+        self._leave(old)
+        if running.trunk.registration is not None:
+            running.registering = Registering(
+                self._agent,
+                running.trunk,
+                self._flow_to,
+                partial(self._unserved, running.trunk),
+                self._on_left,
+            )
+
+    def _leave(self, registering: Registering | None) -> None:
+        if registering is not None:
+            self._leaving.add(registering)
+            registering.stop()
+            self._on_left()
+
+    def _on_left(self) -> None:
+        self._leaving = {other for other in self._leaving if not other.stopped}
+        if self._leaving:
+            self._left.clear()
+        else:
+            self._left.set()
+
+    def _unserved(self, trunk: Trunk, target: Target, reason: str) -> None:
+        running = self._running.get(trunk.name.lower())
+        if running is not None:
+            running.note_failure(target, reason)
+
+    def _on_change(self, trunk: str) -> None:
+        """An address of a trunk has changed: its registration may have to go elsewhere."""
+        running = self._running.get(trunk.lower())
+        if running is not None and running.registering is not None:
+            best = running.best_address()
+            if best is not None:
+                running.registering.go_to(best.target, up=best.health is Health.UP)
+
+    async def unregister(self, timeout_s: float) -> None:
+        """Take every registration back, and wait for the answers, but not for long."""
+        for running in self._running.values():
+            self._leave(running.registering)
+            running.registering = None
+        self._on_left()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._left.wait()
 
     def close(self) -> None:
         """Watch nobody any more."""
@@ -319,6 +383,11 @@ class Trunks:
             srtp=order.srtp if trunk.srtp is None else SrtpPolicy(trunk.srtp),
             credentials=order.credentials or credentials_of(trunk),
         )
+
+
+def _account(trunk: Trunk) -> object:
+    """What makes a registration another one when it changes."""
+    return trunk.registration, trunk.uri_host, trunk.user, trunk.password
 
 
 def credentials_of(trunk: Trunk) -> Credentials | None:

@@ -15,6 +15,7 @@ from ..sip.sources import Network
 from .figures import AddressFigures, PeerFigures, TrunkFigures
 from .health import Ask, Health, Means, PeerWatch, Watch
 from .limits import CallRate, Channels
+from .registering import Registering
 from .selection import Watched, order_peers
 from .trunk import Peer, Trunk
 
@@ -42,6 +43,7 @@ class Surroundings:
     ask: Ask
     source: random.Random
     refresh: Refresh
+    changed: Callable[[str], None]
 
 
 class RunningTrunk:
@@ -64,6 +66,7 @@ class RunningTrunk:
         self.peers: list[Watched] = [
             (peer, kept.get(_address(peer)) or self._watch(peer)) for peer in trunk.peers
         ]
+        self.registering: Registering | None = None
         self._fresh = [watch for peer, watch in self.peers if _address(peer) not in kept]
 
     def _watch(self, peer: Peer) -> PeerWatch:
@@ -76,7 +79,10 @@ class RunningTrunk:
             timeout_ms=round(1_000 * trunk.peer_timeout_s),
         )
         watch = PeerWatch(
-            f"{trunk.name} {peer}", means, lambda: around.refresh(trunk.name, peer, watch)
+            f"{trunk.name} {peer}",
+            means,
+            lambda: around.refresh(trunk.name, peer, watch),
+            lambda: around.changed(trunk.name),
         )
         return watch
 
@@ -119,6 +125,24 @@ class RunningTrunk:
             return []
         return sorted({key[0] for _, watch in self.peers for key in watch.watches})
 
+    def best_address(self) -> Watch | None:
+        """Where requests that are no calls go: an address of the first peer that has one up, or
+        has one at all."""
+        watches = [
+            watch
+            for _, peer in sorted(self.peers, key=lambda pair: pair[0].priority)
+            for watch in peer.watches.values()
+        ]
+        up = [watch for watch in watches if watch.health is not Health.DOWN]
+        return next(iter(up or watches), None)
+
+    def note_failure(self, target: Target, reason: str) -> None:
+        """An address has failed otherwise than by a call."""
+        for _, peer in self.peers:
+            watch = peer.of(target)
+            if watch is not None:
+                watch.note_failure(reason)
+
     def ordered_peers(self) -> list[Watched]:
         """The peers in the order to try them for one call."""
         return order_peers(self.peers, self.around.source)
@@ -139,6 +163,8 @@ class RunningTrunk:
             received=counts.received,
             refused=counts.refused,
             peers=tuple(_peer_figures(peer, watch, now_ms) for peer, watch in self.peers),
+            registration=self.registering.state if self.registering else "",
+            registration_cause=self.registering.reason if self.registering else "",
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from ringwheel import DialFailed, Engine, Outcome
-from ringwheel.media.trunk import CallerRules, HeaderRules, Peer, Trunk, TrunkLimits
+from ringwheel.media.trunk import CallerRules, HeaderRules, Peer, Registration, Trunk, TrunkLimits
 
 from .callee import Callee
 from .conftest import address_of, eventually, pairs_of, phoning, serving
@@ -292,3 +292,58 @@ async def test_strangers_get_nothing_where_there_are_trunks():
         stranger.invite()
         await eventually(lambda: engine.snapshot().sip["dropped_strangers"] > 0)
         assert engine.snapshot().sip["requests"] == 0
+
+
+async def registered(peer: Callee, status: str = "200 OK") -> str:
+    """The peer answers a REGISTER; returns the Contact that it was asked for."""
+    asked = await peer.request("REGISTER")
+    contact = asked.get("Contact")
+    peer.reply(asked, status, "", f"Contact: {contact}")
+    return contact
+
+
+async def test_a_registration_is_kept_up_and_taken_back():
+    async with Callee() as peer:
+        ours = trunk(peer, domain="example.com", registration=Registration("acc"))
+        async with dialling(ours) as engine:
+            asked = await peer.request("REGISTER")
+            assert asked.start == "REGISTER sip:example.com SIP/2.0"
+            assert asked.get("To") == "<sip:acc@example.com>"
+            assert engine.trunks[0].registration == "registering"
+            peer.reply(asked, "200 OK", "", f"Contact: {asked.get('Contact')}")
+            await eventually(lambda: engine.trunks[0].registration == "registered")
+            engine.reload([trunk(peer, domain="example.com", registration=Registration("acc"))])
+            leaving = asyncio.create_task(registered(peer))
+            await asyncio.sleep(0)
+        assert (await leaving).endswith(";expires=0")
+
+
+async def test_a_registration_that_changes_is_taken_back_and_made_anew():
+    async with (
+        Callee() as peer,
+        dialling(trunk(peer, registration=Registration("one"))) as engine,
+    ):
+        await registered(peer)
+        await eventually(lambda: engine.trunks[0].registration == "registered")
+        engine.reload([trunk(peer, registration=Registration("two"))])
+        asked = [await peer.request("REGISTER") for _ in range(2)]
+        for request in asked:
+            peer.reply(request, "200 OK", "", f"Contact: {request.get('Contact')}")
+        assert {
+            (r.get("To").partition("@")[0], r.get("Contact").endswith("=0")) for r in asked
+        } == {("<sip:one", True), ("<sip:two", False)}
+        await eventually(lambda: engine.trunks[0].registration == "registered")
+        engine.reload([trunk(peer)])
+        await registered(peer)
+
+
+async def test_a_registration_goes_to_the_next_peer_when_the_first_does_not_serve():
+    async with Callee() as full, Callee() as free:
+        ours = trunk(full, free, registration=Registration("acc"))
+        async with dialling(ours) as engine:
+            await registered(full, "503 Service Unavailable")
+            await registered(free)
+            await eventually(lambda: engine.trunks[0].registration == "registered")
+            assert health(engine)[0] == "down"
+            leaving = asyncio.create_task(registered(free))
+        await leaving
