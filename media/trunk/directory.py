@@ -22,6 +22,7 @@ from ..sip.digest import Credentials
 from ..sip.dns_records import ResolveError
 from ..sip.edge import Flow
 from ..sip.gate import GateRules
+from ..sip.listener import ListenError
 from ..sip.resolve import Lookups, Resolver, Target, default_port
 from ..sip.sources import NetworkTable
 from ..sip.uri import SipUri
@@ -423,11 +424,13 @@ def start_trunks(
     instead of the system's."""
     hosts = [listener.host for listener in endpoint.listeners]
     families = [socket.AF_INET6 if ":" in host else socket.AF_INET for host in hosts]
+    udp = any(listener.transport == "UDP" for listener in endpoint.listeners)
     # Who listens on this machine alone may well mean it by a name.
     loopback = all(ipaddress.ip_address(host).is_loopback for host in hosts)
     resolver = Resolver(
         partial(_names, tuple(dns), loopback),
-        transports=("UDP",),
+        # TCP and TLS need no listener of their own to call by.
+        transports=(*(["UDP"] if udp else []), "TCP", "TLS"),
         families=tuple(dict.fromkeys(families)),
     )
 
@@ -453,10 +456,10 @@ def _names(servers: Sequence[str], loopback: bool) -> Lookups:
 
 
 def _flow_to(endpoint: SipEndpoint, target: Target) -> Flow | None:
-    for index, listener in enumerate(endpoint.listeners):
-        if (":" in listener.host) == (":" in target.host):
-            return endpoint.flow(target.host, target.port, index)
-    return None
+    try:
+        return endpoint.flow(target.host, target.port, 0, target.transport, target.name)
+    except ListenError:
+        return None
 
 
 def rules_for(trunks: Iterable[Trunk]) -> GateRules:
