@@ -25,6 +25,7 @@ from ..media.sip.transport import ListenError
 from .config import ServeConfig, load_config, override
 from .errors import CommandError
 from .logging import LogFormat, configure_logging
+from .reload import gate_rules, reload_on_signal
 from .status import live_display, log_status, show_status
 
 log = structlog.get_logger(__name__)
@@ -98,11 +99,22 @@ def serve(
     drain: Annotated[
         float | None, typer.Option(help="Seconds that running calls get at SIGTERM.")
     ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="Serve callers of this network; again for more.", metavar="NETWORK"),
+    ] = None,
+    strangers: Annotated[
+        str | None, typer.Option(help="Everybody else: drop, 403, challenge, open.")
+    ] = None,
+    users: Annotated[
+        str | None, typer.Option(help="Challenge strangers; htdigest's file.", metavar="FILE")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; flags override its keys.")] = None,
 ) -> None:
     """Answer every call, play the prompts without a gap, hang up.
 
     SIGTERM and Ctrl-C drain: new calls get 503, running ones may end; a second one hangs up.
+    SIGHUP reads the configuration again, without touching calls: who may call, and trunks.
     """
     flags = {
         "prompts": prompt,
@@ -122,13 +134,20 @@ def serve(
         "records": records,
         "record": record,
         "drain_s": drain,
+        "allow": allow,
+        "strangers": strangers,
+        "users": users,
     }
-    settled = override(load_config(config) if config else ServeConfig(), flags)
+
+    def settle() -> ServeConfig:
+        return override(load_config(config) if config else ServeConfig(), flags)
+
+    settled = settle()
     if not settled.prompts:
         raise CommandError("there is no prompt to play", "Name one with --prompt FILE")
     raise_file_limit(settled)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settled, context.obj or LogOptions()))
+        runner.run(_serve(settled, context.obj or LogOptions(), settle))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -154,12 +173,18 @@ def raise_file_limit(config: ServeConfig) -> None:
         raise CommandError(cause, f"Raise it (ulimit -n {needed}), or lower --max-calls")
 
 
-async def _serve(config: ServeConfig, log_options: LogOptions) -> None:
+async def _serve(
+    config: ServeConfig, log_options: LogOptions, settle: Callable[[], ServeConfig]
+) -> None:
     try:
         async with make_engine(config) as engine:
             await engine.load(*config.prompts, as_list=True, loop=config.loop)
             settle_gc()
-            async with _status(engine, log_options), _drain_on_signal(engine, config.drain_s):
+            async with (
+                _status(engine, log_options),
+                reload_on_signal(engine, config, settle),
+                _drain_on_signal(engine, config.drain_s),
+            ):
                 # Calls that came while prompts were read got 503: now they are welcome.
                 log.info("serving", prompts=[str(path) for path in config.prompts])
                 await engine.serve(make_greeter(engine, config))
@@ -189,6 +214,7 @@ def make_engine(config: ServeConfig) -> Engine:
         silence=config.silence,
         srtp=config.srtp,
         records=config.records,
+        gate=gate_rules(config),
         voice="off",  # no prompt of its own may be interrupted
     )
 
