@@ -77,7 +77,7 @@ class Offences:
             else:
                 untold += case.count
         if untold:
-            log.warning("sip sources not logged", times=untold)
+            log.info("sip sources not logged", times=untold)
 
 
 def printable(text: str) -> str:
