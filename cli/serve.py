@@ -19,6 +19,7 @@ from rich.console import Console
 from ..media.call import Call
 from ..media.engine import RESERVED_FILES, Engine
 from ..media.memory import settle_gc
+from ..media.monitor import Monitor
 from ..media.ports import NoRtpPort
 from ..media.prompt import PromptError
 from ..media.sip.transport import ListenError
@@ -109,6 +110,21 @@ def serve(
     users: Annotated[
         str | None, typer.Option(help="Challenge strangers; htdigest's file.", metavar="FILE")
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            help="Metrics, health and traces by HTTP, for `ringwheel status` and Prometheus.",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
+    trace_messages: Annotated[
+        int | None, typer.Option(help="SIP messages kept for `ringwheel trace`; 0: none.")
+    ] = None,
+    hep: Annotated[
+        str | None,
+        typer.Option(help="Send copies of SIP messages there (HEP3, Homer).", metavar="HOST:PORT"),
+    ] = None,
+    hep_id: Annotated[int | None, typer.Option(help="Our agent number in HEP3.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; flags override its keys.")] = None,
 ) -> None:
     """Answer every call, play the prompts without a gap, hang up.
@@ -137,6 +153,10 @@ def serve(
         "allow": allow,
         "strangers": strangers,
         "users": users,
+        "http": http,
+        "trace_messages": trace_messages,
+        "hep": hep,
+        "hep_id": hep_id,
     }
 
     def settle() -> ServeConfig:
@@ -181,6 +201,7 @@ async def _serve(
             await engine.load(*config.prompts, as_list=True, loop=config.loop)
             settle_gc()
             async with (
+                make_monitor(engine, config),
                 _status(engine, log_options),
                 reload_on_signal(engine, config, settle),
                 _drain_on_signal(engine, config.drain_s),
@@ -216,6 +237,17 @@ def make_engine(config: ServeConfig) -> Engine:
         records=config.records,
         gate=gate_rules(config),
         voice="off",  # no prompt of its own may be interrupted
+    )
+
+
+def make_monitor(engine: Engine, config: ServeConfig) -> Monitor:
+    """Who looks at the engine, as far as the configuration asks for it."""
+    return Monitor(
+        engine,
+        http=config.http,
+        trace_messages=config.trace_messages,
+        hep=config.hep,
+        hep_id=config.hep_id,
     )
 
 
