@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from .call import Call, CallEnded
+from .early_sound import EarlyEar, EarlySound
 from .events import MediaTimeout
 from .leg import Heard
 from .order import NoRoute, Order, Way
@@ -38,9 +39,10 @@ class DialFailed(Exception):
     """Nobody has answered. ``outcome`` says why in a word, ``status`` and ``reason`` as SIP does,
     ``q850`` by the cause of the telephone network, where one came. ``contacts`` are the targets of
     a redirection that was not followed; ``retry_after_s`` says when to try again, None: nobody did.
+    ``early_sound`` is what was heard before the end, None where nothing was.
     """
 
-    def __init__(self, result: DialResult) -> None:
+    def __init__(self, result: DialResult, sound: EarlySound | None = None) -> None:
         super().__init__(str(result))
         self.outcome = result.outcome
         self.status = result.status
@@ -48,6 +50,7 @@ class DialFailed(Exception):
         self.q850 = result.q850
         self.contacts = result.contacts
         self.retry_after_s = result.retry_after_s
+        self.early_sound = sound
 
 
 class DialledCall(Call):
@@ -57,6 +60,7 @@ class DialledCall(Call):
     """
 
     __slots__ = (
+        "_ear",
         "_early",
         "_early_sdp",
         "_early_task",
@@ -84,6 +88,7 @@ class DialledCall(Call):
         self._redirecting: asyncio.Task[None] | None = None
         self._redirects = 0
         self._early_sdp: bytes | None = None
+        self._ear: EarlyEar | None = None
         self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.result: DialResult | None = None
         if self._history:
@@ -93,6 +98,11 @@ class DialledCall(Call):
     def outcome(self) -> Outcome | None:
         """What dialling came to; None while it rings."""
         return self.result.outcome if self.result else None
+
+    @property
+    def early_sound(self) -> EarlySound | None:
+        """What is heard before the answer, or was; None: no sound came, or too little to tell."""
+        return self._ear.sound if self._ear else None
 
     @property
     def proceeding(self) -> bool:
@@ -120,6 +130,7 @@ class DialledCall(Call):
         """The call was answered."""
         if self._history:
             self._history.answered_s = time.time()
+        self._end_ear()
         if self._early_sdp is not None and sdp in (None, self._early_sdp):
             # The answer to our offer came before (RFC 3261 13.2.1).
             assert self._media is not None
@@ -130,6 +141,7 @@ class DialledCall(Call):
             self.decide(ANSWERED)
 
     def on_ended(self, cause: EndCause) -> None:
+        self._end_ear()
         self.decide(failure_of(cause, proceeding=self.proceeding))
         super().on_ended(cause)
         if self._way.on_ended is not None:
@@ -203,6 +215,14 @@ class DialledCall(Call):
         self._media.settle(sdp, early=True)
         self._early_sdp = sdp
         self._connect(self._media)
+        leg, codec = self._open_leg()
+        if self._ear is None or self._ear.leg is not leg:
+            self._end_ear()
+            self._ear = EarlyEar(leg, codec)
+
+    def _end_ear(self) -> None:
+        if self._ear is not None:
+            self._ear.stop()
 
     async def _redirect(self, target: str) -> None:
         order = replace(self._way.order, uri=target)
@@ -233,6 +253,7 @@ class DialledCall(Call):
 
     def _tell_record(self, history: History) -> None:
         result = self.result
+        history.dialled["early_sound"] = self.early_sound
         if result is not None:
             history.dialled["outcome"] = result.outcome.value
             if result.outcome is not Outcome.ANSWERED:
@@ -260,7 +281,7 @@ async def dial(
     except TimeoutError:
         if not timeout.expired():
             raise
-        raise DialFailed(dialler.time_out()) from None
+        raise DialFailed(dialler.time_out(), dialler.early_sound) from None
     except NoRoute as error:
         result = DialResult(Outcome.UNREACHABLE, 404, REASON_PHRASES[404], text=str(error))
         raise DialFailed(result) from None
@@ -296,7 +317,12 @@ class _Dialler:
                 break  # RFC 3263 section 4.3: the callee's own word
         if result is None:
             raise NoRoute("no way leads there")
-        raise DialFailed(result)
+        raise DialFailed(result, self.early_sound)
+
+    @property
+    def early_sound(self) -> EarlySound | None:
+        """What the last attempt has heard."""
+        return self.call.early_sound if self.call else None
 
     def _place(self, way: Way) -> DialledCall:
         try:
@@ -330,7 +356,7 @@ class _Dialler:
         """The time is over."""
         call = self.call
         proceeding = call is not None and call.proceeding
-        result = not_answered(self._timeout_s, proceeding=proceeding)
+        result = not_answered(self._timeout_s, proceeding=proceeding, sound=self.early_sound)
         if call is not None:
             call.give_up(result)
         return result

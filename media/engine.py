@@ -175,6 +175,7 @@ class Engine:
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._dialled = 0
         self._announced: dict[tuple[int, str], str] = {}
 
     # Life
@@ -370,7 +371,7 @@ class Engine:
         privacy: str | None = None,
         diversion: str | None = None,
         beside: Call | None = None,
-    ) -> Call:
+    ) -> DialledCall:
         """Place a call to ``uri``; returns when it was answered. Cancelling it gives the call up.
 
         ``caller``: who calls, a SIP URI, or a number or name at our address; without it we are
@@ -428,6 +429,8 @@ class Engine:
             raise
         call = DialledCall(self, sip, media, way, early)
         sip.context = self._calls[sip.id] = call
+        self._dialled += 1
+        self._quiet.clear()
         return call
 
     def snapshot(self) -> EngineFigures:
@@ -489,7 +492,10 @@ class Engine:
 
     def _on_run(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not self._running:
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self._running and not self._dialled:
             self._quiet.set()
 
     # What the SIP layers tell
@@ -520,6 +526,9 @@ class Engine:
         if ours is None:
             return
         ours.on_ended(cause)
+        if isinstance(ours, DialledCall):
+            self._dialled -= 1
+            self._rest()
         figures = ours.figures
         log.info(
             "call ended",
