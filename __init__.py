@@ -16,6 +16,7 @@ from .media.sip.events import Refuse
 from .media.sip.gate import GateRules
 from .media.sip.transport import ListenError
 from .media.snapshot import SnapshotError
+from .media.transfer import Refer, Transferred
 
 __version__ = "0.1.0"
 
@@ -45,8 +46,10 @@ __all__ = [
     "Quantiles",
     "Recorded",
     "Recording",
+    "Refer",
     "Refuse",
     "SnapshotError",
+    "Transferred",
     "__version__",
     "settle_gc",
 ]

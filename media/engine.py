@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, get_args
@@ -40,6 +40,7 @@ from .sip.session import SipCall
 from .sip.transport import ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
+from .transfer import OnRefer, Transfers
 
 log = structlog.get_logger(__name__)
 
@@ -171,6 +172,7 @@ class Engine:
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
+        self.transfers = Transfers(self)
         self._calls: dict[str, Call] = {}
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -210,6 +212,7 @@ class Engine:
         )
         self.router = numeric_router(self._endpoint)
         self.guard(self._gate_rules)
+        self._agent.transfers = self.transfers
         self._endpoint.start(self._agent)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
 
@@ -283,17 +286,19 @@ class Engine:
             if as_list and codec.whole_packets:
                 await self.prompts.arrange(prompts, codec, loop=loop)
 
-    async def serve(self, handler: CallHandlerFunction) -> None:
+    async def serve(self, handler: CallHandlerFunction, *, on_refer: OnRefer | None = None) -> None:
         """Run ``handler`` for each call, in a task of its own, until :meth:`drain` has ended.
 
         A call whose handler returns is hung up. A handler that raises costs its call, and no other.
+        ``on_refer`` is run when a peer asks us to call somebody else (REFER), with the call and a
+        :class:`Refer`; without it such wishes are refused.
         """
         async with asyncio.TaskGroup() as tasks:
-            self._tasks, self._handler = tasks, handler
+            self._tasks, self._handler, self.transfers.policy = tasks, handler, on_refer
             try:
                 await self._stopped.wait()
             finally:
-                self._handler = None
+                self._handler = self.transfers.policy = None
             await self._end_handlers()
 
     async def _end_handlers(self) -> None:
@@ -490,6 +495,20 @@ class Engine:
         finally:  # for a cancellation, of this task or out of the handler
             call.abandon()
 
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it as handlers are run, while the engine serves; :meth:`drain` waits for it."""
+        assert self._tasks is not None
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        self._quiet.clear()
+        task.add_done_callback(self._on_run)
+
+    def moved(self, ours: Call, left: SipCall, sip: SipCall) -> None:
+        """A call goes on with another peer."""
+        self._calls.pop(left.id, None)
+        self._calls[sip.id] = ours
+        left.context, sip.context = None, ours
+
     def _on_run(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._rest()
@@ -505,11 +524,7 @@ class Engine:
         if self._handler is None or self._tasks is None:
             call.reject(503, headers=[("Retry-After", "1")])
             return
-        ours = self.keep(call)
-        task = self._tasks.create_task(self._run(self._handler, ours))
-        self._running.add(task)
-        self._quiet.clear()
-        task.add_done_callback(self._on_run)
+        self.run(self._run(self._handler, self.keep(call)))
 
     def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
         """Our answer is confirmed."""
@@ -532,7 +547,7 @@ class Engine:
         figures = ours.figures
         log.info(
             "call ended",
-            call=call.id,
+            call=ours.id,
             call_id=call.call_id,
             by=cause.by.value,
             status=cause.status,

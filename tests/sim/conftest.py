@@ -61,7 +61,7 @@ class Net:
 
     def agent(self, host: str, handler: object, **options: object) -> UserAgent:
         """A user agent at ``host``, port 5060."""
-        config = UserAgentConfig(addresses=(f"{host}:5060",), **options)
+        config = UserAgentConfig(**{"addresses": (f"{host}:5060",)} | options)
         agent = UserAgent(
             self._sender(host),
             self.wheel,
@@ -345,3 +345,14 @@ def lone(net: Net) -> Lone:
     """One agent and a peer made of text."""
     handler = Recorder()
     return Lone(net, net.agent("10.0.0.2", handler), handler)
+
+
+@pytest.fixture(scope="session")
+def make_lone():
+    """Makes a `Lone` with a network of its own: for each example of a Hypothesis test."""
+
+    def make(**options: object) -> Lone:
+        net, handler = Net(), Recorder()
+        return Lone(net, net.agent("10.0.0.2", handler, **options), handler)
+
+    return make
