@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -35,6 +35,19 @@ EarlyFunction = Callable[[Call], Awaitable[None]]
 """What is done with a call between its first sound and its answer."""
 
 
+RingingFunction = Callable[["DialledCall"], None]
+"""Told of each provisional response; its ``early_sound`` may be known then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What who dials wants of the call itself, whatever way it goes."""
+
+    early: EarlyFunction | None = None
+    ringing: RingingFunction | None = None
+    beside: Call | None = None
+
+
 class DialFailed(Exception):
     """Nobody has answered. ``outcome`` says why in a word, ``status`` and ``reason`` as SIP does,
     ``q850`` by the cause of the telephone network, where one came. ``contacts`` are the targets of
@@ -61,13 +74,13 @@ class DialledCall(Call):
 
     __slots__ = (
         "_ear",
-        "_early",
         "_early_sdp",
         "_early_task",
         "_outgoing",
         "_redirecting",
         "_redirects",
         "_way",
+        "_wishes",
         "decided",
         "result",
     )
@@ -78,12 +91,12 @@ class DialledCall(Call):
         sip: OutgoingCall,
         media: MediaSession,
         way: Way,
-        early: EarlyFunction | None,
+        wishes: Wishes,
     ) -> None:
         super().__init__(engine, sip, media)
         self._outgoing = sip
         self._way = way
-        self._early = early
+        self._wishes = wishes
         self._early_task: asyncio.Task[None] | None = None
         self._redirecting: asyncio.Task[None] | None = None
         self._redirects = 0
@@ -115,16 +128,23 @@ class DialledCall(Call):
         """A provisional response other than 100."""
         if self._history and self._history.ringing_s is None:
             self._history.ringing_s = time.time()
-        if not response.body or self.result is not None:
+        if self.result is not None:
             return
+        if response.body:
+            self._on_early(response.body)
+        if self._wishes.ringing is not None:
+            self._wishes.ringing(self)
+
+    def _on_early(self, sdp: bytes) -> None:
         try:
-            self._hear_early(response.body)
+            self._hear_early(sdp)
         except (SdpError, OSError, ValueError) as error:
             # What counts is the answer in the 200, which may come of another fork.
             log.info("early media not taken", call=self.id, cause=str(error))
             return
-        if self._early is not None and self._early_task is None:
-            self._early_task = asyncio.ensure_future(self._run_early(self._early))
+        early = self._wishes.early
+        if early is not None and self._early_task is None:
+            self._early_task = asyncio.ensure_future(self._run_early(early))
 
     def on_answered(self, sdp: bytes | None) -> None:
         """The call was answered."""
@@ -266,12 +286,10 @@ class DialledCall(Call):
         super()._tell_record(history)
 
 
-async def dial(
-    engine: Engine, order: Order, early: EarlyFunction | None, beside: Call | None
-) -> DialledCall:
+async def dial(engine: Engine, order: Order, wishes: Wishes) -> DialledCall:
     """The answered call. DialFailed: no way has led to one in time."""
     timeout = asyncio.timeout(order.timeout_s)
-    dialler = _Dialler(engine, order.timeout_s, early, beside)
+    dialler = _Dialler(engine, order.timeout_s, wishes)
     try:
         async with timeout, contextlib.aclosing(engine.router(order)) as ways:
             return await dialler.try_all(ways)
@@ -292,15 +310,12 @@ async def dial(
 class _Dialler:
     """One dialling: its attempts, of which the last is ``call``."""
 
-    __slots__ = ("_attempts", "_began_s", "_beside", "_early", "_engine", "_timeout_s", "call")
+    __slots__ = ("_attempts", "_began_s", "_engine", "_timeout_s", "_wishes", "call")
 
-    def __init__(
-        self, engine: Engine, timeout_s: float, early: EarlyFunction | None, beside: Call | None
-    ) -> None:
+    def __init__(self, engine: Engine, timeout_s: float, wishes: Wishes) -> None:
         self._engine = engine
         self._timeout_s = timeout_s
-        self._early = early
-        self._beside = beside
+        self._wishes = wishes
         self._attempts: list[Record] = []
         self._began_s = time.time()
         self.call: DialledCall | None = None
@@ -326,7 +341,7 @@ class _Dialler:
 
     def _place(self, way: Way) -> DialledCall:
         try:
-            call = self._engine.place(way, self._early, self._beside)
+            call = self._engine.place(way, self._wishes)
         except (NoRtpPort, Refuse) as error:
             text = error.text if isinstance(error, Refuse) else str(error)
             result = DialResult(Outcome.CONGESTION, 503, REASON_PHRASES[503], text=text)

@@ -16,7 +16,7 @@ from ._core import SRTP_AVAILABLE
 from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
-from .dialling import DialledCall, EarlyFunction, dial
+from .dialling import DialledCall, EarlyFunction, RingingFunction, Wishes, dial
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
 from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order, numeric_router
@@ -369,6 +369,7 @@ class Engine:
         headers: Iterable[tuple[str, str]] = (),
         codecs: Sequence[str] | None = None,
         early: EarlyFunction | None = None,
+        ringing: RingingFunction | None = None,
         redirects: int = MAX_TARGETS,
         credentials: Credentials | None = None,
         user_to_user: str | bytes | None = None,
@@ -385,6 +386,7 @@ class Engine:
         ``asserted_identity`` and ``diversion`` as a SIP URI. ``codecs``: names, instead of the
         engine's. ``early`` is called with the call as soon as there is sound before the answer: it
         may listen and record, what it plays is heard from the answer on, and it is cancelled then.
+        ``ringing`` is called with it for each provisional response.
         ``redirects``: how many targets of 3xx answers to try, 0: none. ``credentials`` answer
         challenges (401, 407).
         ``beside``: on the media thread of that call, so that the two can be bridged.
@@ -411,12 +413,12 @@ class Engine:
             credentials=credentials,
             private=privacy is not None,
         )
-        return await dial(self, order, early, beside)
+        return await dial(self, order, Wishes(early, ringing, beside))
 
-    def place(self, way: Way, early: EarlyFunction | None, beside: Call | None) -> DialledCall:
+    def place(self, way: Way, wishes: Wishes) -> DialledCall:
         """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
         order, flow = way.order, way.flow
-        leg = None if beside is None else beside.connected()[0]
+        leg = None if wishes.beside is None else wishes.beside.connected()[0]
         media = self.media_on(flow, order.codecs, order.srtp, leg)
         try:
             sip = self._agent.dial(
@@ -432,7 +434,7 @@ class Engine:
         except BaseException:
             media.close()
             raise
-        call = DialledCall(self, sip, media, way, early)
+        call = DialledCall(self, sip, media, way, wishes)
         sip.context = self._calls[sip.id] = call
         self._dialled += 1
         self._quiet.clear()
