@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from ..media.codec import UnknownCodec
 from ..media.dialling import DialFailed, DialledCall
 from ..media.engine import Engine
 from ..media.keypad import check_digits
-from ..media.order import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S
+from ..media.order import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, checked_headers
 from ..media.pool import announced_host
 from ..media.ports import NoRtpPort
 from ..media.prompt import PromptError
@@ -34,6 +34,9 @@ from .errors import STATUS_FAILED, CommandError
 
 RECORD_TIMEOUT_S = 5.0
 """How long the call's end may take to be written down."""
+
+DIGIT_MS = 100
+CALLEE_ENDED = "the callee has hung up"
 
 Tell = Callable[[str], None]
 
@@ -116,7 +119,7 @@ def call(
             "caller": caller,
             "display_name": display_name,
             "timeout_s": timeout,
-            "headers": [_header(line) for line in header or ()],
+            "headers": _headers(header or ()),
             "credentials": _credentials(user, password_env),
         },
     )
@@ -145,11 +148,17 @@ class Told:
     failure: str = ""
 
 
-def _header(line: str) -> tuple[str, str]:
-    name, colon, value = line.partition(":")
-    if not colon:
-        raise CommandError(f"--header {line!r} is no header", "Write it as 'NAME: VALUE'")
-    return name.strip(), value.strip()
+def _headers(lines: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise CommandError(f"--header {line!r} is no header", "Write it as 'NAME: VALUE'")
+        pairs.append((name.strip(), value.strip()))
+    try:
+        return checked_headers(pairs)
+    except ValueError as error:
+        raise CommandError(f"--header: {error}") from None
 
 
 def _credentials(user: str | None, password_env: str | None) -> Credentials | None:
@@ -243,13 +252,17 @@ async def _talk(call: DialledCall, plan: Plan, tell: Tell) -> None:
                 await call.play(*plan.prompts)
             if plan.digits:
                 tell(f"sending {len(plan.digits)} digits")
-                await call.send_digits(plan.digits)
+                await call.send_digits(plan.digits, on_ms=DIGIT_MS, off_ms=DIGIT_MS)
+                await asyncio.sleep(
+                    2 * DIGIT_MS / 1000 * len(plan.digits)
+                )  # events are only queued
             if plan.record is not None or not (plan.prompts or plan.digits):
                 await call.wait_ended()
+                tell(CALLEE_ENDED)
     except TimeoutError:
         tell(f"hanging up after {plan.max_s:g} s")
     except CallEnded:
-        tell("the callee has hung up")
+        tell(CALLEE_ENDED)
     except OSError as error:
         tell(f"--record {plan.record}: {error.strerror}")
     await call.hangup()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .codec import Codec
@@ -18,7 +19,7 @@ from .sip.edge import Flow
 from .sip.fields import is_token
 from .sip.message import Headers, SipParseError
 from .sip.redirect import MAX_TARGETS
-from .sip.transport import SipEndpoint
+from .sip.transport import ListenError, SipEndpoint
 from .sip.uri import NameAddr, SipUri
 
 if TYPE_CHECKING:
@@ -98,17 +99,29 @@ def numeric_router(endpoint: SipEndpoint) -> Router:
     async def route(order: Order) -> AsyncGenerator[Way, None]:
         uri = SipUri.parse(order.uri)
         host = "127.0.0.1" if uri.host == "localhost" else uri.host
+        if not is_numeric(host):
+            raise NoRoute(f"{uri.host or order.uri} is no numeric address")
+        transport = "TLS" if uri.scheme == "sips" else (uri.param("transport") or "udp").upper()
+        if transport not in ("UDP", "TCP", "TLS"):
+            raise NoRoute(f"transport {transport} is not spoken here; use udp, tcp or tls")
+        port = uri.port or (5061 if transport == "TLS" else 5060)
         try:
-            version = ipaddress.ip_address(host).version
-        except ValueError:
-            raise NoRoute(f"{uri.host or order.uri} is no numeric address") from None
-        for index, listener in enumerate(endpoint.listeners):
-            if ipaddress.ip_address(listener.host).version == version:
-                yield Way(endpoint.flow(host, uri.port or 5060, index), order)
-                return
-        raise NoRoute(f"no listener for IPv{version}: add one to reach {host}")
+            flow = endpoint.flow(host, port, transport=transport)
+        except ListenError as error:
+            raise NoRoute(str(error)) from None
+        yield Way(flow, order)
 
     return route
+
+
+@lru_cache(maxsize=1024)
+def is_numeric(host: str) -> bool:
+    """True for an IPv4 or IPv6 address without brackets."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def make_order(
@@ -157,10 +170,7 @@ def extra_headers(
     diversion: str | None,
 ) -> tuple[tuple[str, str], ...]:
     """The header lines of an INVITE that its sender may choose. ValueError: one is malformed."""
-    lines = list(headers)
-    for name, _ in lines:
-        if name.lower() in _OWN_HEADERS:
-            raise ValueError(f"{name}: this header is written by the engine; leave it out")
+    lines = list(checked_headers(headers))
     if user_to_user is not None:
         # RFC 7433 section 4.1: hexadecimal is the default, and holds whatever the data is.
         data = user_to_user.encode() if isinstance(user_to_user, str) else user_to_user
@@ -172,6 +182,15 @@ def extra_headers(
     if diversion is not None:
         lines.append(("Diversion", _address("diversion", diversion)))
     return tuple(Headers(lines))
+
+
+def checked_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Header lines as given. ValueError: one is malformed, or not for others to write."""
+    lines = tuple(Headers(headers))
+    for name, _ in lines:
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"{name}: this header is written by the engine; leave it out")
+    return lines
 
 
 def _privacy(text: str) -> str:
