@@ -13,7 +13,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import uvloop
 

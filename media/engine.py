@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, get_args
 
 import structlog
 
-from ._core import SRTP_AVAILABLE
+from ._core import SRTP_AVAILABLE, Shard
 from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
+from .connection import Connection
 from .dialling import DialledCall, EarlyFunction, dial
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
-from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order, numeric_router
+from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -29,15 +30,24 @@ from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
-from .sip.edge import Flow
+from .sip.digest import Credentials
+from .sip.edge import Flow, MessageObserver
 from .sip.events import EndCause
 from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
+from .sip.redirect import MAX_TARGETS
+from .sip.reject import SipReject
 from .sip.session import SipCall
-from .sip.transport import ListenError, SipEndpoint
+from .sip.session_timer import MIN_SE_S, checked_intervals
+from .sip.tls import TlsConfig
+from .sip.transport import Listener, ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
+from .transfer import OnRefer, Transfers
+from .trunk.directory import rules_for, start_trunks
+from .trunk.figures import TrunkFigures
+from .trunk.trunk import Trunk
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +76,11 @@ HANDLER_GRACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard."""
+    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard.
+
+    ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
+    reason. Transactions, dialogs and timers are those that are held.
+    """
 
     calls_up: int
     calls_limit: int
@@ -76,12 +90,19 @@ class EngineFigures:
     recorder: dict[str, int]
     lateness_us: list[Quantiles]
     prompts_bytes: int
+    calls_by_state: dict[str, int] = field(default_factory=dict)
+    transactions: int = 0
+    dialogs: int = 0
+    timers: int = 0
+    unreadable: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
     """Answers SIP calls, and runs a handler for each; an asynchronous context manager.
 
-    ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference.
+    ``sip``: listeners, ``udp:HOST:PORT``, ``tcp:...`` or ``tls:...``, each perhaps with
+    ``=HOST[:PORT]`` behind it, the address that peers reach it by. ``tls``: certificates, for
+    listeners and for connections that we open. ``codecs``: names in order of preference.
     ``codec_order``: whose order decides where both sides have several, the ``"caller"``'s or our
     ``"own"``; ours does where the caller leaves the offer to us. ``rtp_ports``: first and last port
     for RTP; each call takes two. ``advertise``: the numeric address that peers reach us by, where
@@ -99,7 +120,9 @@ class Engine:
     ``srtp``: whether sound is encrypted (RFC
     4568): never, where the caller offers it, or always. ``records``: a file to which the record of
     each call is appended, as a line of JSON, or a function that is called with it. ``gate``: who
-    gets service; None: everybody who can reach the listeners.
+    gets service; None: everybody who can reach the listeners. ``session_expires_s``: calls of ours
+    ask for a session timer of so long (RFC 4028), and no longer one is agreed to; 0: we never ask.
+    ``min_se_s``: the shortest that callers may ask for; the RFC has 90 as the least.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
     that make no sense, OSError for a file of records that cannot be opened.
@@ -115,6 +138,7 @@ class Engine:
         codec_order: CodecOrder = "caller",
         rtp_ports: tuple[int, int] = (20000, 40000),
         advertise: str | None = None,
+        tls: TlsConfig | None = None,
         shards: int = 1,
         max_calls: int | None = None,
         per_source_rate: float | None = None,
@@ -126,6 +150,10 @@ class Engine:
         srtp: Srtp = "off",
         records: StrPath | RecordTaker | None = None,
         gate: GateRules | None = None,
+        session_expires_s: int = 1_800,
+        min_se_s: int = MIN_SE_S,
+        trunks: Sequence[Trunk] = (),
+        dns: Sequence[str] = (),
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -138,25 +166,22 @@ class Engine:
             raise ValueError(f"an engine takes at most {MAX_CALLS} calls")
         if not sip:
             raise ValueError("an engine needs at least one listener")
-        if rtp_sockets == "shared" and len({text.rpartition(":")[0] for text in sip}) > 1:
+        if rtp_sockets == "shared" and len({Listener.parse(text).host for text in sip}) > 1:
             raise ValueError("shared RTP sockets need one address that all listeners have")
-        if rtp_source not in get_args(RtpSource):
-            raise ValueError(f"rtp_source: {rtp_source!r}; use one of {_names(RtpSource)}")
+        _check_choice("rtp_source", rtp_source, RtpSource)
+        _check_choice("codec_order", codec_order, CodecOrder)
+        _check_choice("silence", silence, Silence)
         if rtp_sockets == "shared" and rtp_source == "latch":
             raise ValueError("calls on shared RTP sockets are told apart by the SDP's addresses")
         self._sip = tuple(sip)
         self._codecs = codecs_by_name(codecs)
-        if codec_order not in get_args(CodecOrder):
-            choices = ", ".join(get_args(CodecOrder))
-            raise ValueError(f"codec_order: {codec_order!r}; use one of {choices}")
         self._own_order = codec_order == "own"
         self._rtp_ports = rtp_ports
         self._advertise = advertise
+        self._tls = tls
         self._shards = shards
         self._rtp_sockets = rtp_sockets
         self._rtp_source = rtp_source
-        if silence not in get_args(Silence):
-            raise ValueError(f"silence: {silence!r}; use one of {_names(Silence)}")
         self._silence = silence
         self._hearing = _hearing_of(voice, media_timeout_ms)
         self._records_to = records
@@ -166,14 +191,19 @@ class Engine:
             raise ValueError("srtp: built without libsrtp2; install libsrtp2-dev and build again")
         self._per_source_rate = per_source_rate
         self._gate_rules = gate
+        self._intervals_s = checked_intervals(session_expires_s, min_se_s)
+        self._trunks_wanted = tuple(trunks)
+        self._dns = tuple(dns)
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
+        self.transfers = Transfers(self)
         self._calls: dict[str, Call] = {}
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._announced: dict[tuple[int, str], str] = {}
+        self.on_leg_over: Callable[[Connection], None] | None = None
 
     # Life
 
@@ -192,7 +222,7 @@ class Engine:
             self._records.close()
 
     def _start(self) -> None:
-        self._endpoint = SipEndpoint(self._sip, self._advertise)
+        self._endpoint = SipEndpoint(self._sip, self._advertise, self._tls)
         try:
             self._pool = self._start_pool(self._endpoint.listeners[0].host)
         except BaseException:
@@ -205,9 +235,13 @@ class Engine:
         self._agent = UserAgent(
             self._endpoint.send, self._endpoint.timers, self._agent_config(), self
         )
-        self.router = numeric_router(self._endpoint)
-        self.guard(self._gate_rules)
+        self._trunks = start_trunks(
+            self._agent, self._endpoint, self._codecs, self.agent_name, self._dns
+        )
+        self.router = self._trunks.route
+        self._agent.transfers = self.transfers
         self._endpoint.start(self._agent)
+        self.reload(self._trunks_wanted)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
 
     async def __aexit__(
@@ -217,8 +251,11 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         self._stopped.set()
+        await self._trunks.unregister(GOODBYE_S)
+        self._trunks.close()
         self._agent.shutdown()
         self._endpoint.close()
+        await self._endpoint.wait_closed()
         await self._pool.close()
         await self.recorder.close()
         self._close_records()
@@ -241,7 +278,14 @@ class Engine:
 
     def _agent_config(self) -> UserAgentConfig:
         limits = Limits(max_calls=self.max_calls, requests_per_s=self._per_source_rate)
-        return UserAgentConfig(addresses=self.addresses, limits=limits)
+        session_expires_s, min_se_s = self._intervals_s
+        return UserAgentConfig(
+            self.addresses,
+            self._endpoint.transports,
+            limits=limits,
+            session_expires_s=session_expires_s,
+            min_se_s=min_se_s,
+        )
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -264,7 +308,25 @@ class Engine:
     def guard(self, rules: GateRules | None) -> None:
         """Serve only whom ``rules`` let in, from now on; calls that run go on. None: everybody."""
         self._endpoint.gate = self._agent.guard(rules)
+        self._trunks.tell_sources()
         warn_if_open(rules, [listener.host for listener in self._endpoint.listeners])
+
+    def reload(self, trunks: Sequence[Trunk]) -> None:
+        """Go by these trunks from now on; calls that run go on. Without rules of its own for the
+        gate, an engine that has trunks serves them alone. ValueError: two of one name."""
+        self._trunks.reload(trunks)
+        rules = self._gate_rules or (rules_for(trunks) if trunks else None)
+        self.guard(rules)
+
+    @property
+    def trunks(self) -> tuple[TrunkFigures, ...]:
+        """The trunks as they are now: their peers, channels and counters."""
+        return self._trunks.figures()
+
+    def reload_tls(self) -> None:
+        """Read the files of TLS again; connections from now on go by them. ListenError: one of them
+        cannot be used; then everything stays as it was."""
+        self._endpoint.reload_tls()
 
     # Serving
 
@@ -280,17 +342,19 @@ class Engine:
             if as_list and codec.whole_packets:
                 await self.prompts.arrange(prompts, codec, loop=loop)
 
-    async def serve(self, handler: CallHandlerFunction) -> None:
+    async def serve(self, handler: CallHandlerFunction, *, on_refer: OnRefer | None = None) -> None:
         """Run ``handler`` for each call, in a task of its own, until :meth:`drain` has ended.
 
         A call whose handler returns is hung up. A handler that raises costs its call, and no other.
+        ``on_refer`` is run when a peer asks us to call somebody else (REFER), with the call and a
+        :class:`Refer`; without it such wishes are refused.
         """
         async with asyncio.TaskGroup() as tasks:
-            self._tasks, self._handler = tasks, handler
+            self._tasks, self._handler, self.transfers.policy = tasks, handler, on_refer
             try:
                 await self._stopped.wait()
             finally:
-                self._handler = None
+                self._handler = self.transfers.policy = None
             await self._end_handlers()
 
     async def _end_handlers(self) -> None:
@@ -317,6 +381,8 @@ class Engine:
         """A call that is ours from now on, until it ends."""
         ours = sip.context = Call(self, sip)
         self._calls[sip.id] = ours
+        if self._trunks:
+            ours.trunk = self._trunks.keep(sip)
         return ours
 
     async def drain(self, timeout_s: float = 30.0) -> bool:
@@ -361,6 +427,8 @@ class Engine:
         headers: Iterable[tuple[str, str]] = (),
         codecs: Sequence[str] | None = None,
         early: EarlyFunction | None = None,
+        redirects: int = MAX_TARGETS,
+        credentials: Credentials | None = None,
         user_to_user: str | bytes | None = None,
         asserted_identity: str | None = None,
         privacy: str | None = None,
@@ -375,6 +443,8 @@ class Engine:
         ``asserted_identity`` and ``diversion`` as a SIP URI. ``codecs``: names, instead of the
         engine's. ``early`` is called with the call as soon as there is sound before the answer: it
         may listen and record, what it plays is heard from the answer on, and it is cancelled then.
+        ``redirects``: how many targets of 3xx answers to try, 0: none. ``credentials`` answer
+        challenges (401, 407).
         ``beside``: on the media thread of that call, so that the two can be bridged.
 
         Raises DialFailed when nobody answers within ``timeout_s`` (180 at most), ValueError for
@@ -395,6 +465,8 @@ class Engine:
                 diversion=diversion,
             ),
             timeout_s=timeout_s,
+            redirects=redirects,
+            credentials=credentials,
             private=privacy is not None,
         )
         return await dial(self, order, early, beside)
@@ -412,12 +484,16 @@ class Engine:
                 from_uri=order.from_uri(self.addresses[flow.listener]),
                 display_name=order.display_name,
                 headers=order.headers,
+                credentials=order.credentials,
+                on_redirect=_on_redirect if order.redirects else None,
             )
         except BaseException:
             media.close()
             raise
         call = DialledCall(self, sip, media, way, early)
         sip.context = self._calls[sip.id] = call
+        if way.on_placed is not None:
+            way.on_placed(call)
         return call
 
     def snapshot(self) -> EngineFigures:
@@ -433,7 +509,39 @@ class Engine:
             recorder=self.recorder.figures(),
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
+            calls_by_state=self._agent.calls_by_state(),
+            transactions=len(self._agent.transactions),
+            dialogs=self._agent.dialogs,
+            timers=len(self._endpoint.timers),
+            unreadable={
+                reason.name.lower(): self._agent.unreadable[reason]
+                for reason in SipReject
+                if reason
+            },
         )
+
+    @property
+    def draining(self) -> bool:
+        """True once new calls are refused, for good."""
+        return self._agent.admission.draining
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls that are not over."""
+        return tuple(self._calls.values())
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The media threads, for who looks after them."""
+        return tuple(table.shard for table in self._pool.tables)
+
+    def watch(
+        self, messages: MessageObserver | None, calls: Callable[[Connection], None] | None
+    ) -> None:
+        """Have every SIP message shown to ``messages``, and every call to ``calls`` when its leg is
+        closed; None ends that. Both are quick, and never raise."""
+        self._endpoint.observer = messages
+        self.on_leg_over = calls
 
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
@@ -452,7 +560,7 @@ class Engine:
         """
         bind_host = self._bind_hosts[flow.listener]
         key = flow.listener, flow.remote_host
-        host = self._advertise or self._announced.get(key)
+        host = self._endpoint.media_host(flow.listener) or self._announced.get(key)
         if host is None:
             if len(self._announced) > 1_000:
                 self._announced.clear()
@@ -477,6 +585,20 @@ class Engine:
         finally:  # for a cancellation, of this task or out of the handler
             call.abandon()
 
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it as handlers are run, while the engine serves; :meth:`drain` waits for it."""
+        assert self._tasks is not None
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        self._quiet.clear()
+        task.add_done_callback(self._on_run)
+
+    def moved(self, ours: Call, left: SipCall, sip: SipCall) -> None:
+        """A call goes on with another peer."""
+        self._calls.pop(left.id, None)
+        self._calls[sip.id] = ours
+        left.context, sip.context = None, ours
+
     def _on_run(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not self._running:
@@ -489,22 +611,24 @@ class Engine:
         if self._handler is None or self._tasks is None:
             call.reject(503, headers=[("Retry-After", "1")])
             return
-        ours = self.keep(call)
-        task = self._tasks.create_task(self._run(self._handler, ours))
-        self._running.add(task)
-        self._quiet.clear()
-        task.add_done_callback(self._on_run)
+        if not self._trunks or self._trunks.receive(call):
+            self.run(self._run(self._handler, self.keep(call)))
 
     def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
         """Our answer is confirmed."""
         _call_of(call).on_ack(sdp)
 
     def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
-        """A re-INVITE."""
+        """A re-INVITE or UPDATE, or the session is to be refreshed."""
         return _call_of(call).on_offer(sdp)
+
+    def on_answer(self, call: SipCall, sdp: bytes) -> None:
+        """What we have offered before the answer, or to refresh the session, is answered."""
+        _call_of(call).on_answer(sdp)
 
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         """A call is over."""
+        self._trunks.ended(call)
         ours = self._calls.pop(call.id, None)
         call.context = None  # the two know each other: else only the collector could free them
         if ours is None:
@@ -513,7 +637,7 @@ class Engine:
         figures = ours.figures
         log.info(
             "call ended",
-            call=call.id,
+            call=ours.id,
             call_id=call.call_id,
             by=cause.by.value,
             status=cause.status,
@@ -547,21 +671,25 @@ async def _handle(handler: CallHandlerFunction, call: Call) -> None:
 
 
 def _hearing_of(voice: Voice, media_timeout_ms: int) -> Hearing:
-    if voice not in get_args(Voice):
-        raise ValueError(f"voice: {voice!r}; use one of {_names(Voice)}")
+    _check_choice("voice", voice, Voice)
     if media_timeout_ms < 0 or 0 < media_timeout_ms < MIN_MEDIA_TIMEOUT_MS:
         raise ValueError(f"media_timeout_ms: use 0 or {MIN_MEDIA_TIMEOUT_MS} up")
     heard = Hearing("", 0, speech=voice != "off", media_timeout_ms=media_timeout_ms)
     return heard if voice == "off" else heard._replace(sensitivity=voice)
 
 
-def _names(choices: object) -> str:
-    return ", ".join(get_args(choices))
+def _check_choice(name: str, value: str, choices: object) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{name}: {value!r}; use one of {', '.join(get_args(choices))}")
 
 
 def _call_of(call: SipCall) -> Call:
     assert isinstance(call.context, Call)
     return call.context
+
+
+def _on_redirect(call: SipCall, target: str) -> None:
+    _dialled(call).on_redirect(target)
 
 
 def _dialled(call: SipCall) -> DialledCall:

@@ -126,7 +126,7 @@ class Refers:
             raise CallStateError("another transfer of this call is still under way")
         if len(call.agent.refers) >= MAX_REFERS:
             raise CallStateError(f"{MAX_REFERS} transfers are under way already")
-        self._drop_asking()
+        self.forget()
         self.asking = Referring(call, call.dialog, timeout_ms, on_progress, on_outcome)
         self.asking.send(value)
 
@@ -149,7 +149,8 @@ class Refers:
         if self.asking is not None:
             self.asking.on_call_ended(cause)
 
-    def _drop_asking(self) -> None:
+    def forget(self) -> None:
+        """Nobody waits for the outcome of our REFER any more."""
         if self.asking is not None:
             self.asking.stop()
             self.asking = None
@@ -237,7 +238,7 @@ class Referring:
         agent.refers.add(self)
         agent.counters.add(Count.REFERS_SENT)
         lines = [
-            ("Contact", agent.contact(call.flow)),
+            ("Contact", agent.contact(call.flow, self._dialog.remote_target)),
             ("Refer-To", refer_to),
             # RFC 3892: who it is that asks.
             ("Referred-By", f"<{call.local_uri}>"),
@@ -248,6 +249,7 @@ class Referring:
 
     def on_response(self, response: Response) -> None:
         """The peer's answer to the REFER."""
+        self.cseq = response.cseq  # another one where credentials were asked for
         if response.status < 200 or self.done:
             return  # or the NOTIFY with the outcome has overtaken it
         if response.status >= 300:
@@ -401,7 +403,7 @@ class Referral:
             return False
         self._transaction = None
         self._drop_timer()
-        lines = [("Contact", agent.contact(self._call.flow))]
+        lines = [("Contact", agent.contact(self._call.flow, self._dialog.remote_target))]
         if self._silent:
             lines.append(("Refer-Sub", "false"))
         agent.respond(transaction, self._request, 202, lines)
@@ -469,7 +471,7 @@ class Referral:
     def _notify(self, state: str, progress: Progress) -> None:
         agent, flow = self._call.agent, self._call.flow
         lines = [
-            ("Contact", agent.contact(flow)),
+            ("Contact", agent.contact(flow, self._dialog.remote_target)),
             ("Event", self._event),
             ("Subscription-State", state),
             ("Content-Type", f"{_SIPFRAG};version=2.0"),

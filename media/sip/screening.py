@@ -8,13 +8,16 @@ from .counters import Count
 from .fields import media_type, split_commas
 from .info import ACCEPT as INFO_ACCEPT
 from .message import Headers, Request, SipParseError
+from .ways import TLS, is_secure
 
 SDP = "application/sdp"
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY"
-SUPPORTED = "replaces, norefersub"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY, PRACK, UPDATE"
+SUPPORTED = "replaces, norefersub, 100rel, timer"
 SERVED = frozenset(ALLOW.split(", "))
 _EXTENSIONS = frozenset(SUPPORTED.split(", "))
-_WITHIN_DIALOGS = frozenset({"BYE", "INFO", "NOTIFY"})
+_WITHIN_DIALOGS = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
+_DESCRIBED = frozenset({"INVITE", "PRACK", "UPDATE"})
+"""Methods whose body is a session description."""
 _SDP_RANGES = frozenset({SDP, "application/*", "*/*"})
 
 
@@ -32,6 +35,7 @@ NO_DIALOG = Rejection(481, Count.REJECTED_NO_DIALOG)
 MERGED = Rejection(482, Count.REJECTED_MERGED)
 BAD_REQUEST = Rejection(400, Count.REJECTED_BAD_REQUEST)
 OUT_OF_ORDER = Rejection(500, Count.REJECTED_CSEQ)
+NO_RACK = Rejection(481, Count.REJECTED_RACK)
 GLARE = Rejection(491, Count.REJECTED_GLARE)
 _SCHEME = Rejection(416, Count.REJECTED_URI_SCHEME)
 _HOPS = Rejection(483, Count.REJECTED_MAX_FORWARDS)
@@ -43,30 +47,33 @@ _ACCEPT = Rejection(488, Count.REJECTED_ACCEPT)
 _STRANGER = Rejection(403, Count.REJECTED_REFER)
 
 
-def screen_request(request: Request, max_body_bytes: int) -> Rejection | None:
-    """Check a request outside of dialogs; None if it can be served."""
+def screen_request(
+    request: Request, max_body_bytes: int, transport: str = "UDP"
+) -> Rejection | None:
+    """Check a request outside of dialogs that came by ``transport``; None if it can be served."""
     if request.method not in SERVED:
         return METHOD
     if request.method in _WITHIN_DIALOGS:
         return NO_DIALOG
     if request.method == "REFER":
         return _STRANGER  # we call for those only with whom we talk
-    if request.uri[:4].lower() != "sip:":
-        return _SCHEME  # RFC 3261 8.2.2.1; sips needs TLS
+    if request.uri[:4].lower() != "sip:" and not (transport == TLS and is_secure(request.uri)):
+        return _SCHEME  # RFC 3261 8.2.2.1
     if request.headers.get("Max-Forwards") == "0":
         return _HOPS
     return screen_content(request, max_body_bytes)
 
 
 def screen_content(request: Request, max_body_bytes: int) -> Rejection | None:
-    """Check what holds within dialogs too: extensions, and the body of an INVITE."""
+    """Check what holds within dialogs too: extensions, and the body of an INVITE or UPDATE."""
     headers = request.headers
     required = headers.all("Require")
-    if required:
-        return _unsupported(required)
+    rejection = _unsupported(required) if required else None
+    if rejection is not None:
+        return rejection
     if len(request.body) > max_body_bytes:
         return _TOO_LARGE
-    if request.method != "INVITE":
+    if request.method not in _DESCRIBED:
         return None
     try:
         return _screen_media(headers, request.body)
