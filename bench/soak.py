@@ -151,9 +151,8 @@ def _soak(
         time.sleep(min(SAMPLE_S, max(0.1, result.minutes * 60 - at_s)))
     result.samples.append(Sample(time.monotonic() - began_s, _sampled(tested)))
     _pace(children, 0)
-    for left_s in range(round(LINGER_S), 0, -1):
-        progress(f"{left_s} s for the last transactions to end")
-        time.sleep(1)
+    progress(f"waiting {LINGER_S:.0f} s for the last transactions to end")
+    time.sleep(LINGER_S)
     result.after = _sampled(tested)
 
 

@@ -1,4 +1,4 @@
-"""`python -m ringwheel.bench.soak_process`: an engine that takes calls and places some (see `child`).
+"""`python -m ringwheel.bench.soak_process`: an engine that takes and places calls (see `child`).
 
 What it does with a call that comes depends on the user who is called (`ROLES`); what it dials are
 the ``kinds`` among its arguments, in turn (`KINDS`). First it tells ``{"address": "HOST:PORT"}``.
@@ -9,10 +9,10 @@ none; ``sample`` tells what the process holds, ``count`` what came of the calls.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import uvloop
 
@@ -198,7 +198,7 @@ class Soaked:
             "transactions": now.transactions,
             "timers": now.timers,
             "tasks": len(asyncio.all_tasks()),
-            "files": len(os.listdir("/proc/self/fd")),
+            "files": len(list(Path("/proc/self/fd").iterdir())),
             "skipped": now.media["packets_skipped"],
         }
 
