@@ -139,6 +139,9 @@ class Caller:
     def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
         raise Refuse(488, "Session Stays As It Is")
 
+    def on_answer(self, call: SipCall, sdp: bytes) -> None:
+        """Nothing is offered but in the INVITE."""
+
     def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
         """Nobody types here."""
 
@@ -243,6 +246,7 @@ async def place_calls(
         "up_most": caller.up_most,
         "seconds": round(time.monotonic() - started_s, 3),
         "dropped_by_caller": caller.ears.dropped(),
+        "interval_error_us": caller.ears.interval_error_us(),
         "cpu_us": cpu_time_us(),
     }
     return caller.records, summary
