@@ -17,6 +17,7 @@ from ..sip.trace import CallList, Traced, TracedCall
 from .health import health_of
 from .http import Page, Query, Reply
 from .metrics import CONTENT_TYPE, Metrics
+from .monitor import version
 
 if TYPE_CHECKING:
     from .monitor import Monitor
@@ -74,6 +75,7 @@ class Pages:
             )
         ]
         figures |= {
+            "version": version(),
             "pid": os.getpid(),
             "time_s": time.time(),
             "up_s": time.time() - monitor.started_s,

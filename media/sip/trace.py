@@ -22,7 +22,8 @@ _CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE |
 _CSEQ = re.compile(rb"^cseq[ \t]*:[ \t]*\d+[ \t]+([A-Za-z]+)", re.IGNORECASE | re.MULTILINE)
 _FROM = re.compile(rb"^(?:from|f)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _TO = re.compile(rb"^(?:to|t)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
-_URI = re.compile(r"<([^>]*)>|([^\s;]+)")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_URI = re.compile(r"<([^>]*)>|^\s*([^\s;<]+)\s*(?:;|$)")
 _CHALLENGES = (401, 407)
 
 
@@ -101,7 +102,7 @@ class TracedCall:
     def outcome(self) -> str:
         """What became of the call."""
         if self.ended:
-            return f"answered, ended by {self.ended}"
+            return f"answered, {self.ended} hung up"
         if self.status >= 300:
             return f"{self.status} {REASON_PHRASES.get(self.status, '')}".rstrip()
         if self.status >= 200:
@@ -155,7 +156,7 @@ def _follow(call: TracedCall, item: Traced) -> None:
         if method and method[1] == b"INVITE" and status.isdigit() and not 200 <= call.status < 300:
             call.status = 0 if int(status) in _CHALLENGES else int(status)
     elif data.startswith(b"BYE "):
-        call.ended = call.ended or ("us" if item.sent else "the peer")
+        call.ended = call.ended or ("we" if item.sent else "peer")
     elif data.startswith(b"CANCEL "):
         call.cancelled = True
 
@@ -164,7 +165,7 @@ def _uri(header: re.Match[bytes] | None) -> str:
     """The URI in a From or To."""
     text = _text(header[1]) if header else ""
     # A display name in quotes may hold anything, angle brackets included.
-    found = _URI.search(re.sub(r'^\s*"(?:[^"\\]|\\.)*"', "", text))
+    found = _URI.search(_QUOTED.sub("", text))
     return (found[1] or found[2] or "") if found else ""
 
 
