@@ -45,6 +45,7 @@ from .sound import StrPath
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .transfer import Means, OnProgress, Transferred
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +98,7 @@ class Played:
 
 
 class Call:
-    """One call that came in. Its methods raise :class:`CallEnded` once it is over.
+    """One call, that came in or was dialled. Its methods raise :class:`CallEnded` once it is over.
 
     ``id`` is unique within the engine and goes through all log lines of the call; ``call_id`` is
     SIP's Call-ID; ``ended`` says why the call ended, None while it lasts; ``speaking`` is True
@@ -124,10 +125,10 @@ class Call:
         "speaking",
     )
 
-    def __init__(self, engine: Engine, sip: SipCall) -> None:
+    def __init__(self, engine: Engine, sip: SipCall, media: MediaSession | None = None) -> None:
         self._engine = engine
         self._sip = sip
-        self._media: MediaSession | None = None
+        self._media = media
         self._bridged_to: Call | None = None
         self._confirmed = False
         self._queueing = asyncio.Lock()
@@ -393,6 +394,28 @@ class Call:
                 f"call {self.id} is connected with call {self._bridged_to.id} already"
             )
 
+    async def transfer(
+        self,
+        target: str | Call,
+        *,
+        how: Means = "auto",
+        timeout_s: float = 60.0,
+        caller: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Transferred:
+        """Connect the peer with ``target``: a URI, or who we talk with in another call of ours.
+
+        With ``refer`` the peer is told to call (RFC 3515), in an attended transfer in the place of
+        our other call (RFC 3891), and ours are ended when it says that it is connected. With
+        ``bridge`` we call ``target``, by ``caller`` as in :meth:`Engine.dial`, connect the two, and
+        end both calls when one ends. ``auto``: by REFER, and by a bridge if the peer knows none.
+        ``on_progress`` is called with each SIP status that is heard. Unless the result is ``ok``,
+        this call goes on. RuntimeError: a call was not answered, or is being transferred already.
+        """
+        return await self._engine.transfers.transfer(
+            self, target, how=how, timeout_s=timeout_s, caller=caller, on_progress=on_progress
+        )
+
     def forget_digits(self) -> None:
         """Forget what the caller has typed ahead."""
         self._keypad.clear()
@@ -514,6 +537,22 @@ class Call:
         }
 
     # What the engine and conferences ask and tell
+
+    @property
+    def sip(self) -> SipCall:
+        """The call as SIP sees it."""
+        return self._sip
+
+    def move_to(self, sip: SipCall) -> None:
+        """Accept a call, and go on with its peer in the place of ours. SdpError: they do not fit,
+        and all is as it was."""
+        assert self._media is not None
+        body = self._media.meet(sip.remote_sdp)
+        if self._hold_change is not None:
+            self.on_reinvited(487, None)
+        self._sip, self.call_id = sip, sip.call_id
+        sip.accept(body)
+        self._changed()
 
     async def adopted(self, media: MediaSession) -> None:
         """Go on with a call of another engine. HoldRefused: the peer refuses the new session."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, get_args
@@ -15,8 +15,11 @@ import structlog
 from ._core import SRTP_AVAILABLE, Shard
 from .adoption import adopt
 from .call import Call, CallEnded
-from .codec import codecs_by_name
+from .codec import Codec, codecs_by_name
+from .dialling import DialledCall, EarlyFunction, dial
 from .events import Hearing, Quantiles, Silence
+from .leg import Leg
+from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order, numeric_router
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -26,16 +29,19 @@ from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
+from .sip.digest import Credentials
 from .sip.edge import Flow, MessageObserver
 from .sip.events import EndCause
 from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
+from .sip.redirect import MAX_TARGETS
 from .sip.reject import SipReject
 from .sip.session import SipCall
 from .sip.transport import ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
+from .transfer import OnRefer, Transfers
 
 log = structlog.get_logger(__name__)
 
@@ -176,6 +182,7 @@ class Engine:
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
+        self.transfers = Transfers(self)
         self._calls: dict[str, Call] = {}
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -213,7 +220,9 @@ class Engine:
         self._agent = UserAgent(
             self._endpoint.send, self._endpoint.timers, self._agent_config(), self
         )
+        self.router = numeric_router(self._endpoint)
         self.guard(self._gate_rules)
+        self._agent.transfers = self.transfers
         self._endpoint.start(self._agent)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
 
@@ -287,17 +296,19 @@ class Engine:
             if as_list and codec.whole_packets:
                 await self.prompts.arrange(prompts, codec, loop=loop)
 
-    async def serve(self, handler: CallHandlerFunction) -> None:
+    async def serve(self, handler: CallHandlerFunction, *, on_refer: OnRefer | None = None) -> None:
         """Run ``handler`` for each call, in a task of its own, until :meth:`drain` has ended.
 
         A call whose handler returns is hung up. A handler that raises costs its call, and no other.
+        ``on_refer`` is run when a peer asks us to call somebody else (REFER), with the call and a
+        :class:`Refer`; without it such wishes are refused.
         """
         async with asyncio.TaskGroup() as tasks:
-            self._tasks, self._handler = tasks, handler
+            self._tasks, self._handler, self.transfers.policy = tasks, handler, on_refer
             try:
                 await self._stopped.wait()
             finally:
-                self._handler = None
+                self._handler = self.transfers.policy = None
             await self._end_handlers()
 
     async def _end_handlers(self) -> None:
@@ -356,6 +367,85 @@ class Engine:
         # RFC 3261 15.1.1 has a BYE wait for the ACK, which may be 32 s away or never come.
         self._agent.shutdown()
 
+    # Dialling
+
+    async def dial(
+        self,
+        uri: str,
+        *,
+        caller: str | None = None,
+        display_name: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        headers: Iterable[tuple[str, str]] = (),
+        codecs: Sequence[str] | None = None,
+        early: EarlyFunction | None = None,
+        redirects: int = MAX_TARGETS,
+        credentials: Credentials | None = None,
+        user_to_user: str | bytes | None = None,
+        asserted_identity: str | None = None,
+        privacy: str | None = None,
+        diversion: str | None = None,
+        beside: Call | None = None,
+    ) -> Call:
+        """Place a call to ``uri``; returns when it was answered. Cancelling it gives the call up.
+
+        ``caller``: who calls, a SIP URI, or a number or name at our address; without it we are
+        ``ringwheel``, or anonymous where ``privacy`` (RFC 3323: ``"id"``, ``"id;user"``) is asked
+        for. ``headers`` go out as they are, ``user_to_user`` as data of RFC 7433,
+        ``asserted_identity`` and ``diversion`` as a SIP URI. ``codecs``: names, instead of the
+        engine's. ``early`` is called with the call as soon as there is sound before the answer: it
+        may listen and record, what it plays is heard from the answer on, and it is cancelled then.
+        ``redirects``: how many targets of 3xx answers to try, 0: none. ``credentials`` answer
+        challenges (401, 407).
+        ``beside``: on the media thread of that call, so that the two can be bridged.
+
+        Raises DialFailed when nobody answers within ``timeout_s`` (180 at most), ValueError for
+        what cannot be dialled, UnknownCodec.
+        """
+        order = make_order(
+            uri,
+            caller=caller,
+            user=self.agent_name,
+            display_name=display_name,
+            codecs=self._codecs if codecs is None else codecs_by_name(codecs),
+            srtp=self._srtp,
+            headers=extra_headers(
+                headers,
+                user_to_user=user_to_user,
+                asserted_identity=asserted_identity,
+                privacy=privacy,
+                diversion=diversion,
+            ),
+            timeout_s=timeout_s,
+            redirects=redirects,
+            credentials=credentials,
+            private=privacy is not None,
+        )
+        return await dial(self, order, early, beside)
+
+    def place(self, way: Way, early: EarlyFunction | None, beside: Call | None) -> DialledCall:
+        """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
+        order, flow = way.order, way.flow
+        leg = None if beside is None else beside.connected()[0]
+        media = self.media_on(flow, order.codecs, order.srtp, leg)
+        try:
+            sip = self._agent.dial(
+                order.uri,
+                media.offer(),
+                flow,
+                from_uri=order.from_uri(self.addresses[flow.listener]),
+                display_name=order.display_name,
+                headers=order.headers,
+                credentials=order.credentials,
+                on_redirect=_on_redirect if order.redirects else None,
+            )
+        except BaseException:
+            media.close()
+            raise
+        call = DialledCall(self, sip, media, way, early)
+        sip.context = self._calls[sip.id] = call
+        return call
+
     def snapshot(self) -> EngineFigures:
         """Live figures."""
         counters = self._agent.counters
@@ -405,8 +495,17 @@ class Engine:
         """A media session for a call, on the address by which its peer reached us."""
         return self.media_on(sip.flow)
 
-    def media_on(self, flow: Flow) -> MediaSession:
-        """A media session for the peer at the other end of a flow. NoRtpPort."""
+    def media_on(
+        self,
+        flow: Flow,
+        codecs: tuple[Codec, ...] = (),
+        srtp: SrtpPolicy | None = None,
+        beside: Leg | None = None,
+    ) -> MediaSession:
+        """A media session for the peer at the other end of a flow. NoRtpPort.
+
+        ``codecs`` and ``srtp`` instead of the engine's; ``beside``: on the shard of that leg.
+        """
         bind_host = self._bind_hosts[flow.listener]
         key = flow.listener, flow.remote_host
         host = self._advertise or self._announced.get(key)
@@ -416,11 +515,12 @@ class Engine:
             host = self._announced[key] = announced_host(bind_host, flow.remote_host)
         return MediaSession(
             self._pool,
-            self._codecs,
+            codecs or self._codecs,
             bind_host,
             host,
+            beside=beside,
             hearing=self._hearing,
-            srtp=self._srtp,
+            srtp=self._srtp if srtp is None else srtp,
             own_order=self._own_order,
             comfort_noise=self._silence == "comfort-noise",
         )
@@ -432,6 +532,20 @@ class Engine:
             await call.hangup()
         finally:  # for a cancellation, of this task or out of the handler
             call.abandon()
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it as handlers are run, while the engine serves; :meth:`drain` waits for it."""
+        assert self._tasks is not None
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        self._quiet.clear()
+        task.add_done_callback(self._on_run)
+
+    def moved(self, ours: Call, left: SipCall, sip: SipCall) -> None:
+        """A call goes on with another peer."""
+        self._calls.pop(left.id, None)
+        self._calls[sip.id] = ours
+        left.context, sip.context = None, ours
 
     def _on_run(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -445,11 +559,7 @@ class Engine:
         if self._handler is None or self._tasks is None:
             call.reject(503, headers=[("Retry-After", "1")])
             return
-        ours = self.keep(call)
-        task = self._tasks.create_task(self._run(self._handler, ours))
-        self._running.add(task)
-        self._quiet.clear()
-        task.add_done_callback(self._on_run)
+        self.run(self._run(self._handler, self.keep(call)))
 
     def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
         """Our answer is confirmed."""
@@ -469,7 +579,7 @@ class Engine:
         figures = ours.figures
         log.info(
             "call ended",
-            call=call.id,
+            call=ours.id,
             call_id=call.call_id,
             by=cause.by.value,
             status=cause.status,
@@ -477,10 +587,12 @@ class Engine:
         )
 
     def on_ringing(self, call: SipCall, response: Response) -> None:
-        """Calls of ours are not placed here."""
+        """A call of ours rings."""
+        _dialled(call).on_ringing(response)
 
     def on_answered(self, call: SipCall, sdp: bytes | None) -> None:
-        """Calls of ours are not placed here."""
+        """A call of ours was answered."""
+        _dialled(call).on_answered(sdp)
 
     def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
         """A key was pressed."""
@@ -515,6 +627,15 @@ def _names(choices: object) -> str:
 
 def _call_of(call: SipCall) -> Call:
     assert isinstance(call.context, Call)
+    return call.context
+
+
+def _on_redirect(call: SipCall, target: str) -> None:
+    _dialled(call).on_redirect(target)
+
+
+def _dialled(call: SipCall) -> DialledCall:
+    assert isinstance(call.context, DialledCall)
     return call.context
 
 

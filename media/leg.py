@@ -78,6 +78,11 @@ class Leg:
         self.closed: asyncio.Future[LegClosed] = loop.create_future()
         self.on_heard: Callable[[Heard], None] | None = None
 
+    @property
+    def shard(self) -> Shard:
+        """Whose it is: legs of one shard can be connected."""
+        return self._shard
+
     def play(
         self,
         prompts: Sequence[Prompt],

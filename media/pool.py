@@ -59,6 +59,7 @@ class ShardPool:
         self._max_control_sockets = max_control_sockets
         self._shared_ports: list[int] = []
         self._places = [0] * shards
+        self._doubled: dict[int, int] = {}
         self.tables: list[LegTable] = []
         try:
             for _ in range(shards):
@@ -82,9 +83,13 @@ class ShardPool:
         """Legs open in all shards."""
         return sum(len(table) for table in self.tables)
 
-    def reserve(self, bind_host: str) -> Place:
-        """A place on the least loaded shard, its port bound to ``bind_host``; or NoRtpPort."""
+    def reserve(self, bind_host: str, beside: Leg | None = None) -> Place:
+        """A place on the least loaded shard, or on that of ``beside``; its port is bound to
+        ``bind_host``. NoRtpPort: there is none."""
         index = self._places.index(min(self._places))
+        if beside is not None:
+            shards = [table.shard for table in self.tables]
+            index = shards.index(beside.shard)
         if self._shared_ports:
             place = Place(self.tables[index], self._shared_ports[index], -1)
         else:
@@ -116,6 +121,14 @@ class ShardPool:
             raise
         return leg
 
+    def double(self, place: Place) -> Place:
+        """A second place on the same socket, for a leg that takes over from that of the first one,
+        which is to be closed before. OSError: the system has no descriptor for it."""
+        fd = os.dup(place.fd) if place.fd >= 0 else -1
+        self._places[self.tables.index(place.table)] += 1
+        self._doubled[place.port] = self._doubled.get(place.port, 0) + 1
+        return Place(place.table, place.port, fd)
+
     def give_up(self, place: Place) -> None:
         """The place is not needed."""
         if place.fd >= 0:
@@ -124,7 +137,10 @@ class ShardPool:
 
     def _free(self, place: Place) -> None:
         self._places[self.tables.index(place.table)] -= 1
-        if not self._shared_ports:
+        others = self._doubled.pop(place.port, 0)
+        if others > 1:
+            self._doubled[place.port] = others - 1
+        if not others and not self._shared_ports:
             self.ports.give_back(place.port)
 
     def counters(self) -> dict[str, int]:

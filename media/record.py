@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from .events import LegFigures
+from .outcome import q850_cause
 from .quality import Quality, quality_of
 from .recording import Recorded
 from .session import MediaSession
@@ -38,14 +39,15 @@ MAX_WAITING = 10_000
 class History:
     """What happens to a call, noted while it lasts. Times are seconds since 1970.
 
-    ``awaited`` is the number of what must end, besides the call, before its record is whole: its
-    leg and its recordings.
+    ``dialled``: what only a call of ours has. ``awaited`` is the number of what must end, besides
+    the call, before its record is whole: its leg and its recordings, and dialling.
     """
 
     __slots__ = (
         "answered_s",
         "awaited",
         "confirmed_s",
+        "dialled",
         "digits_heard",
         "ended_s",
         "offered_s",
@@ -68,6 +70,7 @@ class History:
         self.recordings: list[Record] = []
         self.recordings_untold = 0
         self.awaited = 0
+        self.dialled: Record = {"outcome": None, "early_sound": None, "attempts": []}
 
     def played(self, files: tuple[StrPath, ...], outcome: str, played_ms: float) -> None:
         """A list of prompts came to its end."""
@@ -104,11 +107,12 @@ class History:
             "version": VERSION,
             "id": sip.id,
             "call_id": sip.call_id,
+            "direction": "out" if sip.outgoing else "in",
             "from": sip.from_uri,
             "to": sip.to_uri,
-            "sip_peer": _address(sip.flow.remote_host, sip.flow.remote_port),
+            "sip_peer": address_text(sip.flow.remote_host, sip.flow.remote_port),
             "rtp_port": media.port if media else None,
-            "rtp_peer": _address(agreed.remote_host, agreed.remote_port) if agreed else None,
+            "rtp_peer": address_text(agreed.remote_host, agreed.remote_port) if agreed else None,
             "codec": agreed.codec.rtpmap if agreed else None,
             "encrypted": agreed is not None and agreed.srtp is not None,
             "offered": _iso(self.offered_s),
@@ -121,6 +125,8 @@ class History:
             "status": cause.status,
             "reason": cause.reason,
             "text": cause.text,
+            "q850": q850_cause(cause.text),
+            **self.dialled,
             "prompts": self.prompts,
             "prompts_untold": self.prompts_untold,
             "recordings": self.recordings,
@@ -169,7 +175,8 @@ def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def _address(host: str, port: int) -> str:
+def address_text(host: str, port: int) -> str:
+    """``host:port`` as records have it, an IPv6 host in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -63,6 +63,7 @@ class MediaSession:
         "_agreed_body",
         "_codecs",
         "_comfort_noise",
+        "_early",
         "_hearing",
         "_host",
         "_keys",
@@ -74,6 +75,7 @@ class MediaSession:
         "_pool",
         "_port",
         "_session_id",
+        "_spare",
         "_srtp",
         "_srtp_secret",
         "direction",
@@ -87,6 +89,7 @@ class MediaSession:
         bind_host: str,
         host: str,
         *,
+        beside: Leg | None = None,
         hearing: Hearing | None = None,
         srtp: SrtpPolicy = SrtpPolicy.OFF,
         own_order: bool = False,
@@ -99,7 +102,7 @@ class MediaSession:
         self._srtp_secret = b"" if srtp is SrtpPolicy.OFF else os.urandom(SRTP_SECRET_BYTES)
         self._keys: SrtpKeys | None = None
         self._pool = pool
-        self._place: Place | None = pool.reserve(bind_host)
+        self._place: Place | None = pool.reserve(bind_host, beside)
         self._port = self._place.port
         self._host = host
         self._codecs = codecs
@@ -107,6 +110,8 @@ class MediaSession:
         self._last_body = b""
         self._agreed_body = b""
         self._negotiated: NegotiatedMedia | None = None
+        self._early = False
+        self._spare: Place | None = None
         self.direction = self._offered = Direction.SENDRECV
         self.leg: Leg | None = None
 
@@ -156,6 +161,13 @@ class MediaSession:
         self._agree(media)
         return answer.body
 
+    def meet(self, offer: bytes | None) -> bytes:
+        """Our answer to another peer, that takes the place of ours, or our offer where it has made
+        none. Raises SdpError, as :meth:`answer`."""
+        if self._srtp_secret:  # which the one who leaves knows
+            self._srtp_secret = os.urandom(SRTP_SECRET_BYTES)
+        return self.offer() if offer is None else self.answer(offer)
+
     def offer(self, direction: Direction | None = None) -> bytes:
         """Our offer, for an INVITE that came without one (RFC 3261 section 13.2.1), or to change
         our ``direction``. What stands is offered again as it is: peers may not expect more.
@@ -168,14 +180,25 @@ class MediaSession:
             self._last_body = offer_again(self._agreed_body, self._negotiated, local)
         return self._last_body
 
-    def settle(self, answer: bytes) -> None:
-        """The peer's answer to our last offer. Raises SdpError."""
+    def settle(self, answer: bytes, *, early: bool = False) -> None:
+        """The peer's answer to our last offer. Raises SdpError.
+
+        ``early``: it is not the last word, as in a provisional response. Until that comes nothing
+        is sent, and the codec may still change: then ``leg`` is closed and None, to be opened anew.
+        """
         media = accept_answer(self._last_body, parse_sdp(answer), self._local())
         if self._offered is Direction.INACTIVE:
             # It cannot be answered otherwise (RFC 3264 section 6.1): so it tells nothing.
             media = media._replace(held=self.held)
         self.direction, self._agreed_body = self._offered, self._last_body
+        self._early = early
         self._agree(media)
+
+    def confirm(self) -> None:
+        """The early answer was the last word."""
+        assert self._negotiated is not None
+        self._early = False
+        self._agree(self._negotiated)
 
     def snapshot(self) -> State:
         """Where the session stands, as plain data for JSON, without keys. There is an agreement."""
@@ -228,36 +251,59 @@ class MediaSession:
         )
 
     def _agree(self, media: NegotiatedMedia) -> None:
+        old = self._negotiated
         silent = media.direction is Direction.INACTIVE or media.remote_host in _NOWHERE
-        if silent and self._negotiated is not None:
+        if silent and old is not None:
             # Where nothing comes from or goes to, the address means nothing: stay where we were.
-            old = self._negotiated
             media = media._replace(
                 remote_host=old.remote_host,
                 remote_port=old.remote_port,
                 rtcp_host=old.rtcp_host,
                 rtcp_port=old.rtcp_port,
             )
-        if media.codec.whole_packets and self._negotiated is not None:
+        same = old is not None and old.codec == media.codec
+        if media.codec.whole_packets and old is not None and same:
             # What plays was encoded in packets of that length, which cannot be cut anew.
-            media = media._replace(ptime_ms=self._negotiated.ptime_ms)
+            media = media._replace(ptime_ms=old.ptime_ms)
         keys = _keys_of(media.srtp)
         self._negotiated = media
-        self._codecs = (media.codec,)
-        self._srtp = SrtpPolicy.OFF if keys is None else SrtpPolicy.REQUIRED
+        if not self._early:
+            self._codecs = (media.codec,)
+            self._srtp = SrtpPolicy.OFF if keys is None else SrtpPolicy.REQUIRED
         if self.leg is not None:
-            self.leg.update(_leg_media(media))
-            if keys is not None and keys != self._keys:
-                self.leg.rekey(keys)
+            if same and (keys is None) == (self._keys is None):
+                self._update(self.leg, keys)
+            else:
+                # Only before the last word: another fork speaks, which has chosen otherwise.
+                self.leg.close()
+                self.leg, self._place, self._spare = None, self._spare, None
         self._keys = keys
+        if not self._early:
+            self._drop_spare()
+
+    def _update(self, leg: Leg, keys: SrtpKeys | None) -> None:
+        leg.update(self._leg_media())
+        if keys is not None and keys != self._keys:
+            leg.rekey(keys)
+
+    def _leg_media(self) -> LegMedia:
+        assert self._negotiated is not None
+        media = _leg_media(self._negotiated)
+        return media._replace(send=False) if self._early else media
+
+    def _drop_spare(self) -> None:
+        if self._spare is not None:
+            self._pool.give_up(self._spare)
+            self._spare = None
 
     def open(self) -> Leg:
         """Open the leg: from now on sound can be sent. OSError: the system refuses the socket."""
         assert self._place is not None and self._negotiated is not None
+        if self._early:
+            self._spare = self._pool.double(self._place)
         place, self._place = self._place, None
-        media = self._negotiated
-        hearing = self._hearing_of(media.codec)
-        self.leg = self._pool.open(place, _leg_media(media), hearing, self._keys)
+        hearing = self._hearing_of(self._negotiated.codec)
+        self.leg = self._pool.open(place, self._leg_media(), hearing, self._keys)
         return self.leg
 
     def _hearing_of(self, codec: Codec) -> Hearing | None:
@@ -272,6 +318,7 @@ class MediaSession:
         elif self._place is not None:
             self._pool.give_up(self._place)
             self._place = None
+        self._drop_spare()
 
 
 def _version_of(body: bytes) -> int:

@@ -52,6 +52,12 @@ class Count(IntEnum):
     CHALLENGED = auto()
     AUTHENTICATED = auto()
     SOURCES_BANNED = auto()
+    REFERS_SENT = auto()
+    REFERS_RECEIVED = auto()
+    CALLS_REPLACED = auto()
+    REJECTED_REFER = auto()
+    REJECTED_REPLACES = auto()
+    REJECTED_EVENT = auto()
 
 
 class Counters:

@@ -156,6 +156,21 @@ def uac_dialog(request: Request, response: Response, auth: DigestClient | None =
     )
 
 
+def dialog_to_be(request: Request, auth: DigestClient | None) -> Dialog:
+    """What all dialogs that our ``request`` may create have in common, for `fork_of`."""
+    return Dialog(
+        call_id=request.call_id,
+        local_tag=request.from_tag or "",
+        remote_tag="",
+        local=request.headers.get("From") or "",
+        remote=request.headers.get("To") or "",
+        remote_target=request.uri,
+        local_cseq=request.cseq,
+        remote_cseq=None,
+        auth=auth,
+    )
+
+
 def fork_of(dialog: Dialog, response: Response) -> Dialog:
     """The dialog of another fork that answered the INVITE which made ``dialog``.
 

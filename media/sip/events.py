@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from .info import InfoDigit
     from .message import Response
+    from .refer import Referral
     from .session import SipCall
 
 
@@ -27,12 +28,16 @@ class EndCause:
 
     ``status`` is the SIP status that says it best (200 for an ordinary BYE) and ``reason`` its
     phrase; ``text`` is the Reason header (RFC 3326) that came or went with it, or ours, or empty.
+    ``contacts`` are the targets of a 3xx, best first; ``retry_after_s`` is when the peer says that
+    it is worth another try.
     """
 
     by: EndedBy
     status: int
     reason: str
     text: str = ""
+    contacts: tuple[str, ...] = ()
+    retry_after_s: int | None = None
 
 
 class Refuse(Exception):
@@ -83,6 +88,17 @@ class CallHandler(Protocol):
 
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         """The call is over. Exactly once for each call that was announced or dialled."""
+
+
+class TransferHandler(Protocol):
+    """Callbacks about transfers; what goes for those of `CallHandler` goes for them."""
+
+    def on_refer(self, call: SipCall, referral: Referral) -> None:
+        """The peer asks us to call somebody: ``referral`` wants to be accepted or refused."""
+
+    def on_replaces(self, call: SipCall, replaced: SipCall) -> None:
+        """A call came in that takes the place of ``replaced`` (RFC 3891), in the place of
+        ``on_invite``: accept it and hang the other one up, or reject it."""
 
 
 HeaderLines = Iterable[tuple[str, str]]

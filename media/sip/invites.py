@@ -68,16 +68,19 @@ class AckKeeper:
     """Acknowledges every 2xx of one INVITE of ours while its transaction lingers.
 
     The first is that of the call; a 2xx with another To tag is a fork that answered too, which is
-    acknowledged and left (RFC 3261 13.2.2.4).
+    acknowledged and left (RFC 3261 13.2.2.4). So is every one where the call is over already, and
+    no ``ack`` was sent.
     """
 
     __slots__ = ("_acks", "_agent", "_dialog", "_flow")
 
-    def __init__(self, agent: UserAgent, dialog: Dialog, flow: Flow, ack: tuple[bytes, Flow]):
+    def __init__(
+        self, agent: UserAgent, dialog: Dialog, flow: Flow, ack: tuple[bytes, Flow] | None = None
+    ) -> None:
         self._agent = agent
         self._dialog = dialog
         self._flow = flow
-        self._acks = {dialog.remote_tag: ack}
+        self._acks = {} if ack is None else {dialog.remote_tag: ack}
 
     def on_response(self, response: Response) -> None:
         """A 2xx after the first."""

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .counters import Count
-from .dialog import Dialog, uac_dialog
+from .dialog import Dialog, dialog_to_be, uac_dialog
 from .digest import AuthAttempt, DigestClient
 from .edge import Flow
-from .events import EndCause, EndedBy
+from .events import CallStateError, EndCause, EndedBy
 from .invites import MAX_FORKS, AckKeeper
 from .message import Headers, Request, Response, SipParseError
-from .requests import repeated
+from .redirect import TargetSet, contacts_of
+from .requests import repeated, retry_after_s
 from .session import NO_HEADERS, CallState, SipCall, reason_of
 from .transaction import InviteClient, ServerTransaction
 
 if TYPE_CHECKING:
     from .ua import UserAgent
 
+OnRedirect = Callable[["OutgoingCall", str], None]
+"""Told the URI of each target that a redirected call may try. It, or who it tells, calls `follow`
+or `skip` of the call, now or later."""
+
 
 class OutgoingCall(SipCall):
-    """States CALLING, CANCELLING, CONFIRMED, ENDED. It is the user of its INVITE transaction."""
+    """States CALLING, CANCELLING, CONFIRMED, ENDED. It is the user of its INVITE transaction.
+
+    Challenges and redirections make another INVITE, with a transaction of its own, and the call
+    goes on as if it had just been dialled.
+    """
 
     __slots__ = (
         "_attempt",
@@ -28,24 +38,75 @@ class OutgoingCall(SipCall):
         "_cancel_headers",
         "_cause",
         "_early",
+        "_early_sdp",
+        "_on_redirect",
         "_proceeding",
+        "_refusal",
+        "_target",
+        "_targets",
         "_transaction",
     )
 
     outgoing = True
 
     def __init__(
-        self, agent: UserAgent, invite: Request, flow: Flow, auth: DigestClient | None = None
+        self,
+        agent: UserAgent,
+        invite: Request,
+        flow: Flow,
+        auth: DigestClient | None = None,
+        on_redirect: OnRedirect | None = None,
     ) -> None:
         super().__init__(agent, invite.from_tag or "", invite, flow, CallState.CALLING)
         self._auth = auth
         self._attempt = None if auth is None else AuthAttempt(auth)
+        self._on_redirect = on_redirect
+        self._targets = None if on_redirect is None else TargetSet(invite.uri)
+        self._target: str | None = None
+        self._refusal: EndCause | None = None
         self._early: dict[str, Dialog] = {}
+        self._early_sdp: dict[str, bytes] = {}
         self._cause: EndCause | None = None
         self._cancel_headers = NO_HEADERS
         self._proceeding = False
         self._timer = agent.timers.arm(agent.config.answer_timeout_ms, self._on_unanswered)
         self._transaction: InviteClient | None = agent.transactions.send_invite(invite, flow, self)
+
+    @property
+    def heard_of(self) -> bool:
+        """True once there was any response, 100 or a challenge included."""
+        return self._proceeding or self.invite.cseq > 1
+
+    # What the user may do about a redirection
+
+    def follow(self, flow: Flow) -> bool:
+        """Try the target that ``on_redirect`` was told, by way of ``flow``.
+
+        Credentials go only to the host that they were given for. CallStateError: there is none.
+        """
+        if self.ended:
+            return False
+        target, self._target = self._target, None
+        if target is None:
+            raise CallStateError("no redirection waits for a decision")
+        if flow.remote_host != self.flow.remote_host:
+            self._auth = None
+        self._attempt = None if self._auth is None else AuthAttempt(self._auth)
+        self.flow = flow
+        self._invite_again(target)
+        return True
+
+    def skip(self) -> bool:
+        """Leave that target out: try the next one, or end with the refusal of the last.
+
+        CallStateError as `follow`.
+        """
+        if self.ended:
+            return False
+        if self._target is None or self._refusal is None:
+            raise CallStateError("no redirection waits for a decision")
+        self._failed(self._refusal)
+        return True
 
     # The user of the INVITE transaction
 
@@ -55,23 +116,50 @@ class OutgoingCall(SipCall):
             self._on_provisional(response)
         elif response.status < 300:
             self._on_accepted(response)
-        elif not self._tries_again(response):
-            self._over(EndCause(EndedBy.REMOTE, response.status, response.reason, _why(response)))
-
-    def _tries_again(self, response: Response) -> bool:
-        """True if a challenge was answered (RFC 3261 22.2): the call goes on as if just dialled."""
-        calling = self.state is CallState.CALLING
-        if self._attempt is None or not calling or not self._attempt.answers(response):
-            return False
-        self._forget_early()
-        self._proceeding = False
-        self.invite = repeated(self.agent, self.invite, self.flow, self.invite.cseq + 1, self._auth)
-        self._transaction = self.agent.transactions.send_invite(self.invite, self.flow, self)
-        return True
+        else:
+            self._on_refused(response)
 
     def on_timeout(self) -> None:
-        """Timer B: treated as a 408 (RFC 3261 8.1.3.1)."""
-        self._over(EndCause(EndedBy.ERROR, 408, "Request Timeout", "no answer to the INVITE"))
+        """Timer B: treated as a 408 (RFC 3261 8.1.3.1). A 2xx may still be on its way."""
+        if self._transaction is not None:
+            self._transaction.abandon(self._late_answers())
+        self._failed(EndCause(EndedBy.ERROR, 408, "Request Timeout", "no answer to the INVITE"))
+
+    def _late_answers(self) -> AckKeeper:
+        """Who acknowledges and leaves what a fork answers though the INVITE has come to its end."""
+        return AckKeeper(self.agent, dialog_to_be(self.invite, self._auth), self.flow)
+
+    def _on_refused(self, response: Response) -> None:
+        if self._transaction is not None:
+            self._transaction.user = self._late_answers()
+        if self.state is CallState.CALLING:
+            if self._attempt is not None and self._attempt.answers(response):
+                self._invite_again()
+                return
+            if self._targets is not None:
+                self._targets.add(response)
+        self._failed(_cause_of(response), final=response.status >= 600)
+
+    def _invite_again(self, uri: str | None = None) -> None:
+        """Another INVITE with the ids of the first (RFC 3261 22.2, 8.1.3.4)."""
+        agent, flow = self.agent, self.flow
+        self._forget_early()
+        self._proceeding = False
+        self.invite = repeated(agent, self.invite, flow, self.invite.cseq + 1, self._auth, uri=uri)
+        self.invite.headers.replace_first("Contact", agent.contact(flow))
+        self._transaction = agent.transactions.send_invite(self.invite, flow, self)
+
+    def _failed(self, cause: EndCause, *, final: bool = False) -> None:
+        """One target has refused: on to the next, unless we gave up or it spoke for all (6xx)."""
+        calling = self.state is CallState.CALLING and not final
+        target = self._targets.take() if calling and self._targets is not None else None
+        if target is None or self._on_redirect is None:
+            self._over(cause)
+            return
+        self._forget_early()
+        self._transaction = None
+        self._target, self._refusal = target, cause
+        self.agent.tell(self._on_redirect, self, target)
 
     def _on_provisional(self, response: Response) -> None:
         first = not self._proceeding
@@ -84,10 +172,14 @@ class OutgoingCall(SipCall):
             return
         if response.to_tag is not None:
             self._note_early(response.to_tag, response)
+        if response.status == 199:
+            self._forget_fork(response.to_tag or "")
         self.agent.tell(self.agent.handler.on_ringing, self, response)
 
     def _note_early(self, tag: str, response: Response) -> None:
-        """An early dialog for each fork that rings (RFC 3261 13.2.2.1)."""
+        """An early dialog for each fork that rings (RFC 3261 13.2.2.1), and what it offers."""
+        if tag in self._early and response.body:
+            self._early_sdp[tag] = response.body
         if tag in self._early or len(self._early) >= MAX_FORKS:
             return
         try:
@@ -96,9 +188,20 @@ class OutgoingCall(SipCall):
             self.agent.counters.add(Count.REJECTED_BAD_REQUEST)
         else:
             self.agent.remember_dialog(self._early[tag], self)
+            if response.body:
+                self._early_sdp[tag] = response.body
+
+    def _forget_fork(self, tag: str) -> None:
+        """A fork has left: 199 (RFC 6228), or its BYE."""
+        dialog = self._early.pop(tag, None)
+        self._early_sdp.pop(tag, None)
+        if dialog is not None:
+            self.agent.forget_dialog(dialog)
 
     def _on_accepted(self, response: Response) -> None:
         agent, transaction = self.agent, self._transaction
+        # A peer whose answer came in a provisional response need not repeat it.
+        sdp = response.body or self._early_sdp.get(response.to_tag or "")
         self._forget_early()
         try:
             dialog = uac_dialog(self.invite, response, self._auth)
@@ -125,7 +228,7 @@ class OutgoingCall(SipCall):
         elif answer is None:
             self.offer_unanswered()
         elif not self.ended:
-            self.remote_sdp = response.body or None
+            self.remote_sdp = sdp or None
             agent.tell(agent.handler.on_answered, self, self.remote_sdp)
 
     # Giving up
@@ -144,16 +247,17 @@ class OutgoingCall(SipCall):
         else:
             # RFC 3261 9.1: no final response in 64*T1 after the CANCEL.
             if self._transaction is not None:
-                self._transaction.terminate()
+                self._transaction.abandon(self._late_answers())
             self._over(EndCause(EndedBy.LOCAL, 487, "Request Terminated"))
 
     def _cancel(self, headers: tuple[tuple[str, str], ...], cause: EndCause) -> None:
         self.state = CallState.CANCELLING
         self._cause = cause
         self._cancel_headers = headers
-        # RFC 3261 9.1: not before a provisional response has come.
-        if self._proceeding:
-            self._send_cancel()
+        if self._transaction is None:
+            self._over(cause)  # between two targets: nobody has an INVITE of ours
+        elif self._proceeding:
+            self._send_cancel()  # RFC 3261 9.1: not before a provisional response has come
 
     def _send_cancel(self) -> None:
         agent = self.agent
@@ -174,6 +278,7 @@ class OutgoingCall(SipCall):
         for dialog in self._early.values():
             self.agent.forget_dialog(dialog)
         self._early.clear()
+        self._early_sdp.clear()
 
     # Requests in early dialogs
 
@@ -187,7 +292,7 @@ class OutgoingCall(SipCall):
             return
         # The callee left an early dialog, which ends that fork (RFC 3261 15.1.2).
         self.agent.respond(transaction, request, 200)
-        self.agent.forget_dialog(self._early.pop(request.from_tag or ""))
+        self._forget_fork(request.from_tag or "")
         if not self._early and self.state is CallState.CALLING:
             text = request.headers.get("Reason") or ""
             self._cancel(NO_HEADERS, EndCause(EndedBy.REMOTE, 200, "OK", text))
@@ -221,5 +326,17 @@ def cancel_of(invite: Request, headers: tuple[tuple[str, str], ...]) -> Request:
     )
 
 
+def _cause_of(response: Response) -> EndCause:
+    return EndCause(
+        EndedBy.REMOTE,
+        response.status,
+        response.reason,
+        _why(response),
+        contacts_of(response.headers) if response.status < 400 else (),
+        retry_after_s(response),
+    )
+
+
 def _why(response: Response) -> str:
-    return response.headers.get("Reason") or response.headers.get("Warning") or ""
+    reasons = ", ".join(response.headers.all("Reason"))  # one for each protocol (RFC 3326)
+    return reasons or response.headers.get("Warning") or ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .digest import AuthAttempt, Credentials, DigestClient
+from .digest import CREDENTIAL_HEADERS, AuthAttempt, Credentials, DigestClient
 from .edge import Flow
 from .events import HeaderLines
 from .message import Headers, Request, Response
@@ -18,6 +18,8 @@ from .uri import SipUri
 
 if TYPE_CHECKING:
     from .ua import UserAgent
+
+DAY_S = 86_400
 
 
 class RequestSeries:
@@ -122,7 +124,7 @@ def repeated(
     for name, value in request.headers:
         if name == "CSeq":
             headers.add("CSeq", f"{cseq} {request.method}")
-        elif name != "Via":
+        elif name != "Via" and name not in CREDENTIAL_HEADERS:
             headers.add(name, value)
     again = Request(
         headers,
@@ -177,3 +179,10 @@ def request_outside(
         from_tag=series.from_tag,
         branch=branch,
     )
+
+
+def retry_after_s(response: Response) -> int | None:
+    """The seconds of Retry-After (RFC 3261 20.33), bounded to a day; None if there are none."""
+    digits = (response.headers.get("Retry-After") or "")[:32].partition(";")[0].partition("(")[0]
+    digits = digits.strip()
+    return min(int(digits), DAY_S) if digits.isascii() and digits.isdigit() else None

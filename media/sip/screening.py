@@ -10,8 +10,11 @@ from .info import ACCEPT as INFO_ACCEPT
 from .message import Headers, Request, SipParseError
 
 SDP = "application/sdp"
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY"
+SUPPORTED = "replaces, norefersub"
 SERVED = frozenset(ALLOW.split(", "))
+_EXTENSIONS = frozenset(SUPPORTED.split(", "))
+_WITHIN_DIALOGS = frozenset({"BYE", "INFO", "NOTIFY"})
 _SDP_RANGES = frozenset({SDP, "application/*", "*/*"})
 
 
@@ -37,14 +40,17 @@ _MEDIA_TYPE = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept", SDP),))
 _ENCODING = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept-Encoding", "identity"),))
 INFO_TYPE = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept", INFO_ACCEPT),))
 _ACCEPT = Rejection(488, Count.REJECTED_ACCEPT)
+_STRANGER = Rejection(403, Count.REJECTED_REFER)
 
 
 def screen_request(request: Request, max_body_bytes: int) -> Rejection | None:
     """Check a request outside of dialogs; None if it can be served."""
     if request.method not in SERVED:
         return METHOD
-    if request.method in ("BYE", "INFO"):
+    if request.method in _WITHIN_DIALOGS:
         return NO_DIALOG
+    if request.method == "REFER":
+        return _STRANGER  # we call for those only with whom we talk
     if request.uri[:4].lower() != "sip:":
         return _SCHEME  # RFC 3261 8.2.2.1; sips needs TLS
     if request.headers.get("Max-Forwards") == "0":
@@ -69,9 +75,11 @@ def screen_content(request: Request, max_body_bytes: int) -> Rejection | None:
 
 
 def _unsupported(required: list[str]) -> Rejection | None:
-    # RFC 3261 8.2.2.3: we know no extensions, so each one required is one too many.
-    names = tuple(("Unsupported", line) for line in required if line)
-    return Rejection(420, Count.REJECTED_EXTENSION, names) if names else None
+    # RFC 3261 8.2.2.3: an answer names those that we do not know.
+    names = [name.strip() for line in required for name in line.split(",")]
+    unknown = ", ".join(name for name in names if name and name.lower() not in _EXTENSIONS)
+    lines = (("Unsupported", unknown),)
+    return Rejection(420, Count.REJECTED_EXTENSION, lines) if unknown else None
 
 
 def _screen_media(headers: Headers, body: bytes) -> Rejection | None:

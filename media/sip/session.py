@@ -12,6 +12,7 @@ from .events import CallStateError, EndCause, EndedBy, HeaderLines, Refuse
 from .info import is_digit_info, read_digit
 from .invites import Offer, PendingAck, Reinvite
 from .message import Request
+from .refer import Refers
 from .screening import (
     ALLOW,
     BAD_REQUEST,
@@ -63,6 +64,7 @@ class SipCall:
         "flow",
         "id",
         "invite",
+        "refers",
         "remote_sdp",
         "state",
     )
@@ -85,6 +87,7 @@ class SipCall:
         self._pending: PendingAck | None = None
         self._reinvite: Reinvite | None = None
         self._goodbye: tuple[tuple[str, str], ...] | None = None
+        self.refers: Refers | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.state.name}>"
@@ -103,6 +106,21 @@ class SipCall:
     def ended(self) -> bool:
         """True once ``on_ended`` was called."""
         return self.state is CallState.ENDED
+
+    @property
+    def answered(self) -> bool:
+        """True from the 200 to the end."""
+        return self.state in (CallState.ANSWERED, CallState.CONFIRMED)
+
+    @property
+    def confirmed(self) -> bool:
+        """True from the first ACK to the end."""
+        return self.state is CallState.CONFIRMED
+
+    @property
+    def local_uri(self) -> str:
+        """Who we are in this call."""
+        return self.from_uri if self.outgoing else self.to_uri
 
     @property
     def awaits_ack(self) -> bool:
@@ -158,7 +176,7 @@ class SipCall:
     def on_request(self, transaction: ServerTransaction, request: Request) -> None:
         """A request within the dialog, other than ACK and CANCEL."""
         method = request.method
-        if self.state is CallState.ENDED and method != "BYE":
+        if self.state is CallState.ENDED and method != "BYE" and not self._outlived_by(method):
             self.agent.reject(transaction, request, NO_DIALOG)
         elif not self._dialog_of(request).accepts(request):
             self.agent.reject(transaction, request, OUT_OF_ORDER)
@@ -170,8 +188,14 @@ class SipCall:
             self.agent.answer_options(transaction, request)
         elif method == "INFO":
             self._on_info(transaction, request)
+        elif method in ("REFER", "NOTIFY"):
+            Refers.of(self).on_request(transaction, request)
         else:
             self.agent.reject(transaction, request, METHOD)
+
+    def _outlived_by(self, method: str) -> bool:
+        """True for what may come though the call is over (RFC 5057)."""
+        return method == "NOTIFY" and self.refers is not None and self.refers.awaits_notify
 
     def _on_info(self, transaction: ServerTransaction, request: Request) -> None:
         agent = self.agent
@@ -332,6 +356,8 @@ class SipCall:
         if self._reinvite is not None:
             self._reinvite.stop()
             self._reinvite = None
+        if self.refers is not None:
+            self.refers.on_call_ended(cause)
         self.agent.call_ended(self, cause)
 
     def reinvite_done(self, status: int, sdp: bytes | None) -> None:

@@ -276,8 +276,11 @@ class InviteClient(ClientTransaction):
             self._first_final(response) if response.status >= 200 else self._provisional(response)
         elif self.state is State.COMPLETED and response.status >= 300 and self.data is not None:
             self._layer.send_again(self.data, self.flow)
-        elif self.state is State.ACCEPTED and response.status // 100 == 2 and self.user is not None:
+        elif response.status // 100 == 2 and self.user is not None:
             self.user.on_response(response)
+        elif self.request is not None and response.status >= 300:
+            self.user = None
+            self._first_final(response)
         else:
             self._stray()
 
@@ -292,6 +295,12 @@ class InviteClient(ClientTransaction):
         """Bound the wait for a final response after a provisional one, which has no timer."""
         if self.state is State.PROCEEDING:
             self._wait(delay_ms)
+
+    def abandon(self, user: ClientUser) -> None:
+        """No final response came in time: tell ``user`` of every 2xx that comes too late."""
+        self.user, self.data = user, None
+        self._layer.keep(self)
+        self._linger(State.ACCEPTED, self._layer.timing.give_up_ms)
 
     def _first_final(self, response: Response) -> None:
         user, request = self.user, self.request
@@ -452,6 +461,10 @@ class TransactionLayer:
         self._clients[transaction.key] = transaction
         transaction.start(request.to_bytes())
         return transaction
+
+    def keep(self, transaction: ClientTransaction) -> None:
+        """Go on matching responses to a transaction that has timed out."""
+        self._clients[transaction.key] = transaction
 
     def send_again(self, data: bytes, flow: Flow) -> None:
         """Send what was sent before."""

@@ -20,13 +20,15 @@ from .counters import Count, Counters
 from .dialog import Dialog, dialog_key
 from .digest import Credentials, DigestClient
 from .edge import Flow, Sender, Timers
-from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse
+from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse, TransferHandler
 from .gate import Gate, GateRules
 from .incoming import IncomingCall
 from .invites import ByeWatcher, Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
-from .outgoing import OutgoingCall
+from .outgoing import OnRedirect, OutgoingCall
+from .refer import Referral, Referring, Untransferable
 from .reject import SipReject
+from .replaces import replaced_by
 from .requests import PendingRequest, RequestSeries, request_outside
 from .screening import (
     ALLOW,
@@ -34,6 +36,7 @@ from .screening import (
     MERGED,
     NO_DIALOG,
     SDP,
+    SUPPORTED,
     Rejection,
     screen_content,
     screen_request,
@@ -48,7 +51,7 @@ from .transaction import (
     TransactionLayer,
     reply_flow,
 )
-from .uri import SipUri
+from .uri import NameAddr, SipUri
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +60,7 @@ _ENDED = {
     EndedBy.REMOTE: Count.CALLS_ENDED_REMOTE,
     EndedBy.ERROR: Count.CALLS_ENDED_ERROR,
 }
-_CAPABILITIES = (("Allow", ALLOW), ("Accept", SDP), ("Supported", ""))
+_CAPABILITIES = (("Allow", ALLOW), ("Accept", SDP), ("Supported", SUPPORTED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ class UserAgent:
         self._contacts = tuple(f"<sip:{config.user}@{address}>" for address in config.addresses)
         self._dialogs: dict[str, SipCall] = {}
         self._calls: dict[str, SipCall] = {}
+        self.refers: set[Referring | Referral] = set()
+        self.transfers: TransferHandler = Untransferable()
         self._closed = False
         self.unreadable = [0] * len(SipReject)
         self._stateless = self.new_token()  # makes the tags of such answers ours
@@ -155,24 +160,28 @@ class UserAgent:
         flow: Flow,
         *,
         from_uri: str,
+        display_name: str = "",
         headers: HeaderLines = (),
         credentials: Credentials | None = None,
+        on_redirect: OnRedirect | None = None,
     ) -> OutgoingCall:
         """Place a call to ``uri`` by way of ``flow``; without ``sdp`` the peer makes the offer.
 
         ``credentials`` answer challenges to the INVITE and to every request of ours in the call.
+        Without ``on_redirect`` a 3xx ends the call, and the end cause has its targets.
         Refuse: no room for a call, or draining. ValueError: a malformed URI or header.
         """
         SipUri.parse(uri)
         SipUri.parse(from_uri)
-        invite = self._make_invite(uri, sdp, flow, from_uri, headers)
+        caller = str(NameAddr(from_uri, display_name))
+        invite = self._make_invite(uri, sdp, flow, caller, headers)
         refusal = self.admission.admit_call()
         if refusal is not None:
             self.admission.note(refusal, flow.remote_host)
             raise Refuse(503, "Service Unavailable", refusal.text)
         self.counters.add(Count.CALLS_DIALLED)
         auth = None if credentials is None else DigestClient(credentials, self.new_token)
-        call = OutgoingCall(self, invite, flow, auth)
+        call = OutgoingCall(self, invite, flow, auth, on_redirect)
         self._calls[call.id] = call
         return call
 
@@ -238,6 +247,8 @@ class UserAgent:
         self.drain()
         for call in list(self._calls.values()):
             call.shut_down()
+        for refer in list(self.refers):
+            refer.stop()
         self.transactions.close()
         self._dialogs.clear()
         self._closed = True
@@ -354,12 +365,21 @@ class UserAgent:
         if refusal is not None:
             self._refuse(transaction, request, refusal, flow)
             return
+        replaces = request.headers.get("Replaces")
+        replaced = None if replaces is None else replaced_by(request, replaces, self._dialogs)
+        if isinstance(replaced, Rejection):
+            self.reject(transaction, request, replaced)
+            return
         call = IncomingCall(self, transaction, request, flow)
         self.admission.admit_call()
         self.counters.add(Count.CALLS_OFFERED)
         self._calls[call.id] = call
         try:
-            self.handler.on_invite(call)
+            if replaced is None:
+                self.handler.on_invite(call)
+            else:
+                self.counters.add(Count.CALLS_REPLACED)
+                self.transfers.on_replaces(call, replaced)
         except Exception:  # noqa: BLE001 - whatever the user's code raises
             self.handler_failed("on_invite")
             call.hangup(status=500)
@@ -464,17 +484,19 @@ class UserAgent:
         *,
         headers: HeaderLines = (),
         body: bytes = b"",
-    ) -> None:
+    ) -> int:
         """Send a request within a dialog (no INVITE, no ACK); ``user`` hears what becomes of it.
 
-        Challenges are answered with the credentials of the dialog, where it has some.
+        Returns its CSeq number. Challenges are answered with the credentials of the dialog, where
+        it has some.
         """
-        hop = self._next_hop(dialog, flow)
-        request = self._in_dialog(dialog, hop, method, dialog.next_cseq(), headers, body=body)
+        hop, cseq = self._next_hop(dialog, flow), dialog.next_cseq()
+        request = self._in_dialog(dialog, hop, method, cseq, headers, body=body)
         if dialog.auth is None:
             self.transactions.send_request(request, hop, user)
         else:
             PendingRequest(self, request, hop, user, auth=dialog.auth, next_cseq=dialog.next_cseq)
+        return cseq
 
     def send_reinvite(
         self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite
@@ -529,13 +551,13 @@ class UserAgent:
         return Flow(target.host, port, flow.listener, flow.transport)
 
     def _make_invite(
-        self, uri: str, sdp: bytes | None, flow: Flow, from_uri: str, headers: HeaderLines
+        self, uri: str, sdp: bytes | None, flow: Flow, caller: str, headers: HeaderLines
     ) -> Request:
         via, branch = self.via(flow)
         call_id, tag = self.new_token(), self.new_token()
         lines = [
             ("Via", via),
-            ("From", f"<{from_uri}>;tag={tag}"),
+            ("From", f"{caller};tag={tag}"),
             ("To", f"<{uri}>"),
             ("Call-ID", call_id),
             ("CSeq", "1 INVITE"),

@@ -61,7 +61,7 @@ class Net:
 
     def agent(self, host: str, handler: object, **options: object) -> UserAgent:
         """A user agent at ``host``, port 5060."""
-        config = UserAgentConfig(addresses=(f"{host}:5060",), **options)
+        config = UserAgentConfig(**{"addresses": (f"{host}:5060",)} | options)
         agent = UserAgent(
             self._sender(host),
             self.wheel,
@@ -70,6 +70,8 @@ class Net:
             random.Random(f"{host} {len(self.agents)}"),
         )
         self.agents[host] = agent
+        if hasattr(handler, "on_refer"):
+            agent.transfers = handler
         return agent
 
     def flow(self, host: str) -> Flow:
@@ -151,6 +153,8 @@ class Recorder:
     calls: list = field(default_factory=list)
     ended: dict = field(default_factory=dict)
     offer_reply: bytes | Exception = b"v=0 reply"
+    referrals: list = field(default_factory=list)
+    on_referral: Callable | None = None
 
     def names(self) -> list[str]:
         return [event[0] for event in self.events]
@@ -183,6 +187,18 @@ class Recorder:
 
     def on_reinvited(self, call, status, sdp):
         self.events.append(("reinvited", status, sdp))
+
+    def on_refer(self, call, referral):
+        self.events.append(("refer", referral.target))
+        self.referrals.append(referral)
+        if self.on_referral is not None:
+            self.on_referral(referral)
+
+    def on_replaces(self, call, replaced):
+        self.calls.append(call)
+        self.events.append(("replaces", replaced.id))
+        call.accept(self.answer)
+        replaced.hangup()
 
     def on_ended(self, call, cause):
         assert call.id not in self.ended, "on_ended twice"
@@ -329,3 +345,14 @@ def lone(net: Net) -> Lone:
     """One agent and a peer made of text."""
     handler = Recorder()
     return Lone(net, net.agent("10.0.0.2", handler), handler)
+
+
+@pytest.fixture(scope="session")
+def make_lone():
+    """Makes a `Lone` with a network of its own: for each example of a Hypothesis test."""
+
+    def make(**options: object) -> Lone:
+        net, handler = Net(), Recorder()
+        return Lone(net, net.agent("10.0.0.2", handler, **options), handler)
+
+    return make

@@ -4,10 +4,12 @@ import random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ringwheel.media.sip.refer import Progress, Refers
+from ringwheel.media.sip.replaces import ReferTo
 
-METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "FLY"]
+METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "FLY", "REFER", "NOTIFY"]
 STATUSES = [100, 180, 200, 299, 408, 481, 491, 699]
-ACTIONS = ["ring", "accept", "reject", "hangup", "reinvite", "ask_offer"]
+ACTIONS = ["ring", "accept", "reject", "hangup", "reinvite", "ask_offer", "refer"]
 # Virtual time has no deadline; the fixture is a class without state.
 RELAXED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 step = st.one_of(
@@ -17,6 +19,7 @@ step = st.one_of(
     st.tuples(st.just("replay"), st.integers(0, 200), st.integers(0, 1)),
     st.tuples(st.just("response"), st.integers(0, 200), st.sampled_from(STATUSES)),
     st.tuples(st.just("request"), st.integers(0, 200), st.sampled_from(METHODS)),
+    st.tuples(st.just("tell"), st.integers(0, 1), st.sampled_from([100, 183, 200, 486])),
     st.tuples(st.just("drain"), st.just(0), st.just(0)),
 )
 
@@ -42,6 +45,9 @@ class Moody:
         self.calls = []
         self.ended = []
         self.acks = []
+        self.referrals = []
+        self.asked = 0
+        self.outcomes = []
 
     def _mood(self, call):
         kind = self._random.random()
@@ -72,6 +78,27 @@ class Moody:
 
     def on_reinvited(self, call, status, sdp):
         self._mood(call)
+
+    def ask(self, call):
+        Refers.of(call).ask(
+            ReferTo("sip:third@10.0.0.3"),
+            timeout_ms=60_000,
+            on_progress=lambda _: self._mood(call),
+            on_outcome=self.outcomes.append,
+        )
+        self.asked += 1
+
+    def on_refer(self, call, referral):
+        self._mood(call)
+        self.referrals.append(referral)
+        if self._random.random() < 0.7:
+            referral.accept()
+
+    def on_replaces(self, call, replaced):
+        self.calls.append(call)
+        self._mood(call)
+        call.accept(b"v=0 answer")
+        replaced.hangup()
 
     def on_offer(self, call, sdp):
         self._mood(call)
@@ -129,11 +156,16 @@ class Story:
             "hangup": call.hangup,
             "reinvite": lambda: call.reinvite(b"v=0 hold"),
             "ask_offer": lambda: call.reinvite(None),
+            "refer": lambda: self.handlers[who].ask(call),
         }
         try:
             methods[action]()
         except self.world.CallStateError:
-            assert call.outgoing or not call.ended
+            assert call.outgoing or action == "refer" or not call.ended
+
+    def do_tell(self, who, status):
+        for referral in self.handlers[who].referrals[-1:]:
+            referral.tell(Progress(status, "Odd"))
 
     def do_wait(self, duration_ms, _):
         self.net.run(duration_ms)
@@ -203,6 +235,8 @@ def test_every_call_ends_once_and_leaves_nothing(world, seed, steps):
     story.end()
     for handler in story.handlers:
         assert sorted(c.id for c in handler.calls) == sorted(c.id for c in handler.ended)
+        assert len(handler.outcomes) == handler.asked
+    assert not any(agent.refers for agent in story.agents)
     story.net.assert_quiet()
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY"
 COUNTERS = {
+    403: "refer",
     405: "method",
     415: "media_type",
     416: "uri_scheme",
@@ -15,9 +17,12 @@ COUNTERS = {
 @pytest.mark.parametrize(
     ("start", "lines", "status", "header"),
     [
-        ("REGISTER sip:u@ua", [], 405, ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO")),
-        ("FLY sip:u@ua", [], 405, ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO")),
+        ("REGISTER sip:u@ua", [], 405, ("Allow", ALLOW)),
+        ("FLY sip:u@ua", [], 405, ("Allow", ALLOW)),
         ("BYE sip:u@ua", [], 481, None),
+        ("NOTIFY sip:u@ua", [], 481, None),
+        ("REFER sip:u@ua", [], 403, None),
+        ("INVITE sip:u@ua", ["Require: replaces, fly"], 420, ("Unsupported", "fly")),
         ("OPTIONS tel:+123", [], 416, None),
         ("OPTIONS sips:u@ua", [], 416, None),
         ("OPTIONS sip:u@ua", ["Require: a, b"], 420, ("Unsupported", "a, b")),
@@ -67,9 +72,9 @@ def test_accept_that_lets_sdp_in(lone, accept):
 def test_options_tells_what_we_can(lone):
     lone.send("OPTIONS sip:u@ua")
     headers = lone.last.headers
-    assert headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+    assert headers.get("Allow") == ALLOW
     assert headers.get("Accept") == "application/sdp"
-    assert headers.get("Supported") == ""
+    assert headers.get("Supported") == "replaces, norefersub"
 
 
 def test_parse_errors_are_answered_without_state(lone):

@@ -112,6 +112,7 @@ class TestInviteClient:
         assert lone.handler.events == []
         lone.net.run(1)
         assert lone.handler.events == [("ended", "error", 408)]
+        lone.net.run(32_000)  # in which a late 2xx would be acknowledged
         lone.net.assert_quiet()
 
     def test_provisional_response_stops_timer_a(self, lone):
@@ -164,6 +165,7 @@ class TestInviteClient:
         net.run(32_000)
         assert net.times("INVITE") == [0]
         assert handler.events == [("ended", "error", 408)]
+        net.run(32_000)
         net.assert_quiet()
 
 

@@ -1,0 +1,347 @@
+"""Calls of ours: from the order to the answer, by as many ways as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from .call import Call, CallEnded
+from .events import MediaTimeout
+from .leg import Heard
+from .order import NoRoute, Order, Way
+from .outcome import ANSWERED, DialResult, Outcome, failure_of, not_answered
+from .pool import NoRtpPort
+from .record import History, Record, address_text
+from .sdp import SdpError
+from .session import MediaSession
+from .sip.events import EndCause, Refuse
+from .sip.message import REASON_PHRASES, Response
+from .sip.outgoing import OutgoingCall
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+log = structlog.get_logger(__name__)
+
+
+EarlyFunction = Callable[[Call], Awaitable[None]]
+"""What is done with a call between its first sound and its answer."""
+
+
+class DialFailed(Exception):
+    """Nobody has answered. ``outcome`` says why in a word, ``status`` and ``reason`` as SIP does,
+    ``q850`` by the cause of the telephone network, where one came. ``contacts`` are the targets of
+    a redirection that was not followed; ``retry_after_s`` says when to try again, None: nobody did.
+    """
+
+    def __init__(self, result: DialResult) -> None:
+        super().__init__(str(result))
+        self.outcome = result.outcome
+        self.status = result.status
+        self.reason = result.reason
+        self.q850 = result.q850
+        self.contacts = result.contacts
+        self.retry_after_s = result.retry_after_s
+
+
+class DialledCall(Call):
+    """A call of ours: one attempt to reach somebody, and what comes of it.
+
+    ``result`` is None until that is known, and ``decided`` done as soon as it is.
+    """
+
+    __slots__ = (
+        "_early",
+        "_early_sdp",
+        "_early_task",
+        "_outgoing",
+        "_redirecting",
+        "_redirects",
+        "_way",
+        "decided",
+        "result",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        sip: OutgoingCall,
+        media: MediaSession,
+        way: Way,
+        early: EarlyFunction | None,
+    ) -> None:
+        super().__init__(engine, sip, media)
+        self._outgoing = sip
+        self._way = way
+        self._early = early
+        self._early_task: asyncio.Task[None] | None = None
+        self._redirecting: asyncio.Task[None] | None = None
+        self._redirects = 0
+        self._early_sdp: bytes | None = None
+        self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.result: DialResult | None = None
+        if self._history:
+            self._history.awaited += 1  # the end of dialling, which may go on by another way
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What dialling came to; None while it rings."""
+        return self.result.outcome if self.result else None
+
+    @property
+    def proceeding(self) -> bool:
+        """True once the other side has given a sign of life."""
+        return self._outgoing.heard_of
+
+    # What the engine tells
+
+    def on_ringing(self, response: Response) -> None:
+        """A provisional response other than 100."""
+        if self._history and self._history.ringing_s is None:
+            self._history.ringing_s = time.time()
+        if not response.body or self.result is not None:
+            return
+        try:
+            self._hear_early(response.body)
+        except (SdpError, OSError, ValueError) as error:
+            # What counts is the answer in the 200, which may come of another fork.
+            log.info("early media not taken", call=self.id, cause=str(error))
+            return
+        if self._early is not None and self._early_task is None:
+            self._early_task = asyncio.ensure_future(self._run_early(self._early))
+
+    def on_answered(self, sdp: bytes | None) -> None:
+        """The call was answered."""
+        if self._history:
+            self._history.answered_s = time.time()
+        if self._early_sdp is not None and sdp in (None, self._early_sdp):
+            # The answer to our offer came before (RFC 3261 13.2.1).
+            assert self._media is not None
+            self._media.confirm()
+            sdp = None
+        self.on_ack(sdp)
+        if self._confirmed:
+            self.decide(ANSWERED)
+
+    def on_ended(self, cause: EndCause) -> None:
+        self.decide(failure_of(cause, proceeding=self.proceeding))
+        super().on_ended(cause)
+        if self._way.on_ended is not None:
+            self._way.on_ended(self)
+
+    # What dialling does
+
+    def decide(self, result: DialResult) -> None:
+        """Say what the attempt has come to; the first word counts."""
+        if self.result is None:
+            self.result = result
+        if not self.decided.done():
+            self.decided.set_result(None)
+
+    def give_up(self, result: DialResult) -> None:
+        """Nobody waits for an answer any more."""
+        self.result = result
+        self.abandon()
+
+    def give_up_silent(self, waited_s: float) -> None:
+        """It is time for another way, if nothing at all has come back by this one."""
+        if not self.proceeding and self.result is None:
+            self.decide(not_answered(waited_s, proceeding=False))
+            self.abandon()
+
+    def on_redirect(self, target: str) -> None:
+        """The callee is said to be elsewhere: try there, as far as the order goes."""
+        self._redirects += 1
+        self._redirecting = asyncio.ensure_future(self._redirect(target))
+
+    async def end_tasks(self) -> None:
+        """The call goes into other hands."""
+        tasks = [task for task in (self._early_task, self._redirecting) if task is not None]
+        self._early_task = self._redirecting = None
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def follow(self, began_s: float, attempts: list[Record]) -> None:
+        """Others were tried before this one, from ``began_s`` on."""
+        if self._history:
+            self._history.offered_s = began_s
+            self._history.dialled["attempts"] = attempts
+
+    def superseded(self) -> Record:
+        """Another way is tried: what its record is to tell of this one, which gets none itself."""
+        assert self.result is not None
+        self._history = None
+        return {
+            "to": self.to_uri,
+            "sip_peer": address_text(self._sip.flow.remote_host, self._sip.flow.remote_port),
+            "outcome": self.result.outcome.value,
+            "status": self.result.status,
+            "reason": self.result.reason,
+            "q850": self.result.q850,
+        }
+
+    def settled(self) -> None:
+        """Dialling is over, and this was its last attempt."""
+        if self._history:
+            self._history.awaited -= 1
+            self._tell_record(self._history)
+
+    # Within
+
+    def _hear_early(self, sdp: bytes) -> None:
+        assert self._media is not None
+        if sdp == self._early_sdp:
+            return
+        self._media.settle(sdp, early=True)
+        self._early_sdp = sdp
+        self._connect(self._media)
+
+    async def _redirect(self, target: str) -> None:
+        order = replace(self._way.order, uri=target)
+        if self._redirects <= order.redirects:
+            with contextlib.suppress(NoRoute):
+                async with contextlib.aclosing(self._engine.router(order)) as ways:
+                    async for way in ways:
+                        self._outgoing.follow(way.flow)
+                        return
+        self._outgoing.skip()
+
+    async def _run_early(self, early: EarlyFunction) -> None:
+        try:
+            await early(self)
+        except CallEnded:
+            pass
+        except Exception:
+            log.exception("early function failed", call=self.id)
+
+    def _on_heard(self, heard: Heard) -> None:
+        if self._confirmed or not isinstance(heard, MediaTimeout):  # silence may ring, too
+            super()._on_heard(heard)
+
+    def _fail(self, error: Exception) -> None:
+        text = str(error)
+        self.decide(DialResult(Outcome.REJECTED, 488, REASON_PHRASES[488], text=text))
+        super()._fail(error)
+
+    def _tell_record(self, history: History) -> None:
+        result = self.result
+        if result is not None:
+            history.dialled["outcome"] = result.outcome.value
+            if result.outcome is not Outcome.ANSWERED:
+                history.dialled |= {
+                    "status": result.status,
+                    "reason": result.reason,
+                    "text": result.text,
+                    "q850": result.q850,
+                }
+        super()._tell_record(history)
+
+
+async def dial(
+    engine: Engine, order: Order, early: EarlyFunction | None, beside: Call | None
+) -> DialledCall:
+    """The answered call. DialFailed: no way has led to one in time."""
+    timeout = asyncio.timeout(order.timeout_s)
+    dialler = _Dialler(engine, order.timeout_s, early, beside)
+    try:
+        async with timeout, contextlib.aclosing(engine.router(order)) as ways:
+            return await dialler.try_all(ways)
+    except asyncio.CancelledError:
+        dialler.cancel()
+        raise
+    except TimeoutError:
+        if not timeout.expired():
+            raise
+        raise DialFailed(dialler.time_out()) from None
+    except NoRoute as error:
+        result = DialResult(Outcome.UNREACHABLE, 404, REASON_PHRASES[404], text=str(error))
+        raise DialFailed(result) from None
+    finally:
+        await dialler.finish()
+
+
+class _Dialler:
+    """One dialling: its attempts, of which the last is ``call``."""
+
+    __slots__ = ("_attempts", "_began_s", "_beside", "_early", "_engine", "_timeout_s", "call")
+
+    def __init__(
+        self, engine: Engine, timeout_s: float, early: EarlyFunction | None, beside: Call | None
+    ) -> None:
+        self._engine = engine
+        self._timeout_s = timeout_s
+        self._early = early
+        self._beside = beside
+        self._attempts: list[Record] = []
+        self._began_s = time.time()
+        self.call: DialledCall | None = None
+
+    async def try_all(self, ways: AsyncGenerator[Way, None]) -> DialledCall:
+        """The first call that is answered. DialFailed: what the last attempt came to."""
+        result: DialResult | None = None
+        async for way in ways:
+            call = self._place(way)
+            result = await self._outcome(call, way)
+            if result.outcome is Outcome.ANSWERED:
+                return call
+            if not result.silent and result.status not in way.next_on:
+                break  # RFC 3263 section 4.3: the callee's own word
+        if result is None:
+            raise NoRoute("no way leads there")
+        raise DialFailed(result)
+
+    def _place(self, way: Way) -> DialledCall:
+        try:
+            call = self._engine.place(way, self._early, self._beside)
+        except (NoRtpPort, Refuse) as error:
+            text = error.text if isinstance(error, Refuse) else str(error)
+            result = DialResult(Outcome.CONGESTION, 503, REASON_PHRASES[503], text=text)
+            raise DialFailed(result) from None
+        if self.call is not None:
+            self._attempts.append(self.call.superseded())
+            call.follow(self._began_s, self._attempts)
+        self.call = call
+        return call
+
+    @staticmethod
+    async def _outcome(call: DialledCall, way: Way) -> DialResult:
+        waiting: asyncio.TimerHandle | None = None
+        if way.sign_of_life_s is not None:
+            loop = asyncio.get_running_loop()
+            waiting = loop.call_later(way.sign_of_life_s, call.give_up_silent, way.sign_of_life_s)
+        try:
+            await call.decided
+        finally:
+            if waiting is not None:
+                waiting.cancel()
+        await call.end_tasks()
+        assert call.result is not None
+        return call.result
+
+    def time_out(self) -> DialResult:
+        """The time is over."""
+        call = self.call
+        proceeding = call is not None and call.proceeding
+        result = not_answered(self._timeout_s, proceeding=proceeding)
+        if call is not None:
+            call.give_up(result)
+        return result
+
+    def cancel(self) -> None:
+        """Whoever wanted the call does not want it any more."""
+        if self.call is not None:
+            self.call.abandon()
+
+    async def finish(self) -> None:
+        """Nobody dials any more."""
+        if self.call is not None:
+            await self.call.end_tasks()
+            self.call.settled()

@@ -1,0 +1,211 @@
+"""What is to be dialled, and the ways by which it may go.
+
+The engine asks its `Router` for the ways of an `Order`, and tries them in turn. A router may change
+the order for each way: the URI, the caller, headers, codecs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .codec import Codec
+from .sdp import SrtpPolicy
+from .sip.digest import Credentials
+from .sip.edge import Flow
+from .sip.fields import is_token
+from .sip.message import Headers, SipParseError
+from .sip.redirect import MAX_TARGETS
+from .sip.transport import SipEndpoint
+from .sip.uri import NameAddr, SipUri
+
+if TYPE_CHECKING:
+    from .dialling import DialledCall
+
+DEFAULT_TIMEOUT_S = 30.0
+MAX_TIMEOUT_S = 180.0
+"""The user agent gives up by then, whatever is asked (RFC 3261 13.3.1.1 has proxies wait 3 min)."""
+
+ANONYMOUS = "sip:anonymous@anonymous.invalid"
+"""RFC 3323 section 4.1.1.3."""
+
+_PRIVACY = frozenset({"header", "session", "user", "none", "critical", "id", "history"})
+"""RFC 3323 section 4.2, RFC 3325 section 9.3, RFC 7044 section 10.1."""
+
+_OWN_HEADERS = frozenset(
+    {
+        *("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "max-forwards"),
+        *("contact", "m", "content-length", "l", "content-type", "c", "content-encoding", "e"),
+        *("allow", "supported", "k", "require", "proxy-require", "route", "record-route"),
+        *("session-expires", "x", "min-se", "authorization", "proxy-authorization"),
+    }
+)
+"""What the stack writes itself, in lower case: a second one would contradict it."""
+
+
+class NoRoute(Exception):
+    """There is no way to what is to be dialled; the message says why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be dialled. ``caller`` is a URI, or the user part of one of ours."""
+
+    uri: str
+    caller: str
+    codecs: tuple[Codec, ...]
+    srtp: SrtpPolicy
+    display_name: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    redirects: int = MAX_TARGETS
+    credentials: Credentials | None = None
+
+    def from_uri(self, address: str) -> str:
+        """Who calls, as it goes into From; ``address`` is ours."""
+        if self.caller.partition(":")[0].lower() in ("sip", "sips", "tel"):
+            return self.caller
+        host, _, port = address.rpartition(":")
+        return str(SipUri("sip", self.caller, host.strip("[]"), int(port)))
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to try: ``order`` as it goes out there, by way of ``flow``.
+
+    ``sign_of_life_s``: how long to wait for any response before the next way is tried; None: as
+    long as SIP itself does (32 s over UDP). ``next_on``: final responses after which the next way
+    is tried; no response, and a transport that fails, always leads there. ``on_ended`` is called
+    when a call on this way is over, however it ended; its ``result`` tells what it came to.
+    """
+
+    flow: Flow
+    order: Order
+    sign_of_life_s: float | None = None
+    next_on: frozenset[int] = frozenset({503})
+    on_ended: Callable[[DialledCall], None] | None = None
+
+
+Router = Callable[[Order], AsyncGenerator[Way, None]]
+"""Gives the ways of an order, the best first. NoRoute: there is none."""
+
+
+def numeric_router(endpoint: SipEndpoint) -> Router:
+    """The router of an engine that knows no names: URIs of numeric hosts, and of localhost."""
+
+    async def route(order: Order) -> AsyncGenerator[Way, None]:
+        uri = SipUri.parse(order.uri)
+        host = "127.0.0.1" if uri.host == "localhost" else uri.host
+        try:
+            version = ipaddress.ip_address(host).version
+        except ValueError:
+            raise NoRoute(f"{uri.host or order.uri} is no numeric address") from None
+        for index, listener in enumerate(endpoint.listeners):
+            if ipaddress.ip_address(listener.host).version == version:
+                yield Way(endpoint.flow(host, uri.port or 5060, index), order)
+                return
+        raise NoRoute(f"no listener for IPv{version}: add one to reach {host}")
+
+    return route
+
+
+def make_order(
+    uri: str,
+    *,
+    caller: str | None,
+    user: str,
+    display_name: str,
+    codecs: tuple[Codec, ...],
+    srtp: SrtpPolicy,
+    headers: tuple[tuple[str, str], ...],
+    timeout_s: float,
+    redirects: int,
+    credentials: Credentials | None,
+    private: bool,
+) -> Order:
+    """An order that was checked. Without ``caller``, ``user`` calls, or nobody known if it is
+    ``private``. ValueError: something cannot be sent."""
+    if not 0 < timeout_s <= MAX_TIMEOUT_S:
+        raise ValueError(f"timeout_s: {timeout_s:g}; use more than 0, {MAX_TIMEOUT_S:g} at most")
+    if not 0 <= redirects <= MAX_TARGETS:
+        raise ValueError(f"redirects: {redirects}; use 0 to {MAX_TARGETS}")
+    if caller is None:
+        caller = ANONYMOUS if private else user
+    if not display_name.isprintable():
+        raise ValueError("display_name: leave out line breaks and control characters")
+    return Order(
+        checked_uri(uri),
+        _checked_caller(caller),
+        codecs,
+        srtp,
+        display_name,
+        headers,
+        timeout_s,
+        redirects,
+        credentials,
+    )
+
+
+def extra_headers(
+    headers: Iterable[tuple[str, str]],
+    *,
+    user_to_user: str | bytes | None,
+    asserted_identity: str | None,
+    privacy: str | None,
+    diversion: str | None,
+) -> tuple[tuple[str, str], ...]:
+    """The header lines of an INVITE that its sender may choose. ValueError: one is malformed."""
+    lines = list(headers)
+    for name, _ in lines:
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"{name}: this header is written by the engine; leave it out")
+    if user_to_user is not None:
+        # RFC 7433 section 4.1: hexadecimal is the default, and holds whatever the data is.
+        data = user_to_user.encode() if isinstance(user_to_user, str) else user_to_user
+        lines.append(("User-to-User", f"{data.hex()};encoding=hex"))
+    if asserted_identity is not None:
+        lines.append(("P-Asserted-Identity", _address("asserted_identity", asserted_identity)))
+    if privacy is not None:
+        lines.append(("Privacy", _privacy(privacy)))
+    if diversion is not None:
+        lines.append(("Diversion", _address("diversion", diversion)))
+    return tuple(Headers(lines))
+
+
+def _privacy(text: str) -> str:
+    values = [value.strip().lower() for value in text.split(";")]
+    for value in values:
+        if value not in _PRIVACY:
+            raise ValueError(f"privacy: {value!r}; use {', '.join(sorted(_PRIVACY))}")
+    return ";".join(values)
+
+
+def _address(name: str, text: str) -> str:
+    """A header value of a URI, or of an address that is written as one."""
+    try:
+        if "<" in text:
+            NameAddr.parse(text).target()
+            return text
+    except SipParseError:
+        raise ValueError(f"{name}: {text!r} is no SIP address") from None
+    return f"<{checked_uri(text, name)}>"
+
+
+def checked_uri(uri: str, name: str = "uri") -> str:
+    """A SIP URI as given. ValueError: it is none."""
+    try:
+        SipUri.parse(uri)
+    except SipParseError:
+        raise ValueError(f"{name}: {uri!r} is no SIP URI; write it as sip:USER@HOST") from None
+    return uri
+
+
+def _checked_caller(caller: str) -> str:
+    scheme, colon, _ = caller.partition(":")
+    if colon and is_token(scheme):
+        return checked_uri(caller, "caller")
+    if not caller or not caller.isprintable() or set(caller) & set('@<>"'):
+        raise ValueError(f"caller: {caller!r}; use a SIP URI, a number or a user name")
+    return caller
