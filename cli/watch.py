@@ -82,6 +82,7 @@ def _overview(before: Figures, now: Figures) -> Table:
         f"{_rate(before, now, 'sip', 'calls_answered')} answered, "
         f"{_rate(before, now, 'sip', *ended)} ended, each second",
     )
+    table.add_row("dialled", _top(now["outcomes"], ("",)))
     table.add_row(
         "sip",
         f"{_rate(before, now, 'sip', 'requests')} requests, "

@@ -16,10 +16,11 @@ from ._core import SRTP_AVAILABLE, Shard
 from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
-from .dialling import DialledCall, EarlyFunction, dial
+from .dialling import DialFailed, DialledCall, EarlyFunction, dial
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
 from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order, numeric_router
+from .outcome import Outcome
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -73,7 +74,8 @@ class EngineFigures:
     """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard.
 
     ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
-    reason. Transactions, dialogs and timers are those that are held.
+    reason. Transactions, dialogs and timers are those that are held. ``outcomes``: what dialling
+    came to.
     """
 
     calls_up: int
@@ -89,6 +91,7 @@ class EngineFigures:
     dialogs: int = 0
     timers: int = 0
     unreadable: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
@@ -188,6 +191,7 @@ class Engine:
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._announced: dict[tuple[int, str], str] = {}
+        self._outcomes = dict.fromkeys(Outcome, 0)
         self.on_leg_over: Callable[[Call], None] | None = None
 
     # Life
@@ -421,7 +425,16 @@ class Engine:
             credentials=credentials,
             private=privacy is not None,
         )
-        return await dial(self, order, early, beside)
+        try:
+            call = await dial(self, order, early, beside)
+        except DialFailed as error:
+            self._outcomes[error.outcome] += 1
+            raise
+        except asyncio.CancelledError:
+            self._outcomes[Outcome.CANCELLED] += 1
+            raise
+        self._outcomes[Outcome.ANSWERED] += 1
+        return call
 
     def place(self, way: Way, early: EarlyFunction | None, beside: Call | None) -> DialledCall:
         """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
@@ -468,6 +481,7 @@ class Engine:
                 for reason in SipReject
                 if reason
             },
+            outcomes={outcome.value: count for outcome, count in self._outcomes.items()},
         )
 
     @property

@@ -130,6 +130,13 @@ def _calls(figures: EngineFigures) -> Iterator[Metric]:
         "by",
         {name.removeprefix(_ENDED): count for name, count in ended.items()},
     )
+    yield labelled(
+        CounterMetricFamily,
+        "ringwheel_calls_dialled",
+        "Calls of ours by what they came to.",
+        "outcome",
+        figures.outcomes,
+    )
 
 
 def _sip(figures: EngineFigures, monitor: Monitor) -> Iterator[Metric]:

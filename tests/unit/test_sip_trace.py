@@ -128,9 +128,7 @@ def test_traffic_is_counted_by_kind_and_garbage_in_one_place():
         traffic(False, FLOW, b"M%d sip:h SIP/2.0\r\n" % number, 0.0)
         traffic(False, FLOW, b"SIP/2.0 %03d X\r\n" % number, 0.0)
         traffic(False, FLOW, bytes([number % 256]) * 20, 0.0)
-    assert traffic.requests(sent=False) == {"INVITE": 2, "SUBSCRIBE": 1, "other": 1000}
-    responses = traffic.responses(sent=False)
-    assert responses.pop("other") == 100
-    assert set(responses) == {str(code) for code in range(100, 500)}
+    assert traffic.requests(sent=False) == {"INVITE": 2, "SUBSCRIBE": 1, "other": 1100}
+    assert set(traffic.responses(sent=False)) == {str(code) for code in range(100, 500)}
     assert traffic.responses(sent=True) == {"200": 1}
     assert traffic.requests(sent=True) == {}
