@@ -99,7 +99,7 @@ def _save(steps: list[Step], path: Path) -> None:
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
+    return host.strip("[]").partition("%")[0], int(port)
 
 
 def _list(console: Console, found: dict[str, Any]) -> None:

@@ -496,6 +496,11 @@ class Engine:
         )
 
     @property
+    def bound_addresses(self) -> tuple[str, ...]:
+        """``host:port`` of each listener on this machine, which is what captures show."""
+        return self._endpoint.bound_addresses
+
+    @property
     def draining(self) -> bool:
         """True once new calls are refused, for good."""
         return self._agent.admission.draining

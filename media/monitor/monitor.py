@@ -116,7 +116,7 @@ class Monitor:
         log.info("http listening", url=f"http://{self._port.address}", pid=os.getpid())
 
     async def _open_hep(self, host: str, port: int) -> HepSender:
-        local = [split_address(address) for address in self.engine.addresses]
+        local = [split_address(address) for address in self.engine.bound_addresses]
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(host, port)

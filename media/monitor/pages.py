@@ -112,7 +112,7 @@ class Pages:
         secrets = query.get("secrets") == "1"
         if secrets and not query.local:
             return Reply(b"secrets are shown to this machine only\n", status=403)
-        addresses = self._monitor.engine.addresses
+        addresses = self._monitor.engine.bound_addresses
         shown = [_message(item, addresses, secrets=secrets) for item in found[:MAX_MESSAGES]]
         return _json({"messages": shown, "left_out": len(found) - len(shown)})
 
