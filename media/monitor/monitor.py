@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ..call import Call
+from ..connection import Connection
 from ..engine import Engine
 from ..sip.edge import Flow, MessageObserver
 from ..sip.hep import HepSender
@@ -129,7 +129,7 @@ class Monitor:
         if self.hep is not None:
             self.hep.close()
 
-    def _on_leg_over(self, call: Call) -> None:
+    def _on_leg_over(self, call: Connection) -> None:
         try:
             self.ended.add(call)
         except Exception:  # whatever it is, the call's own way must go on

@@ -136,9 +136,9 @@ def _call(call: Call) -> dict[str, Any]:
         "call_id": call.call_id,
         "from": call.from_uri,
         "to": call.to_uri,
-        "outgoing": call.sip.outgoing,
-        "state": call.sip.state.name.lower(),
-        "peer": format_host_port(call.sip.flow.remote_host, call.sip.flow.remote_port),
+        "outgoing": call.outgoing,
+        "state": call.state,
+        "peer": format_host_port(*call.peer),
         "codec": call.codec,
         "held": call.held,
     }

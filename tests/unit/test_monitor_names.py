@@ -60,9 +60,7 @@ def documented() -> dict[str, tuple[str, set[str]]]:
 
 
 async def test_the_manual_names_every_metric_and_no_other(families):
-    shown = {
-        full_name(family): (family.type, labels_of(family)) for family in families.values()
-    }
+    shown = {full_name(family): (family.type, labels_of(family)) for family in families.values()}
     assert shown == documented()
 
 
