@@ -23,9 +23,11 @@ Url = Annotated[
 ]
 
 
-def ask(url: str, path: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The JSON of a page. Raises CommandError."""
-    if urlsplit(url).scheme not in ("http", "https"):
+def ask(
+    url: str, path: str, has: str, parameters: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The JSON of a page, which has the key ``has``. Raises CommandError."""
+    if not _is_web_address(url):
         raise CommandError(f"--url {url}: no web address", f"Write it as {DEFAULT_URL}")
     target = url.rstrip("/") + path + (f"?{urlencode(parameters)}" if parameters else "")
     try:
@@ -42,9 +44,16 @@ def ask(url: str, path: str, parameters: Mapping[str, str] | None = None) -> dic
         ) from error
     except (ValueError, http.client.HTTPException) as error:
         raise _no_engine(url) from error
-    if not isinstance(answer, dict):
+    if not isinstance(answer, dict) or has not in answer:
         raise _no_engine(url)
     return answer
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        return False
 
 
 def _fetch(target: str) -> bytes:

@@ -48,7 +48,7 @@ def trace(
     if not calls:
         if pcap_file or full:
             raise CommandError("there is no CALL-ID", "Name one of those that `trace` lists")
-        _list(console, ask(url, "/trace"))
+        _list(console, ask(url, "/trace", "calls"))
         return
     steps, left_out = _steps(url, calls, secrets=secrets)
     if pcap_file is not None:
@@ -66,8 +66,9 @@ def trace(
 
 def _steps(url: str, calls: list[str], *, secrets: bool) -> tuple[list[Step], int]:
     steps, left_out = [], 0
+    asked = {"secrets": "1"} if secrets else {}
     for call in dict.fromkeys(calls):
-        found = ask(url, "/trace", {"call": call} | ({"secrets": "1"} if secrets else {}))
+        found = ask(url, "/trace", "messages", {"call": call} | asked)
         if not found["messages"]:
             raise CommandError(
                 f"there are no messages of call {call}",

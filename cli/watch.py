@@ -38,19 +38,19 @@ def status(
 
     Rates are those of the last second. The engine is served with --http.
     """
-    before = ask(url, "/status")
+    before = ask(url, "/status", "shards")
     if as_json:
         typer.echo(json.dumps(before, indent=2))
         return
     console = Console()
     if not watch:
         time.sleep(INTERVAL_S)
-        console.print(board(before, ask(url, "/status"), url))
+        console.print(board(before, ask(url, "/status", "shards"), url))
         return
     with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
             time.sleep(INTERVAL_S)
-            now = ask(url, "/status")
+            now = ask(url, "/status", "shards")
             live.update(board(before, now, url), refresh=True)
             before = now
 
@@ -86,7 +86,7 @@ def _overview(before: Figures, now: Figures) -> Table:
     table.add_row(
         "sip",
         f"{_rate(before, now, 'sip', 'requests')} requests, "
-        f"{_rate(before, now, 'sip', 'responses')} responses a second; "
+        f"{_rate(before, now, 'sip', 'responses')} responses received a second; "
         f"{now['transactions']:,} transactions, {now['dialogs']:,} dialogs held",
     )
     again = now["sip"]["retransmissions_sent"], now["sip"]["retransmissions_absorbed"]
