@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -57,7 +57,13 @@ def status(
 
 def board(before: Figures, now: Figures, url: str) -> RenderableType:
     """The whole screen."""
-    return Group(_title(now, url), Text(), _overview(before, now), Text(), _shards(now))
+    parts: list[RenderableType] = [_title(now, url), _overview(before, now), _shards(now)]
+    if now["trunks"]:
+        parts.append(_trunks(now["trunks"]))
+    lines: list[RenderableType] = []
+    for part in parts:
+        lines += [part, Text()]
+    return Group(*lines[:-1])
 
 
 def _title(now: Figures, url: str) -> Text:
@@ -148,6 +154,35 @@ def _shards(now: Figures) -> Table:
             *(_late(late[name]) for name in ("p50", "p99", "p999", "max")),
         )
     return table
+
+
+def _trunks(trunks: Sequence[Figures]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("trunk", "state", "up", "calls", "placed", "answered", "failed over", "refused"):
+        table.add_column(name, justify="left" if name in ("trunk", "state") else "right")
+    for trunk in trunks:
+        limit = trunk["channels_limit"]
+        peers = trunk["peers"]
+        table.add_row(
+            Text(printable(trunk["name"])),
+            _trunk_state(trunk),
+            f"{sum(peer['up'] for peer in peers)} of {len(peers)}",
+            f"{trunk['channels']:,}" + ("" if limit is None else f" of {limit:,}"),
+            *(f"{trunk[name]:,}" for name in ("placed", "answered", "failed_over", "refused")),
+        )
+    return table
+
+
+def _trunk_state(trunk: Figures) -> Text:
+    if not trunk["up"]:
+        causes = [address["cause"] for peer in trunk["peers"] for address in peer["addresses"]]
+        causes += [peer["trouble"] for peer in trunk["peers"]]
+        why = next(filter(None, causes), "")
+        return Text(printable(f"down: {why}" if why else "down"), style="red")
+    state = trunk["registration"] or "up"
+    fine = state in ("up", "registered")
+    why = "" if fine else trunk["registration_cause"]
+    return Text(printable(f"{state}: {why}" if why else state), style="green" if fine else "yellow")
 
 
 def _late(lateness_us: int) -> Text:

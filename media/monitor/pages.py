@@ -81,6 +81,7 @@ class Pages:
             "up_s": time.time() - monitor.started_s,
             "sip_addresses": monitor.engine.addresses,
             "shards": shards,
+            "trunks": [asdict(trunk) for trunk in monitor.engine.trunks],
             "loop_lag_worst_ms": round(1000 * monitor.lag.worst_s, 3),
             "memory_bytes": memory_bytes(),
         }
@@ -139,6 +140,7 @@ def _call(call: Call) -> dict[str, Any]:
         "outgoing": call.outgoing,
         "state": call.state,
         "peer": format_host_port(*call.peer),
+        "trunk": call.trunk,
         "codec": call.codec,
         "held": call.held,
     }

@@ -10,33 +10,33 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from ringwheel import Engine, Monitor
 from ringwheel.media.monitor.metrics import Metrics
+from ringwheel.media.trunk.trunk import Peer, Registration, Trunk, TrunkLimits
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "prometheus"
 NAME = re.compile(r"\b(?:ringwheel|process)_[a-z_]+\b")
+TRUNK = Trunk(
+    "carrier",
+    peers=(Peer("127.0.0.1", 9),),
+    registration=Registration("robot"),
+    user="robot",
+    password="secret",
+    limits=TrunkLimits(channels=3),
+)
 
 
 @pytest.fixture
-async def families(unused_udp_ports):
+async def families():
     """What /metrics shows of an engine that has everything: name, type, labels."""
     hep = "127.0.0.1:9"
     async with (
-        Engine(sip=["udp:127.0.0.1:0"], rtp_ports=unused_udp_ports, **everything()) as engine,
+        Engine(sip=["udp:127.0.0.1:0"], rtp_ports=(29_000, 29_019), trunks=[TRUNK]) as engine,
         Monitor(engine, http="127.0.0.1:0", hep=hep) as monitor,
     ):
         monitor.traffic(True, None, b"SIP/2.0 200 OK\r\n", 0.0)
         monitor.traffic(False, None, b"INVITE sip:a SIP/2.0\r\n", 0.0)
         text = Metrics(monitor, "1").text().decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
-
-
-@pytest.fixture
-def unused_udp_ports():
-    return 29_000, 29_019
-
-
-def everything():
-    return {}
 
 
 def full_name(family) -> str:
