@@ -289,3 +289,35 @@ async def test_an_engine_without_a_monitor_has_nobody_watching():
         async with Monitor(engine, http="127.0.0.1:0"):
             assert engine._endpoint.observer is not None
         assert engine._endpoint.observer is None
+
+
+async def test_messages_over_tcp_are_traced_as_such():
+    async with (
+        serving(answer_and_wait, sip=["tcp:127.0.0.1:0"]) as engine,
+        Monitor(engine, http="127.0.0.1:0") as monitor,
+    ):
+        (ours,) = engine.addresses
+        host, port = ours.split(":")
+        async with asyncio.timeout(TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            lines = [
+                f"OPTIONS sip:{ours} SIP/2.0",
+                "Via: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bKo",
+                "Max-Forwards: 70",
+                "From: <sip:a@127.0.0.1>;tag=1",
+                f"To: <sip:{ours}>",
+                "Call-ID: over-tcp",
+                "CSeq: 1 OPTIONS",
+                "Content-Length: 0",
+                "",
+                "",
+            ]
+            writer.write("\r\n".join(lines).encode())
+            assert b"200" in await reader.readline()
+            remote = ":".join(map(str, writer.get_extra_info("sockname")))
+            shown = (await get(monitor, "/trace?call=over-tcp")).json()["messages"]
+            writer.close()
+    assert [message["sent"] for message in shown] == [False, True]
+    for message in shown:
+        assert (message["transport"], message["local"]) == ("TCP", ours)
+        assert message["remote"] == remote
