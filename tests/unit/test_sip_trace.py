@@ -2,7 +2,7 @@
 
 import pytest
 from ringwheel.media.sip.edge import Flow
-from ringwheel.media.sip.trace import CallList, Trace, call_id_of
+from ringwheel.media.sip.trace import BATCH, CallList, Trace, Traced, call_id_of
 from ringwheel.media.sip.traffic import Traffic
 
 FLOW = Flow("192.0.2.7", 5060)
@@ -29,6 +29,15 @@ def traced(*messages: tuple[bool, bytes]) -> Trace:
     for number, (sent, data) in enumerate(messages):
         trace(sent, FLOW, data, float(number))
     return trace
+
+
+def find(trace: Trace, key: str) -> list[Traced]:
+    steps = trace.search(key)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
 
 
 def test_the_oldest_makes_room():
@@ -63,11 +72,17 @@ def test_a_call_is_found_by_its_call_id_and_by_its_tag():
         (False, message(INVITE, "one-more")),
         (True, message("SIP/2.0 486 Busy Here", "one-more", to_tag="ours2")),
     )
-    assert [item.time_s for item in trace.find("one")] == [0.0, 1.0]
-    assert [item.time_s for item in trace.find("ours")] == [0.0, 1.0]
-    assert [item.time_s for item in trace.find("one-more")] == [2.0, 3.0]
-    assert trace.find("on") == []
-    assert trace.find("eve") == []
+    assert [item.time_s for item in find(trace, "one")] == [0.0, 1.0]
+    assert [item.time_s for item in find(trace, "ours")] == [0.0, 1.0]
+    assert [item.time_s for item in find(trace, "one-more")] == [2.0, 3.0]
+    assert find(trace, "on") == []
+    assert find(trace, "eve") == []
+
+
+def test_a_search_gives_way_to_others():
+    trace = traced(*[(False, message(INVITE, "other"))] * (3 * BATCH), (False, message(INVITE)))
+    assert len(list(trace.search("a@h"))) == 4
+    assert len(find(trace, "a@h")) == 1
 
 
 def test_call_ids_in_all_spellings():
