@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,29 @@ async def test_metrics_count_a_call(make_prompt: Callable[..., tuple[Path, bytes
     assert after["ringwheel_calls_ended_total", "remote"] == 1
     assert after["ringwheel_shard_lateness_seconds_count", "0"] >= 10
     assert after["process_open_fds",] > 5
+
+
+async def test_how_ended_calls_sounded():
+    async with serving(answer_and_wait) as engine, Monitor(engine, http="127.0.0.1:0") as monitor:
+        async with phoning(engine) as phone:
+            answer = await phone.call()
+            port = int(answer.sdp("m=audio ").split()[0])
+            for number in range(100):
+                if number != 50:  # is lost
+                    head = struct.pack("!BBHII", 0x80, 0, number, 160 * number, 7)
+                    phone.rtp.sendto(head + bytes(160), ("127.0.0.1", port))
+            await eventually(lambda: engine.snapshot().media["packets_received"] == 99)
+            await phone.hang_up()
+        await eventually(lambda: engine.shards[0].legs_open == 0)
+        await eventually(lambda: monitor.ended.expected["in"] > 0)
+        metrics = await samples(monitor)
+    assert metrics["ringwheel_call_packets_expected_total", "in"] == 100
+    assert metrics["ringwheel_call_packets_lost_total", "in"] == 1
+    assert metrics["ringwheel_call_mos_count", "in"] == 1
+    assert 1 <= metrics["ringwheel_call_mos_sum", "in"] <= 4.5
+    assert metrics["ringwheel_call_loss_ratio_bucket", "in", "0.005"] == 0
+    assert metrics["ringwheel_call_loss_ratio_bucket", "in", "0.01"] == 1
+    assert metrics["ringwheel_call_mos_count", "out"] == 0
 
 
 async def traced_call(engine: Engine, **options: object) -> str:
