@@ -283,7 +283,8 @@ class UserAgent:
 
     def calls_by_state(self) -> dict[str, int]:
         """How many calls are in which state, those of no call included."""
-        found = dict.fromkeys((state.name.lower() for state in CallState), 0)
+        states = (state.name.lower() for state in CallState if state is not CallState.ENDED)
+        found = dict.fromkeys(states, 0)
         for call in self._calls.values():
             found[call.state.name.lower()] += 1
         return found
