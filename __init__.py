@@ -7,6 +7,7 @@ from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
+from .media.monitor import Monitor
 from .media.outcome import Outcome
 from .media.prompt import PromptError
 from .media.recording import Recorded, Recording
@@ -35,6 +36,7 @@ __all__ = [
     "HoldRefused",
     "LegFigures",
     "ListenError",
+    "Monitor",
     "Outcome",
     "PlayOutcome",
     "Played",

@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import resource
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, get_args
 
 import structlog
 
-from ._core import SRTP_AVAILABLE
+from ._core import SRTP_AVAILABLE, Shard
 from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
+from .connection import Connection
 from .dialling import DialledCall, EarlyFunction, dial
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
@@ -30,15 +31,17 @@ from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
 from .sip.digest import Credentials
-from .sip.edge import Flow
+from .sip.edge import Flow, MessageObserver
 from .sip.events import EndCause
 from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
 from .sip.redirect import MAX_TARGETS
+from .sip.reject import SipReject
 from .sip.session import SipCall
 from .sip.session_timer import MIN_SE_S, checked_intervals
-from .sip.transport import ListenError, SipEndpoint
+from .sip.tls import TlsConfig
+from .sip.transport import Listener, ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
 from .transfer import OnRefer, Transfers
@@ -70,7 +73,11 @@ HANDLER_GRACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard."""
+    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard.
+
+    ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
+    reason. Transactions, dialogs and timers are those that are held.
+    """
 
     calls_up: int
     calls_limit: int
@@ -80,12 +87,19 @@ class EngineFigures:
     recorder: dict[str, int]
     lateness_us: list[Quantiles]
     prompts_bytes: int
+    calls_by_state: dict[str, int] = field(default_factory=dict)
+    transactions: int = 0
+    dialogs: int = 0
+    timers: int = 0
+    unreadable: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
     """Answers SIP calls, and runs a handler for each; an asynchronous context manager.
 
-    ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference.
+    ``sip``: listeners, ``udp:HOST:PORT``, ``tcp:...`` or ``tls:...``, each perhaps with
+    ``=HOST[:PORT]`` behind it, the address that peers reach it by. ``tls``: certificates, for
+    listeners and for connections that we open. ``codecs``: names in order of preference.
     ``codec_order``: whose order decides where both sides have several, the ``"caller"``'s or our
     ``"own"``; ours does where the caller leaves the offer to us. ``rtp_ports``: first and last port
     for RTP; each call takes two. ``advertise``: the numeric address that peers reach us by, where
@@ -121,6 +135,7 @@ class Engine:
         codec_order: CodecOrder = "caller",
         rtp_ports: tuple[int, int] = (20000, 40000),
         advertise: str | None = None,
+        tls: TlsConfig | None = None,
         shards: int = 1,
         max_calls: int | None = None,
         per_source_rate: float | None = None,
@@ -146,7 +161,7 @@ class Engine:
             raise ValueError(f"an engine takes at most {MAX_CALLS} calls")
         if not sip:
             raise ValueError("an engine needs at least one listener")
-        if rtp_sockets == "shared" and len({text.rpartition(":")[0] for text in sip}) > 1:
+        if rtp_sockets == "shared" and len({Listener.parse(text).host for text in sip}) > 1:
             raise ValueError("shared RTP sockets need one address that all listeners have")
         if rtp_source not in get_args(RtpSource):
             raise ValueError(f"rtp_source: {rtp_source!r}; use one of {_names(RtpSource)}")
@@ -160,6 +175,7 @@ class Engine:
         self._own_order = codec_order == "own"
         self._rtp_ports = rtp_ports
         self._advertise = advertise
+        self._tls = tls
         self._shards = shards
         self._rtp_sockets = rtp_sockets
         self._rtp_source = rtp_source
@@ -184,6 +200,7 @@ class Engine:
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._announced: dict[tuple[int, str], str] = {}
+        self.on_leg_over: Callable[[Connection], None] | None = None
 
     # Life
 
@@ -202,7 +219,7 @@ class Engine:
             self._records.close()
 
     def _start(self) -> None:
-        self._endpoint = SipEndpoint(self._sip, self._advertise)
+        self._endpoint = SipEndpoint(self._sip, self._advertise, self._tls)
         try:
             self._pool = self._start_pool(self._endpoint.listeners[0].host)
         except BaseException:
@@ -230,6 +247,7 @@ class Engine:
         self._stopped.set()
         self._agent.shutdown()
         self._endpoint.close()
+        await self._endpoint.wait_closed()
         await self._pool.close()
         await self.recorder.close()
         self._close_records()
@@ -254,7 +272,8 @@ class Engine:
         limits = Limits(max_calls=self.max_calls, requests_per_s=self._per_source_rate)
         session_expires_s, min_se_s = self._intervals_s
         return UserAgentConfig(
-            addresses=self.addresses,
+            self.addresses,
+            self._endpoint.transports,
             limits=limits,
             session_expires_s=session_expires_s,
             min_se_s=min_se_s,
@@ -282,6 +301,11 @@ class Engine:
         """Serve only whom ``rules`` let in, from now on; calls that run go on. None: everybody."""
         self._endpoint.gate = self._agent.guard(rules)
         warn_if_open(rules, [listener.host for listener in self._endpoint.listeners])
+
+    def reload_tls(self) -> None:
+        """Read the files of TLS again; connections from now on go by them. ListenError: one of them
+        cannot be used; then everything stays as it was."""
+        self._endpoint.reload_tls()
 
     # Serving
 
@@ -460,7 +484,39 @@ class Engine:
             recorder=self.recorder.figures(),
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
+            calls_by_state=self._agent.calls_by_state(),
+            transactions=len(self._agent.transactions),
+            dialogs=self._agent.dialogs,
+            timers=len(self._endpoint.timers),
+            unreadable={
+                reason.name.lower(): self._agent.unreadable[reason]
+                for reason in SipReject
+                if reason
+            },
         )
+
+    @property
+    def draining(self) -> bool:
+        """True once new calls are refused, for good."""
+        return self._agent.admission.draining
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls that are not over."""
+        return tuple(self._calls.values())
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The media threads, for who looks after them."""
+        return tuple(table.shard for table in self._pool.tables)
+
+    def watch(
+        self, messages: MessageObserver | None, calls: Callable[[Connection], None] | None
+    ) -> None:
+        """Have every SIP message shown to ``messages``, and every call to ``calls`` when its leg is
+        closed; None ends that. Both are quick, and never raise."""
+        self._endpoint.observer = messages
+        self.on_leg_over = calls
 
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
@@ -479,7 +535,7 @@ class Engine:
         """
         bind_host = self._bind_hosts[flow.listener]
         key = flow.listener, flow.remote_host
-        host = self._advertise or self._announced.get(key)
+        host = self._endpoint.media_host(flow.listener) or self._announced.get(key)
         if host is None:
             if len(self._announced) > 1_000:
                 self._announced.clear()

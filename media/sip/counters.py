@@ -11,11 +11,13 @@ class Count(IntEnum):
     REQUESTS = 0
     RESPONSES = auto()
     RETRANSMISSIONS_ABSORBED = auto()
+    RETRANSMISSIONS_SENT = auto()
     STRAY_RESPONSES = auto()
     STRAY_ACKS = auto()
     TRANSACTION_TABLE_FULL = auto()
     TRANSACTION_TIMEOUTS = auto()
     ACK_TIMEOUTS = auto()
+    TRANSPORT_FAILURES = auto()
     PARSE_ERRORS = auto()
     HANDLER_ERRORS = auto()
     CALLS_OFFERED = auto()

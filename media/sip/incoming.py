@@ -75,7 +75,8 @@ class IncomingCall(SipCall):
         surely = self._surely(sdp, reliable)
         if sdp is not None and not surely and not self.invite.body:
             raise CallStateError("the caller takes no offer in a provisional response")
-        lines = (("Contact", self.agent.contact(self.flow)), ("Allow", ALLOW))
+        contact = self.agent.contact(self.flow, self.invite.uri)
+        lines = (("Contact", contact), ("Allow", ALLOW))
         self.agent.remember_dialog(self.dialog, self)
         self.state = CallState.RINGING
         if surely:

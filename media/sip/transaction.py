@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from .counters import Count, Counters
-from .edge import Flow, Sender, TimerHandle, Timers
+from .edge import Flow, Sender, SendFailure, TimerHandle, Timers
+from .failure import Datagram, by_stream, failed_response
 from .message import Headers, Request, Response, stamp_via
+from .ways import MAX_DATAGRAM_BYTES, Ways, reply_way
 
 MAGIC_COOKIE = "z9hG4bK"
 UNRELIABLE = "UDP"
@@ -177,7 +179,7 @@ class InviteServer(ServerTransaction):
         self._layer.counters.add(Count.RETRANSMISSIONS_ABSORBED)
         # ACCEPTED absorbs (RFC 6026 7.1): the user retransmits the 2xx by its own clock.
         if self.response is not None and self.state in (State.PROCEEDING, State.COMPLETED):
-            self._layer.send(self.response, self.flow)
+            self._layer.send_again(self.response, self.flow)
 
     def _acknowledged(self, request: Request, flow: Flow) -> None:
         if self.state is State.COMPLETED:
@@ -204,7 +206,7 @@ class InviteServer(ServerTransaction):
             self._layer.counters.add(Count.ACK_TIMEOUTS)
             self.terminate()  # timer H
         elif self.response is not None:
-            self._layer.send(self.response, self.flow)
+            self._layer.send_again(self.response, self.flow)
             self._wait_longer(min(2 * self.interval_ms, self._layer.timing.t2_ms))  # timer G
 
 
@@ -216,7 +218,7 @@ class NonInviteServer(ServerTransaction):
     def receive(self, request: Request, flow: Flow) -> None:
         self._layer.counters.add(Count.RETRANSMISSIONS_ABSORBED)
         if self.response is not None:
-            self._layer.send(self.response, self.flow)
+            self._layer.send_again(self.response, self.flow)
 
     def _finish(self, status: int) -> None:
         # Timer J.
@@ -230,7 +232,7 @@ class NonInviteServer(ServerTransaction):
 class ClientTransaction(Transaction):
     """A request of ours. ``data`` is kept only while it may have to be sent again."""
 
-    __slots__ = ("data", "user")
+    __slots__ = ("data", "datagram", "user")
 
     def __init__(
         self, layer: TransactionLayer, key: str, flow: Flow, state: State, user: ClientUser | None
@@ -238,6 +240,7 @@ class ClientTransaction(Transaction):
         super().__init__(layer, key, flow, state)
         self.user = user
         self.data: bytes | None = None
+        self.datagram: Datagram | None = None
 
     def start(self, data: bytes) -> None:
         """Send the request and start the timers (A and B, or E and F)."""
@@ -248,6 +251,21 @@ class ClientTransaction(Transaction):
     def receive(self, response: Response) -> None:
         """A response that matched this transaction."""
         raise AssertionError("each machine has its own")
+
+    def undelivered(self, failure: SendFailure) -> None:
+        """The request did not get away (RFC 3261 17.1.4): a 503 for its user (8.1.3.1)."""
+        data, datagram, self.datagram = self.data, self.datagram, None
+        if data is None or self.state not in (State.CALLING, State.TRYING):
+            return
+        if failure.unconnected and datagram is not None:
+            self.flow = datagram.flow
+            self.start(datagram.restore())
+            return
+        user, self.user = self.user, None
+        self._layer.counters.add(Count.TRANSPORT_FAILURES)
+        self.terminate()
+        if user is not None:
+            user.on_response(failed_response(data, failure))
 
     def _timed_out(self) -> None:
         user, self.user = self.user, None
@@ -275,7 +293,7 @@ class InviteClient(ClientTransaction):
         if self.state is State.CALLING or self.state is State.PROCEEDING:
             self._first_final(response) if response.status >= 200 else self._provisional(response)
         elif self.state is State.COMPLETED and response.status >= 300 and self.data is not None:
-            self._layer.send(self.data, self.flow)
+            self._layer.send_again(self.data, self.flow)
         elif response.status // 100 == 2 and self.user is not None:
             self.user.on_response(response)
         elif self.request is not None and response.status >= 300:
@@ -310,7 +328,7 @@ class InviteClient(ClientTransaction):
         elif request is not None:
             self.user = None
             self.data = ack_for_failure(request, response).to_bytes()
-            self._layer.send(self.data, self.flow)
+            self._layer.send_again(self.data, self.flow)
             self._linger(State.COMPLETED, 0 if self.reliable else self._layer.timing.wait_d_ms)
         if user is not None:
             user.on_response(response)
@@ -324,7 +342,7 @@ class InviteClient(ClientTransaction):
         elif self._given_up():
             self._timed_out()  # timer B
         elif self.data is not None:
-            self._layer.send(self.data, self.flow)
+            self._layer.send_again(self.data, self.flow)
             self._wait_longer(2 * self.interval_ms)  # timer A doubles without a cap
 
 
@@ -359,10 +377,13 @@ class NonInviteClient(ClientTransaction):
         elif self._given_up():
             self._timed_out()  # timer F
         elif self.data is not None:
-            self._layer.send(self.data, self.flow)
+            self._layer.send_again(self.data, self.flow)
             t2_ms = self._layer.timing.t2_ms
             proceeding = self.state is State.PROCEEDING
             self._wait_longer(t2_ms if proceeding else min(2 * self.interval_ms, t2_ms))  # timer E
+
+
+_Client = TypeVar("_Client", InviteClient, NonInviteClient)
 
 
 class TransactionLayer:
@@ -377,14 +398,17 @@ class TransactionLayer:
         counters: Counters,
         timing: Timing,
         limit: int,
+        ways: Ways | None = None,
     ) -> None:
-        """``limit`` bounds the server transactions; a request beyond it goes to on_table_full."""
+        """``limit`` bounds the server transactions; a request beyond it goes to on_table_full.
+        ``ways`` has the listener for requests that are too large for UDP."""
         self.send = send
         self.timers = timers
         self.user = user
         self.counters = counters
         self.timing = timing
         self._limit = limit
+        self._ways = ways
         self._servers: dict[str, ServerTransaction] = {}
         self._clients: dict[str, ClientTransaction] = {}
         self._merge_keys: set[int] = set()
@@ -448,23 +472,59 @@ class TransactionLayer:
 
     def send_invite(self, request: Request, flow: Flow, user: ClientUser) -> InviteClient:
         """Start an INVITE client transaction."""
-        transaction = InviteClient(self, request, flow, user)
-        self._clients[transaction.key] = transaction
-        transaction.start(request.to_bytes())
-        return transaction
+        data = request.to_bytes()
+        if len(data) > MAX_DATAGRAM_BYTES and flow.transport == UNRELIABLE:
+            flow, datagram = self._fitting(request, flow)
+            transaction = InviteClient(self, request, flow, user)
+            return self._start(transaction, request.to_bytes(), datagram)
+        return self._start(InviteClient(self, request, flow, user), data)
 
     def send_request(
         self, request: Request, flow: Flow, user: ClientUser | None = None
     ) -> NonInviteClient:
         """Start a client transaction for any method but INVITE and ACK."""
-        transaction = NonInviteClient(self, request, flow, user)
+        data = request.to_bytes()
+        if len(data) > MAX_DATAGRAM_BYTES and flow.transport == UNRELIABLE:
+            flow, datagram = self._fitting(request, flow)
+            transaction = NonInviteClient(self, request, flow, user)
+            return self._start(transaction, request.to_bytes(), datagram)
+        return self._start(NonInviteClient(self, request, flow, user), data)
+
+    def _fitting(self, request: Request, flow: Flow) -> tuple[Flow, Datagram | None]:
+        return (flow, None) if self._ways is None else by_stream(request, flow, self._ways)
+
+    def _start(
+        self, transaction: _Client, data: bytes, datagram: Datagram | None = None
+    ) -> _Client:
         self._clients[transaction.key] = transaction
-        transaction.start(request.to_bytes())
+        transaction.datagram = datagram
+        transaction.start(data)
         return transaction
 
     def keep(self, transaction: ClientTransaction) -> None:
         """Go on matching responses to a transaction that has timed out."""
         self._clients[transaction.key] = transaction
+
+    def send_again(self, data: bytes, flow: Flow) -> None:
+        """Send what was sent before."""
+        self.counters.add(Count.RETRANSMISSIONS_SENT)
+        self.send(data, flow)
+
+    def undelivered(self, message: Request | Response, failure: SendFailure) -> None:
+        """A message did not get away: tell its transaction."""
+        if isinstance(message, Response):
+            self.counters.add(Count.TRANSPORT_FAILURES)
+            server = self._servers.get(f"{message.branch} {message.sent_by} {message.cseq_method}")
+            if server is not None and server.state is State.COMPLETED:
+                server.terminate()  # RFC 3261 17.2.4: nobody is there to hear it again
+        elif (client := self._clients.get(client_key(message))) is not None:
+            client.undelivered(failure)
+
+    def disconnected(self, flow: Flow, failure: SendFailure) -> None:
+        """A connection of ours is gone: requests that nobody has answered at all went with it."""
+        lost = [client for client in self._clients.values() if client.flow == flow]
+        for client in lost:
+            client.undelivered(failure)
 
     def remove(self, transaction: Transaction) -> None:
         """Forget a transaction that is over."""
@@ -518,7 +578,9 @@ def merge_key_of(request: Request) -> int:
 def reply_flow(request: Request, flow: Flow) -> Flow:
     """Stamp the request with its source, and say where its responses go (RFC 3261 18.2)."""
     port = stamp_via(request, flow.remote_host, flow.remote_port)
-    if port == flow.remote_port or flow.transport != UNRELIABLE:
+    if flow.transport != UNRELIABLE:
+        return reply_way(request, flow)
+    if port == flow.remote_port:
         return flow
     return Flow(flow.remote_host, port, flow.listener, flow.transport)
 
