@@ -224,6 +224,8 @@ class UserAgent:
         self.counters.add(Count.CALLS_ADOPTED)
         self._calls[call.id] = call
         self.remember_dialog(call.dialog, call)
+        if call.session_timer is not None:
+            call.session_timer.go_on()
         return call
 
     def request(
