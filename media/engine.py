@@ -118,7 +118,9 @@ class Engine:
     ``srtp``: whether sound is encrypted (RFC
     4568): never, where the caller offers it, or always. ``records``: a file to which the record of
     each call is appended, as a line of JSON, or a function that is called with it. ``gate``: who
-    gets service; None: everybody who can reach the listeners.
+    gets service; None: the calls of ``trunks``, or everybody who can reach the listeners, where
+    there are none. ``trunks``: the other sides that calls go by, named in the host of what is
+    dialled. ``dns``: servers to ask for names, ``HOST`` or ``HOST:PORT``, instead of the system's.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
     that make no sense, OSError for a file of records that cannot be opened.
