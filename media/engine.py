@@ -312,17 +312,18 @@ class Engine:
                 log.exception("call record not taken", call=record["id"])
 
     def guard(self, rules: GateRules | None) -> None:
-        """Serve only whom ``rules`` let in, from now on; calls that run go on. None: everybody."""
+        """Serve only whom ``rules`` let in, from now on; calls that run go on. None: the calls of
+        the trunks, or everybody, where there are none."""
+        self._gate_rules = rules
+        rules = rules or rules_for(self._trunks.configured)
         self._endpoint.gate = self._agent.guard(rules)
         self._trunks.tell_sources()
         warn_if_open(rules, [listener.host for listener in self._endpoint.listeners])
 
     def reload(self, trunks: Sequence[Trunk]) -> None:
-        """Go by these trunks from now on; calls that run go on. Without rules of its own for the
-        gate, an engine that has trunks serves them alone. ValueError: two of one name."""
+        """Go by these trunks from now on; calls that run go on. ValueError: two of one name."""
         self._trunks.reload(trunks)
-        rules = self._gate_rules or (rules_for(trunks) if trunks else None)
-        self.guard(rules)
+        self.guard(self._gate_rules)
 
     @property
     def trunks(self) -> tuple[TrunkFigures, ...]:

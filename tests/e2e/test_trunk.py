@@ -134,6 +134,16 @@ async def test_a_silent_peer_is_left_for_the_next_and_not_tried_again():
         assert engine.trunks[0].placed == 3
 
 
+async def test_an_attempt_that_nobody_answers_holds_no_channel():
+    async with Callee() as dead, Callee() as alive:
+        ours = trunk(dead, alive, limits=TrunkLimits(channels=1))
+        async with dialling(ours) as engine:
+            call = await answered(alive, dial(engine))
+            assert engine.trunks[0].channels == 1
+            await hung_up(alive, call)
+            assert engine.trunks[0].channels == 0
+
+
 async def test_a_peer_that_takes_no_connection_is_left_for_the_next():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound, and not listening: connections are refused
@@ -293,9 +303,11 @@ async def test_reloading_touches_no_call():
             await dial(engine)
         assert failed.value.outcome is Outcome.UNREACHABLE
         assert engine.trunks == ()
-        await hung_up(old, call)
         engine.reload([trunk(old)])
+        assert engine.trunks[0].channels == 1
+        await hung_up(old, call)
         assert engine.trunks[0].channels == 0
+        await hung_up(old, await answered(old, dial(engine)))
 
 
 async def test_strangers_get_nothing_where_there_are_trunks():
