@@ -153,10 +153,10 @@ class Engine:
         srtp: Srtp = "off",
         records: StrPath | RecordTaker | None = None,
         gate: GateRules | None = None,
-        trunks: Sequence[Trunk] = (),
-        dns: Sequence[str] = (),
         session_expires_s: int = 1_800,
         min_se_s: int = MIN_SE_S,
+        trunks: Sequence[Trunk] = (),
+        dns: Sequence[str] = (),
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -171,15 +171,13 @@ class Engine:
             raise ValueError("an engine needs at least one listener")
         if rtp_sockets == "shared" and len({Listener.parse(text).host for text in sip}) > 1:
             raise ValueError("shared RTP sockets need one address that all listeners have")
-        if rtp_source not in get_args(RtpSource):
-            raise ValueError(f"rtp_source: {rtp_source!r}; use one of {_names(RtpSource)}")
+        _check_choice("rtp_source", rtp_source, RtpSource)
+        _check_choice("codec_order", codec_order, CodecOrder)
+        _check_choice("silence", silence, Silence)
         if rtp_sockets == "shared" and rtp_source == "latch":
             raise ValueError("calls on shared RTP sockets are told apart by the SDP's addresses")
         self._sip = tuple(sip)
         self._codecs = codecs_by_name(codecs)
-        if codec_order not in get_args(CodecOrder):
-            choices = ", ".join(get_args(CodecOrder))
-            raise ValueError(f"codec_order: {codec_order!r}; use one of {choices}")
         self._own_order = codec_order == "own"
         self._rtp_ports = rtp_ports
         self._advertise = advertise
@@ -187,8 +185,6 @@ class Engine:
         self._shards = shards
         self._rtp_sockets = rtp_sockets
         self._rtp_source = rtp_source
-        if silence not in get_args(Silence):
-            raise ValueError(f"silence: {silence!r}; use one of {_names(Silence)}")
         self._silence = silence
         self._hearing = _hearing_of(voice, media_timeout_ms)
         self._records_to = records
@@ -198,8 +194,9 @@ class Engine:
             raise ValueError("srtp: built without libsrtp2; install libsrtp2-dev and build again")
         self._per_source_rate = per_source_rate
         self._gate_rules = gate
-        self._trunks_wanted, self._dns = tuple(trunks), tuple(dns)
         self._intervals_s = checked_intervals(session_expires_s, min_se_s)
+        self._trunks_wanted = tuple(trunks)
+        self._dns = tuple(dns)
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
@@ -678,16 +675,16 @@ async def _handle(handler: CallHandlerFunction, call: Call) -> None:
 
 
 def _hearing_of(voice: Voice, media_timeout_ms: int) -> Hearing:
-    if voice not in get_args(Voice):
-        raise ValueError(f"voice: {voice!r}; use one of {_names(Voice)}")
+    _check_choice("voice", voice, Voice)
     if media_timeout_ms < 0 or 0 < media_timeout_ms < MIN_MEDIA_TIMEOUT_MS:
         raise ValueError(f"media_timeout_ms: use 0 or {MIN_MEDIA_TIMEOUT_MS} up")
     heard = Hearing("", 0, speech=voice != "off", media_timeout_ms=media_timeout_ms)
     return heard if voice == "off" else heard._replace(sensitivity=voice)
 
 
-def _names(choices: object) -> str:
-    return ", ".join(get_args(choices))
+def _check_choice(name: str, value: str, choices: object) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{name}: {value!r}; use one of {', '.join(get_args(choices))}")
 
 
 def _call_of(call: SipCall) -> Call:
