@@ -7,13 +7,16 @@ from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
+from .media.monitor import Monitor
 from .media.outcome import Outcome
 from .media.prompt import PromptError
 from .media.recording import Recorded, Recording
+from .media.sip.digest import Credentials
 from .media.sip.events import Refuse
 from .media.sip.gate import GateRules
 from .media.sip.transport import ListenError
 from .media.snapshot import SnapshotError
+from .media.transfer import Refer, Transferred
 
 __version__ = "0.1.0"
 
@@ -21,6 +24,7 @@ __all__ = [
     "Call",
     "CallEnded",
     "Conference",
+    "Credentials",
     "DialFailed",
     "EndCause",
     "EndedBy",
@@ -32,6 +36,7 @@ __all__ = [
     "HoldRefused",
     "LegFigures",
     "ListenError",
+    "Monitor",
     "Outcome",
     "PlayOutcome",
     "Played",
@@ -40,8 +45,10 @@ __all__ = [
     "Quantiles",
     "Recorded",
     "Recording",
+    "Refer",
     "Refuse",
     "SnapshotError",
+    "Transferred",
     "__version__",
     "settle_gc",
 ]

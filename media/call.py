@@ -45,6 +45,7 @@ from .sound import StrPath
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .transfer import Means, OnProgress, Transferred
 
 log = structlog.get_logger(__name__)
 
@@ -145,6 +146,21 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<Call {self.id} from {self.from_uri} to {self.to_uri}>"
+
+    @property
+    def state(self) -> str:
+        """How far the call has come: ``ringing``, ``confirmed``, ``ended`` and so on."""
+        return self._sip.state.name.lower()
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Where the call's SIP comes from."""
+        return self._sip.flow.remote_host, self._sip.flow.remote_port
+
+    @property
+    def outgoing(self) -> bool:
+        """True for a call of ours."""
+        return self._sip.outgoing
 
     @property
     def from_uri(self) -> str:
@@ -378,6 +394,28 @@ class Call:
                 f"call {self.id} is connected with call {self._bridged_to.id} already"
             )
 
+    async def transfer(
+        self,
+        target: str | Call,
+        *,
+        how: Means = "auto",
+        timeout_s: float = 60.0,
+        caller: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Transferred:
+        """Connect the peer with ``target``: a URI, or who we talk with in another call of ours.
+
+        With ``refer`` the peer is told to call (RFC 3515), in an attended transfer in the place of
+        our other call (RFC 3891), and ours are ended when it says that it is connected. With
+        ``bridge`` we call ``target``, by ``caller`` as in :meth:`Engine.dial`, connect the two, and
+        end both calls when one ends. ``auto``: by REFER, and by a bridge if the peer knows none.
+        ``on_progress`` is called with each SIP status that is heard. Unless the result is ``ok``,
+        this call goes on. RuntimeError: a call was not answered, or is being transferred already.
+        """
+        return await self._engine.transfers.transfer(
+            self, target, how=how, timeout_s=timeout_s, caller=caller, on_progress=on_progress
+        )
+
     def forget_digits(self) -> None:
         """Forget what the caller has typed ahead."""
         self._keypad.clear()
@@ -499,6 +537,22 @@ class Call:
         }
 
     # What the engine and conferences ask and tell
+
+    @property
+    def sip(self) -> SipCall:
+        """The call as SIP sees it."""
+        return self._sip
+
+    def move_to(self, sip: SipCall) -> None:
+        """Accept a call, and go on with its peer in the place of ours. SdpError: they do not fit,
+        and all is as it was."""
+        assert self._media is not None
+        body = self._media.meet(sip.remote_sdp)
+        if self._hold_change is not None:
+            self.on_reinvited(487, None)
+        self._sip, self.call_id = sip, sip.call_id
+        sip.accept(body)
+        self._changed()
 
     async def adopted(self, media: MediaSession) -> None:
         """Go on with a call of another engine. HoldRefused: the peer refuses the new session."""
@@ -709,6 +763,8 @@ class Call:
         if self._history:
             self._history.awaited -= 1
             self._tell_record(self._history)
+        if self._engine.on_leg_over is not None:
+            self._engine.on_leg_over(self)
 
     def _on_recorded(self, done: Recorded) -> None:
         if self._history:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, get_args
 
 import structlog
 
-from ._core import SRTP_AVAILABLE
+from ._core import SRTP_AVAILABLE, Shard
 from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
@@ -29,16 +29,20 @@ from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
-from .sip.edge import Flow
+from .sip.digest import Credentials
+from .sip.edge import Flow, MessageObserver
 from .sip.events import EndCause
 from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
+from .sip.redirect import MAX_TARGETS
+from .sip.reject import SipReject
 from .sip.session import SipCall
 from .sip.tls import TlsConfig
 from .sip.transport import Listener, ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
+from .transfer import OnRefer, Transfers
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +71,11 @@ HANDLER_GRACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard."""
+    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard.
+
+    ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
+    reason. Transactions, dialogs and timers are those that are held.
+    """
 
     calls_up: int
     calls_limit: int
@@ -77,6 +85,11 @@ class EngineFigures:
     recorder: dict[str, int]
     lateness_us: list[Quantiles]
     prompts_bytes: int
+    calls_by_state: dict[str, int] = field(default_factory=dict)
+    transactions: int = 0
+    dialogs: int = 0
+    timers: int = 0
+    unreadable: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
@@ -174,11 +187,13 @@ class Engine:
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
+        self.transfers = Transfers(self)
         self._calls: dict[str, Call] = {}
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._announced: dict[tuple[int, str], str] = {}
+        self.on_leg_over: Callable[[Call], None] | None = None
 
     # Life
 
@@ -212,6 +227,7 @@ class Engine:
         )
         self.router = numeric_router(self._endpoint)
         self.guard(self._gate_rules)
+        self._agent.transfers = self.transfers
         self._endpoint.start(self._agent)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
 
@@ -291,17 +307,19 @@ class Engine:
             if as_list and codec.whole_packets:
                 await self.prompts.arrange(prompts, codec, loop=loop)
 
-    async def serve(self, handler: CallHandlerFunction) -> None:
+    async def serve(self, handler: CallHandlerFunction, *, on_refer: OnRefer | None = None) -> None:
         """Run ``handler`` for each call, in a task of its own, until :meth:`drain` has ended.
 
         A call whose handler returns is hung up. A handler that raises costs its call, and no other.
+        ``on_refer`` is run when a peer asks us to call somebody else (REFER), with the call and a
+        :class:`Refer`; without it such wishes are refused.
         """
         async with asyncio.TaskGroup() as tasks:
-            self._tasks, self._handler = tasks, handler
+            self._tasks, self._handler, self.transfers.policy = tasks, handler, on_refer
             try:
                 await self._stopped.wait()
             finally:
-                self._handler = None
+                self._handler = self.transfers.policy = None
             await self._end_handlers()
 
     async def _end_handlers(self) -> None:
@@ -372,6 +390,8 @@ class Engine:
         headers: Iterable[tuple[str, str]] = (),
         codecs: Sequence[str] | None = None,
         early: EarlyFunction | None = None,
+        redirects: int = MAX_TARGETS,
+        credentials: Credentials | None = None,
         user_to_user: str | bytes | None = None,
         asserted_identity: str | None = None,
         privacy: str | None = None,
@@ -386,6 +406,8 @@ class Engine:
         ``asserted_identity`` and ``diversion`` as a SIP URI. ``codecs``: names, instead of the
         engine's. ``early`` is called with the call as soon as there is sound before the answer: it
         may listen and record, what it plays is heard from the answer on, and it is cancelled then.
+        ``redirects``: how many targets of 3xx answers to try, 0: none. ``credentials`` answer
+        challenges (401, 407).
         ``beside``: on the media thread of that call, so that the two can be bridged.
 
         Raises DialFailed when nobody answers within ``timeout_s`` (180 at most), ValueError for
@@ -406,6 +428,8 @@ class Engine:
                 diversion=diversion,
             ),
             timeout_s=timeout_s,
+            redirects=redirects,
+            credentials=credentials,
             private=privacy is not None,
         )
         return await dial(self, order, early, beside)
@@ -423,6 +447,8 @@ class Engine:
                 from_uri=order.from_uri(self.addresses[flow.listener]),
                 display_name=order.display_name,
                 headers=order.headers,
+                credentials=order.credentials,
+                on_redirect=_on_redirect if order.redirects else None,
             )
         except BaseException:
             media.close()
@@ -444,7 +470,37 @@ class Engine:
             recorder=self.recorder.figures(),
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
+            calls_by_state=self._agent.calls_by_state(),
+            transactions=len(self._agent.transactions),
+            dialogs=self._agent.dialogs,
+            timers=len(self._endpoint.timers),
+            unreadable={
+                reason.name.lower(): self._agent.unreadable[reason]
+                for reason in SipReject
+                if reason
+            },
         )
+
+    @property
+    def draining(self) -> bool:
+        """True once new calls are refused, for good."""
+        return self._agent.admission.draining
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls that are not over."""
+        return tuple(self._calls.values())
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The media threads, for who looks after them."""
+        return tuple(table.shard for table in self._pool.tables)
+
+    def watch(self, messages: MessageObserver | None, calls: Callable[[Call], None] | None) -> None:
+        """Have every SIP message shown to ``messages``, and every call to ``calls`` when its leg is
+        closed; None ends that. Both are quick, and never raise."""
+        self._endpoint.observer = messages
+        self.on_leg_over = calls
 
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
@@ -488,6 +544,20 @@ class Engine:
         finally:  # for a cancellation, of this task or out of the handler
             call.abandon()
 
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it as handlers are run, while the engine serves; :meth:`drain` waits for it."""
+        assert self._tasks is not None
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        self._quiet.clear()
+        task.add_done_callback(self._on_run)
+
+    def moved(self, ours: Call, left: SipCall, sip: SipCall) -> None:
+        """A call goes on with another peer."""
+        self._calls.pop(left.id, None)
+        self._calls[sip.id] = ours
+        left.context, sip.context = None, ours
+
     def _on_run(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not self._running:
@@ -500,11 +570,7 @@ class Engine:
         if self._handler is None or self._tasks is None:
             call.reject(503, headers=[("Retry-After", "1")])
             return
-        ours = self.keep(call)
-        task = self._tasks.create_task(self._run(self._handler, ours))
-        self._running.add(task)
-        self._quiet.clear()
-        task.add_done_callback(self._on_run)
+        self.run(self._run(self._handler, self.keep(call)))
 
     def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
         """Our answer is confirmed."""
@@ -524,7 +590,7 @@ class Engine:
         figures = ours.figures
         log.info(
             "call ended",
-            call=call.id,
+            call=ours.id,
             call_id=call.call_id,
             by=cause.by.value,
             status=cause.status,
@@ -573,6 +639,10 @@ def _names(choices: object) -> str:
 def _call_of(call: SipCall) -> Call:
     assert isinstance(call.context, Call)
     return call.context
+
+
+def _on_redirect(call: SipCall, target: str) -> None:
+    _dialled(call).on_redirect(target)
 
 
 def _dialled(call: SipCall) -> DialledCall:

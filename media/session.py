@@ -161,6 +161,13 @@ class MediaSession:
         self._agree(media)
         return answer.body
 
+    def meet(self, offer: bytes | None) -> bytes:
+        """Our answer to another peer, that takes the place of ours, or our offer where it has made
+        none. Raises SdpError, as :meth:`answer`."""
+        if self._srtp_secret:  # which the one who leaves knows
+            self._srtp_secret = os.urandom(SRTP_SECRET_BYTES)
+        return self.offer() if offer is None else self.answer(offer)
+
     def offer(self, direction: Direction | None = None) -> bytes:
         """Our offer, for an INVITE that came without one (RFC 3261 section 13.2.1), or to change
         our ``direction``. What stands is offered again as it is: peers may not expect more.

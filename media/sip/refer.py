@@ -126,7 +126,7 @@ class Refers:
             raise CallStateError("another transfer of this call is still under way")
         if len(call.agent.refers) >= MAX_REFERS:
             raise CallStateError(f"{MAX_REFERS} transfers are under way already")
-        self._drop_asking()
+        self.forget()
         self.asking = Referring(call, call.dialog, timeout_ms, on_progress, on_outcome)
         self.asking.send(value)
 
@@ -149,7 +149,8 @@ class Refers:
         if self.asking is not None:
             self.asking.on_call_ended(cause)
 
-    def _drop_asking(self) -> None:
+    def forget(self) -> None:
+        """Nobody waits for the outcome of our REFER any more."""
         if self.asking is not None:
             self.asking.stop()
             self.asking = None
@@ -248,6 +249,7 @@ class Referring:
 
     def on_response(self, response: Response) -> None:
         """The peer's answer to the REFER."""
+        self.cseq = response.cseq  # another one where credentials were asked for
         if response.status < 200 or self.done:
             return  # or the NOTIFY with the outcome has overtaken it
         if response.status >= 300:

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import select
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -14,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from .._core import DatagramReader, Timer, TimerWheel
-from .edge import Flow, SendFailure
+from .edge import Flow, MessageObserver, SendFailure
 from .fields import format_host_port
 from .framer import Broken
 from .gate import Gate
@@ -265,7 +266,8 @@ class SipEndpoint:
     """The listeners of a user agent, its `Sender` and its `Timers`.
 
     Open it, make the `UserAgent` with `send`, `timers`, `addresses` and `transports`, then `start`
-    it with the agent on the running event loop (uvloop or asyncio's own).
+    it with the agent on the running event loop (uvloop or asyncio's own). ``observer`` sees every
+    message.
     """
 
     def __init__(
@@ -285,6 +287,7 @@ class SipEndpoint:
         self._reader = DatagramReader(BATCH)
         self._gate = LogGate()
         self._taker: MessageTaker | None = None
+        self.observer: MessageObserver | None = None
         self.gate: Gate | None = None
         """Who is read at all; None: everybody."""
         self._transports: list[UdpTransport | StreamListener] = []
@@ -394,6 +397,8 @@ class SipEndpoint:
 
     def send(self, data: bytes, flow: Flow) -> None:
         """See `Sender`."""
+        if self.observer is not None:
+            self.observer(True, flow, data, time.time())
         if flow.listener >= len(self._transports):
             self.counts.sends_dropped += 1
         elif flow.transport == "UDP":
@@ -439,6 +444,8 @@ class SipEndpoint:
         taker = self._taker
         if taker is None:
             return
+        if self.observer is not None:
+            self.observer(False, flow, data, time.time())
         try:
             message = parse(data)
         except SipParseError as error:
@@ -449,6 +456,8 @@ class SipEndpoint:
 
     def refuse(self, broken: Broken, flow: Flow) -> None:
         """A stream broke off; its last message may be one that can be answered (RFC 3261 18.3)."""
+        if not broken.head:
+            return
         try:
             message = parse(broken.head)
         except SipParseError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from ringwheel import Call, Engine
+from ringwheel.media.transfer import OnRefer
 
 from .client import TIMEOUT_S, Phone
 
@@ -61,11 +62,13 @@ def pairs_of(count: int) -> tuple[int, int]:
 
 
 @contextlib.asynccontextmanager
-async def serving(handler: Handler, **options: object) -> AsyncIterator[Engine]:
+async def serving(
+    handler: Handler, *, on_refer: OnRefer | None = None, **options: object
+) -> AsyncIterator[Engine]:
     """An engine that runs ``handler`` for each call; its calls are cut when the block is left."""
     settings = {"sip": ["udp:127.0.0.1:0"], "rtp_ports": pairs_of(40), **options}
     async with Engine(**settings) as engine:  # type: ignore[arg-type]
-        served = asyncio.create_task(engine.serve(handler))
+        served = asyncio.create_task(engine.serve(handler, on_refer=on_refer))
         await asyncio.sleep(0)
         try:
             yield engine
