@@ -501,6 +501,15 @@ class TransactionLayer:
         transaction.start(data)
         return transaction
 
+    def keep(self, transaction: ClientTransaction) -> None:
+        """Go on matching responses to a transaction that has timed out."""
+        self._clients[transaction.key] = transaction
+
+    def send_again(self, data: bytes, flow: Flow) -> None:
+        """Send what was sent before."""
+        self.counters.add(Count.RETRANSMISSIONS_SENT)
+        self.send(data, flow)
+
     def undelivered(self, message: Request | Response, failure: SendFailure) -> None:
         """A message did not get away: tell its transaction."""
         if isinstance(message, Response):
@@ -516,15 +525,6 @@ class TransactionLayer:
         lost = [client for client in self._clients.values() if client.flow == flow]
         for client in lost:
             client.undelivered(failure)
-
-    def keep(self, transaction: ClientTransaction) -> None:
-        """Go on matching responses to a transaction that has timed out."""
-        self._clients[transaction.key] = transaction
-
-    def send_again(self, data: bytes, flow: Flow) -> None:
-        """Send what was sent before."""
-        self.counters.add(Count.RETRANSMISSIONS_SENT)
-        self.send(data, flow)
 
     def remove(self, transaction: Transaction) -> None:
         """Forget a transaction that is over."""
