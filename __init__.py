@@ -14,6 +14,7 @@ from .media.recording import Recorded, Recording
 from .media.sip.digest import Credentials
 from .media.sip.events import Refuse
 from .media.sip.gate import GateRules
+from .media.sip.tls import TlsConfig
 from .media.sip.transport import ListenError
 from .media.snapshot import SnapshotError
 from .media.transfer import Refer, Transferred
@@ -48,6 +49,7 @@ __all__ = [
     "Refer",
     "Refuse",
     "SnapshotError",
+    "TlsConfig",
     "Transferred",
     "__version__",
     "settle_gc",

@@ -57,6 +57,7 @@ def test_sipp_calls_by_tcp(program, serve, chirps, tmp_path, mode):
             f"{host}:{port}",
             *("-sf", str(Path(__file__).with_name("caller.xml")), "-key", "sound_port", "9"),
             *("-t", mode, "-m", str(CALLS), "-l", "10", "-r", "20", "-i", "127.0.0.1"),
+            *("-max_socket", "1000"),
         )
         assert finished.returncode == 0, finished.stdout[-3000:]
         ended = [event for event in served.events() if event["event"] == "call ended"]
