@@ -24,7 +24,7 @@ from ..media.sip.gate import GateRules
 from ..media.sip.session_timer import MIN_SE_S, checked_intervals
 from ..media.sip.tls import TlsConfig, VerifyClient
 from ..media.sip.transport import Listener, ListenError
-from ..media.trunk import Trunk
+from ..media.trunk import Peer, Trunk, TrunkError
 from .access import GATE_FLAGS, override_gate, read_gate
 from .checks import Problem, problem_of, read_table
 from .checks import Refused as _Refused
@@ -77,6 +77,7 @@ class ServeConfig:
     trace_messages: int = TRACE_MESSAGES
     hep: str | None = None
     hep_id: int = 1
+    dns: tuple[str, ...] = ()
     gate: GateRules = field(default_factory=GateRules)
     trunks: tuple[Trunk, ...] = ()
 
@@ -107,6 +108,17 @@ def _address_by(read: Callable[[str], object]) -> Callable[[object], str]:
         return text
 
     return check
+
+
+def _dns(value: object) -> tuple[str, ...]:
+    servers = _texts(value)
+    for server in servers:
+        try:
+            if not Peer.parse(server).numeric:
+                raise _Refused(f"{server!r} is no address; a server for names has none itself")
+        except TrunkError as error:
+            raise _Refused(str(error).removeprefix("peer: ")) from None
+    return servers
 
 
 def _codecs(value: object) -> tuple[str, ...]:
@@ -166,6 +178,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "session_expires_s": _whole(0, 86_400),
     "min_se_s": _whole(1, 86_400),
     "drain_s": _amount(0, 86_400),
+    "dns": _dns,
     "http": _address_by(http_address),
     "trace_messages": _whole(0, MAX_TRACE_MESSAGES),
     "hep": _address_by(hep_address),

@@ -128,14 +128,15 @@ class Gate:
         self._counters = counters
         self._served = served
         self._offences = Offences(timers)
-        self._peers: dict[str, tuple[str, ...]] = {}
         self._bans: dict[str, int] = {}
         self._failures: dict[str, tuple[int, int]] = {}
         self.reload(rules)
 
     def reload(self, rules: GateRules) -> None:
-        """Go by other rules from now on. Calls that run, bans and failures stay."""
+        """Go by other rules from now on. Calls that run, bans and failures stay; whoever knows the
+        peers of trunks says them again."""
         self.rules = rules
+        self._peers: dict[str, tuple[str, ...]] = {}
         self._policy = rules.policy
         self._challenger = (
             Challenger(rules.realm, rules.users, self._timers) if rules.users else None

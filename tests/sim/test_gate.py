@@ -146,6 +146,10 @@ def test_the_trunk_of_a_source(world):
     assert guarded.ask(host=STRANGER) == [200]
     gate.set_peers("one", [])
     assert guarded.ask(host=STRANGER) == []
+    gate.set_peers("one", [STRANGER])
+    gate.reload(GateRules(allow=("10.0.0.0/8",)))
+    assert gate.trunk_of(STRANGER) is None
+    assert guarded.ask(host=STRANGER) == []
 
 
 def test_403_is_given_without_a_transaction_and_the_same_again(world):
