@@ -15,6 +15,7 @@ from .barge_in import run_barge_in
 from .bridge import PLAIN_CODEC, run_bridge
 from .calls import Load, run_calls
 from .conference import MAX_MEMBERS, MIN_MEMBERS, run_conference
+from .dial import run_dial
 from .duplex import run_duplex
 from .flood import run_flood
 from .limit import run_limit
@@ -146,6 +147,34 @@ def calls(
         report.show_json(result.to_json())
     else:
         report.show_calls(result)
+
+
+@app.command(
+    epilog=examples(
+        "ringwheel bench dial --rate 200 --seconds 30 --json",
+        "ringwheel bench dial --rate 50 --seconds 10 --rounds 3",
+    )
+)
+def dial(
+    *,
+    rate: Annotated[float, typer.Option(min=0.1, max=5000, help="Calls a second.")] = 200.0,
+    hold: Annotated[float, typer.Option(min=0, max=600, help="Seconds that a call lasts.")] = 1.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Length of one run.")] = 30.0,
+    rounds: Rounds = 1,
+    as_json: Json = False,
+) -> None:
+    """What a complete call of ours costs the engine, with SIPp as the callee.
+
+    Exit status 1 if a call failed.
+    """
+    load = Load(rate, hold, max(1, round(rate * seconds)))
+    with report.progress() as progress:
+        result = run_dial(load, rounds, progress)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_dial(result)
+    raise typer.Exit(STATUS_FAILED if result.failed else 0)
 
 
 @app.command(

@@ -14,6 +14,7 @@ from .bridge import BridgeResult
 from .calls import CallsResult
 from .conference import KINDS as CONFERENCE_KINDS
 from .conference import ConferenceResult
+from .dial import DialRuns
 from .duplex import KINDS, DuplexResult
 from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult, Progress
@@ -268,6 +269,30 @@ def show_calls(result: CallsResult) -> None:
         f"worst run. Memory of a call at rest: {result.idle_bytes_per_call / 1024:.1f} KiB, "
         f"over {result.idle_calls} calls.",
     )
+
+
+def show_dial(result: DialRuns) -> None:
+    """The table of `bench dial`."""
+    rows = [
+        (
+            number,
+            run["calls"],
+            run["failed"],
+            f"{run['cpu_us'] / run['calls']:.0f}",
+            *(run["setup_ms"].get(name, 0.0) for name in ("p50", "p95", "p99")),
+        )
+        for number, run in enumerate(result.runs, 1)
+    ]
+    load = result.load
+    show_table(
+        f"Calls to SIPp: {load.rate_per_s:g} a second, held {load.hold_s:g} s",
+        ("run", "calls", "failed", "CPU us", "set-up ms p50", "p95", "p99"),
+        rows,
+        f"CPU time of the engine's process a call: {result.cpu_us_per_call:.0f} us, median of the "
+        "runs.",
+    )
+    for fault, count in sorted({f: n for r in result.runs for f, n in r["faults"].items()}.items()):
+        Console().print(f"{count} times: {fault}")
 
 
 def show_barge_in(result: BargeInResult) -> None:

@@ -274,6 +274,17 @@ def test_a_stranger_asks_only_so_often(world):
     assert [guarded.ask() for _ in range(50)].count([401]) == 5
 
 
+def test_who_has_proved_itself_may_be_faster(world):
+    guarded = Guarded(world, users=USERS, stranger_requests_per_s=5.0)
+    guarded.ask(number=1)
+    refusal = guarded.net.packets[-1].message
+    guarded.datagram(guarded.signed(Credentials("alice", "open sesame"), refusal, 1))
+    assert [guarded.ask() for _ in range(50)].count([401]) == 50
+    assert [guarded.ask(host="203.0.113.10") for _ in range(50)].count([401]) == 10
+    guarded.net.run(300_000)
+    assert [guarded.ask() for _ in range(50)].count([401]) == 10
+
+
 @pytest.mark.parametrize("agent", ["friendly-scanner", "Mozilla sipCLI/v1.8", "sipvicious"])
 def test_scanners_are_dropped_even_where_everybody_may_come(world, agent):
     guarded = Guarded(world, ban_after=3)
