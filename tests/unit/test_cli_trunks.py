@@ -16,6 +16,7 @@ from ringwheel.cli.errors import CommandError
 from ringwheel.cli.main import run_command
 from ringwheel.cli.reload import gate_rules
 from ringwheel.media.sip.digest import Algorithm
+from ringwheel.media.trunk import CallerRules, HeaderRules, Peer, Registration, Trunk, TrunkLimits
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "ringwheel.toml"
 SECRET = "correct-horse-battery"
@@ -68,10 +69,115 @@ copy = { "X-A" = "X-B" }
 remove = ["X-C"]
 add = { "X-D" = "{trunk}" }
 """
+    assert load_config(write(tmp_path, text, secret=f"{SECRET}\n")).trunks == (
+        Trunk(
+            "carrier",
+            (Peer("sbc.example.com"), Peer("192.0.2.2", 5061, "TLS", 1, 3)),
+            domain="example.com",
+            user="me",
+            password=SECRET,
+            registration=Registration("me", expires_s=300),
+            codecs=("pcma", "pcmu"),
+            srtp="required",
+            limits=TrunkLimits(30, 2.0, 3),
+            caller=CallerRules(default="100", privacy="id", called_prefixes=(("+44", "0"),)),
+            headers=HeaderRules((("X-A", "X-B"),), ("X-C",), (("X-D", "{trunk}"),)),
+            sources=("192.0.2.0/24",),
+            options_interval_s=0.0,
+            peer_timeout_s=2.5,
+            failover_statuses=(503,),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("trunk = 1", "trunk: a trunk is a table with a name. Write [trunk.NAME]"),
+        ("[trunk]\npeers = ['a']", "trunk: a trunk is a table with a name"),
+        ("[trunk.t]\npeer = ['a']", "trunk.t: 'peer' is not a key. Did you mean 'peers'?"),
+        ("[trunk.t]\npeers = []", "trunk.t: neither peers to call nor sources that call. Name one"),
+        ("[trunk.t]\npeers = ['192.0.2']", "trunk.t.peers: peer: '192.0.2' is neither"),
+        ("[trunk.t]\npeers = [{ uri = 'a' }]", "trunk.t.peers: 'uri' is not a key. Keys are"),
+        ("[trunk.t]\npeers = [{ weight = 1 }]", "a peer has no address. Write { address ="),
+        ("[trunk.t]\npeers = [1]", "trunk.t.peers: 1 is not a table"),
+        ("[trunk.t]\npeers = 'a'\npassword = 'x'", "No secret stands in this file"),
+        ("[trunk.t]\npeers = 'a'\nuser = 'u'", "go together. There is no password"),
+        (
+            "[trunk.t]\npeers = 'a'\nuser = 'u'\npassword_env = 'RW_ABSENT'",
+            "trunk.t.password_env: the environment has no RW_ABSENT. Set it",
+        ),
+        (
+            "[trunk.t]\npeers = 'a'\nuser = 'u'\npassword_file = 'absent'",
+            "absent cannot be read: No such file or directory. Check the path",
+        ),
+        (
+            "[trunk.t]\npeers = 'a'\npassword_env = 'A'\npassword_file = 'b'",
+            "there is a password_file too. Keep one",
+        ),
+        ("[trunk.t]\npeers = 'a'\nchannels = 0", "trunk.t.channels: 0 is not a whole number"),
+        ("[trunk.t]\npeers = 'a'\nsources = '192.0.2.1/24'", "write 192.0.2.0/24"),
+        ("[trunk.t]\npeers = 'a'\nfailover_statuses = 503", "is not a list of SIP statuses"),
+        ("[trunk.t]\npeers = 'a'\ncaller = 1", "trunk.t.caller: 1 is not a table"),
+        ("[trunk.t.caller]\nform_uri = 'sip:a'", "trunk.t.caller: 'form_uri' is not a key. Did"),
+        ("[trunk.t.caller]\nfrom_uri = '{x}'", "there is no {x}. Use one of {caller}"),
+        ("[trunk.t.headers]\nremove = ['Via']", "trunk.t.headers: headers: Via belongs"),
+        ("[trunk.t.headers]\nadd = ['X']", "trunk.t.headers.add: ['X'] is not a table of texts"),
+        ("[trunk.T]\npeers = 'a'\n[trunk.t]\npeers = 'b'", "another trunk has this name"),
+        ("[gate]\nallow = ['192.0.2.1/24']", "gate.allow: '192.0.2.1/24' has bits behind its mask"),
+        ("[gate]\nallow = ['example.com']", "gate.allow: 'example.com' is no network"),
+        ("[gate]\nstranger = 'drop'", "gate: 'stranger' is not a key. Did you mean 'strangers'?"),
+        ("[gate]\nstrangers = 'challenge'", "gate.strangers: strangers are challenged where"),
+        ("[gate]\nstrangers = 'ban'", "'ban' is not one of: open, drop, 403, challenge"),
+        ("[gate]\nusers = 'absent'", "gate.users: "),
+        ("gate = 3", "gate: 3 is not a table. Write [gate]"),
+        ("gates = 3", "'gates' is not a key. Did you mean 'gate'?"),
+    ],
+)
+def test_errors_name_the_key(tmp_path, text, words):
+    found = problems_of(tmp_path, text)
+    assert any(words in problem for problem in found), found
+    with pytest.raises(CommandError) as caught:
+        load_config(tmp_path / "ringwheel.toml")
+    assert "\n" not in str(caught.value)
+
+
+def test_secrets_in_files_are_guarded(tmp_path):
+    text = "[trunk.t]\npeers = 'a'\nuser = 'u'\npassword_file = 'secret'"
+    path = write(tmp_path, text, secret=SECRET)
+    (tmp_path / "secret").chmod(0o640)
+    assert load_config(path).trunks[0].password == SECRET
+    for mode in (0o644, 0o660, 0o602):
+        (tmp_path / "secret").chmod(mode)
+        (problem,) = check_config(path)[1]
+        assert "is open to others than its owner" in problem.cause
+        assert problem.remedy.startswith("Chmod 600")
+    for content, words in ((b"\n", "is empty"), (b"\xff\xfe", "no text"), (b"x" * 5_000, "larger")):
+        (tmp_path / "secret").write_bytes(content)
+        (tmp_path / "secret").chmod(0o600)
+        (problem,) = check_config(path)[1]
+        assert words in problem.cause
+    (tmp_path / "secret").unlink()
+    (tmp_path / "secret").mkdir()
+    (problem,) = check_config(path)[1]
+    assert "Is a directory" in problem.cause
+
+
+def test_users_of_a_file(tmp_path):
+    lines = f"# ours\n\nalice:ringwheel:{ha1()}\nbob:other:{ha1()}\n"
+    lines += f"alice:ringwheel:{ha1(hash_of=hashlib.sha256)}\n"
+    rules = load_config(write(tmp_path, "[gate]\nusers = 'users'", users=lines)).gate
+    assert rules.policy == "challenge"
+    assert rules.users is not None
+    assert rules.users("alice", Algorithm.MD5) == ha1()
+    assert rules.users("alice", Algorithm.SHA_256) == ha1(hash_of=hashlib.sha256)
+    assert rules.users("bob", Algorithm.MD5) is None
+    assert rules.algorithms == (Algorithm.SHA_256, Algorithm.MD5)
+    one_kind = f"{lines}bob:ringwheel:{ha1()}\n"
     rules = load_config(write(tmp_path, "[gate]\nusers = 'users'", users=one_kind)).gate
     assert rules.algorithms == (Algorithm.MD5,)
-    none = f"alice:ringwheel:{ha1()}\nbob:ringwheel:{ha1(hash_of=hashlib.sha256)}\n"
-    (problem,) = problems_of(tmp_path, "[gate]\nusers = 'users'", users=none)
+    neither = f"alice:ringwheel:{ha1()}\nbob:ringwheel:{ha1(hash_of=hashlib.sha256)}\n"
+    (problem,) = problems_of(tmp_path, "[gate]\nusers = 'users'", users=neither)
     assert "neither MD5 nor SHA-256 for all users. Give each the same kind" in problem
     assert ha1() not in repr(rules) + repr(rules.users)
     (problem,) = problems_of(tmp_path, "[gate]\nusers = 'users'", users="alice:secretly\n")
