@@ -51,7 +51,7 @@ def test_what_is_no_address_lies_nowhere(text):
 def test_no_source_takes_more_than_its_rate(takes):
     wheel = TimerWheel(0)
     rates = SourceRates(10.0, 3, 8, wheel)
-    granted = {source: 0 for source in "abc"}
+    granted = dict.fromkeys("abc", 0)
     for pause_ms, source in takes:
         wheel.advance(wheel.now_ms + pause_ms)
         granted[source] += rates.take(source)
