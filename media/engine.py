@@ -79,7 +79,8 @@ class EngineFigures:
     """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard.
 
     ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
-    reason. Transactions, dialogs and timers are those that are held.
+    reason. ``places_taken``: places for legs, each with its RTP port. Transactions, dialogs and
+    timers are those that are held.
     """
 
     calls_up: int
@@ -91,6 +92,7 @@ class EngineFigures:
     lateness_us: list[Quantiles]
     prompts_bytes: int
     calls_by_state: dict[str, int] = field(default_factory=dict)
+    places_taken: int = 0
     transactions: int = 0
     dialogs: int = 0
     timers: int = 0
@@ -515,6 +517,7 @@ class Engine:
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
             calls_by_state=self._agent.calls_by_state(),
+            places_taken=self._pool.places_taken,
             transactions=len(self._agent.transactions),
             dialogs=self._agent.dialogs,
             timers=len(self._endpoint.timers),

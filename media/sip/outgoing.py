@@ -181,7 +181,12 @@ class OutgoingCall(SipCall):
         self._forget_early()
         self._transaction = None
         self._target, self._refusal = target, cause
-        self.agent.tell(self._on_redirect, self, target)
+        try:
+            self._on_redirect(self, target)
+        except Exception:  # noqa: BLE001 - whatever the user's code raises
+            self.agent.handler_failed("on_redirect")
+            if self._target is target:
+                self.skip()
 
     def _on_provisional(self, response: Response) -> None:
         first = not self._proceeding
