@@ -72,6 +72,11 @@ class OutgoingCall(SipCall):
         self._timer = agent.timers.arm(agent.config.answer_timeout_ms, self._on_unanswered)
         self._transaction: InviteClient | None = agent.transactions.send_invite(invite, flow, self)
 
+    @property
+    def proceeding(self) -> bool:
+        """True once there was a provisional response, 100 included."""
+        return self._proceeding
+
     # What the user may do about a redirection
 
     def follow(self, flow: Flow) -> bool:
@@ -102,11 +107,6 @@ class OutgoingCall(SipCall):
             raise CallStateError("no redirection waits for a decision")
         self._failed(self._refusal)
         return True
-
-    @property
-    def proceeding(self) -> bool:
-        """True once there was a provisional response, 100 included."""
-        return self._proceeding
 
     # The user of the INVITE transaction
 
