@@ -52,9 +52,9 @@ class RunningTrunk:
         of peers that stay are kept. It must not be used any more."""
         self.trunk = trunk
         self.around = around
-        self.channels = before.channels if before else Channels(None)
+        self.channels: Channels = before.channels if before else Channels(None)
         self.channels.limit = trunk.limits.channels
-        self.counts = before.counts if before else TrunkCounts()
+        self.counts: TrunkCounts = before.counts if before else TrunkCounts()
         self.rate = CallRate(trunk.limits)
         if before is not None:
             self.rate.adopt(before.rate)
