@@ -7,9 +7,11 @@ from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
+from .media.monitor import Monitor
 from .media.outcome import Outcome
 from .media.prompt import PromptError
 from .media.recording import Recorded, Recording
+from .media.sip.digest import Credentials
 from .media.sip.events import Refuse
 from .media.sip.gate import GateRules
 from .media.sip.transport import ListenError
@@ -22,6 +24,7 @@ __all__ = [
     "Call",
     "CallEnded",
     "Conference",
+    "Credentials",
     "DialFailed",
     "EndCause",
     "EndedBy",
@@ -33,6 +36,7 @@ __all__ = [
     "HoldRefused",
     "LegFigures",
     "ListenError",
+    "Monitor",
     "Outcome",
     "PlayOutcome",
     "Played",

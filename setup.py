@@ -15,7 +15,16 @@ ROOT = Path(__file__).parent.resolve()
 MESON_DIR = ROOT / "build" / "meson"
 LIBRARY = MESON_DIR / "libringwheel.a"
 BENCH_LIBRARY = MESON_DIR / "librwbench.a"
-PACKAGES = ["", ".media", ".media.sdp", ".media.sip", ".media.trunk", ".cli", ".bench"]
+PACKAGES = [
+    "",
+    ".media",
+    ".media.sdp",
+    ".media.sip",
+    ".media.trunk",
+    ".media.monitor",
+    ".cli",
+    ".bench",
+]
 
 
 def meson(*arguments: str) -> str:

@@ -18,6 +18,8 @@ from typing import Any, get_args
 from ..media.codec import DEFAULT_CODECS, UnknownCodec, codecs_by_name
 from ..media.engine import CodecOrder, Srtp
 from ..media.events import Silence
+from ..media.monitor.addresses import hep_address, http_address
+from ..media.monitor.monitor import MAX_TRACE_MESSAGES, TRACE_MESSAGES
 from ..media.pool import RtpSockets, RtpSource
 from ..media.ports import RtpPorts
 from ..media.sip.transport import Listener, ListenError
@@ -51,6 +53,10 @@ class ServeConfig:
     record: Path | None = None
     per_source_rate: float | None = None
     drain_s: float = 30.0
+    http: str | None = None
+    trace_messages: int = TRACE_MESSAGES
+    hep: str | None = None
+    hep_id: int = 1
 
 
 class _Refused(ValueError):
@@ -98,6 +104,18 @@ def _sip(value: object) -> tuple[str, ...]:
     if len(set(parsed)) != len(parsed):
         raise _Refused("the same listener stands there twice")
     return listeners
+
+
+def _address_by(read: Callable[[str], object]) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        text = str(value) if isinstance(value, int) else _text(value)
+        try:
+            read(text)
+        except ListenError as error:
+            raise _Refused(str(error)) from None
+        return text
+
+    return check
 
 
 def _codecs(value: object) -> tuple[str, ...]:
@@ -183,6 +201,10 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "record": _directory,
     "per_source_rate": _amount(0.1, 1_000_000),
     "drain_s": _amount(0, 86_400),
+    "http": _address_by(http_address),
+    "trace_messages": _whole(0, MAX_TRACE_MESSAGES),
+    "hep": _address_by(hep_address),
+    "hep_id": _whole(0, 2**32 - 1),
 }
 """The check of each key: from what TOML or a flag gave to what the class holds."""
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from ..media.call import Call
 from ..media.engine import RESERVED_FILES, Engine
 from ..media.memory import settle_gc
+from ..media.monitor import Monitor
 from ..media.ports import NoRtpPort
 from ..media.prompt import PromptError
 from ..media.sip.transport import ListenError
@@ -98,6 +99,21 @@ def serve(
     drain: Annotated[
         float | None, typer.Option(help="Seconds that running calls get at SIGTERM.")
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            help="Metrics, health and traces by HTTP, for `ringwheel status` and Prometheus.",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
+    trace_messages: Annotated[
+        int | None, typer.Option(help="SIP messages kept for `ringwheel trace`; 0: none.")
+    ] = None,
+    hep: Annotated[
+        str | None,
+        typer.Option(help="Send copies of SIP messages there (HEP3, Homer).", metavar="HOST:PORT"),
+    ] = None,
+    hep_id: Annotated[int | None, typer.Option(help="Our agent number in HEP3.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; flags override its keys.")] = None,
 ) -> None:
     """Answer every call, play the prompts without a gap, hang up.
@@ -122,6 +138,10 @@ def serve(
         "records": records,
         "record": record,
         "drain_s": drain,
+        "http": http,
+        "trace_messages": trace_messages,
+        "hep": hep,
+        "hep_id": hep_id,
     }
     settled = override(load_config(config) if config else ServeConfig(), flags)
     if not settled.prompts:
@@ -159,7 +179,11 @@ async def _serve(config: ServeConfig, log_options: LogOptions) -> None:
         async with make_engine(config) as engine:
             await engine.load(*config.prompts, as_list=True, loop=config.loop)
             settle_gc()
-            async with _status(engine, log_options), _drain_on_signal(engine, config.drain_s):
+            async with (
+                make_monitor(engine, config),
+                _status(engine, log_options),
+                _drain_on_signal(engine, config.drain_s),
+            ):
                 # Calls that came while prompts were read got 503: now they are welcome.
                 log.info("serving", prompts=[str(path) for path in config.prompts])
                 await engine.serve(make_greeter(engine, config))
@@ -190,6 +214,17 @@ def make_engine(config: ServeConfig) -> Engine:
         srtp=config.srtp,
         records=config.records,
         voice="off",  # no prompt of its own may be interrupted
+    )
+
+
+def make_monitor(engine: Engine, config: ServeConfig) -> Monitor:
+    """Who looks at the engine, as far as the configuration asks for it."""
+    return Monitor(
+        engine,
+        http=config.http,
+        trace_messages=config.trace_messages,
+        hep=config.hep,
+        hep_id=config.hep_id,
     )
 
 

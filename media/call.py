@@ -148,6 +148,21 @@ class Call:
         return f"<Call {self.id} from {self.from_uri} to {self.to_uri}>"
 
     @property
+    def state(self) -> str:
+        """How far the call has come: ``ringing``, ``confirmed``, ``ended`` and so on."""
+        return self._sip.state.name.lower()
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Where the call's SIP comes from."""
+        return self._sip.flow.remote_host, self._sip.flow.remote_port
+
+    @property
+    def outgoing(self) -> bool:
+        """True for a call of ours."""
+        return self._sip.outgoing
+
+    @property
     def from_uri(self) -> str:
         """Who calls, as the From header says."""
         return self._sip.from_uri
@@ -748,6 +763,8 @@ class Call:
         if self._history:
             self._history.awaited -= 1
             self._tell_record(self._history)
+        if self._engine.on_leg_over is not None:
+            self._engine.on_leg_over(self)
 
     def _on_recorded(self, done: Recorded) -> None:
         if self._history:

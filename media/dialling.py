@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -35,7 +36,9 @@ EarlyFunction = Callable[[Call], Awaitable[None]]
 
 class DialFailed(Exception):
     """Nobody has answered. ``outcome`` says why in a word, ``status`` and ``reason`` as SIP does,
-    ``q850`` by the cause of the telephone network, where one came."""
+    ``q850`` by the cause of the telephone network, where one came. ``contacts`` are the targets of
+    a redirection that was not followed; ``retry_after_s`` says when to try again, None: nobody did.
+    """
 
     def __init__(self, result: DialResult) -> None:
         super().__init__(str(result))
@@ -43,6 +46,8 @@ class DialFailed(Exception):
         self.status = result.status
         self.reason = result.reason
         self.q850 = result.q850
+        self.contacts = result.contacts
+        self.retry_after_s = result.retry_after_s
 
 
 class DialledCall(Call):
@@ -51,7 +56,17 @@ class DialledCall(Call):
     ``result`` is None until that is known, and ``decided`` done as soon as it is.
     """
 
-    __slots__ = ("_early", "_early_sdp", "_early_task", "_outgoing", "_way", "decided", "result")
+    __slots__ = (
+        "_early",
+        "_early_sdp",
+        "_early_task",
+        "_outgoing",
+        "_redirecting",
+        "_redirects",
+        "_way",
+        "decided",
+        "result",
+    )
 
     def __init__(
         self,
@@ -66,6 +81,8 @@ class DialledCall(Call):
         self._way = way
         self._early = early
         self._early_task: asyncio.Task[None] | None = None
+        self._redirecting: asyncio.Task[None] | None = None
+        self._redirects = 0
         self._early_sdp: bytes | None = None
         self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.result: DialResult | None = None
@@ -80,7 +97,7 @@ class DialledCall(Call):
     @property
     def proceeding(self) -> bool:
         """True once the other side has given a sign of life."""
-        return self._outgoing.proceeding
+        return self._outgoing.heard_of
 
     # What the engine tells
 
@@ -138,12 +155,19 @@ class DialledCall(Call):
             self.decide(not_answered(waited_s, proceeding=False))
             self.abandon()
 
-    async def end_early(self) -> None:
+    def on_redirect(self, target: str) -> None:
+        """The callee is said to be elsewhere: try there, as far as the order goes."""
+        self._redirects += 1
+        self._redirecting = asyncio.ensure_future(self._redirect(target))
+
+    async def end_tasks(self) -> None:
         """The call goes into other hands."""
-        task, self._early_task = self._early_task, None
-        if task is not None:
+        tasks = [task for task in (self._early_task, self._redirecting) if task is not None]
+        self._early_task = self._redirecting = None
+        for task in tasks:
             task.cancel()
-            await asyncio.wait([task])
+        if tasks:
+            await asyncio.wait(tasks)
 
     def follow(self, began_s: float, attempts: list[Record]) -> None:
         """Others were tried before this one, from ``began_s`` on."""
@@ -179,6 +203,16 @@ class DialledCall(Call):
         self._media.settle(sdp, early=True)
         self._early_sdp = sdp
         self._connect(self._media)
+
+    async def _redirect(self, target: str) -> None:
+        order = replace(self._way.order, uri=target)
+        if self._redirects <= order.redirects:
+            with contextlib.suppress(NoRoute):
+                async with contextlib.aclosing(self._engine.router(order)) as ways:
+                    async for way in ways:
+                        self._outgoing.follow(way.flow)
+                        return
+        self._outgoing.skip()
 
     async def _run_early(self, early: EarlyFunction) -> None:
         try:
@@ -288,7 +322,7 @@ class _Dialler:
         finally:
             if waiting is not None:
                 waiting.cancel()
-        await call.end_early()
+        await call.end_tasks()
         assert call.result is not None
         return call.result
 
@@ -309,5 +343,5 @@ class _Dialler:
     async def finish(self) -> None:
         """Nobody dials any more."""
         if self.call is not None:
-            await self.call.end_early()
+            await self.call.end_tasks()
             self.call.settled()

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import resource
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, get_args
 
 import structlog
 
-from ._core import SRTP_AVAILABLE
+from ._core import SRTP_AVAILABLE, Shard
 from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
@@ -29,11 +29,14 @@ from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
 from .sip.counters import Count
-from .sip.edge import Flow
+from .sip.digest import Credentials
+from .sip.edge import Flow, MessageObserver
 from .sip.events import EndCause
 from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
+from .sip.redirect import MAX_TARGETS
+from .sip.reject import SipReject
 from .sip.session import SipCall
 from .sip.transport import ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
@@ -67,7 +70,11 @@ HANDLER_GRACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard."""
+    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard.
+
+    ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
+    reason. Transactions, dialogs and timers are those that are held.
+    """
 
     calls_up: int
     calls_limit: int
@@ -77,6 +84,11 @@ class EngineFigures:
     recorder: dict[str, int]
     lateness_us: list[Quantiles]
     prompts_bytes: int
+    calls_by_state: dict[str, int] = field(default_factory=dict)
+    transactions: int = 0
+    dialogs: int = 0
+    timers: int = 0
+    unreadable: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
@@ -176,6 +188,7 @@ class Engine:
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._announced: dict[tuple[int, str], str] = {}
+        self.on_leg_over: Callable[[Call], None] | None = None
 
     # Life
 
@@ -366,6 +379,8 @@ class Engine:
         headers: Iterable[tuple[str, str]] = (),
         codecs: Sequence[str] | None = None,
         early: EarlyFunction | None = None,
+        redirects: int = MAX_TARGETS,
+        credentials: Credentials | None = None,
         user_to_user: str | bytes | None = None,
         asserted_identity: str | None = None,
         privacy: str | None = None,
@@ -380,6 +395,8 @@ class Engine:
         ``asserted_identity`` and ``diversion`` as a SIP URI. ``codecs``: names, instead of the
         engine's. ``early`` is called with the call as soon as there is sound before the answer: it
         may listen and record, what it plays is heard from the answer on, and it is cancelled then.
+        ``redirects``: how many targets of 3xx answers to try, 0: none. ``credentials`` answer
+        challenges (401, 407).
         ``beside``: on the media thread of that call, so that the two can be bridged.
 
         Raises DialFailed when nobody answers within ``timeout_s`` (180 at most), ValueError for
@@ -400,6 +417,8 @@ class Engine:
                 diversion=diversion,
             ),
             timeout_s=timeout_s,
+            redirects=redirects,
+            credentials=credentials,
             private=privacy is not None,
         )
         return await dial(self, order, early, beside)
@@ -417,6 +436,8 @@ class Engine:
                 from_uri=order.from_uri(self.addresses[flow.listener]),
                 display_name=order.display_name,
                 headers=order.headers,
+                credentials=order.credentials,
+                on_redirect=_on_redirect if order.redirects else None,
             )
         except BaseException:
             media.close()
@@ -438,7 +459,37 @@ class Engine:
             recorder=self.recorder.figures(),
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
+            calls_by_state=self._agent.calls_by_state(),
+            transactions=len(self._agent.transactions),
+            dialogs=self._agent.dialogs,
+            timers=len(self._endpoint.timers),
+            unreadable={
+                reason.name.lower(): self._agent.unreadable[reason]
+                for reason in SipReject
+                if reason
+            },
         )
+
+    @property
+    def draining(self) -> bool:
+        """True once new calls are refused, for good."""
+        return self._agent.admission.draining
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls that are not over."""
+        return tuple(self._calls.values())
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The media threads, for who looks after them."""
+        return tuple(table.shard for table in self._pool.tables)
+
+    def watch(self, messages: MessageObserver | None, calls: Callable[[Call], None] | None) -> None:
+        """Have every SIP message shown to ``messages``, and every call to ``calls`` when its leg is
+        closed; None ends that. Both are quick, and never raise."""
+        self._endpoint.observer = messages
+        self.on_leg_over = calls
 
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
@@ -577,6 +628,10 @@ def _names(choices: object) -> str:
 def _call_of(call: SipCall) -> Call:
     assert isinstance(call.context, Call)
     return call.context
+
+
+def _on_redirect(call: SipCall, target: str) -> None:
+    _dialled(call).on_redirect(target)
 
 
 def _dialled(call: SipCall) -> DialledCall:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from .codec import Codec
 from .sdp import SrtpPolicy
+from .sip.digest import Credentials
 from .sip.edge import Flow
 from .sip.fields import is_token
 from .sip.message import Headers, SipParseError
+from .sip.redirect import MAX_TARGETS
 from .sip.transport import SipEndpoint
 from .sip.uri import NameAddr, SipUri
 
@@ -58,6 +60,8 @@ class Order:
     display_name: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     timeout_s: float = DEFAULT_TIMEOUT_S
+    redirects: int = MAX_TARGETS
+    credentials: Credentials | None = None
 
     def from_uri(self, address: str) -> str:
         """Who calls, as it goes into From; ``address`` is ours."""
@@ -117,18 +121,30 @@ def make_order(
     srtp: SrtpPolicy,
     headers: tuple[tuple[str, str], ...],
     timeout_s: float,
+    redirects: int,
+    credentials: Credentials | None,
     private: bool,
 ) -> Order:
     """An order that was checked. Without ``caller``, ``user`` calls, or nobody known if it is
     ``private``. ValueError: something cannot be sent."""
     if not 0 < timeout_s <= MAX_TIMEOUT_S:
         raise ValueError(f"timeout_s: {timeout_s:g}; use more than 0, {MAX_TIMEOUT_S:g} at most")
+    if not 0 <= redirects <= MAX_TARGETS:
+        raise ValueError(f"redirects: {redirects}; use 0 to {MAX_TARGETS}")
     if caller is None:
         caller = ANONYMOUS if private else user
     if not display_name.isprintable():
         raise ValueError("display_name: leave out line breaks and control characters")
     return Order(
-        checked_uri(uri), _checked_caller(caller), codecs, srtp, display_name, headers, timeout_s
+        checked_uri(uri),
+        _checked_caller(caller),
+        codecs,
+        srtp,
+        display_name,
+        headers,
+        timeout_s,
+        redirects,
+        credentials,
     )
 
 

@@ -87,7 +87,7 @@ class DialResult:
 
     ``status`` and ``reason`` are the final response's, or those that say best what happened here;
     ``q850`` is the cause of its Reason header, None if it had none. ``text`` says more where there
-    is more. ``silent``: nothing at all came back.
+    is more. ``silent``: nothing at all came back. ``contacts``: where a 3xx points to.
     """
 
     outcome: Outcome
@@ -96,6 +96,8 @@ class DialResult:
     q850: int | None = None
     text: str = ""
     silent: bool = False
+    contacts: tuple[str, ...] = ()
+    retry_after_s: int | None = None
 
     def __str__(self) -> str:
         cause = "" if self.q850 is None else f", Q.850 cause {self.q850}"
@@ -134,7 +136,15 @@ def failure_of(cause: EndCause, *, proceeding: bool) -> DialResult:
     if status < 300:  # BYE in an early dialog (RFC 3261 15.1.2)
         status, reason = 480, REASON_PHRASES[480]
     q850 = q850_cause(text)
-    return DialResult(outcome_of(status, q850), status, reason, q850, text)
+    return DialResult(
+        outcome_of(status, q850),
+        status,
+        reason,
+        q850,
+        text,
+        contacts=cause.contacts,
+        retry_after_s=cause.retry_after_s,
+    )
 
 
 def not_answered(within_s: float, *, proceeding: bool) -> DialResult:

@@ -19,6 +19,10 @@ static uint64_t bucket_top(unsigned bucket) {
     return ((base + 1) << shift) - 1;
 }
 
+static uint64_t bucket_bottom(unsigned bucket) {
+    return bucket ? bucket_top(bucket - 1) + 1 : 0;
+}
+
 void rw_histogram_add(rw_histogram *histogram, uint64_t value, uint64_t times) {
     const uint64_t limit = (1ull << RW_HISTOGRAM_MAX_BITS) - 1;
     if (value > limit) value = limit;
@@ -44,6 +48,20 @@ uint64_t rw_histogram_quantile(const rw_histogram *histogram, double fraction) {
         return top < max ? top : max;
     }
     return rw_read(&histogram->max);
+}
+
+uint64_t rw_histogram_up_to(const rw_histogram *histogram, uint64_t value) {
+    uint64_t count = 0;
+    for (unsigned i = 0; i < RW_HISTOGRAM_BUCKETS && bucket_top(i) <= value; i++)
+        count += rw_read(&histogram->counts[i]);
+    return count;
+}
+
+uint64_t rw_histogram_sum(const rw_histogram *histogram) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < RW_HISTOGRAM_BUCKETS; i++)
+        sum += rw_read(&histogram->counts[i]) * ((bucket_bottom(i) + bucket_top(i)) / 2);
+    return sum;
 }
 
 uint64_t rw_histogram_max(const rw_histogram *histogram) {

@@ -29,6 +29,13 @@ uint64_t rw_histogram_total(const rw_histogram *histogram);
  * precision and never above the maximum; 0 when empty. */
 uint64_t rw_histogram_quantile(const rw_histogram *histogram, double fraction);
 
+/* How many values do not exceed `value`, to bucket precision: what shares its bucket is left out,
+ * unless `value` is the largest of it. */
+uint64_t rw_histogram_up_to(const rw_histogram *histogram, uint64_t value);
+
+/* The sum of the values, each taken as the middle of its bucket: at most 1.6 % off. */
+uint64_t rw_histogram_sum(const rw_histogram *histogram);
+
 /* The largest value added. */
 uint64_t rw_histogram_max(const rw_histogram *histogram);
 

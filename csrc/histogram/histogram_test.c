@@ -35,15 +35,31 @@ static void test_weights_and_the_largest_value(void) {
     CHECK_EQUAL(rw_histogram_quantile(&histogram, 1.0), (1ull << 36) - 1);
 }
 
+static void test_counts_up_to_a_value(void) {
+    rw_histogram_clear(&histogram);
+    for (unsigned value = 1; value <= 1000; value++)
+        rw_histogram_add(&histogram, value, 2);
+    CHECK_EQUAL(rw_histogram_up_to(&histogram, 0), 0);
+    CHECK_EQUAL(rw_histogram_up_to(&histogram, 31), 62);
+    CHECK_EQUAL(rw_histogram_up_to(&histogram, 1023), 2000);
+    uint64_t half = rw_histogram_up_to(&histogram, 500);
+    CHECK(half <= 1000 && half >= 968);
+    uint64_t sum = rw_histogram_sum(&histogram);
+    CHECK(sum >= 1001000 * 0.98 && sum <= 1001000 * 1.02);
+}
+
 static void test_empty(void) {
     rw_histogram_clear(&histogram);
     CHECK_EQUAL(rw_histogram_quantile(&histogram, 0.99), 0);
+    CHECK_EQUAL(rw_histogram_up_to(&histogram, UINT64_MAX), 0);
+    CHECK_EQUAL(rw_histogram_sum(&histogram), 0);
 }
 
 int main(void) {
     test_small_values_are_exact();
     test_quantiles_are_within_a_bucket();
     test_weights_and_the_largest_value();
+    test_counts_up_to_a_value();
     test_empty();
     return 0;
 }

@@ -91,6 +91,7 @@ static void *run(void *context) {
         take_wake(shard);
         rw_shard_turn(shard, monotonic_ns() / 1000);
         take_events(shard, events, count);
+        rw_count(&shard->turns, 1);
     }
     rw_shard_close_all(shard);
     return NULL;
@@ -402,6 +403,14 @@ const rw_histogram *rw_shard_lateness_us(const rw_shard *shard) {
 
 const rw_histogram *rw_shard_batch_packets(const rw_shard *shard) {
     return &shard->batch_packets;
+}
+
+uint64_t rw_shard_turns(const rw_shard *shard) {
+    return rw_read(&shard->turns);
+}
+
+void rw_shard_poke(rw_shard *shard) {
+    wake_within(shard, 0);
 }
 
 uint64_t rw_shard_cpu_ns(const rw_shard *shard) {

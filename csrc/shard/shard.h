@@ -169,6 +169,10 @@ uint32_t rw_shard_legs_open(const rw_shard *shard);
 const rw_histogram *rw_shard_lateness_us(const rw_shard *shard);
 /* How many packets a tick sent. */
 const rw_histogram *rw_shard_batch_packets(const rw_shard *shard);
+/* How often the shard's thread has looked for work. It sleeps for as long as there is none. */
+uint64_t rw_shard_turns(const rw_shard *shard);
+/* Makes the thread look for work at once: one that is alive takes a turn. */
+void rw_shard_poke(rw_shard *shard);
 /* CPU time of the shard's thread in nanoseconds; 0 when it does not run. */
 uint64_t rw_shard_cpu_ns(const rw_shard *shard);
 /* Copies the figures of one leg, the last ones once it is closed; -ESTALE if its place has been

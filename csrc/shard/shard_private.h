@@ -104,6 +104,7 @@ struct rw_shard {
     rw_counters counters;
     rw_histogram lateness_us;
     rw_histogram batch_packets;
+    _Atomic uint64_t turns;
 
     /* Between threads. */
     rw_ring *commands;

@@ -8,6 +8,8 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef extern from "histogram/histogram.h" nogil:
     ctypedef struct rw_histogram:
         pass
+    uint64_t rw_histogram_up_to(const rw_histogram *histogram, uint64_t value)
+    uint64_t rw_histogram_sum(const rw_histogram *histogram)
     uint64_t rw_histogram_total(const rw_histogram *histogram)
     uint64_t rw_histogram_quantile(const rw_histogram *histogram, double fraction)
     uint64_t rw_histogram_max(const rw_histogram *histogram)
@@ -303,5 +305,7 @@ cdef extern from "shard/shard.h" nogil:
     uint32_t rw_shard_legs_open(const rw_shard *shard)
     const rw_histogram *rw_shard_lateness_us(const rw_shard *shard)
     const rw_histogram *rw_shard_batch_packets(const rw_shard *shard)
+    uint64_t rw_shard_turns(const rw_shard *shard)
+    void rw_shard_poke(rw_shard *shard)
     uint64_t rw_shard_cpu_ns(const rw_shard *shard)
     int rw_shard_leg_stats(const rw_shard *shard, uint64_t leg_id, rw_event *figures)

@@ -592,6 +592,22 @@ cdef class Shard:
         """:class:`Quantiles` of how late packets were handed to the kernel, in microseconds."""
         return quantiles_of(rw_shard_lateness_us(self.shard))
 
+    def lateness_up_to(self, bounds_us):
+        """How many packets were at most so late, for each of the bounds; then how many there were,
+        and the sum of their lateness, in microseconds and to about 2 %."""
+        cdef const rw_histogram *lateness = rw_shard_lateness_us(self.shard)
+        counts = [rw_histogram_up_to(lateness, bound_us) for bound_us in bounds_us]
+        return counts, rw_histogram_total(lateness), rw_histogram_sum(lateness)
+
+    @property
+    def turns(self) -> int:
+        """How often the thread has looked for work; it rests while there is none."""
+        return rw_shard_turns(self.shard)
+
+    def poke(self):
+        """Have the thread look for work at once."""
+        rw_shard_poke(self.shard)
+
     def batch_packets(self):
         """:class:`Quantiles` of how many packets a tick sent."""
         return quantiles_of(rw_shard_batch_packets(self.shard))

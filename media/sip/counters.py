@@ -11,6 +11,7 @@ class Count(IntEnum):
     REQUESTS = 0
     RESPONSES = auto()
     RETRANSMISSIONS_ABSORBED = auto()
+    RETRANSMISSIONS_SENT = auto()
     STRAY_RESPONSES = auto()
     STRAY_ACKS = auto()
     TRANSACTION_TABLE_FULL = auto()

@@ -45,6 +45,13 @@ class Sender(Protocol):
     def __call__(self, data: bytes, flow: Flow) -> None: ...
 
 
+class MessageObserver(Protocol):
+    """Sees every message at the edge, as it went or came, at ``time_s`` seconds since 1970. Quick,
+    and never raises."""
+
+    def __call__(self, sent: bool, flow: Flow, data: bytes, time_s: float) -> None: ...
+
+
 class TimerHandle(Protocol):
     """An armed timer."""
 

@@ -55,7 +55,7 @@ class PendingAck:
         if left_ms <= 0:
             self._call.on_no_ack()
             return
-        self._call.agent.send(self._data, self._flow)
+        self._call.agent.transactions.send_again(self._data, self._flow)
         self._interval_ms = min(2 * self._interval_ms, timing.t2_ms)
         self._timer = timers.arm(min(self._interval_ms, left_ms), self)
 
@@ -86,7 +86,7 @@ class AckKeeper:
         """A 2xx after the first."""
         tag = response.to_tag or ""
         if tag in self._acks:
-            self._agent.send(*self._acks[tag])
+            self._agent.transactions.send_again(*self._acks[tag])
         elif len(self._acks) < MAX_FORKS:
             self._release_fork(tag, response)
 
@@ -216,7 +216,7 @@ class Reinvite:
     def _accepted(self, response: Response) -> None:
         call, agent = self._call, self._call.agent
         if self._ack is not None:
-            agent.send(*self._ack)
+            agent.transactions.send_again(*self._ack)
             return
         self._dialog.refresh_target(response)
         answer = call.answer_to(response.body) if self._offer is None else b""

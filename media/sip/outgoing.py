@@ -73,9 +73,9 @@ class OutgoingCall(SipCall):
         self._transaction: InviteClient | None = agent.transactions.send_invite(invite, flow, self)
 
     @property
-    def proceeding(self) -> bool:
-        """True once there was a provisional response, 100 included."""
-        return self._proceeding
+    def heard_of(self) -> bool:
+        """True once there was any response, 100 or a challenge included."""
+        return self._proceeding or self.invite.cseq > 1
 
     # What the user may do about a redirection
 

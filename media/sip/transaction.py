@@ -177,7 +177,7 @@ class InviteServer(ServerTransaction):
         self._layer.counters.add(Count.RETRANSMISSIONS_ABSORBED)
         # ACCEPTED absorbs (RFC 6026 7.1): the user retransmits the 2xx by its own clock.
         if self.response is not None and self.state in (State.PROCEEDING, State.COMPLETED):
-            self._layer.send(self.response, self.flow)
+            self._layer.send_again(self.response, self.flow)
 
     def _acknowledged(self, request: Request, flow: Flow) -> None:
         if self.state is State.COMPLETED:
@@ -204,7 +204,7 @@ class InviteServer(ServerTransaction):
             self._layer.counters.add(Count.ACK_TIMEOUTS)
             self.terminate()  # timer H
         elif self.response is not None:
-            self._layer.send(self.response, self.flow)
+            self._layer.send_again(self.response, self.flow)
             self._wait_longer(min(2 * self.interval_ms, self._layer.timing.t2_ms))  # timer G
 
 
@@ -216,7 +216,7 @@ class NonInviteServer(ServerTransaction):
     def receive(self, request: Request, flow: Flow) -> None:
         self._layer.counters.add(Count.RETRANSMISSIONS_ABSORBED)
         if self.response is not None:
-            self._layer.send(self.response, self.flow)
+            self._layer.send_again(self.response, self.flow)
 
     def _finish(self, status: int) -> None:
         # Timer J.
@@ -275,7 +275,7 @@ class InviteClient(ClientTransaction):
         if self.state is State.CALLING or self.state is State.PROCEEDING:
             self._first_final(response) if response.status >= 200 else self._provisional(response)
         elif self.state is State.COMPLETED and response.status >= 300 and self.data is not None:
-            self._layer.send(self.data, self.flow)
+            self._layer.send_again(self.data, self.flow)
         elif response.status // 100 == 2 and self.user is not None:
             self.user.on_response(response)
         elif self.request is not None and response.status >= 300:
@@ -310,7 +310,7 @@ class InviteClient(ClientTransaction):
         elif request is not None:
             self.user = None
             self.data = ack_for_failure(request, response).to_bytes()
-            self._layer.send(self.data, self.flow)
+            self._layer.send_again(self.data, self.flow)
             self._linger(State.COMPLETED, 0 if self.reliable else self._layer.timing.wait_d_ms)
         if user is not None:
             user.on_response(response)
@@ -324,7 +324,7 @@ class InviteClient(ClientTransaction):
         elif self._given_up():
             self._timed_out()  # timer B
         elif self.data is not None:
-            self._layer.send(self.data, self.flow)
+            self._layer.send_again(self.data, self.flow)
             self._wait_longer(2 * self.interval_ms)  # timer A doubles without a cap
 
 
@@ -359,7 +359,7 @@ class NonInviteClient(ClientTransaction):
         elif self._given_up():
             self._timed_out()  # timer F
         elif self.data is not None:
-            self._layer.send(self.data, self.flow)
+            self._layer.send_again(self.data, self.flow)
             t2_ms = self._layer.timing.t2_ms
             proceeding = self.state is State.PROCEEDING
             self._wait_longer(t2_ms if proceeding else min(2 * self.interval_ms, t2_ms))  # timer E
@@ -465,6 +465,11 @@ class TransactionLayer:
     def keep(self, transaction: ClientTransaction) -> None:
         """Go on matching responses to a transaction that has timed out."""
         self._clients[transaction.key] = transaction
+
+    def send_again(self, data: bytes, flow: Flow) -> None:
+        """Send what was sent before."""
+        self.counters.add(Count.RETRANSMISSIONS_SENT)
+        self.send(data, flow)
 
     def remove(self, transaction: Transaction) -> None:
         """Forget a transaction that is over."""

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import select
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -14,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from .._core import DatagramReader, Timer, TimerWheel
-from .edge import Flow
+from .edge import Flow, MessageObserver
 from .fields import format_host_port
 from .gate import Gate
 from .logs import LogGate
@@ -279,7 +280,7 @@ class SipEndpoint:
     """The listeners of a user agent, its `Sender` and its `Timers`.
 
     Open it, make the `UserAgent` with `send`, `timers` and `addresses`, then `start` it with the
-    agent on the running event loop (uvloop or asyncio's own).
+    agent on the running event loop (uvloop or asyncio's own). ``observer`` sees every message.
     """
 
     def __init__(self, listeners: Sequence[str], advertise: str | None = None) -> None:
@@ -291,6 +292,7 @@ class SipEndpoint:
         self._reader = DatagramReader(BATCH)
         self._gate = LogGate()
         self._taker: MessageTaker | None = None
+        self.observer: MessageObserver | None = None
         self.gate: Gate | None = None
         """Who is read at all; None: everybody."""
         self._transports: list[UdpTransport] = []
@@ -336,6 +338,8 @@ class SipEndpoint:
 
     def send(self, data: bytes, flow: Flow) -> None:
         """See `Sender`."""
+        if self.observer is not None:
+            self.observer(True, flow, data, time.time())
         if flow.listener < len(self._transports):
             self._transports[flow.listener].send(data, (flow.remote_host, flow.remote_port))
         else:
@@ -362,6 +366,8 @@ class SipEndpoint:
         taker = self._taker
         if taker is None:
             return
+        if self.observer is not None:
+            self.observer(False, flow, data, time.time())
         try:
             message = parse(data)
         except SipParseError as error:

@@ -27,6 +27,7 @@ from .invites import ByeWatcher, Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
 from .outgoing import OnRedirect, OutgoingCall
 from .refer import Referral, Referring, Untransferable
+from .reject import SipReject
 from .replaces import replaced_by
 from .requests import PendingRequest, RequestSeries, request_outside
 from .screening import (
@@ -40,7 +41,7 @@ from .screening import (
     screen_content,
     screen_request,
 )
-from .session import SipCall
+from .session import CallState, SipCall
 from .transaction import (
     MAGIC_COOKIE,
     ClientUser,
@@ -112,6 +113,7 @@ class UserAgent:
         self.refers: set[Referring | Referral] = set()
         self.transfers: TransferHandler = Untransferable()
         self._closed = False
+        self.unreadable = [0] * len(SipReject)
         self._stateless = self.new_token()  # makes the tags of such answers ours
 
     # What the edge calls
@@ -139,6 +141,7 @@ class UserAgent:
     def receive_error(self, error: SipParseError, flow: Flow) -> None:
         """Something came in that is no SIP: answered without state where it can be (8.2.7)."""
         self.counters.add(Count.PARSE_ERRORS)
+        self.unreadable[error.reason] += 1
         partial, status = error.partial, error.status
         if self._closed or partial is None or status is None:
             return
@@ -254,6 +257,13 @@ class UserAgent:
     def calls(self) -> int:
         """Calls that are not over."""
         return len(self._calls)
+
+    def calls_by_state(self) -> dict[str, int]:
+        """How many calls are in which state, those of no call included."""
+        found = dict.fromkeys((state.name.lower() for state in CallState), 0)
+        for call in self._calls.values():
+            found[call.state.name.lower()] += 1
+        return found
 
     @property
     def dialogs(self) -> int:

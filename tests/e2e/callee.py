@@ -34,12 +34,12 @@ class Callee(Phone):
         to = request.get("To")
         if ";tag=" not in to and not status.startswith("100"):
             to += f";tag={tag or self.tag}"
-        contact = f"{bracketed(self.host)}:{self.sip.getsockname()[1]}"
+        own = f"Contact: <{self.uri}>"
         lines = [
             f"SIP/2.0 {status}",
             *(f"{name}: {value}" for name, value in request.headers if name.lower() in copied),
             f"To: {to}",
-            f"Contact: <sip:callee@{contact}>",
+            *([] if any(line.startswith("Contact:") for line in headers) else [own]),
             *headers,
             *(["Content-Type: application/sdp"] if body else []),
             f"Content-Length: {len(body)}",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from ringwheel import Call, CallEnded, DialFailed, Engine, Outcome
+from ringwheel import Call, CallEnded, Credentials, DialFailed, Engine, Outcome
 
 from .callee import Callee
 from .conftest import address_of, eventually, pairs_of, serving
@@ -143,3 +145,228 @@ async def test_a_dialled_call_is_bridged_to_the_one_that_came_in():
             assert (await heard)[0].payload == b"\x12" * 160
             await caller.hang_up()
             await callee.until_bye()
+
+
+async def test_a_redirection_is_followed():
+    async with dialling() as engine, Callee() as first, Callee() as second:
+        dialled = asyncio.create_task(engine.dial(first.uri))
+        invite = await first.invited()
+        first.reply(invite, "302 Moved Temporarily", "", f"Contact: <{second.uri}>")
+        await first.request("ACK")
+        again = await second.invited()
+        assert again.start == f"INVITE {second.uri} SIP/2.0"
+        second.reply(again, "200 OK", second.offer())
+        await second.request("ACK")
+        call = await dialled
+        ending = asyncio.create_task(call.hangup())
+        await second.until_bye()
+        await ending
+
+
+async def test_a_redirection_is_told_where_none_is_to_be_followed():
+    async with dialling() as engine, Callee() as callee:
+        dialled = asyncio.create_task(engine.dial(callee.uri, redirects=0))
+        callee.reply(await callee.invited(), "302 Moved", "", "Contact: <sip:b@192.0.2.7>")
+        with pytest.raises(DialFailed) as failed:
+            await dialled
+    assert (failed.value.status, failed.value.contacts) == (302, ("sip:b@192.0.2.7",))
+
+
+async def test_a_challenge_is_answered():
+    async with dialling() as engine, Callee() as callee:
+        credentials = Credentials("robot", "secret")
+        dialled = asyncio.create_task(engine.dial(callee.uri, credentials=credentials))
+        challenge = 'Proxy-Authenticate: Digest realm="test", nonce="abc", qop="auth"'
+        callee.reply(await callee.invited(), "407 Proxy Authentication Required", "", challenge)
+        await callee.request("ACK")
+        again = await callee.invited()
+        assert 'username="robot"' in again.get("Proxy-Authorization")
+        callee.reply(again, "200 OK", callee.offer())
+        call = await dialled
+        callee.hang_up_on(again)
+        await call.wait_ended()
+
+
+async def test_what_is_said_of_the_caller_goes_into_the_invite():
+    async with dialling() as engine, Callee() as callee:
+        dialled = asyncio.create_task(
+            engine.dial(
+                callee.uri,
+                headers=[("X-Campaign", "7")],
+                user_to_user="order 66",
+                asserted_identity="sip:+4930123456@example.com",
+                privacy="id",
+                diversion="tel:+4930654321",
+            )
+        )
+        invite = await callee.invited()
+        callee.reply(invite, "486 Busy Here")
+        with pytest.raises(DialFailed):
+            await dialled
+    assert invite.get("X-Campaign") == "7"
+    assert bytes.fromhex(invite.get("User-to-User").removesuffix(";encoding=hex")) == b"order 66"
+    assert invite.get("P-Asserted-Identity") == "<sip:+4930123456@example.com>"
+    assert invite.get("Privacy") == "id"
+    assert invite.get("Diversion") == "<tel:+4930654321>"
+    assert invite.get("From").startswith("<sip:anonymous@anonymous.invalid>;tag=")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": [("X-A", "b\r\nX-Evil: 1")]},
+        {"headers": [("X A", "b")]},
+        {"headers": [("Via", "SIP/2.0/UDP 192.0.2.1")]},
+        {"caller": "sip:a@b>;tag=1"},
+        {"caller": "4711\r\nX-Evil: 1"},
+        {"display_name": "A\r\nX-Evil: 1"},
+        {"asserted_identity": "nobody"},
+        {"privacy": "please"},
+        {"timeout_s": 0},
+        {"timeout_s": 1000},
+        {"redirects": -1},
+    ],
+)
+async def test_what_cannot_be_sent_is_refused_before_anything_is(options):
+    async with dialling() as engine, Callee() as callee:
+        with pytest.raises(ValueError):
+            await engine.dial(callee.uri, **options)
+        assert engine.snapshot().sip["calls_dialled"] == 0
+
+
+@contextlib.contextmanager
+def ways_to(engine, *peers):
+    """The engine goes by these: pairs of a callee, and how long it may be silent."""
+    numeric = engine.router
+
+    async def route(order):
+        for callee, sign_of_life_s in peers:
+            async for way in numeric(replace(order, uri=callee.uri)):
+                yield replace(way, sign_of_life_s=sign_of_life_s)
+
+    engine.router = route
+    yield
+
+
+async def test_the_next_way_is_tried_when_one_is_silent_or_full():
+    records = []
+    async with (
+        dialling(records=records.append) as engine,
+        Callee() as silent,
+        Callee() as full,
+        Callee() as callee,
+    ):
+        with ways_to(engine, (silent, 0.05), (full, None), (callee, 60)):
+            dialled = asyncio.create_task(engine.dial("sip:4711@carrier"))
+        lost = await silent.invited()
+        invite = await full.invited()
+        full.reply(invite, "503 Service Unavailable")
+        await full.request("ACK")
+        invite = await callee.invited()
+        callee.reply(invite, "200 OK", callee.offer())
+        call = await dialled
+        callee.hang_up_on(invite)
+        await call.wait_ended()
+        # Whoever was given up as dead, and is not, is told so.
+        silent.reply(lost, "180 Ringing")
+        cancel = await silent.request("CANCEL")
+        silent.reply(cancel, "200 OK")
+        silent.reply(lost, "487 Request Terminated")
+        await eventually(lambda: len(records) == 1)
+        uris = silent.uri, full.uri, callee.uri
+    (record,) = records
+    assert (record["outcome"], record["to"]) == ("answered", uris[2])
+    told = [(one["to"], one["outcome"], one["status"]) for one in record["attempts"]]
+    assert told == [(uris[0], "unreachable", 408), (uris[1], "congestion", 503)]
+
+
+async def test_a_refusal_of_the_callee_is_the_last_word():
+    async with dialling() as engine, Callee() as callee, Callee() as other:
+        with ways_to(engine, (callee, None), (other, None)):
+            dialled = asyncio.create_task(engine.dial("sip:4711@carrier"))
+        callee.reply(await callee.invited(), "486 Busy Here")
+        with pytest.raises(DialFailed):
+            await dialled
+        assert engine.snapshot().sip["calls_dialled"] == 1
+
+
+async def test_a_name_that_leads_nowhere_is_told():
+    async with dialling() as engine:
+        with pytest.raises(DialFailed, match="nowhere.invalid is no numeric address") as failed:
+            await engine.dial("sip:a@nowhere.invalid")
+        assert failed.value.outcome is Outcome.UNREACHABLE
+
+
+async def test_sound_before_the_answer_is_heard_and_nothing_is_sent(make_prompt, tmp_path):
+    prompt, payload = make_prompt("hello.ulaw", 320)
+    heard = []
+    playing = []
+
+    async def early(call: Call) -> None:
+        playing.append(asyncio.create_task(call.play(prompt)))
+        async for block in call.listen():
+            heard.append(block)
+
+    async with dialling() as engine, Callee() as callee:
+        dialled = asyncio.create_task(engine.dial(callee.uri, early=early))
+        invite = await callee.invited()
+        callee.reply(invite, "183 Session Progress", callee.offer())
+        mouth = Mouth(callee, invite)
+        while len(heard) < 5:
+            mouth.packet(b"\x12" * 160, 0)
+            await asyncio.sleep(0.02)
+        assert not callee.waiting_packets()
+        callee.reply(invite, "200 OK", callee.offer())
+        call = await dialled
+        await callee.request("ACK")
+        packets = await callee.packets(2)
+        assert b"".join(packet.payload for packet in packets) == payload
+        assert (await playing[0]).played_ms == 40
+        callee.hang_up_on(invite)
+        await call.wait_ended()
+    assert np.concatenate(heard).any()
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+async def test_the_answer_may_come_before_the_200_alone(repeats):
+    async with dialling() as engine, Callee() as callee:
+        dialled = asyncio.create_task(engine.dial(callee.uri))
+        invite = await callee.invited()
+        body = callee.offer()
+        callee.reply(invite, "183 Session Progress", body)
+        callee.reply(invite, "200 OK", body if repeats else "")
+        call = await dialled
+        assert call.codec == "PCMU"
+        callee.hang_up_on(invite)
+        await call.wait_ended()
+
+
+@pytest.mark.parametrize("formats", ["0", "8"])
+async def test_the_fork_that_answers_is_talked_with(formats, make_prompt):
+    prompt, _ = make_prompt("hello.ulaw", 800)
+    records = []
+    async with (
+        dialling(records=records.append) as engine,
+        Callee() as callee,
+        Callee(formats=formats) as other,
+    ):
+        ports = engine.snapshot().media["legs_opened"]
+        dialled = asyncio.create_task(engine.dial(callee.uri))
+        invite = await callee.invited()
+        callee.reply(invite, "183 Session Progress", callee.offer(), tag="first")
+        await eventually(lambda: engine.snapshot().media["legs_opened"] == ports + 1)
+        callee.reply(invite, "183 Session Progress", other.offer(), tag="second")
+        await eventually(lambda: engine.snapshot().sip["responses"] == 2)
+        callee.reply(invite, "200 OK", other.offer(), tag="second")
+        call = await dialled
+        assert call.codec == {"0": "PCMU", "8": "PCMA"}[formats]
+        playing = asyncio.create_task(call.play(prompt))
+        packets = await other.packets(5)
+        assert {packet.payload_type for packet in packets} == {int(formats)}
+        assert {packet.source[1] for packet in packets} == {int(invite.sdp("m=audio ").split()[0])}
+        await playing
+        callee.tag = "second"
+        callee.hang_up_on(invite)
+        await call.wait_ended()
+        await eventually(lambda: len(records) == 1)
+        assert not callee.waiting_packets()
