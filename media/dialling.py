@@ -105,6 +105,8 @@ class DialledCall(Call):
         """A provisional response other than 100."""
         if self._history and self._history.ringing_s is None:
             self._history.ringing_s = time.time()
+        if self._way.order.on_ringing is not None:
+            self._way.order.on_ringing(response.status, response.reason)
         if not response.body or self.result is not None:
             return
         try:

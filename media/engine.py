@@ -19,7 +19,14 @@ from .codec import Codec, codecs_by_name
 from .dialling import DialledCall, EarlyFunction, dial
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
-from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order, numeric_router
+from .order import (
+    DEFAULT_TIMEOUT_S,
+    RingingFunction,
+    Way,
+    extra_headers,
+    make_order,
+    numeric_router,
+)
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -379,6 +386,7 @@ class Engine:
         headers: Iterable[tuple[str, str]] = (),
         codecs: Sequence[str] | None = None,
         early: EarlyFunction | None = None,
+        on_ringing: RingingFunction | None = None,
         redirects: int = MAX_TARGETS,
         credentials: Credentials | None = None,
         user_to_user: str | bytes | None = None,
@@ -397,6 +405,7 @@ class Engine:
         may listen and record, what it plays is heard from the answer on, and it is cancelled then.
         ``redirects``: how many targets of 3xx answers to try, 0: none. ``credentials`` answer
         challenges (401, 407).
+        ``on_ringing`` is told status and reason of each provisional response (``180``, ``183``).
         ``beside``: on the media thread of that call, so that the two can be bridged.
 
         Raises DialFailed when nobody answers within ``timeout_s`` (180 at most), ValueError for
@@ -420,6 +429,7 @@ class Engine:
             redirects=redirects,
             credentials=credentials,
             private=privacy is not None,
+            on_ringing=on_ringing,
         )
         return await dial(self, order, early, beside)
 

@@ -49,6 +49,10 @@ class NoRoute(Exception):
     """There is no way to what is to be dialled; the message says why, in one line."""
 
 
+RingingFunction = Callable[[int, str], object]
+"""Told status and reason of each provisional response, 100 apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be dialled. ``caller`` is a URI, or the user part of one of ours."""
@@ -62,6 +66,7 @@ class Order:
     timeout_s: float = DEFAULT_TIMEOUT_S
     redirects: int = MAX_TARGETS
     credentials: Credentials | None = None
+    on_ringing: RingingFunction | None = None
 
     def from_uri(self, address: str) -> str:
         """Who calls, as it goes into From; ``address`` is ours."""
@@ -124,6 +129,7 @@ def make_order(
     redirects: int,
     credentials: Credentials | None,
     private: bool,
+    on_ringing: RingingFunction | None,
 ) -> Order:
     """An order that was checked. Without ``caller``, ``user`` calls, or nobody known if it is
     ``private``. ValueError: something cannot be sent."""
@@ -145,6 +151,7 @@ def make_order(
         timeout_s,
         redirects,
         credentials,
+        on_ringing,
     )
 
 

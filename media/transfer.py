@@ -107,6 +107,7 @@ class Refer:
                 caller=caller,
                 timeout_s=timeout_s,
                 headers=self._headers(),
+                on_ringing=lambda status, reason: self._referral.tell(Progress(status, reason)),
                 beside=None if leave else self.call,
             )
             self._transfers.note_hop(self.call, self.followed)
@@ -234,7 +235,7 @@ class Transfers:
             other = target
         else:
             try:
-                other = await self._dial(call, target, timeout_s, caller)
+                other = await self._dial(call, target, timeout_s, caller, tell)
             except DialFailed as error:
                 return Transferred(error.status, error.reason, "bridge")
         tell(Progress(200, "OK"))
@@ -246,10 +247,18 @@ class Transfers:
                 other.abandon()
         return Transferred(200, "OK", "bridge")
 
-    async def _dial(self, call: Call, uri: str, timeout_s: float, caller: str | None) -> Call:
+    async def _dial(
+        self, call: Call, uri: str, timeout_s: float, caller: str | None, tell: OnProgress
+    ) -> Call:
         """The third party's call. CallEnded: nobody waits for it any more."""
         dialling = asyncio.ensure_future(
-            self.engine.dial(uri, caller=caller, timeout_s=timeout_s, beside=call)
+            self.engine.dial(
+                uri,
+                caller=caller,
+                timeout_s=timeout_s,
+                on_ringing=lambda status, reason: tell(Progress(status, reason)),
+                beside=call,
+            )
         )
         ending = asyncio.ensure_future(call.wait_ended())
         try:

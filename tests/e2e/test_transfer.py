@@ -193,9 +193,10 @@ async def test_a_peer_that_knows_no_refer_is_bridged(how, allow, answer):
             else:
                 await phone.call()
             invite = await third.invited()
+            third.reply(invite, "180 Ringing")
             third.reply(invite, "200 OK", third.offer())
             await third.request("ACK")
-            await eventually(lambda: robot.progress == [200])
+            await eventually(lambda: robot.progress == [180, 200])
             packet = bytes([0x80, 0]) + bytes(10) + bytes(range(160))
             engine_port = int(invite.sdp("m=audio ").split()[0])
             third.rtp.sendto(packet, ("127.0.0.1", engine_port))
@@ -296,6 +297,8 @@ async def test_we_call_tell_and_go_on_with_the_third_party(make_prompt):
         invite = await third.invited()
         assert invite.get("Referred-By") == "<sip:boss@there>"
         assert invite.get("Replaces") == ""
+        third.reply(invite, "180 Ringing")
+        assert (await notified(phone))[0] == "SIP/2.0 180 Ringing"
         third.reply(invite, "200 OK", third.offer())
         assert await notified(phone) == ("SIP/2.0 200 OK", "terminated;reason=noresource")
         await phone.until_bye()

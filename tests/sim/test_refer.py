@@ -406,6 +406,11 @@ def test_what_a_referral_says(lone):
     lone.net.assert_quiet()
 
 
+def test_a_phrase_of_any_bytes_is_passed_on():
+    told = b"SIP/2.0 486 Besetzt \xff\xc3\xa4"
+    assert Progress.parse(told + b"\r\nTo: x").fragment() == told + b"\r\n"
+
+
 def test_shutting_down_leaves_no_transfer(pair):
     _, _, _, asked = blind(accepting(pair))
     pair.callee.shutdown()
