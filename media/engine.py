@@ -45,7 +45,8 @@ from .sip.message import Response
 from .sip.redirect import MAX_TARGETS
 from .sip.reject import SipReject
 from .sip.session import SipCall
-from .sip.transport import ListenError, SipEndpoint
+from .sip.tls import TlsConfig
+from .sip.transport import Listener, ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
 from .transfer import OnRefer, Transfers
@@ -101,7 +102,9 @@ class EngineFigures:
 class Engine:
     """Answers SIP calls, and runs a handler for each; an asynchronous context manager.
 
-    ``sip``: listeners, ``udp:HOST:PORT``. ``codecs``: names in order of preference.
+    ``sip``: listeners, ``udp:HOST:PORT``, ``tcp:...`` or ``tls:...``, each perhaps with
+    ``=HOST[:PORT]`` behind it, the address that peers reach it by. ``tls``: certificates, for
+    listeners and for connections that we open. ``codecs``: names in order of preference.
     ``codec_order``: whose order decides where both sides have several, the ``"caller"``'s or our
     ``"own"``; ours does where the caller leaves the offer to us. ``rtp_ports``: first and last port
     for RTP; each call takes two. ``advertise``: the numeric address that peers reach us by, where
@@ -135,6 +138,7 @@ class Engine:
         codec_order: CodecOrder = "caller",
         rtp_ports: tuple[int, int] = (20000, 40000),
         advertise: str | None = None,
+        tls: TlsConfig | None = None,
         shards: int = 1,
         max_calls: int | None = None,
         per_source_rate: float | None = None,
@@ -158,7 +162,7 @@ class Engine:
             raise ValueError(f"an engine takes at most {MAX_CALLS} calls")
         if not sip:
             raise ValueError("an engine needs at least one listener")
-        if rtp_sockets == "shared" and len({text.rpartition(":")[0] for text in sip}) > 1:
+        if rtp_sockets == "shared" and len({Listener.parse(text).host for text in sip}) > 1:
             raise ValueError("shared RTP sockets need one address that all listeners have")
         if rtp_source not in get_args(RtpSource):
             raise ValueError(f"rtp_source: {rtp_source!r}; use one of {_names(RtpSource)}")
@@ -172,6 +176,7 @@ class Engine:
         self._own_order = codec_order == "own"
         self._rtp_ports = rtp_ports
         self._advertise = advertise
+        self._tls = tls
         self._shards = shards
         self._rtp_sockets = rtp_sockets
         self._rtp_source = rtp_source
@@ -214,7 +219,7 @@ class Engine:
             self._records.close()
 
     def _start(self) -> None:
-        self._endpoint = SipEndpoint(self._sip, self._advertise)
+        self._endpoint = SipEndpoint(self._sip, self._advertise, self._tls)
         try:
             self._pool = self._start_pool(self._endpoint.listeners[0].host)
         except BaseException:
@@ -242,6 +247,7 @@ class Engine:
         self._stopped.set()
         self._agent.shutdown()
         self._endpoint.close()
+        await self._endpoint.wait_closed()
         await self._pool.close()
         await self.recorder.close()
         self._close_records()
@@ -264,7 +270,7 @@ class Engine:
 
     def _agent_config(self) -> UserAgentConfig:
         limits = Limits(max_calls=self.max_calls, requests_per_s=self._per_source_rate)
-        return UserAgentConfig(addresses=self.addresses, limits=limits)
+        return UserAgentConfig(self.addresses, self._endpoint.transports, limits=limits)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -288,6 +294,11 @@ class Engine:
         """Serve only whom ``rules`` let in, from now on; calls that run go on. None: everybody."""
         self._endpoint.gate = self._agent.guard(rules)
         warn_if_open(rules, [listener.host for listener in self._endpoint.listeners])
+
+    def reload_tls(self) -> None:
+        """Read the files of TLS again; connections from now on go by them. ListenError: one of them
+        cannot be used; then everything stays as it was."""
+        self._endpoint.reload_tls()
 
     # Serving
 
@@ -518,7 +529,7 @@ class Engine:
         """
         bind_host = self._bind_hosts[flow.listener]
         key = flow.listener, flow.remote_host
-        host = self._advertise or self._announced.get(key)
+        host = self._endpoint.media_host(flow.listener) or self._announced.get(key)
         if host is None:
             if len(self._announced) > 1_000:
                 self._announced.clear()

@@ -17,6 +17,7 @@ class Count(IntEnum):
     TRANSACTION_TABLE_FULL = auto()
     TRANSACTION_TIMEOUTS = auto()
     ACK_TIMEOUTS = auto()
+    TRANSPORT_FAILURES = auto()
     PARSE_ERRORS = auto()
     HANDLER_ERRORS = auto()
     CALLS_OFFERED = auto()

@@ -48,7 +48,7 @@ class IncomingCall(SipCall):
         if not 100 < status < 200:
             raise ValueError(f"{status} is no provisional response")
         agent = self.agent
-        lines = [("Contact", agent.contact(self.flow)), ("Allow", ALLOW)]
+        lines = [("Contact", agent.contact(self.flow, self.invite.uri)), ("Allow", ALLOW)]
         if sdp is not None:
             lines.append(("Content-Type", SDP))
         agent.remember_dialog(self.dialog, self)

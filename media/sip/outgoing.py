@@ -146,7 +146,7 @@ class OutgoingCall(SipCall):
         self._forget_early()
         self._proceeding = False
         self.invite = repeated(agent, self.invite, flow, self.invite.cseq + 1, self._auth, uri=uri)
-        self.invite.headers.replace_first("Contact", agent.contact(flow))
+        self.invite.headers.replace_first("Contact", agent.contact(flow, self.invite.uri))
         self._transaction = agent.transactions.send_invite(self.invite, flow, self)
 
     def _failed(self, cause: EndCause, *, final: bool = False) -> None:
@@ -261,7 +261,10 @@ class OutgoingCall(SipCall):
 
     def _send_cancel(self) -> None:
         agent = self.agent
-        agent.transactions.send_request(cancel_of(self.invite, self._cancel_headers), self.flow)
+        cancel = cancel_of(self.invite, self._cancel_headers)
+        # The way of the INVITE, which took TCP if it was large (RFC 3261 9.1, 18.1.1).
+        flow = self.flow if self._transaction is None else self._transaction.flow
+        agent.transactions.send_request(cancel, flow)
         self._drop_timer()
         self._timer = agent.timers.arm(agent.config.timing.give_up_ms, self._on_unanswered)
 

@@ -241,7 +241,7 @@ class Referring:
         agent.refers.add(self)
         agent.counters.add(Count.REFERS_SENT)
         lines = [
-            ("Contact", agent.contact(call.flow)),
+            ("Contact", agent.contact(call.flow, self._dialog.remote_target)),
             ("Refer-To", refer_to),
             # RFC 3892: who it is that asks.
             ("Referred-By", f"<{call.local_uri}>"),
@@ -406,7 +406,7 @@ class Referral:
             return False
         self._transaction = None
         self._drop_timer()
-        lines = [("Contact", agent.contact(self._call.flow))]
+        lines = [("Contact", agent.contact(self._call.flow, self._dialog.remote_target))]
         if self._silent:
             lines.append(("Refer-Sub", "false"))
         agent.respond(transaction, self._request, 202, lines)
@@ -474,7 +474,7 @@ class Referral:
     def _notify(self, state: str, progress: Progress) -> None:
         agent, flow = self._call.agent, self._call.flow
         lines = [
-            ("Contact", agent.contact(flow)),
+            ("Contact", agent.contact(flow, self._dialog.remote_target)),
             ("Event", self._event),
             ("Subscription-State", state),
             ("Content-Type", f"{_SIPFRAG};version=2.0"),

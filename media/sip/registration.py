@@ -180,7 +180,7 @@ class Registration:
     def _register(self) -> None:
         if self.state is not RegistrationState.REGISTERED:
             self._become(RegistrationState.REGISTERING, "asking the registrar")
-        contact = self._agent.contact(self.flow)
+        contact = self._agent.contact(self.flow, self.config.registrar)
         self._contact = contact
         self._send([f"{contact};expires={self._asked_s}", *self._taken_back()], self._asked_s)
 

@@ -8,6 +8,7 @@ from .counters import Count
 from .fields import media_type, split_commas
 from .info import ACCEPT as INFO_ACCEPT
 from .message import Headers, Request, SipParseError
+from .ways import TLS, is_secure
 
 SDP = "application/sdp"
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY"
@@ -43,16 +44,18 @@ _ACCEPT = Rejection(488, Count.REJECTED_ACCEPT)
 _STRANGER = Rejection(403, Count.REJECTED_REFER)
 
 
-def screen_request(request: Request, max_body_bytes: int) -> Rejection | None:
-    """Check a request outside of dialogs; None if it can be served."""
+def screen_request(
+    request: Request, max_body_bytes: int, transport: str = "UDP"
+) -> Rejection | None:
+    """Check a request outside of dialogs that came by ``transport``; None if it can be served."""
     if request.method not in SERVED:
         return METHOD
     if request.method in _WITHIN_DIALOGS:
         return NO_DIALOG
     if request.method == "REFER":
         return _STRANGER  # we call for those only with whom we talk
-    if request.uri[:4].lower() != "sip:":
-        return _SCHEME  # RFC 3261 8.2.2.1; sips needs TLS
+    if request.uri[:4].lower() != "sip:" and not (transport == TLS and is_secure(request.uri)):
+        return _SCHEME  # RFC 3261 8.2.2.1
     if request.headers.get("Max-Forwards") == "0":
         return _HOPS
     return screen_content(request, max_body_bytes)

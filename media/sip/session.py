@@ -323,7 +323,7 @@ class SipCall:
     ) -> None:
         """The 200 of an INVITE or re-INVITE, and the wait for its ACK."""
         lines = [
-            ("Contact", self.agent.contact(self.flow)),
+            ("Contact", self.agent.contact(self.flow, self.invite.uri)),
             ("Allow", ALLOW),
             ("Content-Type", SDP),
             *headers,

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from .counters import Count, Counters
-from .edge import Flow, Sender, TimerHandle, Timers
+from .edge import Flow, Sender, SendFailure, TimerHandle, Timers
+from .failure import Datagram, by_stream, failed_response
 from .message import Headers, Request, Response, stamp_via
+from .ways import MAX_DATAGRAM_BYTES, Ways, reply_way
 
 MAGIC_COOKIE = "z9hG4bK"
 UNRELIABLE = "UDP"
@@ -230,7 +232,7 @@ class NonInviteServer(ServerTransaction):
 class ClientTransaction(Transaction):
     """A request of ours. ``data`` is kept only while it may have to be sent again."""
 
-    __slots__ = ("data", "user")
+    __slots__ = ("data", "datagram", "user")
 
     def __init__(
         self, layer: TransactionLayer, key: str, flow: Flow, state: State, user: ClientUser | None
@@ -238,6 +240,7 @@ class ClientTransaction(Transaction):
         super().__init__(layer, key, flow, state)
         self.user = user
         self.data: bytes | None = None
+        self.datagram: Datagram | None = None
 
     def start(self, data: bytes) -> None:
         """Send the request and start the timers (A and B, or E and F)."""
@@ -248,6 +251,21 @@ class ClientTransaction(Transaction):
     def receive(self, response: Response) -> None:
         """A response that matched this transaction."""
         raise AssertionError("each machine has its own")
+
+    def undelivered(self, failure: SendFailure) -> None:
+        """The request did not get away (RFC 3261 17.1.4): a 503 for its user (8.1.3.1)."""
+        data, datagram, self.datagram = self.data, self.datagram, None
+        if data is None or self.state not in (State.CALLING, State.TRYING):
+            return
+        if failure.unconnected and datagram is not None:
+            self.flow = datagram.flow
+            self.start(datagram.restore())
+            return
+        user, self.user = self.user, None
+        self._layer.counters.add(Count.TRANSPORT_FAILURES)
+        self.terminate()
+        if user is not None:
+            user.on_response(failed_response(data, failure))
 
     def _timed_out(self) -> None:
         user, self.user = self.user, None
@@ -365,6 +383,9 @@ class NonInviteClient(ClientTransaction):
             self._wait_longer(t2_ms if proceeding else min(2 * self.interval_ms, t2_ms))  # timer E
 
 
+_Client = TypeVar("_Client", InviteClient, NonInviteClient)
+
+
 class TransactionLayer:
     """The transactions that are alive, and the matching of messages to them."""
 
@@ -377,14 +398,17 @@ class TransactionLayer:
         counters: Counters,
         timing: Timing,
         limit: int,
+        ways: Ways | None = None,
     ) -> None:
-        """``limit`` bounds the server transactions; a request beyond it goes to on_table_full."""
+        """``limit`` bounds the server transactions; a request beyond it goes to on_table_full.
+        ``ways`` has the listener for requests that are too large for UDP."""
         self.send = send
         self.timers = timers
         self.user = user
         self.counters = counters
         self.timing = timing
         self._limit = limit
+        self._ways = ways
         self._servers: dict[str, ServerTransaction] = {}
         self._clients: dict[str, ClientTransaction] = {}
         self._merge_keys: set[int] = set()
@@ -448,18 +472,33 @@ class TransactionLayer:
 
     def send_invite(self, request: Request, flow: Flow, user: ClientUser) -> InviteClient:
         """Start an INVITE client transaction."""
-        transaction = InviteClient(self, request, flow, user)
-        self._clients[transaction.key] = transaction
-        transaction.start(request.to_bytes())
-        return transaction
+        data = request.to_bytes()
+        if len(data) > MAX_DATAGRAM_BYTES and flow.transport == UNRELIABLE:
+            flow, datagram = self._fitting(request, flow)
+            transaction = InviteClient(self, request, flow, user)
+            return self._start(transaction, request.to_bytes(), datagram)
+        return self._start(InviteClient(self, request, flow, user), data)
 
     def send_request(
         self, request: Request, flow: Flow, user: ClientUser | None = None
     ) -> NonInviteClient:
         """Start a client transaction for any method but INVITE and ACK."""
-        transaction = NonInviteClient(self, request, flow, user)
+        data = request.to_bytes()
+        if len(data) > MAX_DATAGRAM_BYTES and flow.transport == UNRELIABLE:
+            flow, datagram = self._fitting(request, flow)
+            transaction = NonInviteClient(self, request, flow, user)
+            return self._start(transaction, request.to_bytes(), datagram)
+        return self._start(NonInviteClient(self, request, flow, user), data)
+
+    def _fitting(self, request: Request, flow: Flow) -> tuple[Flow, Datagram | None]:
+        return (flow, None) if self._ways is None else by_stream(request, flow, self._ways)
+
+    def _start(
+        self, transaction: _Client, data: bytes, datagram: Datagram | None = None
+    ) -> _Client:
         self._clients[transaction.key] = transaction
-        transaction.start(request.to_bytes())
+        transaction.datagram = datagram
+        transaction.start(data)
         return transaction
 
     def keep(self, transaction: ClientTransaction) -> None:
@@ -470,6 +509,22 @@ class TransactionLayer:
         """Send what was sent before."""
         self.counters.add(Count.RETRANSMISSIONS_SENT)
         self.send(data, flow)
+
+    def undelivered(self, message: Request | Response, failure: SendFailure) -> None:
+        """A message did not get away: tell its transaction."""
+        if isinstance(message, Response):
+            self.counters.add(Count.TRANSPORT_FAILURES)
+            server = self._servers.get(f"{message.branch} {message.sent_by} {message.cseq_method}")
+            if server is not None and server.state is State.COMPLETED:
+                server.terminate()  # RFC 3261 17.2.4: nobody is there to hear it again
+        elif (client := self._clients.get(client_key(message))) is not None:
+            client.undelivered(failure)
+
+    def disconnected(self, flow: Flow, failure: SendFailure) -> None:
+        """A connection of ours is gone: requests that nobody has answered at all went with it."""
+        lost = [client for client in self._clients.values() if client.flow == flow]
+        for client in lost:
+            client.undelivered(failure)
 
     def remove(self, transaction: Transaction) -> None:
         """Forget a transaction that is over."""
@@ -523,7 +578,9 @@ def merge_key_of(request: Request) -> int:
 def reply_flow(request: Request, flow: Flow) -> Flow:
     """Stamp the request with its source, and say where its responses go (RFC 3261 18.2)."""
     port = stamp_via(request, flow.remote_host, flow.remote_port)
-    if port == flow.remote_port or flow.transport != UNRELIABLE:
+    if flow.transport != UNRELIABLE:
+        return reply_way(request, flow)
+    if port == flow.remote_port:
         return flow
     return Flow(flow.remote_host, port, flow.listener, flow.transport)
 

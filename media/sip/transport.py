@@ -1,9 +1,9 @@
-"""The asyncio edge of SIP: UDP sockets in batches, and a clock for the timer wheel."""
+"""The asyncio edge of SIP: UDP sockets in batches, streams, and a clock for the timer wheel."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
+import ipaddress
 import select
 import socket
 import time
@@ -15,11 +15,27 @@ from typing import Protocol
 import structlog
 
 from .._core import DatagramReader, Timer, TimerWheel
-from .edge import Flow, MessageObserver
+from .edge import Flow, MessageObserver, SendFailure
 from .fields import format_host_port
+from .framer import Broken
 from .gate import Gate
+from .lifeline import StreamLimits
+from .listener import Listener, ListenError, bound_port, open_socket, reachable_host
 from .logs import LogGate
-from .message import Request, Response, SipParseError, parse
+from .message import Request, Response, SipParseError, SipReject, parse
+from .stream import StreamListener, Streams
+from .tls import TlsConfig, TlsContexts
+
+__all__ = [
+    "ListenError",
+    "Listener",
+    "MessageTaker",
+    "SipEndpoint",
+    "TransportCounts",
+    "UdpTransport",
+    "WheelClock",
+    "reachable_host",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -33,21 +49,8 @@ COARSE_FROM_MS = 5_000
 COARSE_MS = 128
 """Timers from 5 s on, of which each call leaves two behind, expire in groups, up to 128 ms late."""
 
-RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
 SEND_QUEUE_DATAGRAMS = 4_096
 KNOWN_PEERS = 4_096
-UNSPECIFIED = frozenset({"0.0.0.0", "::"})
-
-_CAUSES = {
-    errno.EADDRINUSE: "the port is in use; stop its holder (`ss -ulpn` names it) or take another",
-    errno.EADDRNOTAVAIL: "the address is not this machine's; take one that `ip address` lists",
-    errno.EACCES: "no permission for this port; take one from 1024 up",
-    errno.EAFNOSUPPORT: "this machine has no IPv6; take an IPv4 address",
-}
-
-
-class ListenError(Exception):
-    """A listener cannot be opened; the message is one line that names cause and remedy."""
 
 
 class MessageTaker(Protocol):
@@ -57,38 +60,11 @@ class MessageTaker(Protocol):
 
     def receive_error(self, error: SipParseError, flow: Flow) -> None: ...
 
+    def undelivered(self, message: Request | Response, failure: SendFailure) -> None:
+        """A message of ours did not get away (RFC 3261 17.1.4, 17.2.4)."""
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Where to listen: ``host`` numeric and without brackets; port 0 lets the system choose."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Listener:
-        """Read ``udp:HOST:PORT`` or ``udp:[v6]:PORT``. ListenError: anything else."""
-        transport, _, address = text.partition(":")
-        host, colon, port = address.rpartition(":")
-        bracketed = host.startswith("[") and host.endswith("]")
-        if transport.lower() != "udp" or not colon or (":" in host and not bracketed):
-            raise ListenError(f"{text}: write it as udp:HOST:PORT or udp:[V6]:PORT")
-        if not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-            raise ListenError(f"{text}: {port or 'nothing'} is no port; take 1 to 65535")
-        listener = cls(host.strip("[]"), int(port))
-        try:
-            socket.inet_pton(listener.family, listener.host)
-        except (OSError, ValueError):
-            raise ListenError(f"{text}: {host} is no numeric address; write one") from None
-        return listener
-
-    @property
-    def family(self) -> socket.AddressFamily:
-        """AF_INET or AF_INET6."""
-        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
-
-    def __str__(self) -> str:
-        return f"udp:{format_host_port(self.host, self.port)}"
+    def disconnected(self, flow: Flow, failure: SendFailure) -> None:
+        """A connection that we had opened is gone, with what it still had to bring."""
 
 
 @dataclass(slots=True)
@@ -103,6 +79,18 @@ class TransportCounts:
     receive_errors: int = 0
     parse_errors: int = 0
     failures: int = 0
+    streams_accepted: int = 0
+    streams_opened: int = 0
+    streams_closed: int = 0
+    streams_refused: int = 0
+    streams_failed: int = 0
+    streams_cut_malformed: int = 0
+    streams_cut_slow: int = 0
+    streams_cut_stalled: int = 0
+    streams_cut_dead: int = 0
+    stream_messages_received: int = 0
+    stream_messages_sent: int = 0
+    undelivered: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """Every counter by its name."""
@@ -190,9 +178,7 @@ class UdpTransport:
     @property
     def port(self) -> int:
         """The port that it is bound to."""
-        port = self.socket.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+        return bound_port(self.socket)
 
     def start(self, read: Callable[[UdpTransport], int]) -> None:
         """Call ``read(self)``, which returns how many datagrams it took, while some come.
@@ -279,71 +265,156 @@ class UdpTransport:
 class SipEndpoint:
     """The listeners of a user agent, its `Sender` and its `Timers`.
 
-    Open it, make the `UserAgent` with `send`, `timers` and `addresses`, then `start` it with the
-    agent on the running event loop (uvloop or asyncio's own). ``observer`` sees every message.
+    Open it, make the `UserAgent` with `send`, `timers`, `addresses` and `transports`, then `start`
+    it with the agent on the running event loop (uvloop or asyncio's own). ``observer`` sees every
+    message.
     """
 
-    def __init__(self, listeners: Sequence[str], advertise: str | None = None) -> None:
+    def __init__(
+        self,
+        listeners: Sequence[str],
+        advertise: str | None = None,
+        tls: TlsConfig | None = None,
+        limits: StreamLimits | None = None,
+    ) -> None:
         """Bind every listener. ``advertise`` is the numeric address that peers reach us by, where
-        it is not the bound one. ListenError: one cannot be bound; then none is."""
+        it is not the bound one, of those listeners that name none themselves. ListenError: one
+        cannot be bound, or has no certificate for TLS; then none is."""
         self.counts = TransportCounts()
         self.timers = WheelClock(self._failed)
         self._advertise = advertise
+        self._tls = tls or TlsConfig()
         self._reader = DatagramReader(BATCH)
         self._gate = LogGate()
         self._taker: MessageTaker | None = None
         self.observer: MessageObserver | None = None
         self.gate: Gate | None = None
         """Who is read at all; None: everybody."""
-        self._transports: list[UdpTransport] = []
+        self._transports: list[UdpTransport | StreamListener] = []
+        self._listeners = tuple(Listener.parse(text) for text in listeners)
+        hosts = [listener.host for listener in self._listeners]
+        self.streams = Streams(self, hosts, limits)
+        self.reload_tls()
         try:
-            for index, text in enumerate(listeners):
-                transport = UdpTransport(Listener.parse(text), index, self.counts)
-                self._transports.append(transport)
+            for index, listener in enumerate(self._listeners):
+                self._transports.append(self._opened(listener, index))
         except ListenError:
             self.close()
             raise
 
+    def _opened(self, listener: Listener, index: int) -> UdpTransport | StreamListener:
+        if listener.transport == "UDP":
+            return UdpTransport(listener, index, self.counts)
+        return StreamListener(listener, index)
+
+    def reload_tls(self) -> None:
+        """Read the files of TLS again, for connections from now on. ListenError: one of them cannot
+        be used; then everything stays as it was."""
+        contexts = TlsContexts(self._tls)
+        for listener in self._listeners:
+            if listener.transport == "TLS" and contexts.server is None:
+                remedy = "name its files with --tls-cert and --tls-key"
+                raise ListenError(f"{listener}: there is no certificate to show; {remedy}")
+        self.streams.contexts = contexts
+
     @property
     def addresses(self) -> tuple[str, ...]:
         """``host:port`` of each listener as peers should write it, for `UserAgentConfig`."""
-        return tuple(
-            format_host_port(self._advertise or reachable_host(t.listener), t.port)
-            for t in self._transports
-        )
+        return tuple(map(self._address, self._listeners, self._transports))
+
+    def _address(self, listener: Listener, transport: UdpTransport | StreamListener) -> str:
+        host = listener.advertised_host or self._advertise or reachable_host(listener)
+        return format_host_port(host, listener.advertised_port or transport.port)
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """``UDP``, ``TCP`` or ``TLS`` for each listener, for `UserAgentConfig`."""
+        return tuple(listener.transport for listener in self._listeners)
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
         """What is listened on, in the order of `Flow.listener`."""
-        return tuple(transport.listener for transport in self._transports)
+        return self._listeners
+
+    def media_host(self, listener: int) -> str | None:
+        """The numeric address that is advertised instead of the bound one, for session
+        descriptions; None: none is."""
+        host = self._listeners[listener].advertised_host
+        if host is None:
+            return self._advertise
+        return host if _is_numeric(host) else self._advertise
 
     def start(self, taker: MessageTaker) -> None:
         """Take messages from now on, on the running event loop."""
         self._taker = taker
         self.timers.start()
         for transport in self._transports:
-            transport.start(self._read)
+            if isinstance(transport, UdpTransport):
+                transport.start(self._read)
+            else:
+                transport.start(self._accept)
 
     def close(self) -> None:
         """Close the sockets and drop the timers. Shut the user agent down first."""
         self._taker = None
+        self.streams.close()
         for transport in self._transports:
             transport.close()
         self._transports.clear()
         self.timers.stop()
 
-    def flow(self, host: str, port: int, listener: int = 0) -> Flow:
-        """The flow to a peer by way of one of the listeners, for `UserAgent.dial`."""
-        return self._transports[listener].flow(host, port)
+    async def wait_closed(self, timeout_s: float = 1.0) -> None:
+        """After `close`: give connections the time to send the rest, and to take their leave."""
+        await self.streams.wait_closed(timeout_s)
+
+    def flow(
+        self, host: str, port: int, listener: int = 0, transport: str = "UDP", name: str = ""
+    ) -> Flow:
+        """The flow to a peer, for `UserAgent.dial`: by way of ``listener`` if it is of that
+        transport and family of addresses, else of the first one that is.
+
+        ``name``: who its certificate must be made out to, over TLS; ``host`` by default. TCP and
+        TLS need no listener of their own: what they lack is a way for the peer to connect to us.
+        ListenError: there is no way for such a flow.
+        """
+        index = self._way_to(host, listener, transport)
+        if transport == "UDP":
+            way = self._transports[index]
+            assert isinstance(way, UdpTransport)
+            return way.flow(host, port)
+        return Flow(host, port, index, transport, name if transport == "TLS" else "")
+
+    def _way_to(self, host: str, listener: int, transport: str) -> int:
+        v6 = ":" in host
+        family = [i for i, known in enumerate(self._listeners) if (":" in known.host) == v6]
+        fitting = [i for i in family if self._listeners[i].transport == transport]
+        if transport != "UDP":
+            fitting = fitting or family
+        if fitting:
+            return listener if listener in fitting else fitting[0]
+        example = f"{transport.lower()}:{'[::]' if v6 else '0.0.0.0'}:5060"
+        raise ListenError(f"{host}: no listener leads there by {transport}; add one like {example}")
 
     def send(self, data: bytes, flow: Flow) -> None:
         """See `Sender`."""
         if self.observer is not None:
             self.observer(True, flow, data, time.time())
-        if flow.listener < len(self._transports):
-            self._transports[flow.listener].send(data, (flow.remote_host, flow.remote_port))
-        else:
+        if flow.listener >= len(self._transports):
             self.counts.sends_dropped += 1
+        elif flow.transport == "UDP":
+            way = self._transports[flow.listener]
+            if isinstance(way, UdpTransport):
+                way.send(data, (flow.remote_host, flow.remote_port))
+        else:
+            self.streams.send(data, flow)
+
+    # What arrives
+
+    def _accept(self, accepted: socket.socket, flow: Flow) -> None:
+        if self.gate is None or self.gate.admits_connection(flow.remote_host):
+            self.streams.accept(accepted, flow)
+        else:
+            accepted.close()
 
     def _read(self, transport: UdpTransport) -> int:
         try:
@@ -362,6 +433,13 @@ class SipEndpoint:
                 self._failed("message")
         return len(batch)
 
+    def take(self, data: bytes, flow: Flow) -> None:
+        """A message came on the connection of ``flow``."""
+        try:
+            self._take(data, flow)
+        except Exception:  # noqa: BLE001 - one message must not cost the others
+            self._failed("message")
+
     def _take(self, data: bytes, flow: Flow) -> None:
         taker = self._taker
         if taker is None:
@@ -376,6 +454,20 @@ class SipEndpoint:
         else:
             taker.receive(message, flow)
 
+    def refuse(self, broken: Broken, flow: Flow) -> None:
+        """A stream broke off; its last message may be one that can be answered (RFC 3261 18.3)."""
+        try:
+            message = parse(broken.head)
+        except SipParseError as error:
+            refused = SipParseError(error.reason, error.status and broken.status, error.partial)
+        else:
+            if not isinstance(message, Request) or message.method == "ACK":
+                return
+            refused = SipParseError(SipReject.CONTENT_LENGTH, broken.status, message)
+        self._note_unreadable(refused, flow)
+        if self._taker is not None:
+            self._tell(self._taker.receive_error, refused, flow)
+
     def _note_unreadable(self, error: SipParseError, flow: Flow) -> None:
         self.counts.parse_errors += 1
         unlogged = self._gate.passes(error.reason, self.timers.now_ms)
@@ -387,41 +479,35 @@ class SipEndpoint:
                 not_logged=unlogged,
             )
 
+    # What did not get away
+
+    def undelivered(self, data: bytes, flow: Flow, failure: SendFailure) -> None:
+        """Tell the user agent, but not while it is still busy with sending."""
+        self.counts.undelivered += 1
+        taker = self._taker
+        if taker is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._tell, taker.undelivered, parse(data), failure)
+
+    def disconnected(self, flow: Flow, failure: SendFailure) -> None:
+        """A connection that we had opened is gone."""
+        if self._taker is not None:
+            self._tell(self._taker.disconnected, flow, failure)
+
+    def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            callback(*arguments)
+        except Exception:  # noqa: BLE001 - the event loop has no use for it
+            self._failed("delivery")
+
     def _failed(self, where: str) -> None:
         self.counts.failures += 1
         log.exception("sip edge failed", where=where)
 
 
-def open_socket(listener: Listener) -> socket.socket:
-    """A bound, non-blocking UDP socket with a large receive buffer. ListenError: cannot be had."""
+def _is_numeric(host: str) -> bool:
     try:
-        udp = socket.socket(listener.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    except OSError as error:
-        raise ListenError(f"{listener}: {_cause(error)}") from error
-    try:
-        if listener.family == socket.AF_INET6:
-            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        udp.bind((listener.host, listener.port))
-    except OSError as error:
-        udp.close()
-        raise ListenError(f"{listener}: {_cause(error)}") from error
-    return udp
-
-
-def reachable_host(listener: Listener) -> str:
-    """The bound address; for 0.0.0.0 and ``::`` the one that leads to the default route."""
-    if listener.host not in UNSPECIFIED:
-        return listener.host
-    v6 = listener.family == socket.AF_INET6
-    # Connecting a UDP socket sends nothing; the addresses are for documentation (RFC 5737, 3849).
-    with socket.socket(listener.family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("2001:db8::1" if v6 else "192.0.2.1", 9))
-        except OSError:
-            return "::1" if v6 else "127.0.0.1"
-        return str(probe.getsockname()[0])
-
-
-def _cause(error: OSError) -> str:
-    return _CAUSES.get(error.errno or 0, f"{error.strerror}; take another address or port")
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

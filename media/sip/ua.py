@@ -6,7 +6,6 @@ Sans-I/O: it sends through a `Sender`, and time comes from `Timers`.
 from __future__ import annotations
 
 import random
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,7 @@ from .adoption import AdoptedCall, adopted_call
 from .counters import Count, Counters
 from .dialog import Dialog, dialog_key
 from .digest import Credentials, DigestClient
-from .edge import Flow, Sender, Timers
+from .edge import Flow, Sender, SendFailure, Timers
 from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse, TransferHandler
 from .gate import Gate, GateRules
 from .incoming import IncomingCall
@@ -52,6 +51,7 @@ from .transaction import (
     reply_flow,
 )
 from .uri import NameAddr, SipUri
+from .ways import Ways, flow_of_peer
 
 log = structlog.get_logger(__name__)
 
@@ -66,10 +66,12 @@ _CAPABILITIES = (("Allow", ALLOW), ("Accept", SDP), ("Supported", SUPPORTED))
 @dataclass(frozen=True, slots=True)
 class UserAgentConfig:
     """``addresses``: for each listener the ``host:port`` that peers reach it by (IPv6 host in
-    brackets), as it goes into Via and Contact. ``answer_timeout_ms``: a call that nobody answers is
+    brackets), as it goes into Via and Contact; ``transports``: its ``UDP``, ``TCP`` or ``TLS``, and
+    none if each takes all. ``answer_timeout_ms``: a call that nobody answers is
     given up after it. ``max_body_bytes``: longer bodies get 513."""
 
     addresses: tuple[str, ...]
+    transports: tuple[str, ...] = ()
     user: str = "ringwheel"
     limits: Limits = field(default_factory=Limits)
     timing: Timing = field(default_factory=Timing)
@@ -98,6 +100,7 @@ class UserAgent:
         self.random = source or random.SystemRandom()
         self.counters = Counters()
         self.admission = Admission(config.limits, timers, self.counters)
+        self.ways = Ways(config.user, config.addresses, config.transports)
         self.transactions = TransactionLayer(
             send,
             timers,
@@ -105,9 +108,9 @@ class UserAgent:
             counters=self.counters,
             timing=config.timing,
             limit=config.max_transactions,
+            ways=self.ways,
         )
         self.gate: Gate | None = None
-        self._contacts = tuple(f"<sip:{config.user}@{address}>" for address in config.addresses)
         self._dialogs: dict[str, SipCall] = {}
         self._calls: dict[str, SipCall] = {}
         self.refers: set[Referring | Referral] = set()
@@ -127,6 +130,16 @@ class UserAgent:
                 self.transactions.receive_request(message, flow)
         else:
             self.transactions.receive_response(message)
+
+    def undelivered(self, message: Request | Response, failure: SendFailure) -> None:
+        """A message of ours did not get away."""
+        if not self._closed:
+            self.transactions.undelivered(message, failure)
+
+    def disconnected(self, flow: Flow, failure: SendFailure) -> None:
+        """A connection that the edge had opened is gone."""
+        if not self._closed:
+            self.transactions.disconnected(flow, failure)
 
     def guard(self, rules: GateRules | None) -> Gate | None:
         """Serve only whom ``rules`` let in, from now on (None: everybody); calls that run go on."""
@@ -311,7 +324,11 @@ class UserAgent:
 
     def on_merged(self, transaction: ServerTransaction, request: Request) -> None:
         """The same request came by another way (RFC 3261 8.2.2.2)."""
-        self.reject(transaction, request, screen_request(request, 2**31) or MERGED)
+        self.reject(
+            transaction,
+            request,
+            screen_request(request, 2**31, transaction.flow.transport) or MERGED,
+        )
 
     def on_ack(self, request: Request, flow: Flow) -> None:
         """An ACK for a 2xx, or a stray one."""
@@ -342,7 +359,7 @@ class UserAgent:
             self._refuse(transaction, request, refusal, flow)
             return
         try:
-            rejection = screen_request(request, self.config.max_body_bytes)
+            rejection = screen_request(request, self.config.max_body_bytes, flow.transport)
             if rejection is not None:
                 self.reject(transaction, request, rejection)
             elif request.method == "INVITE":
@@ -370,7 +387,7 @@ class UserAgent:
         if isinstance(replaced, Rejection):
             self.reject(transaction, request, replaced)
             return
-        call = IncomingCall(self, transaction, request, flow)
+        call = IncomingCall(self, transaction, request, flow_of_peer(request, flow))
         self.admission.admit_call()
         self.counters.add(Count.CALLS_OFFERED)
         self._calls[call.id] = call
@@ -441,12 +458,11 @@ class UserAgent:
     def via(self, flow: Flow) -> tuple[str, str]:
         """A new Via value for a request that goes by ``flow``, and its branch."""
         branch = MAGIC_COOKIE + self.new_token()
-        address = self.config.addresses[flow.listener]
-        return f"SIP/2.0/{flow.transport} {address};branch={branch};rport", branch
+        return self.ways.via(flow, branch), branch
 
-    def contact(self, flow: Flow) -> str:
-        """Our Contact on the listener of ``flow``."""
-        return self._contacts[flow.listener]
+    def contact(self, flow: Flow, uri: str = "") -> str:
+        """Our Contact on the listener of ``flow``, towards ``uri``, which may be a SIPS URI."""
+        return self.ways.contact(flow, uri)
 
     def remember_dialog(self, dialog: Dialog, call: SipCall) -> None:
         """Requests in ``dialog`` go to ``call`` from now on."""
@@ -468,7 +484,7 @@ class UserAgent:
         lines: tuple[tuple[str, str], ...] = (("Content-Type", SDP),) if sdp else ()
         if dialog.auth is not None:
             lines += dialog.auth.ack_lines
-        hop = self._next_hop(dialog, flow)
+        hop = self.ways.next_hop(dialog.next_hop(), flow)
         return self._in_dialog(dialog, hop, "ACK", cseq, lines, body=sdp or b"").to_bytes(), hop
 
     def send_bye(self, dialog: Dialog, flow: Flow, headers: HeaderLines) -> None:
@@ -490,7 +506,7 @@ class UserAgent:
         Returns its CSeq number. Challenges are answered with the credentials of the dialog, where
         it has some.
         """
-        hop, cseq = self._next_hop(dialog, flow), dialog.next_cseq()
+        hop, cseq = self.ways.next_hop(dialog.next_hop(), flow), dialog.next_cseq()
         request = self._in_dialog(dialog, hop, method, cseq, headers, body=body)
         if dialog.auth is None:
             self.transactions.send_request(request, hop, user)
@@ -502,8 +518,8 @@ class UserAgent:
         self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite
     ) -> InviteClient:
         """Send a re-INVITE; ``user`` hears what becomes of it."""
-        hop = self._next_hop(dialog, flow)
-        lines = [("Contact", self.contact(flow)), ("Allow", ALLOW)]
+        hop = self.ways.next_hop(dialog.next_hop(), flow)
+        lines = [("Contact", self.contact(flow, dialog.remote_target)), ("Allow", ALLOW)]
         if sdp:
             lines.append(("Content-Type", SDP))
         invite = self._in_dialog(dialog, hop, "INVITE", dialog.next_cseq(), lines, body=sdp or b"")
@@ -533,23 +549,6 @@ class UserAgent:
         request.body = body
         return request
 
-    def _next_hop(self, dialog: Dialog, flow: Flow) -> Flow:
-        """Where requests in ``dialog`` go (RFC 3261 8.1.2) when ``flow`` brought us into it.
-
-        A name that needs DNS, and an address of another family, are reached the way the peer
-        reached us.
-        """
-        try:
-            target = SipUri.parse(dialog.next_hop())
-        except SipParseError:
-            return flow
-        port = target.port or 5060
-        if target.host == flow.remote_host and port == flow.remote_port:
-            return flow
-        if _family(target.host) != _family(flow.remote_host):
-            return flow
-        return Flow(target.host, port, flow.listener, flow.transport)
-
     def _make_invite(
         self, uri: str, sdp: bytes | None, flow: Flow, caller: str, headers: HeaderLines
     ) -> Request:
@@ -562,7 +561,7 @@ class UserAgent:
             ("Call-ID", call_id),
             ("CSeq", "1 INVITE"),
             ("Max-Forwards", "70"),
-            ("Contact", self.contact(flow)),
+            ("Contact", self.contact(flow, uri)),
             ("Allow", ALLOW),
         ]
         if sdp:
@@ -578,14 +577,3 @@ class UserAgent:
             from_tag=tag,
             branch=branch,
         )
-
-
-def _family(host: str) -> socket.AddressFamily | None:
-    """The address family of a numeric host, None for a name."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except (OSError, ValueError):
-            continue
-        return family
-    return None

@@ -73,7 +73,7 @@ def test_flags_override_the_file(tmp_path):
         ("prompts = []", "prompts: [] is not a list of texts"),
         ("prompts = [1]", "prompts: 1 is not a text"),
         ("loop = 1", "loop: 1 is neither true nor false"),
-        ('sip = "tcp:127.0.0.1:5060"', "sip: tcp:127.0.0.1:5060: write it as udp:HOST:PORT"),
+        ('sip = "sctp:127.0.0.1:5060"', "sip: sctp:127.0.0.1:5060: write it as udp:HOST:PORT"),
         ('sip = "udp:localhost:5060"', "sip: udp:localhost:5060: localhost is no numeric address"),
         ('sip = "udp:127.0.0.1:99999"', "99999 is no port"),
         ('sip = "udp:127.0.0.1:5060,udp:127.0.0.1:5060"', "stands there twice"),

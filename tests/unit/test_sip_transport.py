@@ -143,7 +143,11 @@ def test_garbage_and_failures_cost_a_counter(make_loop):
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
-        ("tcp:127.0.0.1:5060", "write it as udp:HOST:PORT"),
+        ("sctp:127.0.0.1:5060", "write it as udp:HOST:PORT"),
+        ("udp:127.0.0.1:5060=", "=HOST or =HOST:PORT"),
+        ("udp:127.0.0.1:5060=a b", "=HOST or =HOST:PORT"),
+        ("tcp:[::1]:5060=203.0.113.5:0", "=HOST or =HOST:PORT"),
+        ("tls:127.0.0.1:5061", "--tls-cert"),
         ("127.0.0.1", "write it as udp:HOST:PORT"),
         ("udp:::1:5060", "write it as udp:HOST:PORT"),
         ("udp:127.0.0.1:sip", "take 1 to 65535"),
