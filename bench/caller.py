@@ -139,6 +139,9 @@ class Caller:
     def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
         raise Refuse(488, "Session Stays As It Is")
 
+    def on_answer(self, call: SipCall, sdp: bytes) -> None:
+        """Nothing is offered but in the INVITE."""
+
     def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
         """Nobody types here."""
 

@@ -16,7 +16,8 @@ class Phone:
     """Binds a free port of ``host``; a context manager. Raises ListenError.
 
     ``handler`` is told of calls, of which there are ``max_calls`` at most at the same time. A call
-    of ours that is not answered within ``answer_timeout_ms`` is given up.
+    of ours that is not answered within ``answer_timeout_ms`` is given up. It asks for no session
+    timer: what is measured is a plain call.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Phone:
             user="caller",
             limits=Limits(max_calls=max_calls),
             answer_timeout_ms=answer_timeout_ms,
+            session_expires_s=0,
         )
         self.agent = UserAgent(self._endpoint.send, self._endpoint.timers, config, handler)
 

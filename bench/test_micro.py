@@ -123,6 +123,9 @@ class Answerer:
     def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
         return OFFER
 
+    def on_answer(self, call: SipCall, sdp: bytes) -> None:
+        """Nothing is offered."""
+
     def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
         """Nobody types here."""
 

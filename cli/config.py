@@ -22,6 +22,7 @@ from ..media.monitor.addresses import hep_address, http_address
 from ..media.monitor.monitor import MAX_TRACE_MESSAGES, TRACE_MESSAGES
 from ..media.pool import RtpSockets, RtpSource
 from ..media.ports import RtpPorts
+from ..media.sip.session_timer import MIN_SE_S, checked_intervals
 from ..media.sip.transport import Listener, ListenError
 from .errors import CommandError
 
@@ -52,6 +53,8 @@ class ServeConfig:
     records: Path | None = None
     record: Path | None = None
     per_source_rate: float | None = None
+    session_expires_s: int = 1_800
+    min_se_s: int = MIN_SE_S
     drain_s: float = 30.0
     http: str | None = None
     trace_messages: int = TRACE_MESSAGES
@@ -200,6 +203,8 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "records": lambda value: value if isinstance(value, Path) else Path(_text(value)),
     "record": _directory,
     "per_source_rate": _amount(0.1, 1_000_000),
+    "session_expires_s": _whole(0, 86_400),
+    "min_se_s": _whole(1, 86_400),
     "drain_s": _amount(0, 86_400),
     "http": _address_by(http_address),
     "trace_messages": _whole(0, MAX_TRACE_MESSAGES),
@@ -208,7 +213,13 @@ CHECKS: dict[str, Callable[[object], Any]] = {
 }
 """The check of each key: from what TOML or a flag gave to what the class holds."""
 
-_FLAGS = {"prompts": "--prompt", "codecs": "--codec", "drain_s": "--drain"}
+_FLAGS = {
+    "prompts": "--prompt",
+    "codecs": "--codec",
+    "drain_s": "--drain",
+    "session_expires_s": "--session-expires",
+    "min_se_s": "--min-se",
+}
 """Flags that are not called as their key."""
 
 
@@ -272,6 +283,10 @@ def _consistent(config: ServeConfig) -> ServeConfig:
             f"the RTP ports {low}-{high} are enough for {calls:,} calls, not {config.max_calls:,}",
             "Widen --rtp-ports, or lower --max-calls",
         )
+    try:
+        checked_intervals(config.session_expires_s, config.min_se_s)
+    except ValueError as error:
+        raise CommandError(str(error), "Correct --session-expires or --min-se") from None
     if config.rtp_sockets == "shared" and config.rtp_source == "latch":
         raise CommandError(
             "calls on shared RTP sockets are told apart by the addresses in their SDP",

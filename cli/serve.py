@@ -96,6 +96,14 @@ def serve(
             help="Record each call to a WAV file in DIR, caller left, robot right.", metavar="DIR"
         ),
     ] = None,
+    session_expires: Annotated[
+        int | None,
+        typer.Option(help="Longest session timer, in seconds (RFC 4028).", metavar="SECONDS"),
+    ] = None,
+    min_se: Annotated[
+        int | None,
+        typer.Option(help="Shortest that callers may ask for; 422 below.", metavar="SECONDS"),
+    ] = None,
     drain: Annotated[
         float | None, typer.Option(help="Seconds that running calls get at SIGTERM.")
     ] = None,
@@ -137,6 +145,8 @@ def serve(
         "per_source_rate": per_source_rate,
         "records": records,
         "record": record,
+        "session_expires_s": session_expires,
+        "min_se_s": min_se,
         "drain_s": drain,
         "http": http,
         "trace_messages": trace_messages,
@@ -208,6 +218,8 @@ def make_engine(config: ServeConfig) -> Engine:
         shards=config.shards,
         max_calls=config.max_calls,
         per_source_rate=config.per_source_rate,
+        session_expires_s=config.session_expires_s,
+        min_se_s=config.min_se_s,
         rtp_sockets=config.rtp_sockets,
         rtp_source=config.rtp_source,
         silence=config.silence,

@@ -16,6 +16,7 @@ from ._core import SRTP_AVAILABLE, Shard
 from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
+from .connection import Connection
 from .dialling import DialledCall, EarlyFunction, dial
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
@@ -45,6 +46,7 @@ from .sip.message import Response
 from .sip.redirect import MAX_TARGETS
 from .sip.reject import SipReject
 from .sip.session import SipCall
+from .sip.session_timer import MIN_SE_S, checked_intervals
 from .sip.tls import TlsConfig
 from .sip.transport import Listener, ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
@@ -122,7 +124,9 @@ class Engine:
     ``srtp``: whether sound is encrypted (RFC
     4568): never, where the caller offers it, or always. ``records``: a file to which the record of
     each call is appended, as a line of JSON, or a function that is called with it. ``gate``: who
-    gets service; None: everybody who can reach the listeners.
+    gets service; None: everybody who can reach the listeners. ``session_expires_s``: calls of ours
+    ask for a session timer of so long (RFC 4028), and no longer one is agreed to; 0: we never ask.
+    ``min_se_s``: the shortest that callers may ask for; the RFC has 90 as the least.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
     that make no sense, OSError for a file of records that cannot be opened.
@@ -150,6 +154,8 @@ class Engine:
         srtp: Srtp = "off",
         records: StrPath | RecordTaker | None = None,
         gate: GateRules | None = None,
+        session_expires_s: int = 1_800,
+        min_se_s: int = MIN_SE_S,
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -191,6 +197,7 @@ class Engine:
             raise ValueError("srtp: built without libsrtp2; install libsrtp2-dev and build again")
         self._per_source_rate = per_source_rate
         self._gate_rules = gate
+        self._intervals_s = checked_intervals(session_expires_s, min_se_s)
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
@@ -200,7 +207,7 @@ class Engine:
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._announced: dict[tuple[int, str], str] = {}
-        self.on_leg_over: Callable[[Call], None] | None = None
+        self.on_leg_over: Callable[[Connection], None] | None = None
 
     # Life
 
@@ -270,7 +277,14 @@ class Engine:
 
     def _agent_config(self) -> UserAgentConfig:
         limits = Limits(max_calls=self.max_calls, requests_per_s=self._per_source_rate)
-        return UserAgentConfig(self.addresses, self._endpoint.transports, limits=limits)
+        session_expires_s, min_se_s = self._intervals_s
+        return UserAgentConfig(
+            self.addresses,
+            self._endpoint.transports,
+            limits=limits,
+            session_expires_s=session_expires_s,
+            min_se_s=min_se_s,
+        )
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -506,7 +520,9 @@ class Engine:
         """The media threads, for who looks after them."""
         return tuple(table.shard for table in self._pool.tables)
 
-    def watch(self, messages: MessageObserver | None, calls: Callable[[Call], None] | None) -> None:
+    def watch(
+        self, messages: MessageObserver | None, calls: Callable[[Connection], None] | None
+    ) -> None:
         """Have every SIP message shown to ``messages``, and every call to ``calls`` when its leg is
         closed; None ends that. Both are quick, and never raise."""
         self._endpoint.observer = messages
@@ -587,8 +603,12 @@ class Engine:
         _call_of(call).on_ack(sdp)
 
     def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
-        """A re-INVITE."""
+        """A re-INVITE or UPDATE, or the session is to be refreshed."""
         return _call_of(call).on_offer(sdp)
+
+    def on_answer(self, call: SipCall, sdp: bytes) -> None:
+        """What we have offered before the answer, or to refresh the session, is answered."""
+        _call_of(call).on_answer(sdp)
 
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         """A call is over."""

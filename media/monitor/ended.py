@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..call import Call
+from ..connection import Connection
 from .buckets import Buckets
 
 MOS_BOUNDS = (1.5, 2.0, 2.5, 3.0, 3.2, 3.4, 3.6, 3.8, 4.0, 4.1, 4.2, 4.3, 4.4)
@@ -24,7 +24,7 @@ class EndedCalls:
         self.expected = {"in": 0, "out": 0}
         self.lost = {"in": 0, "out": 0}
 
-    def add(self, call: Call) -> None:
+    def add(self, call: Connection) -> None:
         """A leg was closed."""
         quality, figures = call.quality(), call.figures
         heard, told = figures.reception, figures.told

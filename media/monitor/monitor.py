@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ..call import Call
+from ..connection import Connection
 from ..engine import Engine
 from ..sip.edge import Flow, MessageObserver
 from ..sip.hep import HepSender
@@ -133,7 +133,7 @@ class Monitor:
         for observer in self._observers:
             observer(sent, flow, data, time_s)
 
-    def _on_leg_over(self, call: Call) -> None:
+    def _on_leg_over(self, call: Connection) -> None:
         try:
             self.ended.add(call)
         except Exception:  # whatever it is, the call's own way must go on

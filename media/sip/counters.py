@@ -59,6 +59,11 @@ class Count(IntEnum):
     REJECTED_REFER = auto()
     REJECTED_REPLACES = auto()
     REJECTED_EVENT = auto()
+    REJECTED_INTERVAL = auto()
+    REJECTED_RACK = auto()
+    SESSIONS_REFRESHED = auto()
+    SESSIONS_EXPIRED = auto()
+    PRACK_TIMEOUTS = auto()
 
 
 class Counters:

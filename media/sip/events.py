@@ -75,16 +75,22 @@ class CallHandler(Protocol):
         200 made the offer; again for each re-INVITE in which our 200 made the offer."""
 
     def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
-        """The peer offers a change (then return our answer) or asks for our offer (``sdp`` None).
+        """The peer offers a change (then return our answer), or our offer is wanted (``sdp`` None),
+        because the peer asks for it or to refresh the session as it stands.
 
         May raise :class:`Refuse`; the session then goes on as it was.
         """
+
+    def on_answer(self, call: SipCall, sdp: bytes) -> None:
+        """The peer answers an offer of ours, by PRACK to that of a provisional response, or in the
+        2xx to what ``on_offer`` gave for the refresh of a session."""
 
     def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
         """The peer says by INFO that a key was pressed."""
 
     def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
-        """How our re-INVITE ended: once for each ``reinvite`` unless the call ends before."""
+        """How our re-INVITE or UPDATE ended: once for each ``reinvite`` and ``update`` unless the
+        call ends before."""
 
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         """The call is over. Exactly once for each call that was announced or dialled."""

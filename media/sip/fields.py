@@ -77,6 +77,12 @@ def split_commas(value: str) -> list[str]:
     return [part for part in parts if part]
 
 
+def has_token(lines: list[str], token: str) -> bool:
+    """True if one of the comma-separated lists (Supported, Allow, Require) holds ``token``."""
+    wanted = token.lower()
+    return any(wanted == item.strip().lower() for line in lines for item in line.split(","))
+
+
 def parse_params(text: str) -> Params:
     """Parameters from ``;name=value;flag`` (or an empty text). SipParseError: malformed."""
     text = text.strip()

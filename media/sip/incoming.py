@@ -9,9 +9,12 @@ from .dialog import Dialog, uas_dialog
 from .edge import Flow
 from .events import CallStateError, EndCause, EndedBy, HeaderLines
 from .message import REASON_PHRASES, Request
-from .screening import ALLOW, SDP
+from .reliable import Early, ReliableRinging, requires_reliable, supports_reliable
+from .screening import ALLOW, BAD_REQUEST, GLARE, NO_RACK, SDP, Rejection
 from .session import CallState, SipCall, reason_of
+from .session_timer import Terms
 from .transaction import ServerTransaction
+from .update import answer_update
 
 if TYPE_CHECKING:
     from .ua import UserAgent
@@ -22,12 +25,28 @@ PROGRESS_INTERVAL_MS = 60_000
 class IncomingCall(SipCall):
     """States INCOMING, RINGING, ANSWERED, CONFIRMED, ENDED."""
 
-    __slots__ = ("_deadline_ms", "_provisional", "_transaction")
+    __slots__ = (
+        "_answer",
+        "_deadline_ms",
+        "_provisional",
+        "_reliable",
+        "_terms",
+        "_transaction",
+        "reply_flow",
+    )
 
     def __init__(
-        self, agent: UserAgent, transaction: ServerTransaction, invite: Request, flow: Flow
+        self,
+        agent: UserAgent,
+        transaction: ServerTransaction,
+        invite: Request,
+        flow: Flow,
+        terms: Terms | None = None,
     ) -> None:
-        """SipParseError: Contact, From or Record-Route cannot be read."""
+        """``terms`` of a session timer go into the 2xx.
+
+        SipParseError: Contact, From or Record-Route cannot be read.
+        """
         local_tag = agent.new_token()
         dialog = uas_dialog(invite, local_tag)
         super().__init__(agent, local_tag, invite, flow, CallState.INCOMING)
@@ -36,37 +55,74 @@ class IncomingCall(SipCall):
         self.dialog: Dialog = dialog
         self.remote_sdp = invite.body or None
         self._transaction: ServerTransaction | None = transaction
+        self.reply_flow = transaction.flow
         self._provisional: tuple[int, bytes] | None = None
+        self._reliable: ReliableRinging | None = None
+        self._answer: tuple[bytes, HeaderLines] | None = None
+        self._terms = terms
         self._deadline_ms = 0
         # RFC 3261 17.2.1: 100 only if nothing else goes out within 200 ms.
         self._timer = agent.timers.arm(agent.config.trying_ms, self._send_trying)
 
-    def ring(self, status: int = 180, sdp: bytes | None = None) -> bool:
+    def ring(
+        self, status: int = 180, sdp: bytes | None = None, *, reliable: bool | None = None
+    ) -> bool:
         if self.ended:
             return False
-        transaction = self._open_transaction()
+        self._open_transaction()
         if not 100 < status < 200:
             raise ValueError(f"{status} is no provisional response")
-        agent = self.agent
-        lines = [("Contact", agent.contact(self.flow, self.invite.uri)), ("Allow", ALLOW)]
-        if sdp is not None:
-            lines.append(("Content-Type", SDP))
-        agent.remember_dialog(self.dialog, self)
+        surely = self._surely(sdp, reliable)
+        if sdp is not None and not surely and not self.invite.body:
+            raise CallStateError("the caller takes no offer in a provisional response")
+        contact = self.agent.contact(self.flow, self.invite.uri)
+        lines = (("Contact", contact), ("Allow", ALLOW))
+        self.agent.remember_dialog(self.dialog, self)
         self.state = CallState.RINGING
-        data = agent.respond(transaction, self.invite, status, lines, sdp or b"", tag=self.id)
+        if surely:
+            self._ring_reliably(status, lines, sdp or b"")
+        else:
+            described = (*lines, ("Content-Type", SDP)) if sdp is not None else lines
+            self.send_progress(status, described, sdp or b"")
+        return True
+
+    def _surely(self, sdp: bytes | None, reliable: bool | None) -> bool:
+        """Whether a provisional response is sent reliably (RFC 3262 3)."""
+        wanted = sdp is not None if reliable is None else reliable
+        headers = self.invite.headers
+        return supports_reliable(headers) if wanted else requires_reliable(headers)
+
+    def _ring_reliably(self, status: int, lines: tuple[tuple[str, str], ...], sdp: bytes) -> None:
+        if self._reliable is None:
+            self._reliable = ReliableRinging(self)
+        if self._reliable.full:
+            raise CallStateError("too many provisional responses wait for the caller's PRACK")
+        self._reliable.send(status, lines, sdp)
+
+    def send_progress(self, status: int, lines: HeaderLines, sdp: bytes) -> bytes:
+        """Send a provisional response; returns its bytes."""
+        transaction = self._open_transaction()
+        data = self.agent.respond(transaction, self.invite, status, lines, sdp, tag=self.id)
         self._provisional = (status, data)
         self._wait_for_user()
-        return True
+        return data
 
     def accept(self, sdp: bytes, headers: HeaderLines = ()) -> bool:
         if self.ended:
             return False
         transaction = self._open_transaction()
+        if self._answer is not None:
+            raise CallStateError("the call was answered before")
+        if self._reliable is not None and self._reliable.holds_the_answer:
+            self._answer = (sdp, tuple(headers))
+            return True
+        if self._reliable is not None and self._reliable.session is Early.AGREED:
+            sdp = b""
         self._close_invite()
         self.state = CallState.ANSWERED
         self.agent.counters.add(Count.CALLS_ANSWERED)
         self.agent.remember_dialog(self.dialog, self)
-        self._send_answer(transaction, self.invite, sdp, headers)
+        self._send_answer(transaction, self.invite, sdp, headers, self._terms)
         return True
 
     def reject(self, status: int, reason: str | None = None, headers: HeaderLines = ()) -> bool:
@@ -92,6 +148,68 @@ class IncomingCall(SipCall):
             self._close_invite()
         super()._on_bye(transaction, request)
 
+    def _on_prack(self, transaction: ServerTransaction, request: Request) -> None:
+        agent, reliable = self.agent, self._reliable
+        if reliable is None or not reliable.matches(request):
+            agent.reject(transaction, request, NO_RACK)  # RFC 3262 3
+        elif not agent.acceptable(transaction, request):
+            return
+        elif reliable.wants_answer(request):
+            agent.reject(transaction, request, BAD_REQUEST)
+        elif reliable.acknowledged():
+            self._on_agreed(transaction, request)
+        elif request.body:
+            answer_update(self, transaction, request)  # the same rules hold (RFC 3262 5)
+        else:
+            agent.respond(transaction, request, 200)
+        if not self.ended and self._transaction is not None:
+            self._after_prack(reliable)
+
+    def _on_agreed(self, transaction: ServerTransaction, request: Request) -> None:
+        """A description of ours is acknowledged: an answer, or an offer, which is answered here."""
+        agent = self.agent
+        if self.invite.body and request.body:
+            answer_update(self, transaction, request)
+            return
+        agent.respond(transaction, request, 200)
+        if request.body:
+            self.remote_sdp = request.body
+            agent.tell(agent.handler.on_answer, self, request.body)
+
+    def _after_prack(self, reliable: ReliableRinging | None) -> None:
+        if reliable is None:
+            return
+        if self._answer is not None and not reliable.holds_the_answer:
+            answer, self._answer = self._answer, None
+            self.accept(*answer)
+        else:
+            reliable.go_on()
+
+    def on_no_prack(self) -> None:
+        """64*T1 passed after a reliable provisional response (RFC 3262 3)."""
+        if self._transaction is not None:
+            text = "no PRACK came for our provisional response"
+            self._refuse(504, EndCause(EndedBy.ERROR, 504, "Server Time-out", text))
+
+    def offer_conflict(self, request: Request) -> Rejection | None:
+        conflict = super().offer_conflict(request)
+        if conflict is not None or self._transaction is None:
+            return conflict
+        session = Early.OPEN if self._reliable is None else self._reliable.session
+        if session is Early.AGREED:
+            return None
+        return GLARE if session is Early.OFFERED else self._later()
+
+    def _dialog_for_update(self) -> Dialog | None:
+        early = self._reliable is not None and self._reliable.session is Early.AGREED
+        ringing = early and self.state is CallState.RINGING
+        return self.dialog if ringing else super()._dialog_for_update()
+
+    def _end(self, cause: EndCause) -> None:
+        if self._reliable is not None:
+            self._reliable.stop()
+        super()._end(cause)
+
     def _give_up(self, headers: tuple[tuple[str, str], ...], status: int) -> None:
         if self.state is CallState.ANSWERED:
             self._goodbye = headers
@@ -107,6 +225,8 @@ class IncomingCall(SipCall):
         self._transaction = None
         self._provisional = None
         self._drop_timer()
+        if self._reliable is not None:
+            self._reliable.stop()
 
     def _refuse(self, status: int, cause: EndCause, headers: HeaderLines = ()) -> None:
         transaction = self._open_transaction()
@@ -146,6 +266,15 @@ class IncomingCall(SipCall):
             text = "not answered in time"
             self._refuse(487, EndCause(EndedBy.ERROR, 487, "Request Terminated", text))
         elif self._transaction is not None:
-            if self._provisional is not None:
-                self._transaction.respond(*self._provisional)
+            self._show_life(self._transaction)
             self._wait_for_user()
+
+    def _show_life(self, transaction: ServerTransaction) -> None:
+        if self._provisional is None:
+            return
+        status, data = self._provisional
+        if self._reliable is None:
+            transaction.respond(status, data)
+        elif not self._reliable.full:
+            lines = (("Contact", self.agent.contact(self.flow)), ("Allow", ALLOW))
+            self._reliable.send(status, lines, b"")  # RFC 3262 3: each has an RSeq of its own

@@ -21,6 +21,14 @@ Offer = bytes | Callable[[], bytes]
 
 GLARE_ATTEMPTS = 4
 MAX_FORKS = 16
+FATAL = frozenset({404, 408, 410, 416, 481, 482, 484, 485, 502, 604})
+"""Answers to a request within a dialog after which there is none (RFC 3261 12.2.1.2, RFC 5057)."""
+
+
+def glare_wait_ms(call: SipCall) -> int:
+    """RFC 3261 14.1: who made the Call-ID waits longer; units of 10 ms."""
+    low, high = (210, 400) if call.outgoing else (0, 200)
+    return 10 * call.agent.random.randint(low, high)
 
 
 class PendingAck:
@@ -37,13 +45,16 @@ class PendingAck:
         "late_offer",
     )
 
-    def __init__(self, call: SipCall, data: bytes, flow: Flow, request: Request) -> None:
+    def __init__(
+        self, call: SipCall, data: bytes, flow: Flow, request: Request, *, late_offer: bool
+    ) -> None:
+        """``late_offer``: the 200 made the offer, and the ACK has to bring the answer."""
         timers, timing = call.agent.timers, call.agent.config.timing
         self._call = call
         self._data = data
         self._flow = flow
         self.cseq = request.cseq
-        self.late_offer = not request.body
+        self.late_offer = late_offer
         self._interval_ms = timing.t1_ms
         self._deadline_ms = timers.now_ms + timing.give_up_ms
         self._timer = timers.arm(timing.t1_ms, self)
@@ -156,7 +167,7 @@ class Reinvite:
     def __call__(self) -> None:
         """Send it now, or a little later while an INVITE of the peer is open."""
         self._timer = None
-        if self._call.awaits_ack:
+        if self._call.must_wait(self):
             self._wait()
             return
         self._attempts += 1
@@ -165,7 +176,8 @@ class Reinvite:
         agent = self._call.agent
         # Anew for each attempt: meanwhile the peer may have changed the session.
         sdp = self._offer() if callable(self._offer) else self._offer
-        self._transaction = agent.send_reinvite(self._dialog, self._call.flow, sdp, self)
+        lines = self._call.timer_lines()
+        self._transaction = agent.send_reinvite(self._dialog, self._call.flow, sdp, self, lines)
 
     def stop(self) -> None:
         """The call is over. A 2xx that still comes within 64*T1 gets its ACK all the same."""
@@ -175,15 +187,12 @@ class Reinvite:
             self._transaction.expire_in(self._call.agent.config.timing.give_up_ms)
 
     def _wait(self) -> None:
-        agent = self._call.agent
-        # RFC 3261 14.1: who made the Call-ID waits longer; units of 10 ms.
-        low, high = (210, 400) if self._call.outgoing else (0, 200)
-        self._timer = agent.timers.arm(10 * agent.random.randint(low, high), self)
+        self._timer = self._call.agent.timers.arm(glare_wait_ms(self._call), self)
 
     def on_timeout(self) -> None:
         """Nobody answered."""
         self.in_progress = False
-        self._call.reinvite_fatal(408, "Request Timeout")
+        self._call.change_fatal(408, "Request Timeout", "re-INVITE failed")
 
     def on_response(self, response: Response) -> None:
         """A response to the re-INVITE."""
@@ -193,14 +202,20 @@ class Reinvite:
         self.in_progress = False
         if response.status < 300:
             self._accepted(response)
-        elif response.status in (408, 481):
-            self._call.reinvite_fatal(response.status, response.reason)
-        elif self._answers(response):
+        elif response.status in FATAL:
+            self._call.change_fatal(response.status, response.reason, "re-INVITE failed")
+        elif self._answers(response) or self._asks_again(response):
             self()
         elif response.status == 491 and self._attempts < GLARE_ATTEMPTS and not self._call.ended:
             self._wait()
         else:
-            self._call.reinvite_done(response.status, None)
+            self._done(response.status, None)
+
+    def _asks_again(self, response: Response) -> bool:
+        return response.status == 422 and self._call.interval_raised(response)
+
+    def _done(self, status: int, sdp: bytes | None) -> None:
+        self._call.reinvite_done(status, sdp)
 
     def _answers(self, response: Response) -> bool:
         attempt = self._auth_attempt
@@ -219,10 +234,11 @@ class Reinvite:
             agent.transactions.send_again(*self._ack)
             return
         self._dialog.refresh_target(response)
+        call.session_agreed(response)
         answer = call.answer_to(response.body) if self._offer is None else b""
         self._ack = agent.ack(self._dialog, call.flow, response.cseq, answer or None)
         agent.send(*self._ack)
         if answer is None:
             call.offer_unanswered()
         else:
-            call.reinvite_done(response.status, response.body or None)
+            self._done(response.status, response.body or None)

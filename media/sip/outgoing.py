@@ -13,8 +13,11 @@ from .events import CallStateError, EndCause, EndedBy
 from .invites import MAX_FORKS, AckKeeper
 from .message import Headers, Request, Response, SipParseError
 from .redirect import TargetSet, contacts_of
+from .reliable import ReliableProgress, rseq_of, send_prack
 from .requests import repeated, retry_after_s
+from .screening import GLARE, Rejection
 from .session import NO_HEADERS, CallState, SipCall, reason_of
+from .session_timer import MAX_INTERVAL_S, IntervalAsked, SessionTimer
 from .transaction import InviteClient, ServerTransaction
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ class OutgoingCall(SipCall):
     """
 
     __slots__ = (
+        "_asked",
         "_attempt",
         "_auth",
         "_cancel_headers",
@@ -42,6 +46,7 @@ class OutgoingCall(SipCall):
         "_on_redirect",
         "_proceeding",
         "_refusal",
+        "_reliable",
         "_target",
         "_targets",
         "_transaction",
@@ -66,6 +71,8 @@ class OutgoingCall(SipCall):
         self._refusal: EndCause | None = None
         self._early: dict[str, Dialog] = {}
         self._early_sdp: dict[str, bytes] = {}
+        self._reliable: dict[str, ReliableProgress] = {}
+        self._asked: IntervalAsked | None = None
         self._cause: EndCause | None = None
         self._cancel_headers = NO_HEADERS
         self._proceeding = False
@@ -133,12 +140,25 @@ class OutgoingCall(SipCall):
         if self._transaction is not None:
             self._transaction.user = self._late_answers()
         if self.state is CallState.CALLING:
-            if self._attempt is not None and self._attempt.answers(response):
+            answers = self._attempt is not None and self._attempt.answers(response)
+            if answers or self._asks_again(response):
                 self._invite_again()
                 return
             if self._targets is not None:
                 self._targets.add(response)
         self._failed(_cause_of(response), final=response.status >= 600)
+
+    def _asks_again(self, response: Response) -> bool:
+        """True if a 422 wants a longer session interval, which the next INVITE asks for."""
+        config = self.agent.config
+        if response.status != 422 or not config.session_expires_s:
+            return False
+        self._asked = self._asked or IntervalAsked(config.session_expires_s, config.min_se_s)
+        if not self._asked.raised_by(response):
+            return False
+        for name, value in self._asked.lines():
+            self.invite.headers.set(name, value)
+        return True
 
     def _invite_again(self, uri: str | None = None) -> None:
         """Another INVITE with the ids of the first (RFC 3261 22.2, 8.1.3.4)."""
@@ -174,11 +194,46 @@ class OutgoingCall(SipCall):
             self._note_early(response.to_tag, response)
         if response.status == 199:
             self._forget_fork(response.to_tag or "")
-        self.agent.tell(self.agent.handler.on_ringing, self, response)
+        if self._takes(response):
+            self.agent.tell(self.agent.handler.on_ringing, self, response)
+
+    def _takes(self, response: Response) -> bool:
+        """True for a provisional response that is news; a reliable one is acknowledged."""
+        rseq = rseq_of(response)
+        if rseq is None:
+            return True
+        tag = response.to_tag or ""
+        dialog = self._early.get(tag)
+        if dialog is None or not self._reliable.setdefault(tag, ReliableProgress()).takes(rseq):
+            return False
+        dialog.refresh_target(response)
+        answer = self._settle_early(tag, response)
+        send_prack(self, dialog, response, rseq, answer)
+        if answer is None and self.state is CallState.CALLING:
+            text = "no answer to the offer in a provisional response"
+            self._cancel(NO_HEADERS, EndCause(EndedBy.ERROR, 488, "Not Acceptable Here", text))
+        return self.state is CallState.CALLING
+
+    def _settle_early(self, tag: str, response: Response) -> bytes | None:
+        """What the PRACK carries (RFC 3262 5): the answer to a first offer, None if there is none;
+        nothing where the response answers our offer, or describes nothing."""
+        progress = self._reliable[tag]
+        if not response.body or progress.described:
+            return b""
+        progress.described = True
+        if not self.invite.body:
+            return self.answer_to(response.body)
+        self.remote_sdp = response.body
+        return b""
+
+    def _has_agreed(self, tag: str) -> bool:
+        """True if offer and answer were exchanged reliably in that early dialog."""
+        progress = self._reliable.get(tag)
+        return progress is not None and progress.described
 
     def _note_early(self, tag: str, response: Response) -> None:
         """An early dialog for each fork that rings (RFC 3261 13.2.2.1), and what it offers."""
-        if tag in self._early and response.body:
+        if tag in self._early and response.body and not self._has_agreed(tag):
             self._early_sdp[tag] = response.body
         if tag in self._early or len(self._early) >= MAX_FORKS:
             return
@@ -195,13 +250,18 @@ class OutgoingCall(SipCall):
         """A fork has left: 199 (RFC 6228), or its BYE."""
         dialog = self._early.pop(tag, None)
         self._early_sdp.pop(tag, None)
+        self._reliable.pop(tag, None)
         if dialog is not None:
             self.agent.forget_dialog(dialog)
 
     def _on_accepted(self, response: Response) -> None:
         agent, transaction = self.agent, self._transaction
-        # A peer whose answer came in a provisional response need not repeat it.
-        sdp = response.body or self._early_sdp.get(response.to_tag or "")
+        tag = response.to_tag or ""
+        early, agreed = self._early.get(tag), self._has_agreed(tag)
+        # A peer whose answer came in a provisional response need not repeat it; what was answered
+        # reliably is not changed by a 2xx (RFC 3261 13.2.1).
+        sdp = None if agreed else response.body
+        sdp = sdp or self._early_sdp.get(tag)
         self._forget_early()
         try:
             dialog = uac_dialog(self.invite, response, self._auth)
@@ -211,11 +271,14 @@ class OutgoingCall(SipCall):
             return
         cancelled = self.state is CallState.CANCELLING
         self._close_invite()
+        if early is not None:
+            # PRACK and UPDATE have been counted in it (RFC 3261 13.2.2.4).
+            dialog.local_cseq, dialog.remote_cseq = early.local_cseq, early.remote_cseq
         self.dialog = dialog
         self.state = CallState.CONFIRMED
         agent.remember_dialog(dialog, self)
         agent.counters.add(Count.CALLS_ANSWERED)
-        asked = not self.invite.body and not cancelled
+        asked = not self.invite.body and not cancelled and not agreed
         answer = self.answer_to(response.body) if asked else b""
         ack = agent.ack(dialog, self.flow, response.cseq, answer or None)
         agent.send(*ack)
@@ -229,7 +292,17 @@ class OutgoingCall(SipCall):
             self.offer_unanswered()
         elif not self.ended:
             self.remote_sdp = sdp or None
+            self._begin_session(response)
             agent.tell(agent.handler.on_answered, self, self.remote_sdp)
+
+    def _begin_session(self, response: Response) -> None:
+        """The 2xx settles the session timer, if there is to be one (RFC 4028 7.2)."""
+        config = self.agent.config
+        if "Session-Expires" in response.headers:
+            interval_s = config.session_expires_s or MAX_INTERVAL_S
+            asked = self._asked or IntervalAsked(interval_s, config.min_se_s)
+            self.session_timer = SessionTimer(self, asked)
+            self.session_agreed(response)
 
     # Giving up
 
@@ -282,12 +355,28 @@ class OutgoingCall(SipCall):
             self.agent.forget_dialog(dialog)
         self._early.clear()
         self._early_sdp.clear()
+        self._reliable.clear()
 
     # Requests in early dialogs
 
-    def _dialog_of(self, request: Request) -> Dialog:
+    def dialog_of(self, request: Request) -> Dialog:
         early = self._early.get(request.from_tag or "")
-        return early if early is not None else super()._dialog_of(request)
+        return early if early is not None else super().dialog_of(request)
+
+    def offer_conflict(self, request: Request) -> Rejection | None:
+        conflict = super().offer_conflict(request)
+        if conflict is not None or self.dialog is not None:
+            return conflict
+        if self._has_agreed(request.from_tag or ""):
+            return None
+        # Our offer in the INVITE, or the one that we have asked for, is still open.
+        return GLARE if self.invite.body else self._later()
+
+    def _dialog_for_update(self) -> Dialog | None:
+        if self.state is not CallState.CALLING:
+            return super()._dialog_for_update()
+        agreed = [dialog for tag, dialog in self._early.items() if self._has_agreed(tag)]
+        return agreed[0] if len(agreed) == 1 else None
 
     def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
         if self.dialog is not None:

@@ -11,11 +11,13 @@ from .message import Headers, Request, SipParseError
 from .ways import TLS, is_secure
 
 SDP = "application/sdp"
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY"
-SUPPORTED = "replaces, norefersub"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY, PRACK, UPDATE"
+SUPPORTED = "replaces, norefersub, 100rel, timer"
 SERVED = frozenset(ALLOW.split(", "))
 _EXTENSIONS = frozenset(SUPPORTED.split(", "))
-_WITHIN_DIALOGS = frozenset({"BYE", "INFO", "NOTIFY"})
+_WITHIN_DIALOGS = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
+_DESCRIBED = frozenset({"INVITE", "PRACK", "UPDATE"})
+"""Methods whose body is a session description."""
 _SDP_RANGES = frozenset({SDP, "application/*", "*/*"})
 
 
@@ -33,6 +35,7 @@ NO_DIALOG = Rejection(481, Count.REJECTED_NO_DIALOG)
 MERGED = Rejection(482, Count.REJECTED_MERGED)
 BAD_REQUEST = Rejection(400, Count.REJECTED_BAD_REQUEST)
 OUT_OF_ORDER = Rejection(500, Count.REJECTED_CSEQ)
+NO_RACK = Rejection(481, Count.REJECTED_RACK)
 GLARE = Rejection(491, Count.REJECTED_GLARE)
 _SCHEME = Rejection(416, Count.REJECTED_URI_SCHEME)
 _HOPS = Rejection(483, Count.REJECTED_MAX_FORWARDS)
@@ -62,14 +65,15 @@ def screen_request(
 
 
 def screen_content(request: Request, max_body_bytes: int) -> Rejection | None:
-    """Check what holds within dialogs too: extensions, and the body of an INVITE."""
+    """Check what holds within dialogs too: extensions, and the body of an INVITE or UPDATE."""
     headers = request.headers
     required = headers.all("Require")
-    if required:
-        return _unsupported(required)
+    rejection = _unsupported(required) if required else None
+    if rejection is not None:
+        return rejection
     if len(request.body) > max_body_bytes:
         return _TOO_LARGE
-    if request.method != "INVITE":
+    if request.method not in _DESCRIBED:
         return None
     try:
         return _screen_media(headers, request.body)

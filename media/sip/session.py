@@ -11,7 +11,7 @@ from .edge import Flow, TimerHandle
 from .events import CallStateError, EndCause, EndedBy, HeaderLines, Refuse
 from .info import is_digit_info, read_digit
 from .invites import Offer, PendingAck, Reinvite
-from .message import Request
+from .message import Request, Response
 from .refer import Refers
 from .screening import (
     ALLOW,
@@ -20,11 +20,15 @@ from .screening import (
     INFO_TYPE,
     METHOD,
     NO_DIALOG,
+    NO_RACK,
     OUT_OF_ORDER,
     SDP,
+    SUPPORTED,
     Rejection,
 )
+from .session_timer import IntervalAsked, RefreshByInvite, SessionTimer, Terms, terms_for
 from .transaction import ServerTransaction
+from .update import Update, answer_update
 
 if TYPE_CHECKING:
     from .ua import UserAgent
@@ -55,8 +59,10 @@ class SipCall:
     __slots__ = (
         "_goodbye",
         "_pending",
+        "_refresh",
         "_reinvite",
         "_timer",
+        "_update",
         "agent",
         "call_id",
         "context",
@@ -66,6 +72,7 @@ class SipCall:
         "invite",
         "refers",
         "remote_sdp",
+        "session_timer",
         "state",
     )
 
@@ -86,6 +93,9 @@ class SipCall:
         self._timer: TimerHandle | None = None
         self._pending: PendingAck | None = None
         self._reinvite: Reinvite | None = None
+        self._update: Update | None = None
+        self._refresh: Update | Reinvite | None = None
+        self.session_timer: SessionTimer | None = None
         self._goodbye: tuple[tuple[str, str], ...] | None = None
         self.refers: Refers | None = None
 
@@ -129,12 +139,23 @@ class SipCall:
 
     # What the user may do
 
-    def ring(self, status: int = 180, sdp: bytes | None = None) -> bool:
-        """Send a provisional response (101 to 199), with early media if ``sdp`` is given."""
+    def ring(
+        self, status: int = 180, sdp: bytes | None = None, *, reliable: bool | None = None
+    ) -> bool:
+        """Send a provisional response (101 to 199), with early media if ``sdp`` is given.
+
+        ``reliable``: repeated until the caller acknowledges it (RFC 3262), where it can; by default
+        if the caller insists, or ``sdp`` is given. Without an offer of the caller ``sdp`` is ours,
+        and has to be reliable: CallStateError where it cannot be.
+        """
         raise CallStateError("only a call that came in can ring")
 
     def accept(self, sdp: bytes, headers: HeaderLines = ()) -> bool:
-        """Answer with 200, repeated until the ACK comes (RFC 3261 13.3.1.4)."""
+        """Answer with 200, repeated until the ACK comes (RFC 3261 13.3.1.4).
+
+        It waits until a reliable description that was sent before is acknowledged, and goes without
+        ``sdp`` then: the session is agreed on (RFC 3262 5).
+        """
         raise CallStateError("only a call that came in can be accepted")
 
     def reject(self, status: int, reason: str | None = None, headers: HeaderLines = ()) -> bool:
@@ -171,6 +192,21 @@ class SipCall:
         self._reinvite()
         return True
 
+    def update(self, offer: Offer | None) -> bool:
+        """Offer a change by UPDATE (RFC 3311), or only refresh the session (None); ends in
+        ``on_reinvited``. It can be done before the call is answered, once both sides have agreed
+        reliably on a session; CallStateError before, and while another change is under way.
+        """
+        if self.state is CallState.ENDED:
+            return False
+        dialog = self._dialog_for_update()
+        busy = self._update is not None or self._reinvite is not None
+        if dialog is None or busy or (offer is not None and self._offering):
+            raise CallStateError("another change of this call is still under way")
+        self._update = Update(self, dialog, offer)
+        self._update()
+        return True
+
     # What the user agent tells the call
 
     def on_request(self, transaction: ServerTransaction, request: Request) -> None:
@@ -178,7 +214,7 @@ class SipCall:
         method = request.method
         if self.state is CallState.ENDED and method != "BYE" and not self._outlived_by(method):
             self.agent.reject(transaction, request, NO_DIALOG)
-        elif not self._dialog_of(request).accepts(request):
+        elif not self.dialog_of(request).accepts(request):
             self.agent.reject(transaction, request, OUT_OF_ORDER)
         elif method == "BYE":
             self._on_bye(transaction, request)
@@ -190,6 +226,10 @@ class SipCall:
             self._on_info(transaction, request)
         elif method in ("REFER", "NOTIFY"):
             Refers.of(self).on_request(transaction, request)
+        elif method == "UPDATE":
+            answer_update(self, transaction, request)
+        elif method == "PRACK":
+            self._on_prack(transaction, request)
         else:
             self.agent.reject(transaction, request, METHOD)
 
@@ -257,45 +297,76 @@ class SipCall:
     def _give_up(self, headers: tuple[tuple[str, str], ...], status: int) -> None:
         raise AssertionError("each role has its own")
 
-    def _dialog_of(self, request: Request) -> Dialog:
+    def _on_prack(self, transaction: ServerTransaction, request: Request) -> None:
+        self.agent.reject(transaction, request, NO_RACK)
+
+    def dialog_of(self, request: Request) -> Dialog:
+        """The dialog in which ``request`` came."""
         assert self.dialog is not None
         return self.dialog
 
+    def _dialog_for_update(self) -> Dialog | None:
+        """The dialog in which we may send UPDATE now."""
+        return self.dialog if self.state is CallState.CONFIRMED else None
+
+    @property
+    def _offering(self) -> bool:
+        """True while an offer of ours is unanswered."""
+        changes = (self._reinvite, self._update, self._refresh)
+        return any(change is not None and change.in_progress for change in changes)
+
+    def offer_conflict(self, request: Request) -> Rejection | None:
+        """Why the offer in an UPDATE or PRACK cannot be answered now (RFC 3311 5.2)."""
+        if self._offering or (self._pending is not None and self._pending.late_offer):
+            return GLARE
+        return None
+
+    def must_wait(self, change: Reinvite) -> bool:
+        """True while a re-INVITE of ours would meet an open INVITE (RFC 3261 14.1)."""
+        other = self._reinvite if change is self._refresh else self._refresh
+        return self.awaits_ack or (isinstance(other, Reinvite) and other.in_progress)
+
     def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
         self.agent.respond(transaction, request, 200)
-        self.agent.forget_dialog(self._dialog_of(request))
+        self.agent.forget_dialog(self.dialog_of(request))
         text = request.headers.get("Reason") or ""
         self._end(EndCause(EndedBy.REMOTE, 200, "OK", text))
 
     def _on_reinvite(self, transaction: ServerTransaction, request: Request) -> None:
         agent = self.agent
-        ours = self._reinvite is not None and self._reinvite.in_progress
-        if ours or self.state in (CallState.CALLING, CallState.CANCELLING):
+        if self._offering or self.state in (CallState.CALLING, CallState.CANCELLING):
             agent.reject(transaction, request, GLARE)  # RFC 3261 14.2
         elif self.state not in (CallState.ANSWERED, CallState.CONFIRMED):
             # The first INVITE has no final response yet (RFC 3261 14.2).
-            retry = (("Retry-After", str(agent.random.randint(0, 10))),)
-            agent.reject(transaction, request, Rejection(500, Count.REJECTED_GLARE, retry))
+            agent.reject(transaction, request, self._later())
         elif self._pending is not None and self._pending.late_offer:
             # Our offer is still unanswered (RFC 5407 3.1.4).
             agent.reject(transaction, request, GLARE)
         elif agent.acceptable(transaction, request):
             self._answer_reinvite(transaction, request)
 
+    def _later(self) -> Rejection:
+        retry = (("Retry-After", str(self.agent.random.randint(0, 10))),)
+        return Rejection(500, Count.REJECTED_GLARE, retry)
+
     def _answer_reinvite(self, transaction: ServerTransaction, request: Request) -> None:
+        terms = terms_for(request, self.agent.config, self.session_timer)
+        if isinstance(terms, Rejection):
+            self.agent.reject(transaction, request, terms)
+            return
         if self._pending is not None:
             # Only the ACK can have been lost: who sends a re-INVITE has seen our 200.
             self._acknowledged(self._pending, None)
-        body = None if self.ended else self._ask_offer(transaction, request)
+        body = None if self.ended else self.ask_offer(transaction, request)
         if self.ended:
             self.agent.reject(transaction, request, NO_DIALOG)
         elif body is not None and self.dialog is not None:
             self.dialog.refresh_target(request)
             self.remote_sdp = request.body or self.remote_sdp
-            self._send_answer(transaction, request, body, NO_HEADERS)
+            self._send_answer(transaction, request, body, NO_HEADERS, terms)
 
-    def _ask_offer(self, transaction: ServerTransaction, request: Request) -> bytes | None:
-        """The handler's answer to a re-INVITE; None if it was refused (and answered so)."""
+    def ask_offer(self, transaction: ServerTransaction, request: Request) -> bytes | None:
+        """The handler's answer to an offer in the dialog; None if it refused (and that is sent)."""
         try:
             return self.agent.handler.on_offer(self, request.body or None)
         except Refuse as refuse:
@@ -318,18 +389,102 @@ class SipCall:
             self.agent.handler_failed("on_offer")
             return None
 
+    def standing_offer(self) -> bytes | None:
+        """The handler's offer of what stands; None if it fails."""
+        try:
+            return self.agent.handler.on_offer(self, None)
+        except Refuse:
+            return None
+        except Exception:  # noqa: BLE001 - whatever the user's code raises
+            self.agent.handler_failed("on_offer")
+            return None
+
     def _send_answer(
-        self, transaction: ServerTransaction, request: Request, sdp: bytes, headers: HeaderLines
+        self,
+        transaction: ServerTransaction,
+        request: Request,
+        sdp: bytes,
+        headers: HeaderLines,
+        terms: Terms | None,
     ) -> None:
         """The 200 of an INVITE or re-INVITE, and the wait for its ACK."""
         lines = [
             ("Contact", self.agent.contact(self.flow, self.invite.uri)),
             ("Allow", ALLOW),
-            ("Content-Type", SDP),
+            ("Supported", SUPPORTED),
             *headers,
         ]
+        if sdp:
+            lines.append(("Content-Type", SDP))
+        if terms is not None or self.session_timer is not None:
+            lines += self.timer_answered(terms)
         data = self.agent.respond(transaction, request, 200, lines, sdp, tag=self.id)
-        self._pending = PendingAck(self, data, transaction.flow, request)
+        late_offer = bool(sdp) and not request.body
+        self._pending = PendingAck(self, data, transaction.flow, request, late_offer=late_offer)
+
+    # Session timers (RFC 4028)
+
+    def timer_lines(self) -> tuple[tuple[str, str], ...]:
+        """What a re-INVITE or UPDATE of ours says of the session timer."""
+        return NO_HEADERS if self.session_timer is None else self.session_timer.lines()
+
+    def timer_answered(self, terms: Terms | None) -> tuple[tuple[str, str], ...]:
+        """Our 2xx goes out with these terms; its headers."""
+        if terms is None:
+            self._stop_session_timer()
+            return NO_HEADERS
+        if self.session_timer is None:
+            asked = IntervalAsked(terms.interval_s, terms.min_s)
+            self.session_timer = SessionTimer(self, asked)
+        self.session_timer.answered(terms)
+        return terms.lines()
+
+    def session_agreed(self, response: Response) -> None:
+        """A 2xx to a re-INVITE or UPDATE of ours says how the session timer goes on."""
+        timer = self.session_timer
+        if timer is not None and not self.ended and not timer.agreed(response):
+            self._stop_session_timer()
+
+    def interval_raised(self, response: Response) -> bool:
+        """True if a 422 is to be followed by another attempt."""
+        timer = self.session_timer
+        return timer is not None and not self.ended and timer.asked.raised_by(response)
+
+    def refresh_session(self) -> None:
+        """Send UPDATE where the peer takes it, else re-INVITE (RFC 4028 7.4); any other change that
+        is under way refreshes the session as well."""
+        changing = self._reinvite or self._update or self._refresh
+        timer, dialog = self.session_timer, self.dialog
+        if self.state is not CallState.CONFIRMED or changing or timer is None or dialog is None:
+            return
+        self.agent.counters.add(Count.SESSIONS_REFRESHED)
+        if timer.by_update:
+            self._refresh = Update(self, dialog, None)
+        else:
+            self._refresh = RefreshByInvite(self, dialog, None)
+        self._refresh()
+
+    def refresh_done(self, sdp: bytes | None) -> None:
+        """Our refresh came to its end; ``sdp`` answers what it offered."""
+        self._refresh = None
+        if sdp is not None and not self.ended:
+            self.remote_sdp = sdp
+            self.agent.tell(self.agent.handler.on_answer, self, sdp)
+
+    def session_expired(self) -> None:
+        """Nobody has refreshed the session in time (RFC 4028 10)."""
+        if self._pending is not None and self.session_timer is not None:
+            self.session_timer.wait_on(self.agent.config.timing.t2_ms)  # for the ACK, or its end
+            return
+        self.agent.counters.add(Count.SESSIONS_EXPIRED)
+        text = "session timer expired"
+        cause = EndCause(EndedBy.ERROR, 408, "Request Timeout", text)
+        self._leave((("Reason", f'SIP;cause=408;text="{text}"'),), cause)
+
+    def _stop_session_timer(self) -> None:
+        if self.session_timer is not None:
+            self.session_timer.stop()
+            self.session_timer = None
 
     def _drop_pending(self) -> None:
         if self._pending is not None:
@@ -353,9 +508,11 @@ class SipCall:
         self.state = CallState.ENDED
         self._drop_timer()
         self._drop_pending()
-        if self._reinvite is not None:
-            self._reinvite.stop()
-            self._reinvite = None
+        self._stop_session_timer()
+        for change in (self._reinvite, self._update, self._refresh):
+            if change is not None:
+                change.stop()
+        self._reinvite = self._update = self._refresh = None
         if self.refers is not None:
             self.refers.on_call_ended(cause)
         self.agent.call_ended(self, cause)
@@ -367,10 +524,26 @@ class SipCall:
             self.remote_sdp = sdp or self.remote_sdp
             self.agent.tell(self.agent.handler.on_reinvited, self, status, sdp)
 
-    def reinvite_fatal(self, status: int, reason: str) -> None:
-        """408 or 481: the peer has lost the dialog, so it is over (RFC 3261 12.2.1.2)."""
+    def update_done(self, update: Update, status: int, sdp: bytes | None) -> None:
+        """An UPDATE of ours came to its end."""
+        if update is self._update:
+            self._update = None
+            self.remote_sdp = sdp or self.remote_sdp
+            self.agent.tell(self.agent.handler.on_reinvited, self, status, sdp)
+        elif update is self._refresh:
+            self._refresh = None
+            self._refresh_otherwise(status)
+
+    def _refresh_otherwise(self, status: int) -> None:
+        """A peer that does not know UPDATE, whatever its Allow said, is sent a re-INVITE."""
+        if status in (405, 501) and self.session_timer is not None:
+            self.session_timer.by_update = False
+            self.refresh_session()
+
+    def change_fatal(self, status: int, reason: str, text: str) -> None:
+        """The peer has lost the dialog, so it is over (RFC 3261 12.2.1.2, RFC 5057 5)."""
         if not self.ended:
-            self._leave(NO_HEADERS, EndCause(EndedBy.ERROR, status, reason, "re-INVITE failed"))
+            self._leave(NO_HEADERS, EndCause(EndedBy.ERROR, status, reason, text))
 
     def offer_unanswered(self) -> None:
         """The peer's 2xx made an offer that we have no answer to: nothing to talk in."""

@@ -41,6 +41,7 @@ from .screening import (
     screen_request,
 )
 from .session import CallState, SipCall
+from .session_timer import MIN_SE_S, ask_lines, terms_for
 from .transaction import (
     MAGIC_COOKIE,
     ClientUser,
@@ -67,8 +68,10 @@ _CAPABILITIES = (("Allow", ALLOW), ("Accept", SDP), ("Supported", SUPPORTED))
 class UserAgentConfig:
     """``addresses``: for each listener the ``host:port`` that peers reach it by (IPv6 host in
     brackets), as it goes into Via and Contact; ``transports``: its ``UDP``, ``TCP`` or ``TLS``, and
-    none if each takes all. ``answer_timeout_ms``: a call that nobody answers is
-    given up after it. ``max_body_bytes``: longer bodies get 513."""
+    none if each takes all. ``answer_timeout_ms``: a call that nobody answers is given up after it.
+    ``max_body_bytes``: longer bodies get 513. ``session_expires_s``: the session timer that calls
+    of ours ask for, and the longest that we agree to (RFC 4028), 0 for none; ``min_se_s``: the
+    shortest."""
 
     addresses: tuple[str, ...]
     transports: tuple[str, ...] = ()
@@ -79,6 +82,8 @@ class UserAgentConfig:
     answer_timeout_ms: int = 180_000
     max_transactions: int = 200_000
     max_body_bytes: int = 32_768
+    session_expires_s: int = 1_800
+    min_se_s: int = MIN_SE_S
 
 
 class UserAgent:
@@ -111,6 +116,7 @@ class UserAgent:
             ways=self.ways,
         )
         self.gate: Gate | None = None
+        self._ask_lines = ask_lines(config)
         self._dialogs: dict[str, SipCall] = {}
         self._calls: dict[str, SipCall] = {}
         self.refers: set[Referring | Referral] = set()
@@ -387,7 +393,11 @@ class UserAgent:
         if isinstance(replaced, Rejection):
             self.reject(transaction, request, replaced)
             return
-        call = IncomingCall(self, transaction, request, flow_of_peer(request, flow))
+        terms = terms_for(request, self.config, None)
+        if isinstance(terms, Rejection):
+            self.reject(transaction, request, terms)
+            return
+        call = IncomingCall(self, transaction, request, flow_of_peer(request, flow), terms)
         self.admission.admit_call()
         self.counters.add(Count.CALLS_OFFERED)
         self._calls[call.id] = call
@@ -515,11 +525,21 @@ class UserAgent:
         return cseq
 
     def send_reinvite(
-        self, dialog: Dialog, flow: Flow, sdp: bytes | None, user: Reinvite
+        self,
+        dialog: Dialog,
+        flow: Flow,
+        sdp: bytes | None,
+        user: Reinvite,
+        headers: HeaderLines = (),
     ) -> InviteClient:
         """Send a re-INVITE; ``user`` hears what becomes of it."""
         hop = self.ways.next_hop(dialog.next_hop(), flow)
-        lines = [("Contact", self.contact(flow, dialog.remote_target)), ("Allow", ALLOW)]
+        lines = [
+            ("Contact", self.contact(flow, dialog.remote_target)),
+            ("Allow", ALLOW),
+            ("Supported", SUPPORTED),
+        ]
+        lines += headers
         if sdp:
             lines.append(("Content-Type", SDP))
         invite = self._in_dialog(dialog, hop, "INVITE", dialog.next_cseq(), lines, body=sdp or b"")
@@ -563,6 +583,8 @@ class UserAgent:
             ("Max-Forwards", "70"),
             ("Contact", self.contact(flow, uri)),
             ("Allow", ALLOW),
+            ("Supported", SUPPORTED),
+            *self._ask_lines,
         ]
         if sdp:
             lines.append(("Content-Type", SDP))

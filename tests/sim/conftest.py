@@ -182,6 +182,9 @@ class Recorder:
             raise self.offer_reply
         return self.offer_reply
 
+    def on_answer(self, call, sdp):
+        self.events.append(("answer", sdp))
+
     def on_info_digit(self, call, digit):
         self.events.append(("digit", digit.symbol, digit.duration_ms))
 
@@ -285,6 +288,9 @@ class Pair:
         """Let everything run out, and check that nothing is left."""
         self.net.run(200_000)
         self.net.assert_quiet()
+
+
+World.Pair = Pair
 
 
 @pytest.fixture

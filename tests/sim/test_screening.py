@@ -2,7 +2,7 @@
 
 import pytest
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY, PRACK, UPDATE"
 COUNTERS = {
     403: "refer",
     405: "method",
@@ -22,7 +22,7 @@ COUNTERS = {
         ("BYE sip:u@ua", [], 481, None),
         ("NOTIFY sip:u@ua", [], 481, None),
         ("REFER sip:u@ua", [], 403, None),
-        ("INVITE sip:u@ua", ["Require: replaces, fly"], 420, ("Unsupported", "fly")),
+        ("INVITE sip:u@ua", ["Require: replaces, 100rel, fly, Timer"], 420, ("Unsupported", "fly")),
         ("OPTIONS tel:+123", [], 416, None),
         ("OPTIONS sips:u@ua", [], 416, None),
         ("OPTIONS sip:u@ua", ["Require: a, b"], 420, ("Unsupported", "a, b")),
@@ -74,7 +74,7 @@ def test_options_tells_what_we_can(lone):
     headers = lone.last.headers
     assert headers.get("Allow") == ALLOW
     assert headers.get("Accept") == "application/sdp"
-    assert headers.get("Supported") == "replaces, norefersub"
+    assert headers.get("Supported") == "replaces, norefersub, 100rel, timer"
 
 
 def test_parse_errors_are_answered_without_state(lone):
