@@ -23,6 +23,7 @@ from .session import MediaSession
 from .sip.events import EndCause, Refuse
 from .sip.message import REASON_PHRASES, Response
 from .sip.outgoing import OutgoingCall
+from .sip.session import SipCall
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -53,7 +54,8 @@ class DialFailed(Exception):
 class DialledCall(Call):
     """A call of ours: one attempt to reach somebody, and what comes of it.
 
-    ``result`` is None until that is known, and ``decided`` done as soon as it is.
+    ``result`` is None until that is known, and ``decided`` done as soon as it is. ``rang``: there
+    was a provisional response other than 100.
     """
 
     __slots__ = (
@@ -65,6 +67,7 @@ class DialledCall(Call):
         "_redirects",
         "_way",
         "decided",
+        "rang",
         "result",
     )
 
@@ -85,6 +88,7 @@ class DialledCall(Call):
         self._redirects = 0
         self._early_sdp: bytes | None = None
         self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.rang = False
         self.result: DialResult | None = None
         if self._history:
             self._history.awaited += 1  # the end of dialling, which may go on by another way
@@ -103,6 +107,7 @@ class DialledCall(Call):
 
     def on_ringing(self, response: Response) -> None:
         """A provisional response other than 100."""
+        self.rang = True
         if self._history and self._history.ringing_s is None:
             self._history.ringing_s = time.time()
         if self._way.order.on_ringing is not None:
@@ -134,8 +139,11 @@ class DialledCall(Call):
     def on_ended(self, cause: EndCause) -> None:
         self.decide(failure_of(cause, proceeding=self.proceeding))
         super().on_ended(cause)
-        if self._way.on_ended is not None:
-            self._way.on_ended(self)
+        self._leave_way()
+
+    def move_to(self, sip: SipCall) -> None:
+        super().move_to(sip)
+        self._leave_way()  # it goes on by another one
 
     # What dialling does
 
@@ -197,6 +205,11 @@ class DialledCall(Call):
             self._tell_record(self._history)
 
     # Within
+
+    def _leave_way(self) -> None:
+        on_ended, self._way = self._way.on_ended, replace(self._way, on_ended=None)
+        if on_ended is not None:
+            on_ended(self)
 
     def _hear_early(self, sdp: bytes) -> None:
         assert self._media is not None
@@ -264,7 +277,8 @@ async def dial(
             raise
         raise DialFailed(dialler.time_out()) from None
     except NoRoute as error:
-        result = DialResult(Outcome.UNREACHABLE, 404, REASON_PHRASES[404], text=str(error))
+        status = 503 if error.outcome is Outcome.CONGESTION else 404
+        result = DialResult(error.outcome, status, REASON_PHRASES[status], text=str(error))
         raise DialFailed(result) from None
     finally:
         await dialler.finish()
@@ -294,7 +308,7 @@ class _Dialler:
             result = await self._outcome(call, way)
             if result.outcome is Outcome.ANSWERED:
                 return call
-            if not result.silent and result.status not in way.next_on:
+            if call.rang or (not result.silent and result.status not in way.next_on):
                 break  # RFC 3263 section 4.3: the callee's own word
         if result is None:
             raise NoRoute("no way leads there")

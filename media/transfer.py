@@ -14,7 +14,7 @@ from .call import Call, CallEnded
 from .dialling import DialFailed
 from .sdp import SdpError
 from .sip.events import CallStateError
-from .sip.fields import split_commas
+from .sip.fields import has_token
 from .sip.message import SipParseError
 from .sip.refer import Progress, ReferEnd, ReferOutcome, Referral, Refers
 from .sip.replaces import ReferTo, Replaces
@@ -214,7 +214,7 @@ class Transfers:
         if not 0 < timeout_s <= MAX_TIMEOUT_S:
             raise ValueError(f"timeout_s: {timeout_s:g}; use more than 0, up to {MAX_TIMEOUT_S:g}")
         call.connected()
-        refer_to = _refer_to(call, target)
+        refer_to = self._refer_to(call, target)
         tell = on_progress or _nothing
         if how == "refer" or (how == "auto" and _takes_refer(call.sip)):
             outcome = await _refer(call, refer_to, timeout_s, tell)
@@ -222,6 +222,20 @@ class Transfers:
             if how == "refer" or not unable:
                 return await _referred(call, target, outcome)
         return await self._bridge(call, target, timeout_s, caller, tell)
+
+    def _refer_to(self, call: Call, target: str | Call) -> ReferTo:
+        """What a REFER names. ValueError: it cannot be called."""
+        if isinstance(target, Call):
+            if target is call:
+                raise ValueError("a call cannot be transferred to itself")
+            target.connected()
+            dialog = target.sip.dialog
+            assert dialog is not None  # since there is sound
+            return ReferTo(dialog.remote_target, Replaces.of(dialog))
+        try:
+            return ReferTo(self.engine.public_uri(target))
+        except SipParseError:
+            raise ValueError(f"{target!r} is no SIP URI; write it as sip:USER@HOST") from None
 
     async def _bridge(
         self,
@@ -295,27 +309,10 @@ def _nothing(_: Progress) -> None:
     """Nobody wants to know."""
 
 
-def _refer_to(call: Call, target: str | Call) -> ReferTo:
-    """What a REFER names. ValueError: it cannot be called."""
-    if isinstance(target, Call):
-        if target is call:
-            raise ValueError("a call cannot be transferred to itself")
-        target.connected()
-        dialog = target.sip.dialog
-        assert dialog is not None  # since there is sound
-        return ReferTo(dialog.remote_target, Replaces.of(dialog))
-    refer_to = ReferTo(target)
-    try:
-        str(refer_to)
-    except SipParseError:
-        raise ValueError(f"{target!r} is no SIP URI; write it as sip:USER@HOST") from None
-    return refer_to
-
-
 def _takes_refer(sip: SipCall) -> bool:
     """False if the peer's INVITE lists what it takes, and REFER is not among it (RFC 3261 20.5)."""
     listed = [] if sip.outgoing else sip.invite.headers.all("Allow")
-    return not listed or any("REFER" in split_commas(line) for line in listed)
+    return not listed or has_token(listed, "REFER")
 
 
 async def _refer(
