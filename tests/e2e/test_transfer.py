@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 from ringwheel import Call, DialFailed, Engine, Refer, Transferred
 from ringwheel.media.transfer import OnRefer
+from ringwheel.media.trunk import Peer, Trunk
 
 from .callee import Callee
 from .client import Message, Phone
@@ -461,6 +462,49 @@ async def test_who_has_another_codec_cannot_take_the_place():
         assert (await second.response("INVITE")).status == 488
         second.send("ACK", cseq=second.cseq)
         await first.hang_up()
+
+
+# By trunks
+
+
+def trunk_to(peer: Callee | Phone) -> Trunk:
+    """A trunk whose one peer that is, and whose state is learnt from calls alone."""
+    ways = (Peer("127.0.0.1", peer.sip.getsockname()[1]),)
+    return Trunk("carrier", ways, domain="voice.example", options_interval_s=0)
+
+
+async def test_the_peer_is_told_the_domain_of_a_trunk():
+    robot = Robot(target="sip:+4711@carrier")
+    async with (
+        Callee() as peer,
+        serving(robot, trunks=[trunk_to(peer)]) as engine,
+        phoning(engine) as phone,
+    ):
+        refer = await asked(phone, "603 Decline")
+        assert refer.get("Refer-To") == "<sip:+4711@voice.example>"
+        await robot.done.wait()
+        await phone.hang_up()
+
+
+async def test_who_is_replaced_gives_the_channel_back():
+    async with (
+        Callee() as peer,
+        serving(stays, trunks=[trunk_to(peer)]) as engine,
+        phoning(engine) as phone,
+    ):
+        dialled = asyncio.create_task(engine.dial("sip:4711@carrier"))
+        invite = await peer.invited()
+        peer.reply(invite, "200 OK", peer.offer())
+        call = await dialled
+        tags = f"to-tag={call.id};from-tag={peer.tag}"
+        phone.invite_headers = (f"Replaces: {invite.get('Call-ID')};{tags}",)
+        await phone.call()
+        await peer.until_bye()
+        assert engine.trunks[0].channels == 1
+        assert call.ended is None
+        await phone.hang_up()
+        assert (await call.wait_ended()).by.value == "remote"
+        assert engine.trunks[0].channels == 0
 
 
 # All of it, between three of ours
