@@ -19,6 +19,8 @@ from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult, Progress
 from .measure import median_quantiles
 from .prompt_legs import PromptLegsResult
+from .scan import WINDOWS as SCAN_WINDOWS
+from .scan import ScanResult
 from .vad import VadResult
 
 SATURATED = "the bare loop itself ran late: the kernel alone needs more than a core for these"
@@ -214,6 +216,29 @@ def show_flood(result: FloodResult) -> None:
         "",
     )
     show_table("", ("counted of all legs", "number"), list(result.counted.items()), "")
+
+
+def show_scan(result: ScanResult) -> None:
+    """The table of `bench scan`."""
+    rows = []
+    for window in SCAN_WINDOWS:
+        runs = result.windows[window]
+        error = result.interval_error_us(window)
+        setup_ms = max(run.caller["setup_ms"].get("p99", 0.0) for run in runs)
+        failed = sum(run.caller["failed"] for run in runs)
+        share = f"{result.cpu_share(window):.1%}"
+        rows.append((window, failed, setup_ms, error["p50"], error["p99"], error["p999"], share))
+    show_table(
+        f"Scan: {result.rate_per_s:g} requests/s of strangers ({result.strangers}) beside "
+        f"{result.load.calls} calls",
+        ("good calls", "failed", "set-up p99 ms", "p50 us", "p99 us", "p99.9 us", "CPU"),
+        rows,
+        f"Error of arrival intervals: medians of {len(result.windows['scanned'])} windows. During "
+        f"the scan p99 is {result.ratio_to('undisturbed'):.2f} times that of undisturbed calls, "
+        f"and {result.ratio_to('elsewhere'):.2f} times that with the flood going elsewhere. The "
+        f"flood takes {result.flood_cpu_share:.1%} of a core, {result.cpu_us_per_request:g} us a "
+        "request. Set-up: the worst window.",
+    )
 
 
 def show_calls(result: CallsResult) -> None:

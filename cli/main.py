@@ -11,7 +11,7 @@ from typer.exceptions import Abort, TyperException
 
 from .. import __version__
 from ..bench import commands as bench
-from . import demo, doctor, prompt, serve
+from . import demo, doctor, prompt, serve, settings
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
 from .logging import LEVELS, LogFormat, configure_logging
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(prompt.app, name="prompt")
 app.add_typer(bench.app, name="bench")
+app.add_typer(settings.app, name="config")
 app.command(
     "serve",
     epilog=examples(
