@@ -30,6 +30,9 @@ OnProgress = Callable[[Progress], object]
 
 MAX_TIMEOUT_S = 180.0
 
+LEAVE_S = 2.0
+"""How long who has referred us may take to hear that we are connected, before we hang up."""
+
 MAX_HOPS = 8
 """How often a call that a transfer has led to may be transferred on: two peers that refer us to
 each other must not have us calling for ever."""
@@ -93,7 +96,7 @@ class Refer:
     ) -> Call:
         """Call the target, and tell the other side how that goes; returns the answered call.
 
-        The call with the other side is ended then, unless ``leave`` is False: then it may be
+        The call with the other side is ended with that, unless ``leave`` is False: then it may be
         bridged with the new one. The new one is ended when the function that was called with this
         referral returns. ``caller`` as for :meth:`Engine.dial`. Raises DialFailed (the call with
         the other side goes on), RuntimeError if it was decided before.
@@ -119,11 +122,9 @@ class Refer:
             outcome = Progress(500, "Server Internal Error")
             raise
         finally:
-            told = asyncio.Event()
-            self._referral.tell(outcome, told.set)
-        if leave:
-            await told.wait()  # 32 s at the longest, if nobody answers
-            await self.call.hangup()
+            self._referral.tell(outcome, self.call.abandon if leave and self.followed else None)
+        if leave:  # also if nobody answers what we tell, which the new side must not wait for
+            asyncio.get_running_loop().call_later(LEAVE_S, self.call.abandon)
         return self.followed
 
     def _headers(self) -> list[tuple[str, str]]:

@@ -143,6 +143,28 @@ async def test_the_peer_hangs_up_in_the_midst_of_it():
     assert "the call was ended (remote)" in str(robot.error)
 
 
+async def test_a_transfer_that_was_cancelled_is_not_waited_for():
+    asking = asyncio.Event()
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        transferring = asyncio.create_task(call.transfer(THIRD))
+        await asking.wait()
+        transferring.cancel()
+        await asyncio.wait([transferring])
+        with pytest.raises(ValueError, match="itself"):
+            await call.transfer(call)
+        await call.wait_ended()
+
+    async with serving(handler) as engine, phoning(engine) as phone:
+        await asked(phone)
+        asking.set()
+        await asyncio.sleep(0)
+        notify(phone, "180 Ringing")
+        assert (await phone.response("NOTIFY")).status == 481
+        await phone.hang_up()
+
+
 async def test_attended_the_peer_takes_the_place_of_our_other_call():
     other: list[Call] = []
     results: list[Transferred] = []
@@ -255,6 +277,13 @@ async def refer_us(phone: Phone, target: str, *lines: str) -> Message:
     """The phone asks the engine to call ``target``; the answer."""
     phone.send("REFER", "", f"Refer-To: <{target}>", *lines)
     return await phone.response("REFER")
+
+
+async def notified_or_bye(phone: Phone) -> None:
+    """Answers what comes next."""
+    message = await phone.message()
+    if message.method == "NOTIFY" and not message.status:
+        phone.answer(message)
 
 
 async def notified(phone: Phone) -> tuple[str, str]:
@@ -403,6 +432,66 @@ async def test_a_transfer_that_is_not_followed_is_refused(on_refer, status):
         await phone.call()
         assert (await refer_us(phone, THIRD)).status == status
         await phone.hang_up()
+
+
+async def test_the_third_party_does_not_wait_for_who_has_referred_us(make_prompt, monkeypatch):
+    prompt, payload = make_prompt("hello.ulaw", 800)
+    monkeypatch.setattr("ringwheel.media.transfer.LEAVE_S", 0.5)
+
+    async def on_refer(call: Call, refer: Refer) -> None:
+        other = await refer.follow()
+        await other.play(prompt)
+
+    async with Callee() as third, referred(on_refer) as (_, phone):
+        await phone.call()
+        await refer_us(phone, third.uri)
+        third.reply(await third.invited(), "200 OK", third.offer())
+        packets = await third.packets(5)
+        assert b"".join(packet.payload for packet in packets) == payload
+        await phone.until_bye()  # though no NOTIFY was answered
+        await third.until_bye()
+
+
+async def test_who_answers_in_the_moment_in_which_the_caller_gives_up_is_left(monkeypatch):
+    left = asyncio.Event()
+    dialling = asyncio.Event()
+
+    class Answered:
+        abandon = staticmethod(left.set)
+
+    async def dial(*_: object, **__: object) -> Answered:
+        dialling.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.get_running_loop().create_future()
+        return Answered()
+
+    robot = Robot(target=THIRD, how="bridge")
+    async with serving(robot) as engine, phoning(engine) as phone:
+        monkeypatch.setattr(engine, "dial", dial)
+        await phone.call()
+        await dialling.wait()
+        await phone.hang_up()
+        await left.wait()
+
+
+async def test_we_are_not_sent_round_for_ever(monkeypatch):
+    monkeypatch.setattr("ringwheel.media.transfer.MAX_HOPS", 1)
+    results: list[Transferred] = []
+
+    async def send_on(call: Call) -> None:
+        await call.answer()
+        results.append(await call.transfer(THIRD))
+
+    async def on_refer(call: Call, refer: Refer) -> None:
+        await (await refer.follow()).wait_ended()
+
+    async with serving(send_on) as third, referred(on_refer) as (_, phone):
+        await phone.call()
+        await refer_us(phone, f"sip:third@{third.addresses[0]}")
+        while phone.bye is None:
+            await notified_or_bye(phone)
+        await eventually(lambda: bool(results))
+    assert results == [Transferred(483, "Too Many Hops", "refer")]
 
 
 async def test_draining_ends_what_a_transfer_led_to():
