@@ -14,6 +14,7 @@ from .bridge import BridgeResult
 from .calls import CallsResult
 from .conference import KINDS as CONFERENCE_KINDS
 from .conference import ConferenceResult
+from .dial import DialRuns
 from .duplex import KINDS, DuplexResult
 from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult, Progress
@@ -21,6 +22,7 @@ from .measure import median_quantiles
 from .prompt_legs import PromptLegsResult
 from .scan import WINDOWS as SCAN_WINDOWS
 from .scan import ScanResult
+from .soak import MIB, SoakResult
 from .vad import VadResult
 
 SATURATED = "the bare loop itself ran late: the kernel alone needs more than a core for these"
@@ -218,6 +220,20 @@ def show_flood(result: FloodResult) -> None:
     show_table("", ("counted of all legs", "number"), list(result.counted.items()), "")
 
 
+def show_soak(result: SoakResult) -> None:
+    """The tables of `bench soak`."""
+    first, last = result.samples[0], result.samples[-1]
+    show_table(
+        f"Soak: {result.minutes:g} min at {result.rate_per_s:.0f} calls/s, "
+        f"{result.cpu_share:.0%} of a core",
+        ("calls", "number"),
+        [*sorted(result.right.items()), *((f"FAILED {f}", n) for f, n in result.faults.items())],
+        f"Memory from {first.rss_bytes / MIB:.1f} to {last.rss_bytes / MIB:.1f} MiB, "
+        f"{result.slope_bytes_per_min / 1024:+.1f} KiB a minute.",
+    )
+    show_table("", ("left in the end", "number"), list(result.left.items()), "")
+
+
 def show_scan(result: ScanResult) -> None:
     """The table of `bench scan`."""
     rows = []
@@ -268,6 +284,30 @@ def show_calls(result: CallsResult) -> None:
         f"worst run. Memory of a call at rest: {result.idle_bytes_per_call / 1024:.1f} KiB, "
         f"over {result.idle_calls} calls.",
     )
+
+
+def show_dial(result: DialRuns) -> None:
+    """The table of `bench dial`."""
+    rows = [
+        (
+            number,
+            run["calls"],
+            run["failed"],
+            f"{run['cpu_us'] / run['calls']:.0f}",
+            *(run["setup_ms"].get(name, 0.0) for name in ("p50", "p95", "p99")),
+        )
+        for number, run in enumerate(result.runs, 1)
+    ]
+    load = result.load
+    show_table(
+        f"Calls to SIPp: {load.rate_per_s:g} a second, held {load.hold_s:g} s",
+        ("run", "calls", "failed", "CPU us", "set-up ms p50", "p95", "p99"),
+        rows,
+        f"CPU time of the engine's process a call: {result.cpu_us_per_call:.0f} us, median of the "
+        "runs.",
+    )
+    for fault, count in sorted({f: n for r in result.runs for f, n in r["faults"].items()}.items()):
+        Console().print(f"{count} times: {fault}")
 
 
 def show_barge_in(result: BargeInResult) -> None:

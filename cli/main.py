@@ -11,7 +11,7 @@ from typer.exceptions import Abort, TyperException
 
 from .. import __version__
 from ..bench import commands as bench
-from . import demo, doctor, prompt, serve, settings
+from . import call, demo, doctor, prompt, serve, settings, trace, watch
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
 from .logging import LEVELS, LogFormat, configure_logging
@@ -36,12 +36,38 @@ app.command(
     ),
 )(serve.serve)
 app.command(
+    "call",
+    epilog=examples(
+        "ringwheel call sip:4711@192.0.2.1 --prompt hello.wav",
+        "ringwheel call sip:4711@192.0.2.1 --dtmf 123# --record call.wav --max-seconds 30",
+        "ringwheel call sip:4711@192.0.2.1 --caller +4930123456 --user robot --password-env "
+        "SIP_PASSWORD --json",
+    ),
+)(call.call)
+app.command(
     "demo", epilog=examples("ringwheel demo", "ringwheel demo --calls 1000 --rate 100 --json")
 )(demo.demo)
 app.command(
     "doctor",
     epilog=examples("ringwheel doctor", "ringwheel doctor --max-calls 4000 --json"),
 )(doctor.doctor)
+
+app.command(
+    "status",
+    epilog=examples(
+        "ringwheel status",
+        "ringwheel status --watch",
+        "ringwheel status --url http://192.0.2.1:9090 --json",
+    ),
+)(watch.status)
+app.command(
+    "trace",
+    epilog=examples(
+        "ringwheel trace",
+        "ringwheel trace 7d4f2c0b@192.0.2.7 --full",
+        "ringwheel trace 7d4f2c0b@192.0.2.7 --pcap call.pcap",
+    ),
+)(trace.trace)
 
 
 def _show_version(wanted: bool) -> None:

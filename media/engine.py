@@ -17,10 +17,18 @@ from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
 from .connection import Connection
-from .dialling import DialledCall, EarlyFunction, dial
+from .dialling import (
+    DialFailed,
+    DialledCall,
+    EarlyFunction,
+    RingingFunction,
+    Wishes,
+    dial,
+)
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
-from .order import DEFAULT_TIMEOUT_S, RingingFunction, Way, extra_headers, make_order
+from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order
+from .outcome import Outcome
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -79,7 +87,8 @@ class EngineFigures:
     """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard.
 
     ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
-    reason. Transactions, dialogs and timers are those that are held.
+    reason. ``places_taken``: places for legs, each with its RTP port. Transactions, dialogs and
+    timers are those that are held. ``outcomes``: what dialling came to.
     """
 
     calls_up: int
@@ -91,10 +100,12 @@ class EngineFigures:
     lateness_us: list[Quantiles]
     prompts_bytes: int
     calls_by_state: dict[str, int] = field(default_factory=dict)
+    places_taken: int = 0
     transactions: int = 0
     dialogs: int = 0
     timers: int = 0
     unreadable: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
@@ -202,7 +213,9 @@ class Engine:
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._dialled = 0
         self._announced: dict[tuple[int, str], str] = {}
+        self._outcomes = dict.fromkeys(Outcome, 0)
         self.on_leg_over: Callable[[Connection], None] | None = None
 
     # Life
@@ -427,7 +440,7 @@ class Engine:
         headers: Iterable[tuple[str, str]] = (),
         codecs: Sequence[str] | None = None,
         early: EarlyFunction | None = None,
-        on_ringing: RingingFunction | None = None,
+        ringing: RingingFunction | None = None,
         redirects: int = MAX_TARGETS,
         credentials: Credentials | None = None,
         user_to_user: str | bytes | None = None,
@@ -435,7 +448,7 @@ class Engine:
         privacy: str | None = None,
         diversion: str | None = None,
         beside: Call | None = None,
-    ) -> Call:
+    ) -> DialledCall:
         """Place a call to ``uri``; returns when it was answered. Cancelling it gives the call up.
 
         ``caller``: who calls, a SIP URI, or a number or name at our address; without it we are
@@ -444,9 +457,9 @@ class Engine:
         ``asserted_identity`` and ``diversion`` as a SIP URI. ``codecs``: names, instead of the
         engine's. ``early`` is called with the call as soon as there is sound before the answer: it
         may listen and record, what it plays is heard from the answer on, and it is cancelled then.
+        ``ringing`` is called with it for each provisional response.
         ``redirects``: how many targets of 3xx answers to try, 0: none. ``credentials`` answer
         challenges (401, 407).
-        ``on_ringing`` is told status and reason of each provisional response (``180``, ``183``).
         ``beside``: on the media thread of that call, so that the two can be bridged.
 
         Raises DialFailed when nobody answers within ``timeout_s`` (180 at most), ValueError for
@@ -470,18 +483,27 @@ class Engine:
             redirects=redirects,
             credentials=credentials,
             private=privacy is not None,
-            on_ringing=on_ringing,
         )
-        return await dial(self, order, early, beside)
+        wishes = Wishes(early, ringing, beside)
+        try:
+            call = await dial(self, order, wishes)
+        except DialFailed as error:
+            self._outcomes[error.outcome] += 1
+            raise
+        except asyncio.CancelledError:
+            self._outcomes[Outcome.CANCELLED] += 1
+            raise
+        self._outcomes[Outcome.ANSWERED] += 1
+        return call
 
     def public_uri(self, uri: str) -> str:
         """A URI as others know it, who do not know the names of our trunks. ValueError."""
         return self._trunks.public_uri(uri)
 
-    def place(self, way: Way, early: EarlyFunction | None, beside: Call | None) -> DialledCall:
+    def place(self, way: Way, wishes: Wishes) -> DialledCall:
         """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
         order, flow = way.order, way.flow
-        leg = None if beside is None else beside.connected()[0]
+        leg = None if wishes.beside is None else wishes.beside.connected()[0]
         media = self.media_on(flow, order.codecs, order.srtp, leg)
         try:
             sip = self._agent.dial(
@@ -497,10 +519,12 @@ class Engine:
         except BaseException:
             media.close()
             raise
-        call = DialledCall(self, sip, media, way, early)
+        call = DialledCall(self, sip, media, way, wishes)
         sip.context = self._calls[sip.id] = call
         if way.on_placed is not None:
             way.on_placed(call)
+        self._dialled += 1
+        self._quiet.clear()
         return call
 
     def snapshot(self) -> EngineFigures:
@@ -517,6 +541,7 @@ class Engine:
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
             calls_by_state=self._agent.calls_by_state(),
+            places_taken=self._pool.places_taken,
             transactions=len(self._agent.transactions),
             dialogs=self._agent.dialogs,
             timers=len(self._endpoint.timers),
@@ -525,7 +550,13 @@ class Engine:
                 for reason in SipReject
                 if reason
             },
+            outcomes={outcome.value: count for outcome, count in self._outcomes.items()},
         )
+
+    @property
+    def bound_addresses(self) -> tuple[str, ...]:
+        """``host:port`` of each listener on this machine, which is what captures show."""
+        return self._endpoint.bound_addresses
 
     @property
     def draining(self) -> bool:
@@ -610,7 +641,10 @@ class Engine:
 
     def _on_run(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not self._running:
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self._running and not self._dialled:
             self._quiet.set()
 
     # What the SIP layers tell
@@ -643,6 +677,9 @@ class Engine:
         if ours is None:
             return
         ours.on_ended(cause)
+        if isinstance(ours, DialledCall):
+            self._dialled -= 1
+            self._rest()
         figures = ours.figures
         log.info(
             "call ended",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .codec import Codec
@@ -53,10 +54,6 @@ class NoRoute(Exception):
         self.outcome = outcome
 
 
-RingingFunction = Callable[[int, str], object]
-"""Told status and reason of each provisional response, 100 apart."""
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be dialled. ``caller`` is a URI, or the user part of one of ours."""
@@ -70,14 +67,18 @@ class Order:
     timeout_s: float = DEFAULT_TIMEOUT_S
     redirects: int = MAX_TARGETS
     credentials: Credentials | None = None
-    on_ringing: RingingFunction | None = None
 
     def from_uri(self, address: str) -> str:
         """Who calls, as it goes into From; ``address`` is ours."""
-        if self.caller.partition(":")[0].lower() in ("sip", "sips", "tel"):
-            return self.caller
-        host, _, port = address.rpartition(":")
-        return str(SipUri("sip", self.caller, host.strip("[]"), int(port)))
+        return _caller_uri(self.caller, address)
+
+
+@lru_cache(maxsize=256)
+def _caller_uri(caller: str, address: str) -> str:
+    if caller.partition(":")[0].lower() in ("sip", "sips", "tel"):
+        return caller
+    host, _, port = address.rpartition(":")
+    return str(SipUri("sip", caller, host.strip("[]"), int(port)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,6 @@ def make_order(
     redirects: int,
     credentials: Credentials | None,
     private: bool,
-    on_ringing: RingingFunction | None,
 ) -> Order:
     """An order that was checked. Without ``caller``, ``user`` calls, or nobody known if it is
     ``private``. ValueError: something cannot be sent."""
@@ -138,7 +138,6 @@ def make_order(
         timeout_s,
         redirects,
         credentials,
-        on_ringing,
     )
 
 
@@ -151,10 +150,7 @@ def extra_headers(
     diversion: str | None,
 ) -> tuple[tuple[str, str], ...]:
     """The header lines of an INVITE that its sender may choose. ValueError: one is malformed."""
-    lines = list(headers)
-    for name, _ in lines:
-        if name.lower() in _OWN_HEADERS:
-            raise ValueError(f"{name}: this header is written by the engine; leave it out")
+    lines = list(checked_headers(headers))
     if user_to_user is not None:
         # RFC 7433 section 4.1: hexadecimal is the default, and holds whatever the data is.
         data = user_to_user.encode() if isinstance(user_to_user, str) else user_to_user
@@ -166,6 +162,15 @@ def extra_headers(
     if diversion is not None:
         lines.append(("Diversion", _address("diversion", diversion)))
     return tuple(Headers(lines))
+
+
+def checked_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Header lines as given. ValueError: one is malformed, or not for others to write."""
+    lines = tuple(Headers(headers))
+    for name, _ in lines:
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"{name}: this header is written by the engine; leave it out")
+    return lines
 
 
 def _privacy(text: str) -> str:

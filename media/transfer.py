@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import structlog
 
 from .call import Call, CallEnded
-from .dialling import DialFailed
+from .dialling import DialFailed, DialledCall
 from .sdp import SdpError
 from .sip.events import CallStateError
 from .sip.fields import has_token
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 Means = Literal["auto", "refer", "bridge"]
-OnProgress = Callable[[Progress], object]
+OnProgress = Callable[[Progress], None]
 
 MAX_TIMEOUT_S = 180.0
 
@@ -110,7 +110,7 @@ class Refer:
                 caller=caller,
                 timeout_s=timeout_s,
                 headers=self._headers(),
-                on_ringing=lambda status, reason: self._referral.tell(Progress(status, reason)),
+                ringing=lambda other: self._referral.tell(Progress(*other.progress)),
                 beside=None if leave else self.call,
             )
             self._transfers.note_hop(self.call, self.followed)
@@ -271,7 +271,7 @@ class Transfers:
                 uri,
                 caller=caller,
                 timeout_s=timeout_s,
-                on_ringing=lambda status, reason: tell(Progress(status, reason)),
+                ringing=lambda other: tell(Progress(*other.progress)),
                 beside=call,
             )
         )
@@ -300,7 +300,7 @@ async def _ask(policy: OnRefer, refer: Refer) -> None:
         log.exception("transfer handler failed", call=refer.call.id)
 
 
-def _drop(dialling: asyncio.Future[Call]) -> None:
+def _drop(dialling: asyncio.Future[DialledCall]) -> None:
     """Nobody wants what was dialled any more."""
     if not dialling.cancelled() and dialling.exception() is None:
         dialling.result().abandon()
