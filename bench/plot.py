@@ -16,6 +16,8 @@ from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult
 from .measure import Run, median_quantiles
 from .prompt_legs import LIMIT_OF, Comparison, PromptLegsResult
+from .scan import WINDOWS as SCAN_WINDOWS
+from .scan import ScanResult
 from .vad import VadResult
 
 if TYPE_CHECKING:
@@ -163,6 +165,20 @@ def plot_flood(result: FloodResult, file: Path) -> None:
         f"Interval errors of {result.legs} legs while one more gets {result.rate_per_s:g} "
         "datagrams/s"
     )
+    save(figure, file)
+
+
+def plot_scan(result: ScanResult, file: Path) -> None:
+    """Interval errors of good calls, and CPU shares, by window. Raises CommandError."""
+    figure, (errors, shares) = new_figure(11, 2)
+    for window, color in zip(SCAN_WINDOWS, BARS, strict=False):
+        plot_errors(errors, result.interval_error_us(window), "-o", color=color, label=window)
+    label_errors(errors)
+    errors.set_title(f"{result.load.calls} calls, {result.rate_per_s:g} strangers' requests/s")
+    percent = [100 * result.cpu_share(window) for window in SCAN_WINDOWS]
+    shares.bar(SCAN_WINDOWS, percent, color=BARS[: len(SCAN_WINDOWS)])
+    shares.set_ylabel("CPU of the engine [% of a core]")
+    shares.set_title("What the flood takes")
     save(figure, file)
 
 

@@ -17,7 +17,7 @@ from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
 from .connection import Connection
-from .dialling import DialFailed, DialledCall, EarlyFunction, dial
+from .dialling import DialFailed, DialledCall, EarlyFunction, RingingFunction, Wishes, dial
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
 from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order
@@ -205,6 +205,7 @@ class Engine:
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._dialled = 0
         self._announced: dict[tuple[int, str], str] = {}
         self._outcomes = dict.fromkeys(Outcome, 0)
         self.on_leg_over: Callable[[Connection], None] | None = None
@@ -431,6 +432,7 @@ class Engine:
         headers: Iterable[tuple[str, str]] = (),
         codecs: Sequence[str] | None = None,
         early: EarlyFunction | None = None,
+        ringing: RingingFunction | None = None,
         redirects: int = MAX_TARGETS,
         credentials: Credentials | None = None,
         user_to_user: str | bytes | None = None,
@@ -438,7 +440,7 @@ class Engine:
         privacy: str | None = None,
         diversion: str | None = None,
         beside: Call | None = None,
-    ) -> Call:
+    ) -> DialledCall:
         """Place a call to ``uri``; returns when it was answered. Cancelling it gives the call up.
 
         ``caller``: who calls, a SIP URI, or a number or name at our address; without it we are
@@ -447,6 +449,7 @@ class Engine:
         ``asserted_identity`` and ``diversion`` as a SIP URI. ``codecs``: names, instead of the
         engine's. ``early`` is called with the call as soon as there is sound before the answer: it
         may listen and record, what it plays is heard from the answer on, and it is cancelled then.
+        ``ringing`` is called with it for each provisional response.
         ``redirects``: how many targets of 3xx answers to try, 0: none. ``credentials`` answer
         challenges (401, 407).
         ``beside``: on the media thread of that call, so that the two can be bridged.
@@ -474,7 +477,7 @@ class Engine:
             private=privacy is not None,
         )
         try:
-            call = await dial(self, order, early, beside)
+            call = await dial(self, order, Wishes(early, ringing, beside))
         except DialFailed as error:
             self._outcomes[error.outcome] += 1
             raise
@@ -484,10 +487,10 @@ class Engine:
         self._outcomes[Outcome.ANSWERED] += 1
         return call
 
-    def place(self, way: Way, early: EarlyFunction | None, beside: Call | None) -> DialledCall:
+    def place(self, way: Way, wishes: Wishes) -> DialledCall:
         """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
         order, flow = way.order, way.flow
-        leg = None if beside is None else beside.connected()[0]
+        leg = None if wishes.beside is None else wishes.beside.connected()[0]
         media = self.media_on(flow, order.codecs, order.srtp, leg)
         try:
             sip = self._agent.dial(
@@ -503,10 +506,12 @@ class Engine:
         except BaseException:
             media.close()
             raise
-        call = DialledCall(self, sip, media, way, early)
+        call = DialledCall(self, sip, media, way, wishes)
         sip.context = self._calls[sip.id] = call
         if way.on_placed is not None:
             way.on_placed(call)
+        self._dialled += 1
+        self._quiet.clear()
         return call
 
     def snapshot(self) -> EngineFigures:
@@ -620,7 +625,10 @@ class Engine:
 
     def _on_run(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not self._running:
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self._running and not self._dialled:
             self._quiet.set()
 
     # What the SIP layers tell
@@ -653,6 +661,9 @@ class Engine:
         if ours is None:
             return
         ours.on_ended(cause)
+        if isinstance(ours, DialledCall):
+            self._dialled -= 1
+            self._rest()
         figures = ours.figures
         log.info(
             "call ended",

@@ -144,10 +144,7 @@ def extra_headers(
     diversion: str | None,
 ) -> tuple[tuple[str, str], ...]:
     """The header lines of an INVITE that its sender may choose. ValueError: one is malformed."""
-    lines = list(headers)
-    for name, _ in lines:
-        if name.lower() in _OWN_HEADERS:
-            raise ValueError(f"{name}: this header is written by the engine; leave it out")
+    lines = list(checked_headers(headers))
     if user_to_user is not None:
         # RFC 7433 section 4.1: hexadecimal is the default, and holds whatever the data is.
         data = user_to_user.encode() if isinstance(user_to_user, str) else user_to_user
@@ -159,6 +156,15 @@ def extra_headers(
     if diversion is not None:
         lines.append(("Diversion", _address("diversion", diversion)))
     return tuple(Headers(lines))
+
+
+def checked_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Header lines as given. ValueError: one is malformed, or not for others to write."""
+    lines = tuple(Headers(headers))
+    for name, _ in lines:
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"{name}: this header is written by the engine; leave it out")
+    return lines
 
 
 def _privacy(text: str) -> str:

@@ -6,7 +6,7 @@ Sans-I/O: requests go through the user agent, waits are its timers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,8 @@ class RegistrationState(Enum):
 @dataclass(frozen=True, slots=True)
 class RegistrationConfig:
     """``registrar`` is the URI that REGISTER is sent to (``sip:example.com``), ``address`` the
-    address-of-record, as it goes into From and To.
+    address-of-record, as it goes into From and To. ``contact_user`` is the user of our Contact, to
+    which calls will come, where it is not that of the user agent.
 
     After a failure, the wait is chosen between half and all of ``retry_s``, which doubles with each
     further failure up to ``max_retry_s`` (RFC 5626 4.5); after a refusal of the credentials it is
@@ -53,6 +54,7 @@ class RegistrationConfig:
     registrar: str
     address: str
     credentials: Credentials | None = None
+    contact_user: str = ""
     expires_s: int = 600
     retry_s: int = 30
     max_retry_s: int = 1_800
@@ -180,9 +182,16 @@ class Registration:
     def _register(self) -> None:
         if self.state is not RegistrationState.REGISTERED:
             self._become(RegistrationState.REGISTERING, "asking the registrar")
-        contact = self._agent.contact(self.flow, self.config.registrar)
-        self._contact = contact
+        contact = self._contact = self._contact_now()
         self._send([f"{contact};expires={self._asked_s}", *self._taken_back()], self._asked_s)
+
+    def _contact_now(self) -> str:
+        contact = self._agent.contact(self.flow, self.config.registrar)
+        user = self.config.contact_user
+        if not user:
+            return contact
+        address = NameAddr.parse(contact)
+        return str(replace(address, uri=str(replace(address.target(), user=user))))
 
     def _unregister(self) -> None:
         self._become(RegistrationState.UNREGISTERING, "taking the binding back")

@@ -3,6 +3,8 @@
 import pytest
 from ringwheel.media.sip.digest import Credentials
 from ringwheel.media.sip.events import CallStateError
+from ringwheel.media.sip.message import Headers, Response
+from ringwheel.media.sip.redirect import TargetSet
 
 OTHER = "10.0.0.7"
 
@@ -191,6 +193,12 @@ class TestRedirects:
         redirect(lone, "<sip:p@10.0.0.9:5060>, <SIP:a@A>")
         assert self.told == ["sip:a@a"]
         assert lone.handler.events == [("ended", "remote", 302)]
+
+    def test_from_sips_to_sips_alone(self):
+        targets = TargetSet("sips:a@a")
+        lines = [("Contact", "<sip:b@b>, <sips:c@c>, <tel:+1>")]
+        targets.add(Response(Headers(lines), status=302, reason=""))
+        assert [targets.take(), targets.take()] == ["sips:c@c", None]
 
     def test_five_targets_at_most(self, lone):
         self.dial(lone)

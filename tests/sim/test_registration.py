@@ -92,6 +92,15 @@ def test_the_time_that_is_granted(robot, contact, lines, granted):
         assert robot.registration.granted_s == granted
 
 
+def test_calls_may_be_wanted_for_another_user(lone):
+    robot = Registered(lone, contact_user="line one")
+    robot.registration.start()
+    (contact,) = robot.last.headers.all("Contact")
+    assert contact == "<sip:line%20one@10.0.0.2:5060>;expires=600"
+    robot.reply(200, contact="<sip:line%20one@10.0.0.2:5060>;expires=90, <sip:a@b>;expires=7")
+    assert robot.registration.granted_s == 90
+
+
 def test_a_moment_is_not_refreshed_at_once(robot):
     robot.reply(200, contact=f"{CONTACT};expires=1")
     assert robot.wait_s() >= 5
