@@ -51,8 +51,8 @@ async def talk(address: str, data: bytes, *, end: bool = False) -> bytes:
             writer.close()
 
 
-async def get(monitor: Monitor, path: str, method: str = "GET") -> Answer:
-    request = f"{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+async def get(monitor: Monitor, path: str, host: str = "127.0.0.1:1") -> Answer:
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     head, _, body = (await talk(monitor.address, request.encode())).partition(b"\r\n\r\n")
     start, *lines = head.decode().split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
@@ -143,6 +143,11 @@ async def test_a_trace_shows_the_messages_of_a_call_and_no_secrets():
         await traced_call(engine)
         shown = (await get(monitor, f"/trace?call={call_id}")).json()
         secrets = (await get(monitor, f"/trace?call={call_id}&secrets=1")).json()
+        path = f"/trace?call={call_id}&secrets=1"
+        hosts = {
+            host: (await get(monitor, path, host)).status
+            for host in ("localhost:1", "[::1]:1", "127.0.0.1", "evil.example:1", "evil.example")
+        }
         listed = (await get(monitor, "/trace?limit=1")).json()
         nothing = (await get(monitor, "/trace?call=none-such")).json()
         (ours,) = engine.addresses
@@ -154,6 +159,7 @@ async def test_a_trace_shows_the_messages_of_a_call_and_no_secrets():
     assert {message["local"] for message in shown["messages"]} == {ours}
     assert b'response="xxxxxxxxxxxxxxxx"' in data[0]
     assert b"0123456789abcdef" in base64.b64decode(secrets["messages"][0]["data"])
+    assert list(hosts.values()) == [200, 200, 200, 403, 403]
     (latest,) = listed["calls"]
     assert latest["call_id"] != call_id
     assert latest["outcome"] == "answered, peer hung up"
