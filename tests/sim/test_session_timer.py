@@ -156,6 +156,7 @@ class TestAnswering:
             ([SUPPORTED, "Session-Expires: 7200"], "1800;refresher=uac"),
             ([SUPPORTED, "Session-Expires: 7200", "Min-SE: 3600"], "3600;refresher=uac"),
             (["Session-Expires: 1200"], "1200;refresher=uas"),
+            ([SUPPORTED, "Session-Expires: 100", "Min-SE: 3600"], "100;refresher=uac"),
         ],
     )
     def test_what_is_agreed(self, lone, lines, agreed):
@@ -271,6 +272,17 @@ class TestAnswering:
         lone.net.assert_quiet()
 
 
+def test_the_longest_interval_there_is(world):
+    net, handler = world.Net(), world.Recorder()
+    net.agent(CALLEE, handler, session_expires_s=0)
+    lines = (SUPPORTED, f"Session-Expires: {2**33}", "From: <sip:p@peer>;tag=p")
+    net.receive(CALLEE, CALLER, world.sip("INVITE sip:u@ua", *lines, From="", body=b"v=0"))
+    assert expires(net.sent("200 INVITE")[0]) == f"{2**31 - 1};refresher=uac"
+    handler.calls[0].hangup()
+    net.run(100_000)
+    net.assert_quiet()
+
+
 class TestAsking:
     """We call."""
 
@@ -282,7 +294,10 @@ class TestAsking:
     def test_a_peer_without_timers(self, lone):
         call = self.dial(lone)
         assert call.session_timer is None
-        assert lone.out[0].message.headers.get("Supported") == "replaces, norefersub, 100rel, timer"
+        assert (
+            lone.out[0].message.headers.get("Supported")
+            == "replaces, norefersub, 100rel, timer, 199"
+        )
         assert expires(lone.out[0]) == "1800"
         call.hangup()
 
