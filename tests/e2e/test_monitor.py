@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from ringwheel import Call, Engine, ListenError, Monitor
+from ringwheel import Call, DialFailed, Engine, ListenError, Monitor
 from ringwheel.media.monitor import health, http, pages
+from ringwheel.media.trunk.trunk import Peer, Trunk, TrunkLimits
 
 from .client import TIMEOUT_S, udp
 from .conftest import eventually, phoning, serving
@@ -126,6 +127,29 @@ async def test_how_ended_calls_sounded():
     assert metrics["ringwheel_call_loss_ratio_bucket", "in", "0.005"] == 0
     assert metrics["ringwheel_call_loss_ratio_bucket", "in", "0.01"] == 1
     assert metrics["ringwheel_call_mos_count", "out"] == 0
+
+
+async def test_outcomes_and_trunks_are_counted():
+    with udp("127.0.0.1") as silent:
+        port = silent.getsockname()[1]
+        trunk = Trunk("carrier", peers=(Peer("127.0.0.1", port),), limits=TrunkLimits(channels=3))
+        async with (
+            serving(answer_and_wait, trunks=[trunk]) as engine,
+            Monitor(engine, http="127.0.0.1:0") as monitor,
+        ):
+            with pytest.raises(DialFailed) as failed:
+                await engine.dial("sip:4711@carrier", timeout_s=0.2)
+            metrics = await samples(monitor)
+            status = (await get(monitor, "/status")).json()
+    outcome = failed.value.outcome.value
+    assert metrics["ringwheel_calls_dialled_total", outcome] == 1
+    assert metrics["ringwheel_calls_dialled_total", "answered"] == 0
+    assert metrics["ringwheel_trunk_channels_limit", "carrier"] == 3
+    assert metrics["ringwheel_trunk_calls_total", "placed", "carrier"] == 1
+    assert metrics["ringwheel_trunk_calls_total", "answered", "carrier"] == 0
+    assert metrics["ringwheel_sip_requests_total", "sent", "INVITE"] >= 1
+    assert status["outcomes"][outcome] == 1
+    assert status["trunks"][0]["name"] == "carrier"
 
 
 async def traced_call(engine: Engine, **options: object) -> str:
