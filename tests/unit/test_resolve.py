@@ -142,7 +142,7 @@ class LyingServer:
             kind = "CNAME" if alias else wanted
             for text in found[1]:  # one by one: a set of several would be shuffled
                 rrset = dns.rrset.from_text(name, int(found[0]), "IN", kind, text)
-                if rrset not in reply.answer:
+                if not alias or rrset not in reply.answer:
                     reply.answer.append(rrset)
             if not alias:
                 break
