@@ -1,8 +1,8 @@
 """The configuration of `ringwheel serve`: a TOML file, and flags that override it.
 
 Both ways lead through the same checks, :data:`CHECKS`; every error names the key, or the flag,
-and says what is right. Keys may be written with ``_`` or ``-``. Paths of prompts in a file are
-relative to that file.
+and says what is right. Keys may be written with ``_`` or ``-``. Paths of prompts and certificates
+in a file are relative to that file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..media.pool import RtpSockets, RtpSource
 from ..media.ports import RtpPorts
 from ..media.sip.gate import GateRules
 from ..media.sip.session_timer import MIN_SE_S, checked_intervals
+from ..media.sip.tls import TlsConfig, VerifyClient
 from ..media.sip.transport import Listener, ListenError
 from ..media.trunk import Trunk
 from .access import GATE_FLAGS, override_gate, read_gate
@@ -56,6 +57,10 @@ class ServeConfig:
     codec_order: CodecOrder = "caller"
     rtp_ports: tuple[int, int] = (20000, 40000)
     advertise: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    tls_verify_client: VerifyClient = "off"
     shards: int = 1
     max_calls: int | None = None
     rtp_sockets: RtpSockets = "per-leg"
@@ -126,8 +131,12 @@ def _port_texts(value: object) -> tuple[str, str]:
     return str(parts[0]), str(parts[1])
 
 
+def _path(value: object) -> Path:
+    return value if isinstance(value, Path) else Path(_text(value))
+
+
 def _directory(value: object) -> Path:
-    path = value if isinstance(value, Path) else Path(_text(value))
+    path = _path(value)
     if not path.is_dir():
         raise _Refused(f"{str(path)!r} is not a directory; create it first")
     return path
@@ -141,13 +150,17 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "codec_order": _choice(get_args(CodecOrder)),
     "rtp_ports": _rtp_ports,
     "advertise": lambda value: _numeric_address(_text(value)),
+    "tls_cert": _path,
+    "tls_key": _path,
+    "tls_ca": _path,
+    "tls_verify_client": _choice(get_args(VerifyClient)),
     "shards": _whole(1, 64),
     "max_calls": _whole(1, 1_000_000),
     "rtp_sockets": _choice(get_args(RtpSockets)),
     "rtp_source": _choice(get_args(RtpSource)),
     "silence": _choice(get_args(Silence)),
     "srtp": _choice(get_args(Srtp)),
-    "records": lambda value: value if isinstance(value, Path) else Path(_text(value)),
+    "records": _path,
     "record": _directory,
     "per_source_rate": _amount(0.1, 1_000_000),
     "session_expires_s": _whole(0, 86_400),
@@ -171,6 +184,9 @@ _FLAGS = {
     "min_se_s": "--min-se",
 }
 """Flags that are not called as their key."""
+
+
+_TLS_FILES = frozenset({"tls_cert", "tls_key", "tls_ca"})
 
 
 def flag_of(key: str) -> str:
@@ -199,6 +215,8 @@ def check_config(path: Path) -> tuple[ServeConfig, list[Problem]]:
     checked = read_table(values, CHECKS | _TABLES, "", problems)
     if "prompts" in checked:
         checked["prompts"] = tuple(path.parent / prompt for prompt in checked["prompts"])
+    for key in _TLS_FILES & checked.keys():
+        checked[key] = path.parent / checked[key]
     config = ServeConfig(**checked, trunks=trunks, gate=gate)
     problems += _contradictions(config)
     return config, problems
@@ -253,6 +271,25 @@ def _contradictions(config: ServeConfig) -> Iterator[Problem]:
             "calls on shared RTP sockets are told apart by the addresses in their SDP",
             "Use --rtp-sockets per-leg with --rtp-source latch",
         )
+    yield from _tls_contradictions(config)
+
+
+def _tls_contradictions(config: ServeConfig) -> Iterator[Problem]:
+    if config.tls_cert is None or config.tls_key is None:
+        for text in config.sip:
+            if Listener.parse(text).transport == "TLS":
+                remedy = "Name its files with --tls-cert and --tls-key"
+                yield Problem("", f"{text} has no certificate to show", remedy)
+    try:
+        tls_of(config)
+    except ValueError as error:
+        cause, _, remedy = str(error).partition("; ")
+        yield Problem("", cause, f"{remedy.capitalize()}: --tls-cert, --tls-key, --tls-ca")
+
+
+def tls_of(config: ServeConfig) -> TlsConfig:
+    """The files of TLS. ValueError: some are missing."""
+    return TlsConfig(config.tls_cert, config.tls_key, config.tls_ca, config.tls_verify_client)
 
 
 def rtp_call_capacity(rtp_ports: tuple[int, int]) -> int:

@@ -1,7 +1,7 @@
 """One call by pjsua2, in a process of its own (PJSIP is GPL): prints one JSON line about it.
 
 python pjsua2_client.py TARGET_URI WAV CODEC [--hang-up-after S] [--srtp] [--mux] [--dial DIGITS]
-    [--hold FROM_S TO_S]
+    [--hold FROM_S TO_S] [--tls-ca FILE]
 
 The call is recorded to WAV through PJSIP's own conference bridge and jitter buffer, without a sound
 device. pjsua2 polls with select and its worker threads call into Python, so it is polled here.
@@ -67,8 +67,9 @@ class HearingCall(pj.Call):
         }
 
 
-def start_endpoint(codec: str) -> pj.Endpoint:
-    """PJSIP on a free port of loopback, without a sound device, with one codec."""
+def start_endpoint(codec: str, tls_ca: str = "") -> pj.Endpoint:
+    """PJSIP on a free port of loopback, without a sound device, with one codec; by TLS, if there is
+    an authority to trust, and else by UDP."""
     endpoint = pj.Endpoint()
     endpoint.libCreate()
     config = pj.EpConfig()
@@ -81,7 +82,11 @@ def start_endpoint(codec: str) -> pj.Endpoint:
     endpoint.libInit(config)
     transport = pj.TransportConfig()
     transport.boundAddress = "127.0.0.1"
-    endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
+    transport.tlsConfig.CaListFile = tls_ca
+    transport.tlsConfig.verifyServer = True
+    endpoint.transportCreate(
+        pj.PJSIP_TRANSPORT_TLS if tls_ca else pj.PJSIP_TRANSPORT_UDP, transport
+    )
     endpoint.libStart()
     endpoint.audDevManager().setNullDev()
     for known in endpoint.codecEnum2():
@@ -105,7 +110,7 @@ def make_account(encrypted: bool, mux: bool) -> pj.Account:
 
 
 def main(options: argparse.Namespace) -> None:
-    endpoint = start_endpoint(options.codec)
+    endpoint = start_endpoint(options.codec, options.tls_ca)
     account = make_account(options.srtp, options.mux)
     call = HearingCall(account, options.wav)
     call.makeCall(options.target, pj.CallOpParam(True))
@@ -158,6 +163,7 @@ if __name__ == "__main__":
     parser.add_argument("--hang-up-after", type=float, metavar="S")
     parser.add_argument("--srtp", action="store_true")
     parser.add_argument("--mux", action="store_true")
+    parser.add_argument("--tls-ca", default="", metavar="FILE")
     parser.add_argument("--hold", nargs=2, type=float, default=(), metavar=("FROM_S", "TO_S"))
     parser.add_argument("--dial", default="", metavar="DIGITS")
     main(parser.parse_args())
