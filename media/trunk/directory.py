@@ -207,6 +207,7 @@ class Trunks:
             running.stop()
         for task in self._resolving.values():
             task.cancel()
+        self._resolver.close()
 
     # Peers
 

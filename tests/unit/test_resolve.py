@@ -335,6 +335,25 @@ async def test_an_old_answer_is_used_while_the_servers_are_down(server, tmp_path
     assert await lookup.targets("sip:a@plain.test:5060")
 
 
+async def test_nobody_waits_long_for_servers_while_there_is_an_old_answer(server, tmp_path):
+    limits = DnsLimits(patience_s=0.05)
+    lookup = Dns(server, tmp_path, limits=limits, timeout_s=60.0, families=(socket.AF_INET,))
+    await lookup.targets("sip:a@plain.test:5060")
+    server.silent, lookup.clock.now_s = True, 100.0
+    lookup.resolver = Resolver(lookup.cache, families=(socket.AF_INET,), timeout_s=5.0)
+    assert await lookup.targets("sip:a@plain.test:5060") == NAMED["sip:a@plain.test"][:2]
+    assert lookup.cache.counts["stale"] == 1
+    waiting = asyncio.ensure_future(lookup.trouble("sip:a@srv.test:5060"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asking = [task for task in asyncio.all_tasks() if task.get_name().startswith("dns ")]
+    lookup.resolver.close()
+    assert await waiting is DnsTrouble.TIMEOUT
+    await asyncio.wait(asking)
+    assert len(asking) == 2
+    assert all(task.cancelled() for task in asking)
+
+
 async def test_the_cache_is_bounded(server, tmp_path):
     lookup = Dns(server, tmp_path, limits=DnsLimits(names=5), families=(socket.AF_INET,))
     for number in range(20):
