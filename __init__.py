@@ -2,7 +2,8 @@
 
 from .media.call import Call, CallEnded, EndCause, EndedBy, HoldRefused, Played, Quality
 from .media.conference import Conference
-from .media.dialling import DialFailed
+from .media.dialling import DialFailed, DialledCall
+from .media.early_sound import EarlySound
 from .media.engine import Engine, EngineFigures
 from .media.events import LegFigures, PlayOutcome, Quantiles
 from .media.keypad import Gathered, GatherEnd
@@ -27,6 +28,8 @@ __all__ = [
     "Conference",
     "Credentials",
     "DialFailed",
+    "DialledCall",
+    "EarlySound",
     "EndCause",
     "EndedBy",
     "Engine",

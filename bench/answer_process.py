@@ -1,7 +1,8 @@
 """`python -m ringwheel.bench.answer_process`: a whole engine that answers calls (see `child`).
 
 Arguments: ``prompts``, files to play before the engine hangs up, or an empty list to leave that to
-the caller; ``max_calls``; ``barge_in``, what ends a prompt, nothing if it is left out. First it
+the caller; ``max_calls``; ``barge_in``, what ends a prompt, nothing if it is left out; ``allow``,
+who may call, everybody if it is left out, and ``strangers``, what becomes of the others. First it
 tells ``{"target": "udp:HOST:PORT"}``. Commands: ``begin`` starts a measuring window, ``report``
 tells what the engine did in it.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import uvloop
 
-from .. import Call, Engine, settle_gc
+from .. import Call, Engine, GateRules, settle_gc
 from ..cli.errors import CommandError
 from ..cli.logging import configure_logging
 from ..media.call import BargeInName
@@ -24,6 +25,9 @@ from .child import Parent, cpu_time_us
 from .measure import allow_files
 
 WAIT_S = 3600.0
+STRANGERS = ("dropped_strangers", "dropped_banned", "strangers_too_fast", "refused_strangers")
+"""What counts requests of those who may not call."""
+
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -55,6 +59,7 @@ class Answerer:
             "refused": sum(n for name, n in now.sip.items() if name.startswith("refused")),
             "retransmissions": now.sip["retransmissions_absorbed"],
             "rss_bytes": resident_bytes(),
+            "strangers": sum(now.sip[name] for name in STRANGERS),
         }
 
     def answer(self, command: str) -> dict[str, object]:
@@ -91,6 +96,9 @@ async def answer_calls(parent: Parent) -> None:
     prompts: list[str] = parent.arguments["prompts"]
     max_calls: int = parent.arguments["max_calls"]
     barge_in: BargeInName = parent.arguments.get("barge_in", "none")
+    gate = None
+    if allow := parent.arguments.get("allow"):
+        gate = GateRules(allow=tuple(allow), strangers=parent.arguments["strangers"])
     allow_files(max_calls)
 
     async def handle(call: Call) -> None:
@@ -102,7 +110,7 @@ async def answer_calls(parent: Parent) -> None:
 
     done = asyncio.Event()
     async with (
-        Engine(["udp:127.0.0.1:0"], codecs=["pcmu"], max_calls=max_calls) as engine,
+        Engine(["udp:127.0.0.1:0"], codecs=["pcmu"], max_calls=max_calls, gate=gate) as engine,
         asyncio.TaskGroup() as tasks,
     ):
         await engine.load(*prompts)

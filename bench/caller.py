@@ -246,6 +246,7 @@ async def place_calls(
         "up_most": caller.up_most,
         "seconds": round(time.monotonic() - started_s, 3),
         "dropped_by_caller": caller.ears.dropped(),
+        "interval_error_us": caller.ears.interval_error_us(),
         "cpu_us": cpu_time_us(),
     }
     return caller.records, summary

@@ -15,10 +15,13 @@ from .barge_in import run_barge_in
 from .bridge import PLAIN_CODEC, run_bridge
 from .calls import Load, run_calls
 from .conference import MAX_MEMBERS, MIN_MEMBERS, run_conference
+from .dial import run_dial
 from .duplex import run_duplex
 from .flood import run_flood
 from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
+from .scan import POLICIES, run_scan
+from .soak import run_soak
 from .vad import run_vad
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -148,6 +151,34 @@ def calls(
 
 
 @app.command(
+    epilog=examples(
+        "ringwheel bench dial --rate 200 --seconds 30 --json",
+        "ringwheel bench dial --rate 50 --seconds 10 --rounds 3",
+    )
+)
+def dial(
+    *,
+    rate: Annotated[float, typer.Option(min=0.1, max=5000, help="Calls a second.")] = 200.0,
+    hold: Annotated[float, typer.Option(min=0, max=600, help="Seconds that a call lasts.")] = 1.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Length of one run.")] = 30.0,
+    rounds: Rounds = 1,
+    as_json: Json = False,
+) -> None:
+    """What a complete call of ours costs the engine, with SIPp as the callee.
+
+    Exit status 1 if a call failed.
+    """
+    load = Load(rate, hold, max(1, round(rate * seconds)))
+    with report.progress() as progress:
+        result = run_dial(load, rounds, progress)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_dial(result)
+    raise typer.Exit(STATUS_FAILED if result.failed else 0)
+
+
+@app.command(
     "barge-in",
     epilog=examples(
         "ringwheel bench barge-in --calls 500 --json",
@@ -252,6 +283,53 @@ def flood(
 
 @app.command(
     epilog=examples(
+        "ringwheel bench scan --json", "ringwheel bench scan --strangers 403 --plot scan.png"
+    )
+)
+def scan(
+    *,
+    calls: Annotated[int, typer.Option(min=1, max=10_000, help="Good calls in a window.")] = 500,
+    rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Good calls a second.")] = 100.0,
+    prompt_seconds: Annotated[
+        float, typer.Option(min=0.1, max=600, help="Length of the prompt that they hear.")
+    ] = 6.0,
+    requests: Annotated[
+        float, typer.Option(min=1, max=100_000, help="Requests of scanners a second.")
+    ] = 5000.0,
+    strangers: Annotated[
+        str, typer.Option(help=f"What becomes of them: {' or '.join(POLICIES)}.")
+    ] = "drop",
+    rounds: Rounds = 3,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """What scanners do to good calls: their timing and set-up, and the CPU share of the flood.
+
+    Exit status 1 if a good call failed.
+    """
+    if strangers not in POLICIES:
+        raise CommandError(f"--strangers: no {strangers!r}", f"Take {' or '.join(POLICIES)}")
+    with report.progress() as progress:
+        result = run_scan(
+            Load(rate, prompt_seconds, calls),
+            prompt_s=prompt_seconds,
+            rate_per_s=requests,
+            strangers=strangers,
+            rounds=rounds,
+            progress=progress,
+        )
+    if plot_file:
+        plot.plot_scan(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_scan(result)
+    if result.failed:
+        raise typer.Exit(STATUS_FAILED)
+
+
+@app.command(
+    epilog=examples(
         "ringwheel bench bridge --pairs 500 --json",
         "ringwheel bench bridge --pairs 100 --codec g722 --plot bridge.png",
     )
@@ -287,6 +365,40 @@ def bridge(
     else:
         report.show_bridge(result)
     if result.failed:
+        raise typer.Exit(STATUS_FAILED)
+
+
+@app.command(
+    epilog=examples(
+        "ringwheel bench soak --minutes 30 --json --plot soak.png",
+        "ringwheel bench soak --minutes 2 --load 0.3",
+    )
+)
+def soak(
+    *,
+    minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="Without warm-up.")] = 30.0,
+    load: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Part of a core that the engine is to take.")
+    ] = 0.5,
+    warm_up: Annotated[
+        float, typer.Option(min=4, max=3600, help="Seconds in which the rate is found.")
+    ] = 60.0,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """Mixed calls for a long time: what fails, how memory grows, what is left in the end.
+
+    Exit status 1 if a call went otherwise than it should, or if anything is left.
+    """
+    with report.progress() as progress:
+        result = run_soak(minutes, load, warm_up, progress)
+    if plot_file:
+        plot.plot_soak(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_soak(result)
+    if result.faults or result.leaked:
         raise typer.Exit(STATUS_FAILED)
 
 

@@ -122,6 +122,10 @@ class Ears:
         """Packets that the kernel dropped because this process was too slow."""
         return self._receiver.totals()["dropped"]
 
+    def interval_error_us(self) -> Quantiles:
+        """How far the packets' intervals were from 20 ms, all calls together."""
+        return self._receiver.interval_error_us()
+
     def heard(self, source: Source, since_ns: int) -> Heard | None:
         """What came from ``source`` since that time of day; None if nothing did.
 

@@ -16,6 +16,9 @@ from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult
 from .measure import Run, median_quantiles
 from .prompt_legs import LIMIT_OF, Comparison, PromptLegsResult
+from .scan import WINDOWS as SCAN_WINDOWS
+from .scan import ScanResult
+from .soak import MIB, SoakResult
 from .vad import VadResult
 
 if TYPE_CHECKING:
@@ -163,6 +166,39 @@ def plot_flood(result: FloodResult, file: Path) -> None:
         f"Interval errors of {result.legs} legs while one more gets {result.rate_per_s:g} "
         "datagrams/s"
     )
+    save(figure, file)
+
+
+def plot_soak(result: SoakResult, file: Path) -> None:
+    """Memory over time, and what was held. Raises CommandError."""
+    figure, (memory, held) = new_figure(12, 2)
+    minutes = [sample.at_s / 60 for sample in result.samples]
+    memory.plot(minutes, [sample.rss_bytes / MIB for sample in result.samples], color=BARS[0])
+    memory.set_ylabel("memory [MiB]")
+    memory.set_ylim(bottom=0)
+    memory.set_title(f"{result.slope_bytes_per_min / 1024:+.1f} KiB a minute")
+    for name, color in zip(("calls", "transactions", "tasks", "files"), BARS, strict=True):
+        held.plot(minutes, [s.figures[name] for s in result.samples], color=color, label=name)
+    held.set_yscale("log")
+    held.legend()
+    held.set_title(f"Held at {result.rate_per_s:.0f} mixed calls a second")
+    for axes in (memory, held):
+        axes.set_xlabel("minutes")
+        axes.grid(alpha=0.3)
+    save(figure, file)
+
+
+def plot_scan(result: ScanResult, file: Path) -> None:
+    """Interval errors of good calls, and CPU shares, by window. Raises CommandError."""
+    figure, (errors, shares) = new_figure(11, 2)
+    for window, color in zip(SCAN_WINDOWS, BARS, strict=False):
+        plot_errors(errors, result.interval_error_us(window), "-o", color=color, label=window)
+    label_errors(errors)
+    errors.set_title(f"{result.load.calls} calls, {result.rate_per_s:g} strangers' requests/s")
+    percent = [100 * result.cpu_share(window) for window in SCAN_WINDOWS]
+    shares.bar(SCAN_WINDOWS, percent, color=BARS[: len(SCAN_WINDOWS)])
+    shares.set_ylabel("CPU of the engine [% of a core]")
+    shares.set_title("What the flood takes")
     save(figure, file)
 
 

@@ -14,11 +14,15 @@ from .bridge import BridgeResult
 from .calls import CallsResult
 from .conference import KINDS as CONFERENCE_KINDS
 from .conference import ConferenceResult
+from .dial import DialRuns
 from .duplex import KINDS, DuplexResult
 from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult, Progress
 from .measure import median_quantiles
 from .prompt_legs import PromptLegsResult
+from .scan import WINDOWS as SCAN_WINDOWS
+from .scan import ScanResult
+from .soak import MIB, SoakResult
 from .vad import VadResult
 
 SATURATED = "the bare loop itself ran late: the kernel alone needs more than a core for these"
@@ -216,6 +220,43 @@ def show_flood(result: FloodResult) -> None:
     show_table("", ("counted of all legs", "number"), list(result.counted.items()), "")
 
 
+def show_soak(result: SoakResult) -> None:
+    """The tables of `bench soak`."""
+    first, last = result.samples[0], result.samples[-1]
+    show_table(
+        f"Soak: {result.minutes:g} min at {result.rate_per_s:.0f} calls/s, "
+        f"{result.cpu_share:.0%} of a core",
+        ("calls", "number"),
+        [*sorted(result.right.items()), *((f"FAILED {f}", n) for f, n in result.faults.items())],
+        f"Memory from {first.rss_bytes / MIB:.1f} to {last.rss_bytes / MIB:.1f} MiB, "
+        f"{result.slope_bytes_per_min / 1024:+.1f} KiB a minute.",
+    )
+    show_table("", ("left in the end", "number"), list(result.left.items()), "")
+
+
+def show_scan(result: ScanResult) -> None:
+    """The table of `bench scan`."""
+    rows = []
+    for window in SCAN_WINDOWS:
+        runs = result.windows[window]
+        error = result.interval_error_us(window)
+        setup_ms = max(run.caller["setup_ms"].get("p99", 0.0) for run in runs)
+        failed = sum(run.caller["failed"] for run in runs)
+        share = f"{result.cpu_share(window):.1%}"
+        rows.append((window, failed, setup_ms, error["p50"], error["p99"], error["p999"], share))
+    show_table(
+        f"Scan: {result.rate_per_s:g} requests/s of strangers ({result.strangers}) beside "
+        f"{result.load.calls} calls",
+        ("good calls", "failed", "set-up p99 ms", "p50 us", "p99 us", "p99.9 us", "CPU"),
+        rows,
+        f"Error of arrival intervals: medians of {len(result.windows['scanned'])} windows. During "
+        f"the scan p99 is {result.ratio_to('undisturbed'):.2f} times that of undisturbed calls, "
+        f"and {result.ratio_to('elsewhere'):.2f} times that with the flood going elsewhere. The "
+        f"flood takes {result.flood_cpu_share:.1%} of a core, {result.cpu_us_per_request:g} us a "
+        "request. Set-up: the worst window.",
+    )
+
+
 def show_calls(result: CallsResult) -> None:
     """The table of `bench calls`."""
     rows = []
@@ -243,6 +284,30 @@ def show_calls(result: CallsResult) -> None:
         f"worst run. Memory of a call at rest: {result.idle_bytes_per_call / 1024:.1f} KiB, "
         f"over {result.idle_calls} calls.",
     )
+
+
+def show_dial(result: DialRuns) -> None:
+    """The table of `bench dial`."""
+    rows = [
+        (
+            number,
+            run["calls"],
+            run["failed"],
+            f"{run['cpu_us'] / run['calls']:.0f}",
+            *(run["setup_ms"].get(name, 0.0) for name in ("p50", "p95", "p99")),
+        )
+        for number, run in enumerate(result.runs, 1)
+    ]
+    load = result.load
+    show_table(
+        f"Calls to SIPp: {load.rate_per_s:g} a second, held {load.hold_s:g} s",
+        ("run", "calls", "failed", "CPU us", "set-up ms p50", "p95", "p99"),
+        rows,
+        f"CPU time of the engine's process a call: {result.cpu_us_per_call:.0f} us, median of the "
+        "runs.",
+    )
+    for fault, count in sorted({f: n for r in result.runs for f, n in r["faults"].items()}.items()):
+        Console().print(f"{count} times: {fault}")
 
 
 def show_barge_in(result: BargeInResult) -> None:

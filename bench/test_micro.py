@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pytest
+from ringwheel.bench.scanner_process import scan_request
 from ringwheel.media._core import TimerWheel
 from ringwheel.media.codec import PCMA, PCMU, Codec
 from ringwheel.media.sdp import LocalMedia, answer_offer, make_offer, parse_sdp
 from ringwheel.media.sip.edge import Flow
 from ringwheel.media.sip.events import EndCause
+from ringwheel.media.sip.gate import GateRules
 from ringwheel.media.sip.info import InfoDigit
 from ringwheel.media.sip.message import Request, Response, parse, response_bytes
 from ringwheel.media.sip.session import SipCall
@@ -131,6 +134,35 @@ class Answerer:
 
     def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
         """None is sent."""
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "REGISTER", "INVITE"])
+def test_drop_of_a_strangers_datagram(benchmark: Benchmark, method: str) -> None:
+    """What a scanner's request costs from the socket's batch on; nobody reads it."""
+    wheel = TimerWheel(0)
+    config = UserAgentConfig(("192.0.2.1:5060",))
+    agent = UserAgent(lambda data, flow: None, wheel, config, Answerer())
+    gate = agent.guard(GateRules(allow=("192.0.2.0/24",)))
+    assert gate is not None
+    data = scan_request(method, "203.0.113.9", 1)
+    sources = cycle(f"203.0.113.{number}" for number in range(64))
+
+    assert benchmark(lambda: gate.admits(data, next(sources))) is False
+    agent.shutdown()
+
+
+def test_pass_of_a_known_source(benchmark: Benchmark) -> None:
+    """What the gate costs the INVITE of who is served: its datagram, and its request."""
+    wheel = TimerWheel(0)
+    config = UserAgentConfig(("192.0.2.1:5060",))
+    agent = UserAgent(lambda data, flow: None, wheel, config, Answerer())
+    gate = agent.guard(GateRules(allow=("192.0.2.0/24",)))
+    assert gate is not None
+    invite = parse(INVITE)
+    assert isinstance(invite, Request)
+
+    assert benchmark(lambda: gate.admits(INVITE, FLOW.remote_host) and gate.passes(invite, FLOW))
+    agent.shutdown()
 
 
 def test_signalling_of_a_complete_call(benchmark: Benchmark) -> None:

@@ -7,11 +7,9 @@ in a file are relative to that file.
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,10 +20,24 @@ from ..media.monitor.addresses import hep_address, http_address
 from ..media.monitor.monitor import MAX_TRACE_MESSAGES, TRACE_MESSAGES
 from ..media.pool import RtpSockets, RtpSource
 from ..media.ports import RtpPorts
+from ..media.sip.gate import GateRules
 from ..media.sip.session_timer import MIN_SE_S, checked_intervals
 from ..media.sip.tls import TlsConfig, VerifyClient
 from ..media.sip.transport import Listener, ListenError
+from ..media.trunk import Trunk
+from .access import GATE_FLAGS, override_gate, read_gate
+from .checks import Problem, problem_of, read_table
+from .checks import Refused as _Refused
+from .checks import amount as _amount
+from .checks import choice as _choice
+from .checks import decimal as _decimal
+from .checks import flag as _flag
+from .checks import numeric_address as _numeric_address
+from .checks import text as _text
+from .checks import texts as _texts
+from .checks import whole as _whole
 from .errors import CommandError
+from .trunks import read_trunks
 
 MAX_CONFIG_BYTES = 1024 * 1024
 
@@ -65,37 +77,8 @@ class ServeConfig:
     trace_messages: int = TRACE_MESSAGES
     hep: str | None = None
     hep_id: int = 1
-
-
-class _Refused(ValueError):
-    """Why a value is refused; becomes a :class:`CommandError` once the key is known."""
-
-
-def _decimal(text: str) -> int:
-    """A number of up to five digits, or -1."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 else -1
-
-
-def _numeric_address(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise _Refused(f"{text!r} is not an IP address") from None
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise _Refused(f"{value!r} is not a text")
-    return value
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    """A list of texts, or one text with commas."""
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",")]
-    if not isinstance(value, (list, tuple)) or not value:
-        raise _Refused(f"{value!r} is not a list of texts")
-    return tuple(_text(part) for part in value)
+    gate: GateRules = field(default_factory=GateRules)
+    trunks: tuple[Trunk, ...] = ()
 
 
 def _prompts(value: object) -> tuple[Path, ...]:
@@ -159,42 +142,6 @@ def _directory(value: object) -> Path:
     return path
 
 
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _Refused(f"{value!r} is neither true nor false")
-    return value
-
-
-def _whole(low: int, high: int) -> Callable[[object], int]:
-    def check(value: object) -> int:
-        # A bool is an int to Python, but not to whoever wrote the file.
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise _Refused(f"{value!r} is not a whole number from {low:,} to {high:,}")
-        return value
-
-    return check
-
-
-def _amount(low: float, high: float) -> Callable[[object], float]:
-    def check(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise _Refused(f"{value!r} is not a number")
-        if low <= value <= high:  # False for what is not a number, nan
-            return float(value)
-        raise _Refused(f"{value!r} is not a number from {low:g} to {high:g}")
-
-    return check
-
-
-def _choice(choices: tuple[str, ...]) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if value not in choices:
-            raise _Refused(f"{value!r} is not one of: {', '.join(choices)}")
-        return str(value)
-
-    return check
-
-
 CHECKS: dict[str, Callable[[object], Any]] = {
     "prompts": _prompts,
     "loop": _flag,
@@ -226,6 +173,9 @@ CHECKS: dict[str, Callable[[object], Any]] = {
 }
 """The check of each key: from what TOML or a flag gave to what the class holds."""
 
+_TABLES = {"trunk": _text, "gate": _text}
+"""Keys that are tables, for who writes one of them wrong; they are read on their own."""
+
 _FLAGS = {
     "prompts": "--prompt",
     "codecs": "--codec",
@@ -246,24 +196,45 @@ def flag_of(key: str) -> str:
 
 def load_config(path: Path) -> ServeConfig:
     """Read and check a TOML file. Raises :class:`CommandError` that names the key and reason."""
-    where = f"configuration {path}"
-    values = {key.replace("-", "_"): value for key, value in _read_toml(path, where).items()}
-    for key in values:
-        if key not in CHECKS:
-            raise CommandError(f"{where}: {key!r} is not a key", _nearest_key(key))
-    checked = {key: _checked(key, value, f"{where}: {key}") for key, value in values.items()}
+    config, problems = check_config(path)
+    if problems:
+        more = f" ({len(problems) - 1} more: ringwheel config check)" if problems[1:] else ""
+        raise CommandError(f"configuration {path}: {problems[0]}", problems[0].remedy + more)
+    return config
+
+
+def check_config(path: Path) -> tuple[ServeConfig, list[Problem]]:
+    """Read a TOML file, and say all that is wrong with it; what is wrong has its default.
+
+    Raises :class:`CommandError` if there is no reading it.
+    """
+    values = _read_toml(path, f"configuration {path}")
+    problems: list[Problem] = []
+    trunks = read_trunks(values.pop("trunk", {}), path.parent, problems)
+    gate = read_gate(values.pop("gate", {}), path.parent, problems)
+    checked = read_table(values, CHECKS | _TABLES, "", problems)
     if "prompts" in checked:
         checked["prompts"] = tuple(path.parent / prompt for prompt in checked["prompts"])
     for key in _TLS_FILES & checked.keys():
         checked[key] = path.parent / checked[key]
-    return _consistent(ServeConfig(**checked))
+    config = ServeConfig(**checked, trunks=trunks, gate=gate)
+    problems += _contradictions(config)
+    return config, problems
 
 
 def override(config: ServeConfig, flags: Mapping[str, object]) -> ServeConfig:
     """``config`` with the flags that were given, by key; None and () stand for not given."""
     given = {key: value for key, value in flags.items() if value not in (None, (), [])}
-    checked = {key: _checked(key, value, flag_of(key)) for key, value in given.items()}
-    return _consistent(replace(config, **checked))
+    gate_flags = {key: given.pop(key) for key in GATE_FLAGS if key in given}
+    problems: list[Problem] = []
+    checked = read_table(given, CHECKS, "", problems)
+    gate = override_gate(config.gate, gate_flags, problems) if gate_flags else config.gate
+    config = replace(config, **checked, gate=gate)
+    for problem in problems:
+        raise CommandError(f"{flag_of(problem.key)}: {problem.cause}", problem.remedy)
+    for problem in _contradictions(config):
+        raise CommandError(str(problem), problem.remedy)
+    return config
 
 
 def _read_toml(path: Path, where: str) -> dict[str, Any]:
@@ -280,53 +251,40 @@ def _read_toml(path: Path, where: str) -> dict[str, Any]:
         raise CommandError(f"{where} is not TOML: {error}", "Correct that place") from error
 
 
-def _nearest_key(key: str) -> str:
-    near = difflib.get_close_matches(key, CHECKS, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"Keys are: {', '.join(CHECKS)}"
-
-
-def _checked(key: str, value: object, where: str) -> Any:
-    try:
-        return CHECKS[key](value)
-    except _Refused as error:
-        raise CommandError(f"{where}: {error}", "Correct it, or see --help") from None
-
-
-def _consistent(config: ServeConfig) -> ServeConfig:
+def _contradictions(config: ServeConfig) -> Iterator[Problem]:
     """What no key can say alone."""
     low, high = config.rtp_ports
     calls = rtp_call_capacity(config.rtp_ports)
     if config.rtp_sockets == "per-leg" and (config.max_calls or 0) > calls:
-        raise CommandError(
+        yield Problem(
+            "",
             f"the RTP ports {low}-{high} are enough for {calls:,} calls, not {config.max_calls:,}",
             "Widen --rtp-ports, or lower --max-calls",
         )
     try:
         checked_intervals(config.session_expires_s, config.min_se_s)
     except ValueError as error:
-        raise CommandError(str(error), "Correct --session-expires or --min-se") from None
+        yield Problem("", str(error), "Correct --session-expires or --min-se")
     if config.rtp_sockets == "shared" and config.rtp_source == "latch":
-        raise CommandError(
+        yield Problem(
+            "",
             "calls on shared RTP sockets are told apart by the addresses in their SDP",
             "Use --rtp-sockets per-leg with --rtp-source latch",
         )
-    _check_tls(config)
-    return config
+    yield from _missing_tls(config)
 
 
-def _check_tls(config: ServeConfig) -> None:
+def _missing_tls(config: ServeConfig) -> Iterator[Problem]:
     if config.tls_cert is None or config.tls_key is None:
+        remedy = "Name its files with --tls-cert and --tls-key"
         for text in config.sip:
             if Listener.parse(text).transport == "TLS":
-                cause = f"{text} has no certificate to show"
-                raise CommandError(cause, "Name its files with --tls-cert and --tls-key")
+                yield Problem("sip", f"{text} has no certificate to show", remedy)
     try:
         tls_of(config)
     except ValueError as error:
-        cause, _, remedy = str(error).partition("; ")
-        raise CommandError(
-            cause, f"{remedy.capitalize()}: --tls-cert, --tls-key, --tls-ca"
-        ) from None
+        problem = problem_of("", error)
+        yield replace(problem, remedy=f"{problem.remedy}: --tls-cert, --tls-key, --tls-ca")
 
 
 def tls_of(config: ServeConfig) -> TlsConfig:

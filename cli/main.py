@@ -11,7 +11,7 @@ from typer.exceptions import Abort, TyperException
 
 from .. import __version__
 from ..bench import commands as bench
-from . import demo, doctor, prompt, serve
+from . import call, demo, doctor, prompt, serve, settings
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
 from .logging import LEVELS, LogFormat, configure_logging
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(prompt.app, name="prompt")
 app.add_typer(bench.app, name="bench")
+app.add_typer(settings.app, name="config")
 app.command(
     "serve",
     epilog=examples(
@@ -34,6 +35,15 @@ app.command(
         "ringwheel serve --config serve.toml --max-calls 500",
     ),
 )(serve.serve)
+app.command(
+    "call",
+    epilog=examples(
+        "ringwheel call sip:4711@192.0.2.1 --prompt hello.wav",
+        "ringwheel call sip:4711@192.0.2.1 --dtmf 123# --record call.wav --max-seconds 30",
+        "ringwheel call sip:4711@192.0.2.1 --caller +4930123456 --user robot --password-env "
+        "SIP_PASSWORD --json",
+    ),
+)(call.call)
 app.command(
     "demo", epilog=examples("ringwheel demo", "ringwheel demo --calls 1000 --rate 100 --json")
 )(demo.demo)

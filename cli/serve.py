@@ -26,6 +26,7 @@ from ..media.sip.transport import ListenError
 from .config import ServeConfig, load_config, override, tls_of
 from .errors import CommandError
 from .logging import LogFormat, configure_logging
+from .reload import gate_rules, reload_on_signal
 from .status import live_display, log_status, show_status
 
 log = structlog.get_logger(__name__)
@@ -123,6 +124,16 @@ def serve(
     drain: Annotated[
         float | None, typer.Option(help="Seconds that running calls get at SIGTERM.")
     ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="Serve callers of this network; again for more.", metavar="NETWORK"),
+    ] = None,
+    strangers: Annotated[
+        str | None, typer.Option(help="Everybody else: drop, 403, challenge, open.")
+    ] = None,
+    users: Annotated[
+        str | None, typer.Option(help="Challenge strangers; htdigest's file.", metavar="FILE")
+    ] = None,
     http: Annotated[
         str | None,
         typer.Option(
@@ -143,6 +154,7 @@ def serve(
     """Answer every call, play the prompts without a gap, hang up.
 
     SIGTERM and Ctrl-C drain: new calls get 503, running ones may end; a second one hangs up.
+    SIGHUP reads the configuration again, without touching calls: who may call, and trunks.
     """
     flags = {
         "prompts": prompt,
@@ -168,17 +180,24 @@ def serve(
         "session_expires_s": session_expires,
         "min_se_s": min_se,
         "drain_s": drain,
+        "allow": allow,
+        "strangers": strangers,
+        "users": users,
         "http": http,
         "trace_messages": trace_messages,
         "hep": hep,
         "hep_id": hep_id,
     }
-    settled = override(load_config(config) if config else ServeConfig(), flags)
+
+    def settle() -> ServeConfig:
+        return override(load_config(config) if config else ServeConfig(), flags)
+
+    settled = settle()
     if not settled.prompts:
         raise CommandError("there is no prompt to play", "Name one with --prompt FILE")
     raise_file_limit(settled)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settled, context.obj or LogOptions()))
+        runner.run(_serve(settled, context.obj or LogOptions(), settle))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -204,7 +223,9 @@ def raise_file_limit(config: ServeConfig) -> None:
         raise CommandError(cause, f"Raise it (ulimit -n {needed}), or lower --max-calls")
 
 
-async def _serve(config: ServeConfig, log_options: LogOptions) -> None:
+async def _serve(
+    config: ServeConfig, log_options: LogOptions, settle: Callable[[], ServeConfig]
+) -> None:
     try:
         async with make_engine(config) as engine:
             await engine.load(*config.prompts, as_list=True, loop=config.loop)
@@ -212,6 +233,7 @@ async def _serve(config: ServeConfig, log_options: LogOptions) -> None:
             async with (
                 make_monitor(engine, config),
                 _status(engine, log_options),
+                reload_on_signal(engine, config, settle),
                 _drain_on_signal(engine, config.drain_s),
             ):
                 # Calls that came while prompts were read got 503: now they are welcome.
@@ -246,6 +268,7 @@ def make_engine(config: ServeConfig) -> Engine:
         silence=config.silence,
         srtp=config.srtp,
         records=config.records,
+        gate=gate_rules(config),
         voice="off",  # no prompt of its own may be interrupted
     )
 

@@ -69,7 +69,7 @@ class Call(Connection):
 
     ``id`` is unique within the engine and goes through all log lines of the call; ``call_id`` is
     SIP's Call-ID; ``ended`` says why the call ended, None while it lasts; ``speaking`` is True
-    while the caller speaks.
+    while the caller speaks; ``trunk`` names the trunk that it came or went by, None without one.
     """
 
     __slots__ = (

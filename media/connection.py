@@ -79,6 +79,7 @@ class Connection:
         "ended",
         "id",
         "speaking",
+        "trunk",
     )
 
     def __init__(self, engine: Engine, sip: SipCall, media: MediaSession | None = None) -> None:
@@ -93,6 +94,7 @@ class Connection:
         self._history = History() if engine.keeps_records else None
         self.speaking = False
         self.ended: EndCause | None = None
+        self.trunk: str | None = None
         self.id = sip.id
         self.call_id = sip.call_id
 

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from .call import Call, CallEnded
+from .early_sound import EarlyEar, EarlySound
 from .events import MediaTimeout
 from .leg import Heard
 from .order import NoRoute, Order, Way
@@ -34,13 +35,27 @@ EarlyFunction = Callable[[Call], Awaitable[None]]
 """What is done with a call between its first sound and its answer."""
 
 
+RingingFunction = Callable[["DialledCall"], None]
+"""Told of each provisional response; its ``early_sound`` may be known then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What who dials wants of the call itself, whatever way it goes."""
+
+    early: EarlyFunction | None = None
+    ringing: RingingFunction | None = None
+    beside: Call | None = None
+
+
 class DialFailed(Exception):
     """Nobody has answered. ``outcome`` says why in a word, ``status`` and ``reason`` as SIP does,
     ``q850`` by the cause of the telephone network, where one came. ``contacts`` are the targets of
     a redirection that was not followed; ``retry_after_s`` says when to try again, None: nobody did.
+    ``early_sound`` is what was heard before the end, None where nothing was.
     """
 
-    def __init__(self, result: DialResult) -> None:
+    def __init__(self, result: DialResult, sound: EarlySound | None = None) -> None:
         super().__init__(str(result))
         self.outcome = result.outcome
         self.status = result.status
@@ -48,23 +63,27 @@ class DialFailed(Exception):
         self.q850 = result.q850
         self.contacts = result.contacts
         self.retry_after_s = result.retry_after_s
+        self.early_sound = sound
 
 
 class DialledCall(Call):
     """A call of ours: one attempt to reach somebody, and what comes of it.
 
-    ``result`` is None until that is known, and ``decided`` done as soon as it is.
+    ``result`` is None until that is known, and ``decided`` done as soon as it is. ``rang``: there
+    was a provisional response other than 100.
     """
 
     __slots__ = (
-        "_early",
+        "_ear",
         "_early_sdp",
         "_early_task",
         "_outgoing",
         "_redirecting",
         "_redirects",
         "_way",
+        "_wishes",
         "decided",
+        "rang",
         "result",
     )
 
@@ -74,17 +93,19 @@ class DialledCall(Call):
         sip: OutgoingCall,
         media: MediaSession,
         way: Way,
-        early: EarlyFunction | None,
+        wishes: Wishes,
     ) -> None:
         super().__init__(engine, sip, media)
         self._outgoing = sip
         self._way = way
-        self._early = early
+        self._wishes = wishes
         self._early_task: asyncio.Task[None] | None = None
         self._redirecting: asyncio.Task[None] | None = None
         self._redirects = 0
         self._early_sdp: bytes | None = None
+        self._ear: EarlyEar | None = None
         self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.rang = False
         self.result: DialResult | None = None
         if self._history:
             self._history.awaited += 1  # the end of dialling, which may go on by another way
@@ -95,6 +116,11 @@ class DialledCall(Call):
         return self.result.outcome if self.result else None
 
     @property
+    def early_sound(self) -> EarlySound | None:
+        """What is heard before the answer, or was; None: no sound came, or too little to tell."""
+        return self._ear.sound if self._ear else None
+
+    @property
     def proceeding(self) -> bool:
         """True once the other side has given a sign of life."""
         return self._outgoing.heard_of
@@ -103,23 +129,32 @@ class DialledCall(Call):
 
     def on_ringing(self, response: Response) -> None:
         """A provisional response other than 100."""
+        self.rang = True
         if self._history and self._history.ringing_s is None:
             self._history.ringing_s = time.time()
-        if not response.body or self.result is not None:
+        if self.result is not None:
             return
+        if response.body:
+            self._on_early(response.body)
+        if self._wishes.ringing is not None:
+            self._wishes.ringing(self)
+
+    def _on_early(self, sdp: bytes) -> None:
         try:
-            self._hear_early(response.body)
+            self._hear_early(sdp)
         except (SdpError, OSError, ValueError) as error:
             # What counts is the answer in the 200, which may come of another fork.
             log.info("early media not taken", call=self.id, cause=str(error))
             return
-        if self._early is not None and self._early_task is None:
-            self._early_task = asyncio.ensure_future(self._run_early(self._early))
+        early = self._wishes.early
+        if early is not None and self._early_task is None:
+            self._early_task = asyncio.ensure_future(self._run_early(early))
 
     def on_answered(self, sdp: bytes | None) -> None:
         """The call was answered."""
         if self._history:
             self._history.answered_s = time.time()
+        self._end_ear()
         if self._early_sdp is not None and sdp in (None, self._early_sdp):
             # The answer to our offer came before (RFC 3261 13.2.1).
             assert self._media is not None
@@ -130,6 +165,7 @@ class DialledCall(Call):
             self.decide(ANSWERED)
 
     def on_ended(self, cause: EndCause) -> None:
+        self._end_ear()
         self.decide(failure_of(cause, proceeding=self.proceeding))
         super().on_ended(cause)
         if self._way.on_ended is not None:
@@ -203,6 +239,14 @@ class DialledCall(Call):
         self._media.settle(sdp, early=True)
         self._early_sdp = sdp
         self._connect(self._media)
+        leg, codec = self._open_leg()
+        if self._ear is None or self._ear.leg is not leg:
+            self._end_ear()
+            self._ear = EarlyEar(leg, codec)
+
+    def _end_ear(self) -> None:
+        if self._ear is not None:
+            self._ear.stop()
 
     async def _redirect(self, target: str) -> None:
         order = replace(self._way.order, uri=target)
@@ -233,6 +277,7 @@ class DialledCall(Call):
 
     def _tell_record(self, history: History) -> None:
         result = self.result
+        history.dialled["early_sound"] = self.early_sound
         if result is not None:
             history.dialled["outcome"] = result.outcome.value
             if result.outcome is not Outcome.ANSWERED:
@@ -245,12 +290,10 @@ class DialledCall(Call):
         super()._tell_record(history)
 
 
-async def dial(
-    engine: Engine, order: Order, early: EarlyFunction | None, beside: Call | None
-) -> DialledCall:
+async def dial(engine: Engine, order: Order, wishes: Wishes) -> DialledCall:
     """The answered call. DialFailed: no way has led to one in time."""
     timeout = asyncio.timeout(order.timeout_s)
-    dialler = _Dialler(engine, order.timeout_s, early, beside)
+    dialler = _Dialler(engine, order.timeout_s, wishes)
     try:
         async with timeout, contextlib.aclosing(engine.router(order)) as ways:
             return await dialler.try_all(ways)
@@ -260,9 +303,10 @@ async def dial(
     except TimeoutError:
         if not timeout.expired():
             raise
-        raise DialFailed(dialler.time_out()) from None
+        raise DialFailed(dialler.time_out(), dialler.early_sound) from None
     except NoRoute as error:
-        result = DialResult(Outcome.UNREACHABLE, 404, REASON_PHRASES[404], text=str(error))
+        status = 503 if error.outcome is Outcome.CONGESTION else 404
+        result = DialResult(error.outcome, status, REASON_PHRASES[status], text=str(error))
         raise DialFailed(result) from None
     finally:
         await dialler.finish()
@@ -271,15 +315,12 @@ async def dial(
 class _Dialler:
     """One dialling: its attempts, of which the last is ``call``."""
 
-    __slots__ = ("_attempts", "_began_s", "_beside", "_early", "_engine", "_timeout_s", "call")
+    __slots__ = ("_attempts", "_began_s", "_engine", "_timeout_s", "_wishes", "call")
 
-    def __init__(
-        self, engine: Engine, timeout_s: float, early: EarlyFunction | None, beside: Call | None
-    ) -> None:
+    def __init__(self, engine: Engine, timeout_s: float, wishes: Wishes) -> None:
         self._engine = engine
         self._timeout_s = timeout_s
-        self._early = early
-        self._beside = beside
+        self._wishes = wishes
         self._attempts: list[Record] = []
         self._began_s = time.time()
         self.call: DialledCall | None = None
@@ -292,15 +333,20 @@ class _Dialler:
             result = await self._outcome(call, way)
             if result.outcome is Outcome.ANSWERED:
                 return call
-            if not result.silent and result.status not in way.next_on:
+            if call.rang or (not result.silent and result.status not in way.next_on):
                 break  # RFC 3263 section 4.3: the callee's own word
         if result is None:
             raise NoRoute("no way leads there")
-        raise DialFailed(result)
+        raise DialFailed(result, self.early_sound)
+
+    @property
+    def early_sound(self) -> EarlySound | None:
+        """What the last attempt has heard."""
+        return self.call.early_sound if self.call else None
 
     def _place(self, way: Way) -> DialledCall:
         try:
-            call = self._engine.place(way, self._early, self._beside)
+            call = self._engine.place(way, self._wishes)
         except (NoRtpPort, Refuse) as error:
             text = error.text if isinstance(error, Refuse) else str(error)
             result = DialResult(Outcome.CONGESTION, 503, REASON_PHRASES[503], text=text)
@@ -330,7 +376,7 @@ class _Dialler:
         """The time is over."""
         call = self.call
         proceeding = call is not None and call.proceeding
-        result = not_answered(self._timeout_s, proceeding=proceeding)
+        result = not_answered(self._timeout_s, proceeding=proceeding, sound=self.early_sound)
         if call is not None:
             call.give_up(result)
         return result

@@ -17,10 +17,10 @@ from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
 from .connection import Connection
-from .dialling import DialledCall, EarlyFunction, dial
+from .dialling import DialledCall, EarlyFunction, RingingFunction, Wishes, dial
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
-from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order, numeric_router
+from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -45,6 +45,9 @@ from .sip.transport import Listener, ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
 from .transfer import OnRefer, Transfers
+from .trunk.directory import rules_for, start_trunks
+from .trunk.figures import TrunkFigures
+from .trunk.trunk import Trunk
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +79,8 @@ class EngineFigures:
     """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard.
 
     ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
-    reason. Transactions, dialogs and timers are those that are held.
+    reason. ``places_taken``: places for legs, each with its RTP port. Transactions, dialogs and
+    timers are those that are held.
     """
 
     calls_up: int
@@ -88,6 +92,7 @@ class EngineFigures:
     lateness_us: list[Quantiles]
     prompts_bytes: int
     calls_by_state: dict[str, int] = field(default_factory=dict)
+    places_taken: int = 0
     transactions: int = 0
     dialogs: int = 0
     timers: int = 0
@@ -149,6 +154,8 @@ class Engine:
         gate: GateRules | None = None,
         session_expires_s: int = 1_800,
         min_se_s: int = MIN_SE_S,
+        trunks: Sequence[Trunk] = (),
+        dns: Sequence[str] = (),
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -163,15 +170,13 @@ class Engine:
             raise ValueError("an engine needs at least one listener")
         if rtp_sockets == "shared" and len({Listener.parse(text).host for text in sip}) > 1:
             raise ValueError("shared RTP sockets need one address that all listeners have")
-        if rtp_source not in get_args(RtpSource):
-            raise ValueError(f"rtp_source: {rtp_source!r}; use one of {_names(RtpSource)}")
+        _check_choice("rtp_source", rtp_source, RtpSource)
+        _check_choice("codec_order", codec_order, CodecOrder)
+        _check_choice("silence", silence, Silence)
         if rtp_sockets == "shared" and rtp_source == "latch":
             raise ValueError("calls on shared RTP sockets are told apart by the SDP's addresses")
         self._sip = tuple(sip)
         self._codecs = codecs_by_name(codecs)
-        if codec_order not in get_args(CodecOrder):
-            choices = ", ".join(get_args(CodecOrder))
-            raise ValueError(f"codec_order: {codec_order!r}; use one of {choices}")
         self._own_order = codec_order == "own"
         self._rtp_ports = rtp_ports
         self._advertise = advertise
@@ -179,8 +184,6 @@ class Engine:
         self._shards = shards
         self._rtp_sockets = rtp_sockets
         self._rtp_source = rtp_source
-        if silence not in get_args(Silence):
-            raise ValueError(f"silence: {silence!r}; use one of {_names(Silence)}")
         self._silence = silence
         self._hearing = _hearing_of(voice, media_timeout_ms)
         self._records_to = records
@@ -191,6 +194,8 @@ class Engine:
         self._per_source_rate = per_source_rate
         self._gate_rules = gate
         self._intervals_s = checked_intervals(session_expires_s, min_se_s)
+        self._trunks_wanted = tuple(trunks)
+        self._dns = tuple(dns)
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
@@ -199,6 +204,7 @@ class Engine:
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._dialled = 0
         self._announced: dict[tuple[int, str], str] = {}
         self.on_leg_over: Callable[[Connection], None] | None = None
 
@@ -232,10 +238,13 @@ class Engine:
         self._agent = UserAgent(
             self._endpoint.send, self._endpoint.timers, self._agent_config(), self
         )
-        self.router = numeric_router(self._endpoint)
-        self.guard(self._gate_rules)
+        self._trunks = start_trunks(
+            self._agent, self._endpoint, self._codecs, self.agent_name, self._dns
+        )
+        self.router = self._trunks.route
         self._agent.transfers = self.transfers
         self._endpoint.start(self._agent)
+        self.reload(self._trunks_wanted)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)
 
     async def __aexit__(
@@ -245,6 +254,8 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         self._stopped.set()
+        await self._trunks.unregister(GOODBYE_S)
+        self._trunks.close()
         self._agent.shutdown()
         self._endpoint.close()
         await self._endpoint.wait_closed()
@@ -300,7 +311,20 @@ class Engine:
     def guard(self, rules: GateRules | None) -> None:
         """Serve only whom ``rules`` let in, from now on; calls that run go on. None: everybody."""
         self._endpoint.gate = self._agent.guard(rules)
+        self._trunks.tell_sources()
         warn_if_open(rules, [listener.host for listener in self._endpoint.listeners])
+
+    def reload(self, trunks: Sequence[Trunk]) -> None:
+        """Go by these trunks from now on; calls that run go on. Without rules of its own for the
+        gate, an engine that has trunks serves them alone. ValueError: two of one name."""
+        self._trunks.reload(trunks)
+        rules = self._gate_rules or (rules_for(trunks) if trunks else None)
+        self.guard(rules)
+
+    @property
+    def trunks(self) -> tuple[TrunkFigures, ...]:
+        """The trunks as they are now: their peers, channels and counters."""
+        return self._trunks.figures()
 
     def reload_tls(self) -> None:
         """Read the files of TLS again; connections from now on go by them. ListenError: one of them
@@ -360,6 +384,8 @@ class Engine:
         """A call that is ours from now on, until it ends."""
         ours = sip.context = Call(self, sip)
         self._calls[sip.id] = ours
+        if self._trunks:
+            ours.trunk = self._trunks.keep(sip)
         return ours
 
     async def drain(self, timeout_s: float = 30.0) -> bool:
@@ -404,6 +430,7 @@ class Engine:
         headers: Iterable[tuple[str, str]] = (),
         codecs: Sequence[str] | None = None,
         early: EarlyFunction | None = None,
+        ringing: RingingFunction | None = None,
         redirects: int = MAX_TARGETS,
         credentials: Credentials | None = None,
         user_to_user: str | bytes | None = None,
@@ -411,7 +438,7 @@ class Engine:
         privacy: str | None = None,
         diversion: str | None = None,
         beside: Call | None = None,
-    ) -> Call:
+    ) -> DialledCall:
         """Place a call to ``uri``; returns when it was answered. Cancelling it gives the call up.
 
         ``caller``: who calls, a SIP URI, or a number or name at our address; without it we are
@@ -420,6 +447,7 @@ class Engine:
         ``asserted_identity`` and ``diversion`` as a SIP URI. ``codecs``: names, instead of the
         engine's. ``early`` is called with the call as soon as there is sound before the answer: it
         may listen and record, what it plays is heard from the answer on, and it is cancelled then.
+        ``ringing`` is called with it for each provisional response.
         ``redirects``: how many targets of 3xx answers to try, 0: none. ``credentials`` answer
         challenges (401, 407).
         ``beside``: on the media thread of that call, so that the two can be bridged.
@@ -446,12 +474,12 @@ class Engine:
             credentials=credentials,
             private=privacy is not None,
         )
-        return await dial(self, order, early, beside)
+        return await dial(self, order, Wishes(early, ringing, beside))
 
-    def place(self, way: Way, early: EarlyFunction | None, beside: Call | None) -> DialledCall:
+    def place(self, way: Way, wishes: Wishes) -> DialledCall:
         """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
         order, flow = way.order, way.flow
-        leg = None if beside is None else beside.connected()[0]
+        leg = None if wishes.beside is None else wishes.beside.connected()[0]
         media = self.media_on(flow, order.codecs, order.srtp, leg)
         try:
             sip = self._agent.dial(
@@ -467,8 +495,12 @@ class Engine:
         except BaseException:
             media.close()
             raise
-        call = DialledCall(self, sip, media, way, early)
+        call = DialledCall(self, sip, media, way, wishes)
         sip.context = self._calls[sip.id] = call
+        if way.on_placed is not None:
+            way.on_placed(call)
+        self._dialled += 1
+        self._quiet.clear()
         return call
 
     def snapshot(self) -> EngineFigures:
@@ -485,6 +517,7 @@ class Engine:
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
             calls_by_state=self._agent.calls_by_state(),
+            places_taken=self._pool.places_taken,
             transactions=len(self._agent.transactions),
             dialogs=self._agent.dialogs,
             timers=len(self._endpoint.timers),
@@ -576,7 +609,10 @@ class Engine:
 
     def _on_run(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not self._running:
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self._running and not self._dialled:
             self._quiet.set()
 
     # What the SIP layers tell
@@ -586,7 +622,8 @@ class Engine:
         if self._handler is None or self._tasks is None:
             call.reject(503, headers=[("Retry-After", "1")])
             return
-        self.run(self._run(self._handler, self.keep(call)))
+        if not self._trunks or self._trunks.receive(call):
+            self.run(self._run(self._handler, self.keep(call)))
 
     def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
         """Our answer is confirmed."""
@@ -602,11 +639,15 @@ class Engine:
 
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         """A call is over."""
+        self._trunks.ended(call)
         ours = self._calls.pop(call.id, None)
         call.context = None  # the two know each other: else only the collector could free them
         if ours is None:
             return
         ours.on_ended(cause)
+        if isinstance(ours, DialledCall):
+            self._dialled -= 1
+            self._rest()
         figures = ours.figures
         log.info(
             "call ended",
@@ -644,16 +685,16 @@ async def _handle(handler: CallHandlerFunction, call: Call) -> None:
 
 
 def _hearing_of(voice: Voice, media_timeout_ms: int) -> Hearing:
-    if voice not in get_args(Voice):
-        raise ValueError(f"voice: {voice!r}; use one of {_names(Voice)}")
+    _check_choice("voice", voice, Voice)
     if media_timeout_ms < 0 or 0 < media_timeout_ms < MIN_MEDIA_TIMEOUT_MS:
         raise ValueError(f"media_timeout_ms: use 0 or {MIN_MEDIA_TIMEOUT_MS} up")
     heard = Hearing("", 0, speech=voice != "off", media_timeout_ms=media_timeout_ms)
     return heard if voice == "off" else heard._replace(sensitivity=voice)
 
 
-def _names(choices: object) -> str:
-    return ", ".join(get_args(choices))
+def _check_choice(name: str, value: str, choices: object) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{name}: {value!r}; use one of {', '.join(get_args(choices))}")
 
 
 def _call_of(call: SipCall) -> Call:

@@ -6,19 +6,19 @@ the order for each way: the URI, the caller, headers, codecs.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .codec import Codec
+from .outcome import Outcome
 from .sdp import SrtpPolicy
 from .sip.digest import Credentials
 from .sip.edge import Flow
 from .sip.fields import is_token
 from .sip.message import Headers, SipParseError
 from .sip.redirect import MAX_TARGETS
-from .sip.transport import SipEndpoint
 from .sip.uri import NameAddr, SipUri
 
 if TYPE_CHECKING:
@@ -46,7 +46,12 @@ _OWN_HEADERS = frozenset(
 
 
 class NoRoute(Exception):
-    """There is no way to what is to be dialled; the message says why, in one line."""
+    """There is no way to what is to be dialled; the message says why, in one line, and ``outcome``
+    what that comes to."""
+
+    def __init__(self, text: str, outcome: Outcome = Outcome.UNREACHABLE) -> None:
+        super().__init__(text)
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +70,15 @@ class Order:
 
     def from_uri(self, address: str) -> str:
         """Who calls, as it goes into From; ``address`` is ours."""
-        if self.caller.partition(":")[0].lower() in ("sip", "sips", "tel"):
-            return self.caller
-        host, _, port = address.rpartition(":")
-        return str(SipUri("sip", self.caller, host.strip("[]"), int(port)))
+        return _caller_uri(self.caller, address)
+
+
+@lru_cache(maxsize=256)
+def _caller_uri(caller: str, address: str) -> str:
+    if caller.partition(":")[0].lower() in ("sip", "sips", "tel"):
+        return caller
+    host, _, port = address.rpartition(":")
+    return str(SipUri("sip", caller, host.strip("[]"), int(port)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +87,9 @@ class Way:
 
     ``sign_of_life_s``: how long to wait for any response before the next way is tried; None: as
     long as SIP itself does (32 s over UDP). ``next_on``: final responses after which the next way
-    is tried; no response, and a transport that fails, always leads there. ``on_ended`` is called
-    when a call on this way is over, however it ended; its ``result`` tells what it came to.
+    is tried; no response, and a transport that fails, always leads there. ``on_placed`` is called
+    with the call whose INVITE has gone this way, and ``on_ended`` when that call is over, however
+    it ended; its ``result`` tells what it came to.
     """
 
     flow: Flow
@@ -86,29 +97,11 @@ class Way:
     sign_of_life_s: float | None = None
     next_on: frozenset[int] = frozenset({503})
     on_ended: Callable[[DialledCall], None] | None = None
+    on_placed: Callable[[DialledCall], None] | None = None
 
 
 Router = Callable[[Order], AsyncGenerator[Way, None]]
 """Gives the ways of an order, the best first. NoRoute: there is none."""
-
-
-def numeric_router(endpoint: SipEndpoint) -> Router:
-    """The router of an engine that knows no names: URIs of numeric hosts, and of localhost."""
-
-    async def route(order: Order) -> AsyncGenerator[Way, None]:
-        uri = SipUri.parse(order.uri)
-        host = "127.0.0.1" if uri.host == "localhost" else uri.host
-        try:
-            version = ipaddress.ip_address(host).version
-        except ValueError:
-            raise NoRoute(f"{uri.host or order.uri} is no numeric address") from None
-        for index, listener in enumerate(endpoint.listeners):
-            if ipaddress.ip_address(listener.host).version == version:
-                yield Way(endpoint.flow(host, uri.port or 5060, index), order)
-                return
-        raise NoRoute(f"no listener for IPv{version}: add one to reach {host}")
-
-    return route
 
 
 def make_order(
@@ -157,10 +150,7 @@ def extra_headers(
     diversion: str | None,
 ) -> tuple[tuple[str, str], ...]:
     """The header lines of an INVITE that its sender may choose. ValueError: one is malformed."""
-    lines = list(headers)
-    for name, _ in lines:
-        if name.lower() in _OWN_HEADERS:
-            raise ValueError(f"{name}: this header is written by the engine; leave it out")
+    lines = list(checked_headers(headers))
     if user_to_user is not None:
         # RFC 7433 section 4.1: hexadecimal is the default, and holds whatever the data is.
         data = user_to_user.encode() if isinstance(user_to_user, str) else user_to_user
@@ -172,6 +162,15 @@ def extra_headers(
     if diversion is not None:
         lines.append(("Diversion", _address("diversion", diversion)))
     return tuple(Headers(lines))
+
+
+def checked_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Header lines as given. ValueError: one is malformed, or not for others to write."""
+    lines = tuple(Headers(headers))
+    for name, _ in lines:
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"{name}: this header is written by the engine; leave it out")
+    return lines
 
 
 def _privacy(text: str) -> str:

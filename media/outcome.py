@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .early_sound import EarlySound
 from .sip.events import EndCause, EndedBy
 from .sip.message import REASON_PHRASES
 
@@ -147,9 +148,16 @@ def failure_of(cause: EndCause, *, proceeding: bool) -> DialResult:
     )
 
 
-def not_answered(within_s: float, *, proceeding: bool) -> DialResult:
-    """The time is over that somebody was given."""
+_OF_SOUND = {EarlySound.BUSY: Outcome.BUSY, EarlySound.CONGESTION: Outcome.CONGESTION}
+"""Where a gateway leaves it to the tone to say why nobody answers."""
+
+
+def not_answered(
+    within_s: float, *, proceeding: bool, sound: EarlySound | None = None
+) -> DialResult:
+    """The time is over that somebody was given; ``sound`` is what was heard meanwhile."""
     outcome = Outcome.NO_ANSWER if proceeding else Outcome.UNREACHABLE
+    outcome = _OF_SOUND.get(sound, outcome) if sound else outcome
     what = "not answered" if proceeding else "no response"
     text = f"{what} within {within_s:g} s"
     return DialResult(outcome, 408, REASON_PHRASES[408], text=text, silent=not proceeding)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import structlog
 
 from .call import Call, CallEnded
-from .dialling import DialFailed
+from .dialling import DialFailed, DialledCall
 from .sdp import SdpError
 from .sip.events import CallStateError
 from .sip.fields import split_commas
@@ -276,7 +276,7 @@ async def _ask(policy: OnRefer, refer: Refer) -> None:
         log.exception("transfer handler failed", call=refer.call.id)
 
 
-def _drop(dialling: asyncio.Future[Call]) -> None:
+def _drop(dialling: asyncio.Future[DialledCall]) -> None:
     """Nobody wants what was dialled any more."""
     if not dialling.cancelled() and dialling.exception() is None:
         dialling.result().abandon()

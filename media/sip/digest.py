@@ -59,10 +59,14 @@ _NOBODY = Algorithm.SHA_256.hash(secrets.token_bytes(32))
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name and its password, which no ``repr`` shows. ValueError: a line break in one."""
+    """A user name and its password, which no ``repr`` shows. ValueError: a line break in one.
+
+    With a ``realm`` they are for that one alone: others that ask get nothing to guess at.
+    """
 
     user: str
     password: str = field(repr=False)
+    realm: str | None = None
 
     def __post_init__(self) -> None:
         if not self.user or set("\r\n") & {*self.user, *self.password}:
@@ -255,6 +259,10 @@ class DigestClient:
         self.ack_lines: tuple[tuple[str, str], ...] = ()
         """What the last INVITE was signed with: the ACK for its 2xx repeats it (13.2.2.4)."""
 
+    def knows(self, realm: str) -> bool:
+        """True if our credentials are for that realm."""
+        return self._credentials.realm in (None, realm)
+
     def sign(self, request: Request) -> None:
         """Put credentials into a request, for each realm that has asked before."""
         for name in CREDENTIAL_HEADERS:
@@ -297,7 +305,8 @@ class AuthAttempt:
         for challenge in challenges_of(response):
             key = (response.status, challenge.realm)
             tries = self._answered.get(key, 0)
-            if tries == 0 and len(self._answered) >= MAX_REALMS:
+            full = tries == 0 and len(self._answered) >= MAX_REALMS
+            if full or not self._client.knows(challenge.realm):
                 continue
             if tries == 0 or (tries == 1 and challenge.stale):
                 self._answered[key] = tries + 1

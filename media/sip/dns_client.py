@@ -156,6 +156,9 @@ class HostsFile:
                 self._hosts.setdefault(name.lower(), []).append(address)
 
 
-def system_dns() -> DnsCache:
-    """What this machine knows of names: its hosts file, then its DNS servers."""
-    return DnsCache(DnsClient().ask, hosts=HostsFile())
+def system_dns(servers: Sequence[str] = (), *, loopback: bool = False) -> DnsCache:
+    """What this machine knows of names: its hosts file, then DNS servers, its own or these.
+
+    ``loopback``: see `DnsCache`.
+    """
+    return DnsCache(DnsClient(servers).ask, hosts=HostsFile(), loopback=loopback)

@@ -58,7 +58,7 @@ class Offences:
         else:
             if not self._cases:
                 self._timers.arm(INTERVAL_MS, self.tell)
-            self._cases[host, offence] = _Case(1, detail[:TEXT_CHARS])
+            self._cases[host, offence] = _Case(1, printable(detail[:TEXT_CHARS]))
 
     def tell(self) -> None:
         """Write the lines now."""
@@ -77,4 +77,9 @@ class Offences:
             else:
                 untold += case.count
         if untold:
-            log.warning("sip sources not logged", times=untold)
+            log.info("sip sources not logged", times=untold)
+
+
+def printable(text: str) -> str:
+    """What a stranger has written, without what moves a terminal's cursor or breaks a line."""
+    return "".join(character if character.isprintable() else "?" for character in text)

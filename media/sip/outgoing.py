@@ -67,7 +67,7 @@ class OutgoingCall(SipCall):
         self._auth = auth
         self._attempt = None if auth is None else AuthAttempt(auth)
         self._on_redirect = on_redirect
-        self._targets = None if on_redirect is None else TargetSet(invite.uri)
+        self._targets: TargetSet | None = None
         self._target: str | None = None
         self._refusal: EndCause | None = None
         self._early: dict[str, Dialog] = {}
@@ -145,6 +145,8 @@ class OutgoingCall(SipCall):
             if answers or self._asks_again(response):
                 self._invite_again()
                 return
+            if self._targets is None and self._on_redirect is not None:
+                self._targets = TargetSet(self.invite.uri)
             if self._targets is not None:
                 self._targets.add(response)
         self._failed(_cause_of(response), final=response.status >= 600)
@@ -180,7 +182,12 @@ class OutgoingCall(SipCall):
         self._forget_early()
         self._transaction = None
         self._target, self._refusal = target, cause
-        self.agent.tell(self._on_redirect, self, target)
+        try:
+            self._on_redirect(self, target)
+        except Exception:  # noqa: BLE001 - whatever the user's code raises
+            self.agent.handler_failed("on_redirect")
+            if self._target is target:
+                self.skip()
 
     def _on_provisional(self, response: Response) -> None:
         first = not self._proceeding

@@ -42,14 +42,16 @@ def _q_of(address: NameAddr) -> float:
 class TargetSet:
     """The targets of one call: those that wait, and those that were tried, which never come again.
 
-    That ends loops; and after `MAX_TARGETS` there are no more.
+    That ends loops; and after `MAX_TARGETS` there are no more. A SIPS URI leads to no other scheme
+    (RFC 3261 8.1.3.4, 26.4.4).
     """
 
-    __slots__ = ("_tried", "_waiting")
+    __slots__ = ("_secure", "_tried", "_waiting")
 
     def __init__(self, uri: str) -> None:
         """``uri`` is the one that was dialled."""
         self._tried = {_identity(uri)}
+        self._secure = _is_secure(uri)
         self._waiting: list[str] = []
 
     def add(self, response: Response) -> None:
@@ -62,10 +64,15 @@ class TargetSet:
         while self._waiting and len(self._tried) <= MAX_TARGETS:
             uri = self._waiting.pop(0)
             identity = _identity(uri)
-            if identity and identity not in self._tried:
+            safe = _is_secure(uri) or not self._secure
+            if identity and safe and identity not in self._tried:
                 self._tried.add(identity)
                 return uri
         return None
+
+
+def _is_secure(uri: str) -> bool:
+    return uri[:5].lower() == "sips:"
 
 
 def _identity(uri: str) -> str:

@@ -6,7 +6,7 @@ Sans-I/O: requests go through the user agent, waits are its timers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,8 @@ class RegistrationState(Enum):
 @dataclass(frozen=True, slots=True)
 class RegistrationConfig:
     """``registrar`` is the URI that REGISTER is sent to (``sip:example.com``), ``address`` the
-    address-of-record, as it goes into From and To.
+    address-of-record, as it goes into From and To. ``contact_user`` is the user of our Contact, to
+    which calls will come, where it is not that of the user agent.
 
     After a failure, the wait is chosen between half and all of ``retry_s``, which doubles with each
     further failure up to ``max_retry_s`` (RFC 5626 4.5); after a refusal of the credentials it is
@@ -53,6 +54,7 @@ class RegistrationConfig:
     registrar: str
     address: str
     credentials: Credentials | None = None
+    contact_user: str = ""
     expires_s: int = 600
     retry_s: int = 30
     max_retry_s: int = 1_800
@@ -155,6 +157,8 @@ class Registration:
         self.status = response.status
         if self._stopping:
             self._on_answer_while_stopping(response)
+        elif self.state is RegistrationState.UNREGISTERING:
+            self._register()  # started again meanwhile
         elif response.status < 300:
             self._on_registered(response)
         elif response.status == 423 and self._take_min_expires(response):
@@ -168,6 +172,8 @@ class Registration:
         self.status = 408
         if self._stopping:
             self._become(RegistrationState.STOPPED, "the registrar did not answer")
+        elif self.state is RegistrationState.UNREGISTERING:
+            self._register()
         else:
             self._fail("the registrar did not answer", self.config.retry_s)
 
@@ -178,14 +184,25 @@ class Registration:
             self.refresh()
 
     def _register(self) -> None:
+        contact = self._contact = self._contact_now()
         if self.state is not RegistrationState.REGISTERED:
             self._become(RegistrationState.REGISTERING, "asking the registrar")
-        contact = self._agent.contact(self.flow, self.config.registrar)
-        self._contact = contact
+            if self._stopping or self._pending is not None:
+                return  # who was told has decided otherwise
         self._send([f"{contact};expires={self._asked_s}", *self._taken_back()], self._asked_s)
+
+    def _contact_now(self) -> str:
+        contact = self._agent.contact(self.flow, self.config.registrar)
+        user = self.config.contact_user
+        if not user:
+            return contact
+        address = NameAddr.parse(contact)
+        return str(replace(address, uri=str(replace(address.target(), user=user))))
 
     def _unregister(self) -> None:
         self._become(RegistrationState.UNREGISTERING, "taking the binding back")
+        if not self._stopping or self._pending is not None:
+            return
         self._send([f"{self._contact};expires=0", *self._taken_back()], 0)
 
     def _taken_back(self) -> list[str]:
@@ -216,6 +233,8 @@ class Registration:
         self.failures = 0
         self._bound = self._contact
         self._become(RegistrationState.REGISTERED, f"for {self.granted_s} s")
+        if self._decided():
+            return
         if self._again:
             self._register()
         else:
@@ -249,8 +268,8 @@ class Registration:
         self.failures += 1
         self.granted_s = 0
         self._become(RegistrationState.FAILED, reason, anyhow=True)
-        if self._stopping or self._pending is not None or self._timer is not None:
-            return  # who was told has decided otherwise
+        if self._decided():
+            return
         if self._again:
             self._register()
             return
@@ -259,6 +278,10 @@ class Registration:
         wait_s = max(least_s, min(config.max_retry_s, doubled_s))
         # RFC 5626 4.5: between 50 and 100 % of it; never less than the peer has asked for.
         self._wait_ms(int(1_000 * max(least_s, wait_s * self._agent.random.uniform(0.5, 1))))
+
+    def _decided(self) -> bool:
+        """True if who was told of a change has made the next step already."""
+        return self._stopping or self._pending is not None or self._timer is not None
 
     def _on_answer_while_stopping(self, response: Response) -> None:
         if self.state is RegistrationState.UNREGISTERING:

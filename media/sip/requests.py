@@ -13,7 +13,7 @@ from .digest import CREDENTIAL_HEADERS, AuthAttempt, Credentials, DigestClient
 from .edge import Flow
 from .events import HeaderLines
 from .message import Headers, Request, Response
-from .transaction import ClientUser, NonInviteClient
+from .transaction import ClientUser
 from .uri import SipUri
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ class PendingRequest:
         "_auth",
         "_flow",
         "_next_cseq",
-        "_transaction",
         "_user",
         "request",
     )
@@ -81,7 +80,7 @@ class PendingRequest:
         self.request = request
         if auth is not None:
             auth.sign(request)
-        self._transaction: NonInviteClient = agent.transactions.send_request(request, flow, self)
+        agent.transactions.send_request(request, flow, self)
 
     def forget(self) -> None:
         """Tell nobody what becomes of it; the transaction comes to its own end."""
@@ -103,7 +102,7 @@ class PendingRequest:
         agent = self._agent
         request = repeated(agent, self.request, self._flow, self._next_cseq(), self._auth)
         self.request = request
-        self._transaction = agent.transactions.send_request(request, self._flow, self)
+        agent.transactions.send_request(request, self._flow, self)
 
 
 def repeated(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,14 +57,14 @@ class Lookups(Protocol):
 class Resolver:
     """Finds the targets of URIs.
 
-    ``dns`` answers for names; without it, the system's servers are asked from the first name on.
+    ``dns`` answers for names, or makes what does once there is a name to ask for.
     ``transports`` and ``families`` are what we can send by, the preferred one first. ``source``
     orders hosts of the same priority by their weights.
     """
 
     def __init__(
         self,
-        dns: Lookups | None = None,
+        dns: Lookups | Callable[[], Lookups],
         *,
         transports: Sequence[str] = ("UDP", "TCP", "TLS"),
         families: Sequence[socket.AddressFamily] = (socket.AF_INET, socket.AF_INET6),
@@ -210,11 +210,8 @@ class Resolver:
 
     @property
     def _lookups(self) -> Lookups:
-        if self._dns is None:
-            # Only who uses names pays for the library.
-            from .dns_client import system_dns  # noqa: PLC0415
-
-            self._dns = system_dns()
+        if callable(self._dns):
+            self._dns = self._dns()
         return self._dns
 
 

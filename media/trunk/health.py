@@ -201,12 +201,20 @@ class PeerWatch:
     :meth:`set_targets` or :meth:`set_trouble`.
     """
 
-    def __init__(self, name: str, means: Means, refresh: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        means: Means,
+        refresh: Callable[[], None],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``changed`` is told when an address has come, gone, or changed its health."""
         self.name = name
         self.trouble = ""
         self.watches: dict[tuple[str, int, str], Watch] = {}
         self._means = means
         self._refresh = refresh
+        self._changed = changed
         self._timer: TimerHandle | None = None
 
     def start(self) -> None:
@@ -232,11 +240,13 @@ class PeerWatch:
         """What the peer's name leads to now. What is known of an address that stays is kept."""
         self.trouble = ""
         wanted = {key_of(target): target for target in list(targets)[:MAX_WATCHED]}
-        for key in self.watches.keys() - wanted.keys():
-            self.watches.pop(key).stop()
         known, self.watches = self.watches, {}
+        for key in known.keys() - wanted.keys():
+            known[key].stop()
         for key, target in wanted.items():
             self.watches[key] = known.get(key) or self._begin(target)
+        if known.keys() != self.watches.keys():
+            self._changed()
 
     def _begin(self, target: Target) -> Watch:
         watch = Watch(target, self._means, self._on_change)
@@ -268,6 +278,7 @@ class PeerWatch:
             address=f"{target.transport.lower()}:{target.host}:{target.port}",
             cause=watch.reason,
         )
+        self._changed()
 
 
 def key_of(target: Target) -> tuple[str, int, str]:

@@ -17,9 +17,14 @@ class Channels:
         self.limit = limit
         self.used = 0
 
+    @property
+    def free(self) -> bool:
+        """True if there is room for one more call."""
+        return self.limit is None or self.used < self.limit
+
     def take(self) -> bool:
         """One more call; False if there is no room for it."""
-        if self.limit is not None and self.used >= self.limit:
+        if not self.free:
             return False
         self.used += 1
         return True

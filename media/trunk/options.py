@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from ..sip.edge import Flow
 from ..sip.fields import format_host_port
 from ..sip.message import Response
+from ..sip.requests import retry_after_s
 from ..sip.resolve import Target
 from .health import Answer, Heard
 
 if TYPE_CHECKING:
     from ..sip.ua import UserAgent
-
-MAX_DELTA_DIGITS = 9
 
 
 class OptionsAsker:
@@ -62,10 +61,3 @@ class _Question:
     def on_timeout(self) -> None:
         """Nobody answered."""
         self._heard(None)
-
-
-def retry_after_s(response: Response) -> int | None:
-    """Seconds of a Retry-After header, whose value may go on with a comment (RFC 3261 20.33)."""
-    text = (response.headers.get("Retry-After") or "").strip()
-    digits = text[: len(text) - len(text.lstrip("0123456789"))]
-    return int(digits) if 0 < len(digits) <= MAX_DELTA_DIGITS else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from ..outcome import DialResult, Outcome
 from ..sip.edge import Timers
 from ..sip.fields import format_host_port
 from ..sip.resolve import Target
+from ..sip.sources import Network
 from .figures import AddressFigures, PeerFigures, TrunkFigures
 from .health import Ask, Health, Means, PeerWatch, Watch
 from .limits import CallRate, Channels
+from .registering import Registering
 from .selection import Watched, order_peers
 from .trunk import Peer, Trunk
 
@@ -40,6 +43,7 @@ class Surroundings:
     ask: Ask
     source: random.Random
     refresh: Refresh
+    changed: Callable[[str], None]
 
 
 class RunningTrunk:
@@ -62,6 +66,7 @@ class RunningTrunk:
         self.peers: list[Watched] = [
             (peer, kept.get(_address(peer)) or self._watch(peer)) for peer in trunk.peers
         ]
+        self.registering: Registering | None = None
         self._fresh = [watch for peer, watch in self.peers if _address(peer) not in kept]
 
     def _watch(self, peer: Peer) -> PeerWatch:
@@ -74,7 +79,10 @@ class RunningTrunk:
             timeout_ms=round(1_000 * trunk.peer_timeout_s),
         )
         watch = PeerWatch(
-            f"{trunk.name} {peer}", means, lambda: around.refresh(trunk.name, peer, watch)
+            f"{trunk.name} {peer}",
+            means,
+            lambda: around.refresh(trunk.name, peer, watch),
+            lambda: around.changed(trunk.name),
         )
         return watch
 
@@ -106,9 +114,34 @@ class RunningTrunk:
             watch.stop()
         self.peers, self._fresh = [], []
 
-    def hosts(self) -> set[str]:
-        """The addresses that the peers lead to now."""
-        return {key[0] for _, watch in self.peers for key in watch.watches}
+    def networks(self) -> list[Network]:
+        """Where its calls come from: as configured, else from its peers."""
+        hosts = map(ipaddress.ip_network, self.inbound_hosts())
+        return [*self.trunk.networks, *hosts]
+
+    def inbound_hosts(self) -> list[str]:
+        """The addresses that the peers lead to now, if calls may come from them."""
+        if self.trunk.sources:
+            return []
+        return sorted({key[0] for _, watch in self.peers for key in watch.watches})
+
+    def best_address(self) -> Watch | None:
+        """Where requests that are no calls go: an address of the first peer that has one up, or
+        has one at all."""
+        watches = [
+            watch
+            for _, peer in sorted(self.peers, key=lambda pair: pair[0].priority)
+            for watch in peer.watches.values()
+        ]
+        up = [watch for watch in watches if watch.health is not Health.DOWN]
+        return next(iter(up or watches), None)
+
+    def note_failure(self, target: Target, reason: str) -> None:
+        """An address has failed otherwise than by a call."""
+        for _, peer in self.peers:
+            watch = peer.of(target)
+            if watch is not None:
+                watch.note_failure(reason)
 
     def ordered_peers(self) -> list[Watched]:
         """The peers in the order to try them for one call."""
@@ -130,6 +163,8 @@ class RunningTrunk:
             received=counts.received,
             refused=counts.refused,
             peers=tuple(_peer_figures(peer, watch, now_ms) for peer, watch in self.peers),
+            registration=self.registering.state if self.registering else "",
+            registration_cause=self.registering.reason if self.registering else "",
         )
 
 
@@ -176,7 +211,7 @@ class Passage:
             self._left = True
             self._running.channels.give_back()
 
-    def judge(self, result: DialResult | None, retry_after_s: int | None = None) -> None:
+    def judge(self, result: DialResult | None) -> None:
         """What the attempt came to says how the address is. None: nothing is known yet."""
         if self._judged or result is None:
             return
@@ -189,6 +224,6 @@ class Passage:
         if result.silent:
             watch.note_failure("no answer to INVITE")
         elif result.status == 503 and result.outcome is not Outcome.CANCELLED:
-            watch.note_failure("503 to INVITE", retry_after_s)
+            watch.note_failure("503 to INVITE", result.retry_after_s)
         elif watch.health is not Health.UP and result.outcome is not Outcome.CANCELLED:
             watch.note_alive()

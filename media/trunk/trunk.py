@@ -364,6 +364,11 @@ class Trunk:
         return format_host_port(host, None)
 
     @property
+    def inbound(self) -> tuple[str, ...]:
+        """Where its calls come from, as far as that is known without DNS."""
+        return self.sources or tuple(peer.host for peer in self.peers if peer.numeric)
+
+    @property
     def networks(self) -> tuple[Network, ...]:
         """``sources``, read."""
         return tuple(network_of(text) for text in self.sources)

@@ -9,7 +9,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ringwheel import Call, CallEnded, Credentials, DialFailed, Engine, Outcome
+from ringwheel import (
+    Call,
+    CallEnded,
+    Credentials,
+    DialFailed,
+    DialledCall,
+    EarlySound,
+    Engine,
+    Outcome,
+)
+from ringwheel.media.codec import PCMA
 
 from .callee import Callee
 from .conftest import address_of, eventually, pairs_of, serving
@@ -292,8 +302,8 @@ async def test_a_refusal_of_the_callee_is_the_last_word():
 
 async def test_a_name_that_leads_nowhere_is_told():
     async with dialling() as engine:
-        with pytest.raises(DialFailed, match="nowhere.invalid is no numeric address") as failed:
-            await engine.dial("sip:a@nowhere.invalid")
+        with pytest.raises(DialFailed, match="the name is none that DNS can have") as failed:
+            await engine.dial(f"sip:a@{'x' * 70}.invalid")
         assert failed.value.outcome is Outcome.UNREACHABLE
 
 
@@ -370,3 +380,36 @@ async def test_the_fork_that_answers_is_talked_with(formats, make_prompt):
         await call.wait_ended()
         await eventually(lambda: len(records) == 1)
         assert not callee.waiting_packets()
+
+
+async def test_what_is_heard_before_the_answer_is_told(tmp_path):
+    at_s = np.arange(8_000) / 8_000
+    tone = PCMA.encode((6_000 * np.sin(2 * np.pi * 425 * at_s)).astype(np.int16))
+    records = []
+    async with (
+        dialling(records=records.append) as engine,
+        Callee(formats="8") as callee,
+    ):
+        recordings = []
+
+        async def early(call: DialledCall) -> None:
+            recordings.append(call.record(tmp_path / "early.wav"))
+            await eventually(lambda: call.early_sound is EarlySound.BUSY)
+            await call.hangup()
+
+        dialled = asyncio.create_task(engine.dial(callee.uri, early=early))
+        invite = await callee.invited()
+        callee.reply(invite, "183 Session Progress", callee.offer())
+        mouth = Mouth(callee, invite)
+        cancelled = asyncio.create_task(callee.request("CANCEL"))
+        while not cancelled.done():
+            await mouth.say_encoded(tone[:4_000], 8)
+            await mouth.say_encoded(b"\xd5" * 4_000, 8)
+        callee.reply(await cancelled, "200 OK")
+        callee.reply(invite, "487 Request Terminated")
+        with pytest.raises(DialFailed) as failed:
+            await dialled
+        await eventually(lambda: len(records) == 1)
+    error = failed.value
+    assert (error.outcome, error.early_sound) == (Outcome.CANCELLED, EarlySound.BUSY)
+    assert (records[0]["early_sound"], records[0]["outcome"]) == ("busy", "cancelled")

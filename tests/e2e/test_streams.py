@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 import pytest
-from ringwheel import Call
+from ringwheel import Call, GateRules
 
 from ..certificates import Authority
 from .client import Phone
 from .conftest import address_of, phoning, serving
 from .stream_phone import StreamPhone
+from .test_reload import Server
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +112,41 @@ async def test_udp_and_tcp_on_one_port_beside_each_other(make_prompt):
         async with StreamPhone(address_of(engine)) as phone:
             await phone.call()
             await phone.until_bye()
+
+
+async def test_connections_of_strangers_are_closed_unread(make_prompt):
+    path, _ = make_prompt("a.ulaw", 160)
+    rules = GateRules(allow=("127.9.9.1",))
+    async with serving(player(path), sip=["tcp:127.0.0.1:0"], gate=rules) as engine:
+        reader, writer = await asyncio.open_connection(*address_of(engine))
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await reader.readexactly(1)
+        writer.close()
+        assert engine.snapshot().sip["dropped_strangers"] == 1
+        async with StreamPhone(address_of(engine), "127.9.9.1") as phone:
+            await phone.call()
+            await phone.until_bye()
+
+
+@pytest.mark.one_loop
+async def test_renewed_certificates_are_shown_after_sighup(tmp_path, authority):
+    certificate, key = authority.issue("127.0.0.1", "first.example.com", file="renewed")
+    server = Server(tmp_path)
+    server.configure(f'tls_cert = "{certificate}"\ntls_key = "{key}"\n', "tls:127.0.0.1:0")
+
+    async def shown(address):
+        context = ssl.create_default_context(cafile=authority.path)
+        _, writer = await asyncio.open_connection(*address, ssl=context)
+        names = dict(writer.get_extra_info("peercert")["subjectAltName"])
+        writer.close()
+        return names["DNS"]
+
+    async with server.running() as address:
+        assert await shown(address) == "first.example.com"
+        authority.issue("127.0.0.1", "second.example.com", file="renewed")
+        await server.hang_up("configuration reloaded")
+        assert await shown(address) == "second.example.com"
+        certificate.write_text("nothing")
+        told = await server.hang_up("certificates not reloaded")
+        assert "must be PEM" in told["cause"]
+        assert await shown(address) == "second.example.com"

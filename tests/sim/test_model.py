@@ -4,13 +4,21 @@ import random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ringwheel.media.sip.digest import Credentials
 from ringwheel.media.sip.message import SipParseError, parse
 from ringwheel.media.sip.refer import Progress, Refers
 from ringwheel.media.sip.replaces import ReferTo
 
 METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "FLY", "REFER", "NOTIFY"]
+EXTRA = {
+    302: "Contact: <sip:x@10.0.0.1>;q=0.5, <sip:y@10.0.0.2>",
+    401: 'WWW-Authenticate: Digest realm="a", nonce="b", qop="auth"',
+    407: 'Proxy-Authenticate: Digest realm="a", nonce="b", stale=true',
+    503: "Retry-After: 10",
+}
 METHODS += ["PRACK", "UPDATE", "UPDATE"]
-STATUSES = [100, 180, 183, 199, 200, 299, 302, 401, 408, 422, 481, 488, 491, 500, 501, 504, 699]
+STATUSES = [100, 180, 183, 199, 200, 299, 302, 401, 407, 408, 422, 481, 488, 491, 500, 501, 503]
+STATUSES += [504, 699]
 ACTIONS = ["ring", "accept", "reject", "hangup", "reinvite", "ask_offer", "refer"]
 ACTIONS += ["ring_early", "ring_surely", "update", "refresh"]
 ODD_LINES = [
@@ -179,11 +187,23 @@ class Story:
                 sdp,
                 self.net.flow(target),
                 from_uri="sip:me@here",
+                credentials=self.source.choice([None, Credentials("me", "secret")]),
+                on_redirect=self.source.choice([None, self.on_redirect]),
                 headers=headers,
             )
         except self.world.Refuse:
             return
         self.handlers[who].calls.append(call)
+
+    def on_redirect(self, call, uri):
+        """Follow it, leave it, or think about it for ever."""
+        decision = self.source.random()
+        if decision < 0.5:
+            call.follow(self.net.flow(self.source.choice(self.HOSTS)))
+        elif decision < 0.7:
+            call.skip()
+        elif decision < 0.8:
+            call.hangup()
 
     def act(self, action, who, which):
         calls = self.handlers[who].calls
@@ -255,6 +275,7 @@ class Story:
             value = packet.message.headers.get(name)
             odd = name == "To" and packet.message.to_tag is None and self.source.random() < 0.8
             lines.append(f"{name}: {value}" + (f";tag=t{self.source.randint(0, 3)}" if odd else ""))
+        lines += [EXTRA[status]] if status in EXTRA else []
         lines += self._odd_lines()
         body = "v=0 odd" if self.source.random() < 0.4 else ""
         data = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]).encode()

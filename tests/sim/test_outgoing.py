@@ -3,6 +3,8 @@
 import pytest
 from ringwheel.media.sip.digest import Credentials
 from ringwheel.media.sip.events import CallStateError
+from ringwheel.media.sip.message import Headers, Response
+from ringwheel.media.sip.redirect import TargetSet
 
 OTHER = "10.0.0.7"
 
@@ -192,6 +194,12 @@ class TestRedirects:
         assert self.told == ["sip:a@a"]
         assert lone.handler.events == [("ended", "remote", 302)]
 
+    def test_from_sips_to_sips_alone(self):
+        targets = TargetSet("sips:a@a")
+        lines = [("Contact", "<sip:b@b>, <sips:c@c>, <tel:+1>")]
+        targets.add(Response(Headers(lines), status=302, reason=""))
+        assert [targets.take(), targets.take()] == ["sips:c@c", None]
+
     def test_five_targets_at_most(self, lone):
         self.dial(lone)
         for number in range(20):
@@ -228,6 +236,13 @@ class TestRedirects:
         assert len(invites(lone)) == 2
         with pytest.raises(CallStateError):
             call.follow(lone.net.flow(OTHER))
+
+    def test_a_decision_that_fails_leaves_the_target_out(self, lone):
+        self.dial(lone, lambda call, uri: 1 / 0)
+        redirect(lone, "<sip:a@a>, <sip:b@b>;q=0.5")
+        assert self.told == ["sip:a@a", "sip:b@b"]
+        assert lone.handler.events == [("ended", "remote", 302)]
+        assert lone.agent.counters.as_dict()["handler_errors"] == 2
 
     def test_or_never(self, lone):
         call = self.dial(lone, lambda call, uri: None)

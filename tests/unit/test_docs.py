@@ -60,10 +60,12 @@ def test_python_blocks_use_names_that_exist():
                     assert hasattr(owner[node.value.id], node.attr), node.attr
 
 
-def test_the_configuration_example_is_taken(tmp_path):
-    (text,) = [text for _, text in blocks("toml")]
-    (tmp_path / "serve.toml").write_text(text)
-    assert load_config(tmp_path / "serve.toml") != ServeConfig()
+def test_configuration_examples_are_taken(tmp_path):
+    texts = [text for _, text in blocks("toml")]
+    assert texts
+    for text in texts:
+        (tmp_path / "serve.toml").write_text(text)
+        assert load_config(tmp_path / "serve.toml") != ServeConfig()
 
 
 def test_every_counter_is_explained():

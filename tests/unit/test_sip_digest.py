@@ -182,6 +182,11 @@ class TestAttempts:
         names = [name for name, _ in client.ack_lines]
         assert names == ["Proxy-Authorization", "Authorization"]
 
+    def test_credentials_of_one_realm_are_for_no_other(self):
+        attempt = AuthAttempt(client_of(Credentials("Mufasa", SECRET, realm="ours")))
+        assert not attempt.answers(refusal('Digest realm="theirs", nonce="n"'))
+        assert attempt.answers(refusal('Digest realm="ours", nonce="n"'))
+
     def test_the_nonce_count_goes_on(self):
         client = client_of()
         AuthAttempt(client).answers(refusal(self.CHALLENGE.format("one")))

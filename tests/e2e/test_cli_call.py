@@ -1,0 +1,128 @@
+"""`ringwheel call` as a user meets it, with a callee of the tests on the other side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from .callee import Callee
+from .client import TIMEOUT_S
+from .conftest import eventually
+
+pytestmark = pytest.mark.one_loop
+
+
+@contextlib.asynccontextmanager
+async def calling(*arguments: str, **variables: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The command in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ringwheel.cli.main", "--log-level=error", "call", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | variables,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def end_of(process: asyncio.subprocess.Process) -> tuple[int | None, str, list[str]]:
+    """Exit status, what it printed, and the lines of its progress."""
+    async with asyncio.timeout(TIMEOUT_S):
+        out, told = await process.communicate()
+    return process.returncode, out.decode(), told.decode().splitlines()
+
+
+async def test_it_plays_sends_digits_and_prints_the_record(make_prompt):
+    prompt, payload = make_prompt("hello.ulaw", 1_600)
+    options = [f"--prompt={prompt}", "--dtmf=12#", "--header=X-Campaign: 7", "--json"]
+    async with Callee(formats="0 101") as callee, calling(callee.uri, *options) as process:
+        invite = await callee.invited()
+        assert invite.get("X-Campaign") == "7"
+        callee.reply(invite, "180 Ringing")
+        callee.reply(invite, "200 OK", callee.offer("rtpmap:101 telephone-event/8000"))
+        await callee.request("ACK")
+        sound = await callee.packets(10)
+        assert b"".join(packet.payload for packet in sound) == payload
+        await callee.until_bye()
+        digits = [p.payload[0] for p in callee.waiting_packets() if p.payload_type == 101]
+        status, out, told = await end_of(process)
+    assert list(dict.fromkeys(digits)) == [1, 2, 11]
+    record = json.loads(out)
+    assert (status, record["outcome"], record["digits_sent"]) == (0, "answered", 3)
+    assert told[:3] == [f"calling {record['to']}", "ringing", "answered (PCMU)"]
+
+
+async def test_it_records_until_the_callee_hangs_up(tmp_path: Path):
+    file = tmp_path / "call.wav"
+    async with Callee() as callee, calling(callee.uri, f"--record={file}") as process:
+        invite = await callee.invited()
+        callee.reply(invite, "200 OK", callee.offer())
+        await callee.request("ACK")
+        await eventually(file.exists)
+        callee.hang_up_on(invite)
+        status, out, told = await end_of(process)
+    assert status == 0
+    assert "ended by remote" in out
+    assert told[-1] == "the callee has hung up"
+    assert soundfile.info(file).channels == 2
+
+
+async def test_nobody_there_is_exit_status_1_and_one_line():
+    async with Callee() as callee, calling(callee.uri, "--json") as process:
+        callee.reply(await callee.invited(), "486 Busy Here", "", "Reason: Q.850;cause=17")
+        status, out, told = await end_of(process)
+        uri = callee.uri
+    assert status == 1
+    assert json.loads(out)["outcome"] == "busy"
+    assert told[-1] == f"ringwheel: {uri}: busy (486 Busy Here, Q.850 cause 17): Q.850;cause=17."
+
+
+async def test_a_password_comes_from_the_environment():
+    options = ["--user=robot", "--password-env=TEST_SIP_PASSWORD"]
+    async with (
+        Callee() as callee,
+        calling(callee.uri, *options, TEST_SIP_PASSWORD="secret") as process,
+    ):
+        challenge = 'WWW-Authenticate: Digest realm="test", nonce="abc", qop="auth"'
+        callee.reply(await callee.invited(), "401 Unauthorized", "", challenge)
+        again = await callee.invited()
+        while 'username="robot"' not in again.get("Authorization"):
+            again = await callee.invited()
+        callee.reply(again, "603 Decline")
+        status, _, told = await end_of(process)
+    assert status == 1
+    assert "rejected (603 Decline)" in told[-1]
+    assert "secret" not in " ".join(told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (["4711"], "4711 is no SIP URI"),
+        (["sip:a@127.0.0.1", "--header=nonsense"], "'nonsense' is no header"),
+        (["sip:a@127.0.0.1", "--header=Via: a"], "Via: this header is written by the engine"),
+        (["sip:a@127.0.0.1", "--dtmf=12x"], "x"),
+        (["sip:a@127.0.0.1", "--codec=mp3"], "mp3"),
+        (["sip:a@127.0.0.1", "--srtp=maybe"], "maybe"),
+        (["sip:a@127.0.0.1", "--prompt=nothing.wav"], "nothing.wav"),
+        (["sip:a@127.0.0.1", "--user=robot"], "--user and --password-env belong together"),
+        (["sip:a@127.0.0.1", "--user=robot", "--password-env=NOT_SET"], "no variable NOT_SET"),
+    ],
+)
+async def test_what_cannot_be_used_is_told_in_one_line(arguments, cause):
+    async with calling(*arguments) as process:
+        status, out, told = await end_of(process)
+    assert (status, out, len(told)) == (2, "", 1)
+    assert cause in told[0]

@@ -1,0 +1,349 @@
+"""Calls by a trunk, on the wire: which peer they go to, what is sent, and what a trunk carries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from ringwheel import DialFailed, Engine, Outcome
+from ringwheel.media.trunk import CallerRules, HeaderRules, Peer, Registration, Trunk, TrunkLimits
+
+from .callee import Callee
+from .conftest import address_of, eventually, pairs_of, phoning, serving
+
+pytestmark = pytest.mark.one_loop
+
+SILENCE_S = 0.5
+
+
+def trunk(*peers: Callee, **options: object) -> Trunk:
+    """A trunk over callees, the first preferred, whose health is learnt from calls alone."""
+    settings: dict[str, object] = {"options_interval_s": 0, "peer_timeout_s": SILENCE_S, **options}
+    ways = tuple(
+        Peer("127.0.0.1", peer.sip.getsockname()[1], priority=number)
+        for number, peer in enumerate(peers)
+    )
+    return Trunk("carrier", ways, **settings)  # type: ignore[arg-type]
+
+
+@contextlib.asynccontextmanager
+async def dialling(*trunks: Trunk) -> AsyncIterator[Engine]:
+    """An engine with trunks that has no handler."""
+    async with Engine(sip=["udp:127.0.0.1:0"], rtp_ports=pairs_of(40), trunks=trunks) as engine:
+        yield engine
+
+
+def dial(engine: Engine, number: str = "4711", **options: object) -> asyncio.Task[object]:
+    """Somebody calls a number by the trunk."""
+    return asyncio.create_task(engine.dial(f"sip:{number}@carrier", **options))  # type: ignore[arg-type]
+
+
+async def answered(peer: Callee, dialled: asyncio.Task[object]):
+    """The peer takes the call."""
+    invite = await peer.invited()
+    peer.reply(invite, "200 OK", peer.offer())
+    call = await dialled
+    await peer.request("ACK")
+    return call
+
+
+async def hung_up(peer: Callee, call) -> None:
+    """We end it."""
+    ending = asyncio.create_task(call.hangup())
+    await peer.until_bye()
+    peer.bye = None
+    await ending
+
+
+def health(engine: Engine) -> list[str]:
+    """What is thought of each address."""
+    (shown,) = engine.trunks
+    return [address.health for peer in shown.peers for address in peer.addresses]
+
+
+async def test_a_call_goes_out_by_the_rules_of_its_trunk():
+    async with Callee() as peer:
+        rules = CallerRules(
+            display="Our company",
+            asserted="sip:{caller}@{domain}",
+            caller_prefixes=(("0", "+44"),),
+            called_prefixes=(("+44", "0"), ("+", "00")),
+        )
+        headers = HeaderRules(remove=("X-Inner",), add=(("X-Trunk", "{trunk} to {called}"),))
+        ours = trunk(peer, domain="sip.example.com", caller=rules, headers=headers)
+        async with dialling(ours) as engine:
+            dialled = dial(
+                engine, "+4420123", caller="0207", headers=[("X-Inner", "a"), ("X-Outer", "b")]
+            )
+            invite = await peer.invited()
+            assert invite.start == "INVITE sip:020123@sip.example.com SIP/2.0"
+            assert invite.get("To") == "<sip:020123@sip.example.com>"
+            name, _, address = invite.get("From").partition(" <")
+            assert name.strip('"') == "Our company"
+            assert address.startswith("sip:+44207@sip.example.com>;tag=")
+            assert invite.get("P-Asserted-Identity") == "<sip:+44207@sip.example.com>"
+            assert invite.get("X-Trunk") == "carrier to 020123"
+            assert (invite.get("X-Inner"), invite.get("X-Outer")) == ("", "b")
+            peer.reply(invite, "200 OK", peer.offer())
+            call = await dialled
+            assert call.trunk == "carrier"
+            await hung_up(peer, call)
+
+
+async def test_a_hidden_caller_is_known_to_the_trunk_alone():
+    async with Callee() as peer:
+        rules = CallerRules(default="+4420", asserted="sip:{caller}@{domain}", privacy="id")
+        async with dialling(trunk(peer, domain="example.com", caller=rules)) as engine:
+            dialled = dial(engine)
+            invite = await peer.invited()
+            assert "anonymous@anonymous.invalid" in invite.get("From")
+            assert invite.get("P-Asserted-Identity") == "<sip:+4420@example.com>"
+            assert invite.get("Privacy") == "id"
+            peer.reply(invite, "486 Busy Here")
+            with pytest.raises(DialFailed):
+                await dialled
+
+
+async def test_codecs_of_the_trunk_are_offered():
+    async with Callee() as peer, dialling(trunk(peer, codecs=("pcma",))) as engine:
+        dialled = dial(engine)
+        invite = await peer.invited()
+        assert invite.sdp("m=audio ").split()[2] == "8"
+        peer.reply(invite, "486 Busy Here")
+        with pytest.raises(DialFailed):
+            await dialled
+
+
+async def test_a_silent_peer_is_left_for_the_next_and_not_tried_again():
+    async with Callee() as dead, Callee() as alive, dialling(trunk(dead, alive)) as engine:
+        dialled = dial(engine)
+        await dead.invited()
+        await hung_up(alive, await answered(alive, dialled))
+        assert health(engine) == ["down", "up"]
+        (shown,) = engine.trunks
+        assert (shown.placed, shown.answered, shown.failed_over) == (2, 1, 1)
+        assert shown.peers[0].addresses[0].cause == "no answer to INVITE"
+        await hung_up(alive, await answered(alive, dial(engine)))
+        assert engine.trunks[0].placed == 3
+
+
+@pytest.mark.parametrize("status", ["503 Service Unavailable", "500 Server Internal Error"])
+async def test_a_peer_that_cannot_serve_is_left_for_the_next(status):
+    async with Callee() as full, Callee() as free, dialling(trunk(full, free)) as engine:
+        dialled = dial(engine)
+        invite = await full.invited()
+        full.reply(invite, "100 Trying")
+        full.reply(invite, status, "", "Retry-After: 60")
+        await full.request("ACK")
+        await hung_up(free, await answered(free, dialled))
+        assert health(engine) == ["down" if status.startswith("503") else "up", "up"]
+
+
+@pytest.mark.parametrize("status", ["486 Busy Here", "404 Not Found", "603 Decline"])
+async def test_the_word_of_the_callee_is_not_asked_for_twice(status):
+    async with Callee() as first, Callee() as second, dialling(trunk(first, second)) as engine:
+        dialled = dial(engine)
+        first.reply(await first.invited(), status)
+        with pytest.raises(DialFailed) as failed:
+            await dialled
+        assert failed.value.status == int(status[:3])
+        assert health(engine) == ["up", "unknown"]
+        assert engine.trunks[0].placed == 1
+
+
+async def test_a_call_that_has_rung_is_not_tried_elsewhere():
+    async with Callee() as first, Callee() as second, dialling(trunk(first, second)) as engine:
+        dialled = dial(engine)
+        invite = await first.invited()
+        first.reply(invite, "180 Ringing")
+        first.reply(invite, "503 Service Unavailable")
+        with pytest.raises(DialFailed):
+            await dialled
+        assert engine.trunks[0].placed == 1
+
+
+async def test_when_all_are_down_they_are_tried_all_the_same():
+    async with Callee() as first, Callee() as second, dialling(trunk(first, second)) as engine:
+        dialled = dial(engine)
+        for peer in (first, second):
+            peer.reply(await peer.invited(), "503 Service Unavailable")
+        with pytest.raises(DialFailed) as failed:
+            await dialled
+        assert failed.value.outcome is Outcome.CONGESTION
+        assert health(engine) == ["down", "down"]
+        assert not engine.trunks[0].up
+        await first.request("ACK")
+        await hung_up(first, await answered(first, dial(engine)))
+
+
+async def test_channels_are_counted_exactly_in_both_directions():
+    async with Callee() as peer:
+        gate = asyncio.Event()
+
+        async def handler(call):
+            assert call.trunk == "carrier"
+            await call.answer()
+            await gate.wait()
+
+        ours = trunk(peer, limits=TrunkLimits(channels=2))
+        async with serving(handler, trunks=[ours]) as engine:
+            call = await answered(peer, dial(engine))
+            async with phoning(engine) as first, phoning(engine) as second:
+                await first.call()
+                assert engine.trunks[0].channels == 2
+                second.invite()
+                refused = await second.response("INVITE")
+                assert (refused.status, refused.get("Retry-After")) == (503, "5")
+                with pytest.raises(DialFailed) as failed:
+                    await dial(engine)
+                assert failed.value.outcome is Outcome.CONGESTION
+                assert "all 2 channels are in use" in str(failed.value)
+                await first.hang_up()
+            await eventually(lambda: engine.trunks[0].channels == 1)
+            await hung_up(peer, call)
+            shown = engine.trunks[0]
+            assert (shown.channels, shown.received, shown.refused, shown.congested) == (0, 2, 1, 1)
+            gate.set()
+
+
+async def test_a_cancelled_or_failed_call_gives_its_channel_back():
+    async with Callee() as peer, dialling(trunk(peer, limits=TrunkLimits(channels=1))) as engine:
+        dialled = dial(engine)
+        invite = await peer.invited()
+        peer.reply(invite, "180 Ringing")
+        await eventually(lambda: engine.snapshot().sip["responses"] == 1)
+        dialled.cancel()
+        peer.reply(await peer.request("CANCEL"), "200 OK")
+        peer.reply(invite, "487 Request Terminated")
+        await eventually(lambda: engine.trunks[0].channels == 0)
+        await peer.request("ACK")
+        again = dial(engine)
+        peer.reply(await peer.invited(), "404 Not Found")
+        with pytest.raises(DialFailed):
+            await again
+        assert engine.trunks[0].channels == 0
+
+
+async def test_a_call_without_a_place_for_its_sound_costs_no_channel():
+    async with (
+        Callee() as peer,
+        Engine(
+            sip=["udp:127.0.0.1:0"], rtp_ports=pairs_of(1), trunks=[trunk(peer)], max_calls=9
+        ) as engine,
+    ):
+        call = await answered(peer, dial(engine))
+        with pytest.raises(DialFailed):
+            await dial(engine)
+        assert engine.trunks[0].channels == 1
+        await hung_up(peer, call)
+
+
+async def test_calls_are_spread_over_time_or_refused():
+    limits = TrunkLimits(calls_per_s=0.1, burst_calls=2)
+    async with Callee() as peer, dialling(trunk(peer, limits=limits)) as engine:
+        for _ in range(2):
+            await hung_up(peer, await answered(peer, dial(engine)))
+        with pytest.raises(DialFailed) as failed:
+            await dial(engine)
+        assert failed.value.outcome is Outcome.CONGESTION
+        assert "more than 0.1 calls per second" in str(failed.value)
+
+
+async def test_peers_are_asked_by_options():
+    async with Callee() as peer, dialling(trunk(peer, options_interval_s=30)) as engine:
+        asked = await peer.request("OPTIONS")
+        port = peer.sip.getsockname()[1]
+        assert asked.start == f"OPTIONS sip:127.0.0.1:{port} SIP/2.0"
+        assert health(engine) == ["unknown"]
+        peer.reply(asked, "405 Method Not Allowed")
+        await eventually(lambda: health(engine) == ["up"])
+
+
+async def test_reloading_touches_no_call():
+    async with Callee() as old, Callee() as new, dialling(trunk(old)) as engine:
+        call = await answered(old, dial(engine))
+        engine.reload([trunk(new)])
+        assert engine.trunks[0].channels == 1
+        with pytest.raises(ValueError, match="two trunks named carrier"):
+            engine.reload([trunk(new), trunk(old)])
+        await hung_up(new, await answered(new, dial(engine)))
+        engine.reload([])
+        with pytest.raises(DialFailed) as failed:
+            await dial(engine)
+        assert failed.value.outcome is Outcome.UNREACHABLE
+        assert engine.trunks == ()
+        await hung_up(old, call)
+        engine.reload([trunk(old)])
+        assert engine.trunks[0].channels == 0
+
+
+async def test_strangers_get_nothing_where_there_are_trunks():
+    async def handler(call):
+        await call.answer()
+
+    async with (
+        Callee(host="127.0.0.2") as peer,
+        serving(handler, trunks=[Trunk("carrier", (Peer("127.0.0.2"),))]) as engine,
+        Callee(server=address_of(engine)) as stranger,
+    ):
+        del peer
+        stranger.invite()
+        await eventually(lambda: engine.snapshot().sip["dropped_strangers"] > 0)
+        assert engine.snapshot().sip["requests"] == 0
+
+
+async def registered(peer: Callee, status: str = "200 OK") -> str:
+    """The peer answers a REGISTER; returns the Contact that it was asked for."""
+    asked = await peer.request("REGISTER")
+    contact = asked.get("Contact")
+    peer.reply(asked, status, "", f"Contact: {contact}")
+    return contact
+
+
+async def test_a_registration_is_kept_up_and_taken_back():
+    async with Callee() as peer:
+        ours = trunk(peer, domain="example.com", registration=Registration("acc"))
+        async with dialling(ours) as engine:
+            asked = await peer.request("REGISTER")
+            assert asked.start == "REGISTER sip:example.com SIP/2.0"
+            assert asked.get("To") == "<sip:acc@example.com>"
+            assert engine.trunks[0].registration == "registering"
+            peer.reply(asked, "200 OK", "", f"Contact: {asked.get('Contact')}")
+            await eventually(lambda: engine.trunks[0].registration == "registered")
+            engine.reload([trunk(peer, domain="example.com", registration=Registration("acc"))])
+            leaving = asyncio.create_task(registered(peer))
+            await asyncio.sleep(0)
+        assert (await leaving).endswith(";expires=0")
+
+
+async def test_a_registration_that_changes_is_taken_back_and_made_anew():
+    async with (
+        Callee() as peer,
+        dialling(trunk(peer, registration=Registration("one"))) as engine,
+    ):
+        await registered(peer)
+        await eventually(lambda: engine.trunks[0].registration == "registered")
+        engine.reload([trunk(peer, registration=Registration("two"))])
+        asked = [await peer.request("REGISTER") for _ in range(2)]
+        for request in asked:
+            peer.reply(request, "200 OK", "", f"Contact: {request.get('Contact')}")
+        assert {
+            (r.get("To").partition("@")[0], r.get("Contact").endswith("=0")) for r in asked
+        } == {("<sip:one", True), ("<sip:two", False)}
+        await eventually(lambda: engine.trunks[0].registration == "registered")
+        engine.reload([trunk(peer)])
+        await registered(peer)
+
+
+async def test_a_registration_goes_to_the_next_peer_when_the_first_does_not_serve():
+    async with Callee() as full, Callee() as free:
+        ours = trunk(full, free, registration=Registration("acc"))
+        async with dialling(ours) as engine:
+            await registered(full, "503 Service Unavailable")
+            await registered(free)
+            await eventually(lambda: engine.trunks[0].registration == "registered")
+            assert health(engine)[0] == "down"
+            leaving = asyncio.create_task(registered(free))
+        await leaving
