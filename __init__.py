@@ -19,12 +19,23 @@ from .media.sip.tls import TlsConfig
 from .media.sip.transport import ListenError
 from .media.snapshot import SnapshotError
 from .media.transfer import Refer, Transferred
+from .media.trunk import (
+    CallerRules,
+    HeaderRules,
+    Peer,
+    Registration,
+    Trunk,
+    TrunkError,
+    TrunkLimits,
+)
+from .media.trunk.figures import TrunkFigures
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Call",
     "CallEnded",
+    "CallerRules",
     "Conference",
     "Credentials",
     "DialFailed",
@@ -37,11 +48,13 @@ __all__ = [
     "GateRules",
     "GatherEnd",
     "Gathered",
+    "HeaderRules",
     "HoldRefused",
     "LegFigures",
     "ListenError",
     "Monitor",
     "Outcome",
+    "Peer",
     "PlayOutcome",
     "Played",
     "PromptError",
@@ -51,9 +64,14 @@ __all__ = [
     "Recording",
     "Refer",
     "Refuse",
+    "Registration",
     "SnapshotError",
     "TlsConfig",
     "Transferred",
+    "Trunk",
+    "TrunkError",
+    "TrunkFigures",
+    "TrunkLimits",
     "__version__",
     "settle_gc",
 ]

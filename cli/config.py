@@ -26,7 +26,7 @@ from ..media.sip.tls import TlsConfig, VerifyClient
 from ..media.sip.transport import Listener, ListenError
 from ..media.trunk import Trunk
 from .access import GATE_FLAGS, override_gate, read_gate
-from .checks import Problem, problem_of, read_table
+from .checks import Problem, read_table
 from .checks import Refused as _Refused
 from .checks import amount as _amount
 from .checks import choice as _choice
@@ -271,20 +271,20 @@ def _contradictions(config: ServeConfig) -> Iterator[Problem]:
             "calls on shared RTP sockets are told apart by the addresses in their SDP",
             "Use --rtp-sockets per-leg with --rtp-source latch",
         )
-    yield from _missing_tls(config)
+    yield from _tls_contradictions(config)
 
 
-def _missing_tls(config: ServeConfig) -> Iterator[Problem]:
+def _tls_contradictions(config: ServeConfig) -> Iterator[Problem]:
     if config.tls_cert is None or config.tls_key is None:
-        remedy = "Name its files with --tls-cert and --tls-key"
         for text in config.sip:
             if Listener.parse(text).transport == "TLS":
-                yield Problem("sip", f"{text} has no certificate to show", remedy)
+                remedy = "Name its files with --tls-cert and --tls-key"
+                yield Problem("", f"{text} has no certificate to show", remedy)
     try:
         tls_of(config)
     except ValueError as error:
-        problem = problem_of("", error)
-        yield replace(problem, remedy=f"{problem.remedy}: --tls-cert, --tls-key, --tls-ca")
+        cause, _, remedy = str(error).partition("; ")
+        yield Problem("", cause, f"{remedy.capitalize()}: --tls-cert, --tls-key, --tls-ca")
 
 
 def tls_of(config: ServeConfig) -> TlsConfig:

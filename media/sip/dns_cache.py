@@ -43,7 +43,7 @@ class DnsLimits:
     retry_s: float = 30.0
     names: int = 4_096
     records: int = 64
-    lookups: int = 64
+    lookups: int = 256
 
 
 @dataclass(slots=True)
