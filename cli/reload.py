@@ -46,23 +46,33 @@ class Reloader:
         except CommandError as error:
             log.error("configuration not reloaded", cause=str(error))
             return
-        changed = [
+        changed = {
             item.name
             for item in fields(ServeConfig)
             if getattr(config, item.name) != getattr(self._config, item.name)
-        ]
+        }
+        self._engine.reload(config.trunks)
         self._engine.guard(gate_rules(config))
         await self._reload_tls()
         self._config = replace(self._config, **{key: getattr(config, key) for key in RELOADED})
-        restart = sorted(set(changed) - RELOADED)
+        self._reload_certificates()
         log.info(
-            "configuration reloaded", changed=sorted(set(changed) & RELOADED), needs_restart=restart
+            "configuration reloaded",
+            changed=sorted(changed & RELOADED),
+            needs_restart=sorted(changed - RELOADED),
         )
 
+<<<<<<< HEAD
     async def _reload_tls(self) -> None:
         """Certificates are renewed in the files of the same names."""
         try:
             await asyncio.to_thread(self._engine.reload_tls)
+=======
+    def _reload_certificates(self) -> None:
+        """Certificates are renewed under the names that they had."""
+        try:
+            self._engine.reload_tls()
+>>>>>>> main
         except ListenError as error:
             log.error("certificates not reloaded", cause=str(error))
 
