@@ -53,7 +53,6 @@ class Reloader:
         }
         self._engine.reload(config.trunks)
         self._engine.guard(gate_rules(config))
-        await self._reload_tls()
         self._config = replace(self._config, **{key: getattr(config, key) for key in RELOADED})
         self._reload_certificates()
         log.info(
@@ -62,17 +61,10 @@ class Reloader:
             needs_restart=sorted(changed - RELOADED),
         )
 
-<<<<<<< HEAD
-    async def _reload_tls(self) -> None:
-        """Certificates are renewed in the files of the same names."""
-        try:
-            await asyncio.to_thread(self._engine.reload_tls)
-=======
     def _reload_certificates(self) -> None:
         """Certificates are renewed under the names that they had."""
         try:
             self._engine.reload_tls()
->>>>>>> main
         except ListenError as error:
             log.error("certificates not reloaded", cause=str(error))
 

@@ -28,14 +28,9 @@ class Server:
         self.log = folder / "serve.log"
         (folder / "a.ulaw").write_bytes(bytes(range(256)) * 40)
 
-<<<<<<< HEAD
-    def configure(self, text: str, sip: str = "udp:127.0.0.1:0") -> None:
-        head = f'prompts = ["a.ulaw"]\nloop = true\nsip = ["{sip}"]\n'
-=======
     def configure(self, text: str, *listeners: str) -> None:
         sip = json.dumps(["udp:127.0.0.1:0", *listeners])
         head = f'prompts = ["a.ulaw"]\nloop = true\nsip = {sip}\n'
->>>>>>> main
         head += 'rtp_ports = "17600-17699"\ndrain_s = 0\n'
         (self.folder / "ringwheel.toml").write_text(head + text)
 

@@ -12,7 +12,6 @@ from ..certificates import Authority
 from .client import Phone
 from .conftest import address_of, phoning, serving
 from .stream_phone import StreamPhone
-from .test_reload import Server
 
 
 @pytest.fixture(scope="module")
@@ -126,27 +125,3 @@ async def test_connections_of_strangers_are_closed_unread(make_prompt):
         async with StreamPhone(address_of(engine), "127.9.9.1") as phone:
             await phone.call()
             await phone.until_bye()
-
-
-@pytest.mark.one_loop
-async def test_renewed_certificates_are_shown_after_sighup(tmp_path, authority):
-    certificate, key = authority.issue("127.0.0.1", "first.example.com", file="renewed")
-    server = Server(tmp_path)
-    server.configure(f'tls_cert = "{certificate}"\ntls_key = "{key}"\n', "tls:127.0.0.1:0")
-
-    async def shown(address):
-        context = ssl.create_default_context(cafile=authority.path)
-        _, writer = await asyncio.open_connection(*address, ssl=context)
-        names = dict(writer.get_extra_info("peercert")["subjectAltName"])
-        writer.close()
-        return names["DNS"]
-
-    async with server.running() as address:
-        assert await shown(address) == "first.example.com"
-        authority.issue("127.0.0.1", "second.example.com", file="renewed")
-        await server.hang_up("configuration reloaded")
-        assert await shown(address) == "second.example.com"
-        certificate.write_text("nothing")
-        told = await server.hang_up("certificates not reloaded")
-        assert "must be PEM" in told["cause"]
-        assert await shown(address) == "second.example.com"
