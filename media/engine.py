@@ -17,10 +17,18 @@ from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
 from .connection import Connection
-from .dialling import DialledCall, EarlyFunction, RingingFunction, Wishes, dial
+from .dialling import (
+    DialFailed,
+    DialledCall,
+    EarlyFunction,
+    RingingFunction,
+    Wishes,
+    dial,
+)
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
 from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order
+from .outcome import Outcome
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -80,7 +88,7 @@ class EngineFigures:
 
     ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
     reason. ``places_taken``: places for legs, each with its RTP port. Transactions, dialogs and
-    timers are those that are held.
+    timers are those that are held. ``outcomes``: what dialling came to.
     """
 
     calls_up: int
@@ -97,6 +105,7 @@ class EngineFigures:
     dialogs: int = 0
     timers: int = 0
     unreadable: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
@@ -155,10 +164,10 @@ class Engine:
         srtp: Srtp = "off",
         records: StrPath | RecordTaker | None = None,
         gate: GateRules | None = None,
-        trunks: Sequence[Trunk] = (),
-        dns: Sequence[str] = (),
         session_expires_s: int = 1_800,
         min_se_s: int = MIN_SE_S,
+        trunks: Sequence[Trunk] = (),
+        dns: Sequence[str] = (),
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -196,8 +205,9 @@ class Engine:
             raise ValueError("srtp: built without libsrtp2; install libsrtp2-dev and build again")
         self._per_source_rate = per_source_rate
         self._gate_rules = gate
-        self._trunks_wanted, self._dns = tuple(trunks), tuple(dns)
         self._intervals_s = checked_intervals(session_expires_s, min_se_s)
+        self._trunks_wanted = tuple(trunks)
+        self._dns = tuple(dns)
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
@@ -208,6 +218,7 @@ class Engine:
         self._running: set[asyncio.Task[None]] = set()
         self._dialled = 0
         self._announced: dict[tuple[int, str], str] = {}
+        self._outcomes = dict.fromkeys(Outcome, 0)
         self.on_leg_over: Callable[[Connection], None] | None = None
 
     # Life
@@ -477,7 +488,17 @@ class Engine:
             credentials=credentials,
             private=privacy is not None,
         )
-        return await dial(self, order, Wishes(early, ringing, beside))
+        wishes = Wishes(early, ringing, beside)
+        try:
+            call = await dial(self, order, wishes)
+        except DialFailed as error:
+            self._outcomes[error.outcome] += 1
+            raise
+        except asyncio.CancelledError:
+            self._outcomes[Outcome.CANCELLED] += 1
+            raise
+        self._outcomes[Outcome.ANSWERED] += 1
+        return call
 
     def place(self, way: Way, wishes: Wishes) -> DialledCall:
         """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
@@ -529,7 +550,13 @@ class Engine:
                 for reason in SipReject
                 if reason
             },
+            outcomes={outcome.value: count for outcome, count in self._outcomes.items()},
         )
+
+    @property
+    def bound_addresses(self) -> tuple[str, ...]:
+        """``host:port`` of each listener on this machine, which is what captures show."""
+        return self._endpoint.bound_addresses
 
     @property
     def draining(self) -> bool:

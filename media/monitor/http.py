@@ -127,6 +127,7 @@ class Exchange:
         except h11.RemoteProtocolError as error:
             refusal = Reply(f"{error}\n".encode(), status=error.error_status_hint)
             await self._answer(refusal, head=False)
+            await self._say_goodbye()
             return False
         if request is None:
             return False

@@ -11,6 +11,7 @@ from .edge import Flow
 from .events import CallStateError
 from .message import Headers, Request, SipParseError
 from .session import CallState, SipCall
+from .session_timer import SessionTimer
 from .uri import SipUri
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def snapshot_of(call: SipCall) -> State:
     return {
         "dialog": call.dialog.snapshot(),
         "outgoing": call.outgoing,
+        "session_timer": call.session_timer and call.session_timer.snapshot(),
         "peer": {
             "host": flow.remote_host,
             "port": flow.remote_port,
@@ -65,7 +67,10 @@ def adopted_call(agent: UserAgent, state: Mapping[str, Any], flow: Flow) -> Adop
     dialog = dialog_of(member(state, "dialog", dict))
     dialog.local_cseq += CSEQ_GAP
     kind = AdoptedOutgoingCall if member(state, "outgoing", bool) else AdoptedCall
-    return kind(agent, dialog, flow)
+    call = kind(agent, dialog, flow)
+    if state.get("session_timer") is not None:
+        call.session_timer = SessionTimer.of(call, member(state, "session_timer", dict))
+    return call
 
 
 def peer_of(state: Mapping[str, Any]) -> tuple[str, int, str]:

@@ -254,6 +254,8 @@ class Referring:
             return  # or the NOTIFY with the outcome has overtaken it
         if response.status >= 300:
             self._finish(ReferEnd.REFUSED, response.status, response.reason)
+            if response.status in (408, 481):
+                self._lost(response.status, response.reason)
         elif (response.headers.get("Refer-Sub") or "").strip().lower() == "false":
             # RFC 4488: it will do it, and not tell.
             self._finish(ReferEnd.UNTOLD, response.status, response.reason)
@@ -263,6 +265,11 @@ class Referring:
     def on_timeout(self) -> None:
         """Nobody answered the REFER."""
         self._finish(ReferEnd.LOST, 408, "Request Timeout")
+        self._lost(408, "Request Timeout")
+
+    def _lost(self, status: int, reason: str) -> None:
+        """The peer knows nothing of the call any more (RFC 3261 12.2.1.2)."""
+        self._call.change_fatal(status, reason, "REFER failed")
 
     # The subscription
 

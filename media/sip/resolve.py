@@ -241,6 +241,8 @@ def order_by_weight(records: Iterable[Srv], source: random.Random) -> list[Srv]:
 
 def pick_by_weight(weights: Sequence[int], source: random.Random) -> int:
     """An index, at random by weight, as RFC 2782 has it: zeros stand first."""
+    if len(weights) == 1:
+        return 0
     chosen = source.randint(0, sum(weights))
     running = 0
     for index, weight in enumerate(weights):

@@ -6,10 +6,12 @@ Who answers a request settles the terms (`terms_for`), who sent it takes them ov
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ..snapshot import State, member, number
 from .counters import Count
 from .edge import TimerHandle
 from .fields import get_param, has_token, parse_params
@@ -131,7 +133,8 @@ def terms_for(
     if policy.session_expires_s:
         interval_s = min(interval_s, max(policy.session_expires_s, floor_s))
     refresher = (asked.refresher or Refresher.UAC) if has_timer else Refresher.UAS
-    return Terms(interval_s, refresher, floor_s, has_timer, allows_update(headers))
+    min_s = min(floor_s, interval_s)
+    return Terms(interval_s, refresher, min_s, has_timer, allows_update(headers))
 
 
 def _terms_again(running: SessionTimer | None, has_timer: bool, headers: Headers) -> Terms | None:
@@ -271,6 +274,28 @@ class SessionTimer:
         left_ms = self._ends_ms - self._call.agent.timers.now_ms
         self._arm(left_ms // 2 if self._attempts else left_ms)
         self._call.refresh_session()
+
+    def snapshot(self) -> State:
+        """What another user agent goes on with."""
+        return {
+            "interval_s": self.interval_s,
+            "min_s": self.min_s,
+            "ours": self.ours,
+            "by_update": self.by_update,
+        }
+
+    @classmethod
+    def of(cls, call: SipCall, state: Mapping[str, Any]) -> SessionTimer:
+        """The timer of a `snapshot`, which does not run before `go_on`. SnapshotError."""
+        interval_s = number(state, "interval_s", MAX_INTERVAL_S, 1)
+        timer = cls(call, IntervalAsked(interval_s, number(state, "min_s", interval_s)))
+        timer.ours = member(state, "ours", bool)
+        timer.by_update = member(state, "by_update", bool)
+        return timer
+
+    def go_on(self) -> None:
+        """From now on a whole interval: how much of it has passed elsewhere is not known."""
+        self._run(ours=self.ours)
 
     def wait_on(self, delay_ms: int) -> None:
         """The end cannot be now: ask again in a while."""

@@ -224,6 +224,8 @@ class UserAgent:
         self.counters.add(Count.CALLS_ADOPTED)
         self._calls[call.id] = call
         self.remember_dialog(call.dialog, call)
+        if call.session_timer is not None:
+            call.session_timer.go_on()
         return call
 
     def request(
@@ -283,7 +285,8 @@ class UserAgent:
 
     def calls_by_state(self) -> dict[str, int]:
         """How many calls are in which state, those of no call included."""
-        found = dict.fromkeys((state.name.lower() for state in CallState), 0)
+        states = (state.name.lower() for state in CallState if state is not CallState.ENDED)
+        found = dict.fromkeys(states, 0)
         for call in self._calls.values():
             found[call.state.name.lower()] += 1
         return found

@@ -281,15 +281,15 @@ class Trunks:
         """See `Router`."""
         uri = SipUri.parse(order.uri)
         running = self._running.get(uri.host)
-        ways = self._by_name(order) if running is None else self._by_trunk(running, order, uri)
+        ways = self._by_name(order, uri) if running is None else self._by_trunk(running, order, uri)
         async with contextlib.aclosing(ways):
             async for way in ways:
                 yield way
 
-    async def _by_name(self, order: Order) -> AsyncGenerator[Way, None]:
+    async def _by_name(self, order: Order, uri: SipUri) -> AsyncGenerator[Way, None]:
         """By what DNS says of the URI's host (RFC 3263)."""
         try:
-            targets = await self._resolver.resolve(order.uri)
+            targets = await self._resolver.resolve(uri)
         except ResolveError as error:
             raise NoRoute(str(error)) from None
         flows = [flow for flow in map(self._flow_to, targets) if flow is not None]

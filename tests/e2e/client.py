@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -204,20 +205,27 @@ class Phone:
             self.answer(message)
         return message
 
-    def answer(self, request: Message, status: str = "200 OK", body: str = "") -> None:
+    def answer(
+        self,
+        request: Message,
+        status: str = "200 OK",
+        body: str = "",
+        lines: Sequence[str] = (),
+    ) -> None:
         """Answer a request of the other side, with SDP if ``body`` is given."""
         copied = ("via", "from", "to", "call-id", "cseq")
         host, port = bracketed(self.host), self.sip.getsockname()[1]
-        lines = [
+        text = [
             f"SIP/2.0 {status}",
             *(f"{name}: {value}" for name, value in request.headers if name.lower() in copied),
             f"Contact: <sip:caller@{host}:{port}>",
+            *lines,
             *(["Content-Type: application/sdp"] if body else []),
             f"Content-Length: {len(body)}",
             "",
             body,
         ]
-        self.sip.sendto("\r\n".join(lines).encode(), self.server)
+        self.sip.sendto("\r\n".join(text).encode(), self.server)
 
     async def request(self, method: str) -> Message:
         """The next request of that method from the other side."""

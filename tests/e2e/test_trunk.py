@@ -140,6 +140,9 @@ async def test_an_attempt_that_nobody_answers_holds_no_channel():
         async with dialling(ours) as engine:
             call = await answered(alive, dial(engine))
             assert engine.trunks[0].channels == 1
+            dead.reply(await dead.invited(), "487 Request Terminated")
+            await dead.request("ACK")
+            assert engine.trunks[0].channels == 1
             await hung_up(alive, call)
             assert engine.trunks[0].channels == 0
 

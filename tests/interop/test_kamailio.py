@@ -54,8 +54,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def kamailio(program: str, folder: Path, sink: int, algorithm: str) -> Iterator[int]:
-    """A Kamailio on a port of its own, with everybody but the robot at ``sink``."""
+def kamailio(program: str, folder: Path, sink: int, algorithm: str) -> Iterator[tuple[int, int]]:
+    """A Kamailio on a port of its own, with everybody but the robot at ``sink``: the port, and the
+    process group."""
     port = free_port()
     defines = {"PORT": port, "SINK": f'"{sink}"', "SECRET": f'"{CREDENTIALS.password}"'}
     defines["ALGORITHM"] = f'"{algorithm}"'
@@ -77,7 +78,7 @@ def kamailio(program: str, folder: Path, sink: int, algorithm: str) -> Iterator[
             assert process.poll() is None, log.read_text("utf-8")
             assert time.monotonic() < deadline_s, log.read_text("utf-8")
             time.sleep(0.02)
-        yield port
+        yield port, process.pid
         process.terminate()
         process.wait(DEADLINE_S)
     finally:
@@ -172,7 +173,7 @@ async def scene(request, program, tmp_path) -> AsyncIterator[Scene]:
     path = program("kamailio", "kamailio")
     robot, somebody = Party(), Party()
     try:
-        with kamailio(path, tmp_path, somebody.port, request.param) as port:
+        with kamailio(path, tmp_path, somebody.port, request.param) as (port, _):
             async with asyncio.timeout(DEADLINE_S):
                 yield Scene(robot, somebody, port, request.param)
     finally:

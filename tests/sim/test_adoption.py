@@ -69,6 +69,36 @@ def test_an_adopted_call_goes_on_and_ends_with_a_bye(net, talk, outgoing, we_han
     net.assert_quiet()
 
 
+@pytest.mark.parametrize("outgoing", [False, True], ids=["peer refreshes", "heir refreshes"])
+def test_a_session_timer_goes_on(net, talk, outgoing):
+    caller, lost, heir, _here, there, heirs, ours = talk
+    call = ours if outgoing else there.calls[0]
+    state = written_down(call)
+    lose(net, caller if outgoing else lost)
+    heir.adopt(state, net.flow(LOST if outgoing else CALLER)).reinvite(b"v=0 heir")
+    net.run(10)
+    role = "uac" if outgoing else "uas"
+    (invite,) = net.sent("INVITE", HEIR)
+    assert invite.message.headers.get("Session-Expires") == f"1800;refresher={role}"
+    net.run(4_000_000)
+    refreshes = net.sent("UPDATE")
+    assert len(refreshes) == 4
+    assert {p.source for p in refreshes} == {HEIR if outgoing else CALLER}
+    assert heirs.names() == ["reinvited"]
+    net.link = lambda packet: []
+    net.run(2_000_000)
+    net.assert_quiet()
+
+
+def test_a_session_timer_that_cannot_be_read(net, talk):
+    *_, heir, _here, there, _heirs, _ours = talk
+    for wrong in ({}, {"interval_s": 0}, 7, {"interval_s": 90, "min_s": 91}):
+        state = written_down(there.calls[0]) | {"session_timer": wrong}
+        with pytest.raises(SnapshotError):
+            heir.adopt(state, net.flow(CALLER))
+    assert heir.calls == 0
+
+
 def test_a_peer_that_knows_the_call_no_more_ends_it(net, talk):
     caller, lost, heir, _, there, heirs, _ = talk
     state = written_down(there.calls[0])

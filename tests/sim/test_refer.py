@@ -170,6 +170,27 @@ def test_a_handler_that_fails_costs_500(pair):
     pair.finish()
 
 
+@pytest.mark.parametrize("status", [408, 481])
+def test_a_peer_that_knows_the_call_no_more(lone, status):
+    call = in_call(lone)
+    asked = Asked().ask(call)
+    lone.reply(lone.out[-1], status, "peertag")
+    assert asked.outcomes == [("REFUSED", status)]
+    assert lone.handler.events[-1] == ("ended", "error", status)
+    lone.net.run(40_000)
+    lone.net.assert_quiet()
+
+
+def test_a_peer_that_is_gone(lone):
+    call = in_call(lone)
+    asked = Asked().ask(call)
+    lone.net.run(32_000)
+    assert asked.outcomes == [("LOST", 408)]
+    assert lone.handler.events[-1] == ("ended", "error", 408)
+    lone.net.run(40_000)
+    lone.net.assert_quiet()
+
+
 def test_a_peer_that_will_not_tell(lone):
     call = in_call(lone)
     asked = Asked().ask(call)

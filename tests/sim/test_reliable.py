@@ -277,6 +277,18 @@ class TestCallee:
         assert len(lone.net.sent("180 INVITE")) == 1
         call.hangup()
 
+    def test_the_200_waits_for_a_description_that_waits_itself(self, lone):
+        call = self.invite(lone, CAN)
+        call.ring(reliable=True)
+        call.ring(183, b"v=0 answer")
+        call.accept(b"v=0 answer")
+        number = rseq(lone.out[0])
+        self.prack(lone, f"{number} 1 INVITE")
+        assert lone.statuses()[-2:] == ["200 PRACK", "183 INVITE"]
+        self.prack(lone, f"{number + 1} 1 INVITE", cseq=3)
+        assert lone.statuses()[-2:] == ["200 PRACK", "200 INVITE"]
+        call.hangup()
+
     def test_hangup_while_the_answer_waits(self, lone):
         call = self.invite(lone, CAN)
         call.ring(183, b"v=0 answer")
@@ -347,6 +359,16 @@ class TestCaller:
         assert lone.handler.events[-1] == ("answered", b"v=0 answer")
         call.hangup()
         assert lone.net.sent("BYE")[0].message.cseq == 2
+
+    def test_another_invite_counts_anew(self, lone):
+        call = lone.dial()
+        self.progress(lone, 5)
+        lone.reply(lone.out[0], 422, "t1", "Min-SE: 3000")
+        again = lone.out[-1]
+        assert (again.name, again.message.cseq) == ("INVITE", 2)
+        lone.reply(again, 183, "t1", MUST, "RSeq: 900")
+        assert lone.last.headers.get("RAck") == "900 2 INVITE"
+        call.hangup()
 
     def test_no_prack_after_cancel(self, lone):
         call = lone.dial()

@@ -156,6 +156,7 @@ class TestAnswering:
             ([SUPPORTED, "Session-Expires: 7200"], "1800;refresher=uac"),
             ([SUPPORTED, "Session-Expires: 7200", "Min-SE: 3600"], "3600;refresher=uac"),
             (["Session-Expires: 1200"], "1200;refresher=uas"),
+            ([SUPPORTED, "Session-Expires: 100", "Min-SE: 3600"], "100;refresher=uac"),
         ],
     )
     def test_what_is_agreed(self, lone, lines, agreed):
@@ -269,6 +270,17 @@ class TestAnswering:
         assert lone.handler.events[-1] == ("ended", "error", 408)
         lone.net.run(40_000)
         lone.net.assert_quiet()
+
+
+def test_the_longest_interval_there_is(world):
+    net, handler = world.Net(), world.Recorder()
+    net.agent(CALLEE, handler, session_expires_s=0)
+    lines = (SUPPORTED, f"Session-Expires: {2**33}", "From: <sip:p@peer>;tag=p")
+    net.receive(CALLEE, CALLER, world.sip("INVITE sip:u@ua", *lines, From="", body=b"v=0"))
+    assert expires(net.sent("200 INVITE")[0]) == f"{2**31 - 1};refresher=uac"
+    handler.calls[0].hangup()
+    net.run(100_000)
+    net.assert_quiet()
 
 
 class TestAsking:
