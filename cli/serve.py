@@ -154,7 +154,8 @@ def serve(
     """Answer every call, play the prompts without a gap, hang up.
 
     SIGTERM and Ctrl-C drain: new calls get 503, running ones may end; a second one hangs up.
-    SIGHUP reads the configuration again, without touching calls: who may call, and trunks.
+    SIGHUP reads the configuration again, without touching calls: who may call, trunks,
+    certificates.
     """
     flags = {
         "prompts": prompt,
@@ -269,6 +270,8 @@ def make_engine(config: ServeConfig) -> Engine:
         srtp=config.srtp,
         records=config.records,
         gate=gate_rules(config),
+        trunks=config.trunks,
+        dns=config.dns,
         voice="off",  # no prompt of its own may be interrupted
     )
 
