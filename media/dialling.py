@@ -322,6 +322,7 @@ async def dial(engine: Engine, order: Order, wishes: Wishes) -> DialledCall:
         raise DialFailed(result) from None
     finally:
         await dialler.finish()
+        del timeout  # it knows the task: else only the collector could free what failed
 
 
 class _Dialler:
