@@ -207,6 +207,7 @@ class Trunks:
             running.stop()
         for task in self._resolving.values():
             task.cancel()
+        self._resolver.close()
 
     # Peers
 
@@ -484,4 +485,4 @@ def rules_for(trunks: Sequence[Trunk]) -> GateRules | None:
     """A gate that lets the calls of these trunks in, and no others; None without trunks."""
     if not trunks:
         return None
-    return GateRules(trunks=tuple((trunk.name, trunk.sources) for trunk in trunks))
+    return GateRules(trunks=tuple((trunk.name, trunk.inbound) for trunk in trunks))
