@@ -15,15 +15,27 @@ from .media.recording import Recorded, Recording
 from .media.sip.digest import Credentials
 from .media.sip.events import Refuse
 from .media.sip.gate import GateRules
+from .media.sip.tls import TlsConfig
 from .media.sip.transport import ListenError
 from .media.snapshot import SnapshotError
 from .media.transfer import Refer, Transferred
+from .media.trunk import (
+    CallerRules,
+    HeaderRules,
+    Peer,
+    Registration,
+    Trunk,
+    TrunkError,
+    TrunkLimits,
+)
+from .media.trunk.figures import TrunkFigures
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Call",
     "CallEnded",
+    "CallerRules",
     "Conference",
     "Credentials",
     "DialFailed",
@@ -36,11 +48,13 @@ __all__ = [
     "GateRules",
     "GatherEnd",
     "Gathered",
+    "HeaderRules",
     "HoldRefused",
     "LegFigures",
     "ListenError",
     "Monitor",
     "Outcome",
+    "Peer",
     "PlayOutcome",
     "Played",
     "PromptError",
@@ -50,8 +64,14 @@ __all__ = [
     "Recording",
     "Refer",
     "Refuse",
+    "Registration",
     "SnapshotError",
+    "TlsConfig",
     "Transferred",
+    "Trunk",
+    "TrunkError",
+    "TrunkFigures",
+    "TrunkLimits",
     "__version__",
     "settle_gc",
 ]

@@ -21,6 +21,7 @@ from .flood import run_flood
 from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
 from .scan import POLICIES, run_scan
+from .soak import run_soak
 from .vad import run_vad
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -364,6 +365,40 @@ def bridge(
     else:
         report.show_bridge(result)
     if result.failed:
+        raise typer.Exit(STATUS_FAILED)
+
+
+@app.command(
+    epilog=examples(
+        "ringwheel bench soak --minutes 30 --json --plot soak.png",
+        "ringwheel bench soak --minutes 2 --load 0.3",
+    )
+)
+def soak(
+    *,
+    minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="Without warm-up.")] = 30.0,
+    load: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Part of a core that the engine is to take.")
+    ] = 0.5,
+    warm_up: Annotated[
+        float, typer.Option(min=4, max=3600, help="Seconds in which the rate is found.")
+    ] = 60.0,
+    as_json: Json = False,
+    plot_file: Plot = None,
+) -> None:
+    """Mixed calls for a long time: what fails, how memory grows, what is left in the end.
+
+    Exit status 1 if a call went otherwise than it should, or if anything is left.
+    """
+    with report.progress() as progress:
+        result = run_soak(minutes, load, warm_up, progress)
+    if plot_file:
+        plot.plot_soak(result, plot_file)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_soak(result)
+    if result.faults or result.leaked:
         raise typer.Exit(STATUS_FAILED)
 
 

@@ -18,6 +18,7 @@ from .measure import Run, median_quantiles
 from .prompt_legs import LIMIT_OF, Comparison, PromptLegsResult
 from .scan import WINDOWS as SCAN_WINDOWS
 from .scan import ScanResult
+from .soak import MIB, SoakResult
 from .vad import VadResult
 
 if TYPE_CHECKING:
@@ -165,6 +166,25 @@ def plot_flood(result: FloodResult, file: Path) -> None:
         f"Interval errors of {result.legs} legs while one more gets {result.rate_per_s:g} "
         "datagrams/s"
     )
+    save(figure, file)
+
+
+def plot_soak(result: SoakResult, file: Path) -> None:
+    """Memory over time, and what was held. Raises CommandError."""
+    figure, (memory, held) = new_figure(12, 2)
+    minutes = [sample.at_s / 60 for sample in result.samples]
+    memory.plot(minutes, [sample.rss_bytes / MIB for sample in result.samples], color=BARS[0])
+    memory.set_ylabel("memory [MiB]")
+    memory.set_ylim(bottom=0)
+    memory.set_title(f"{result.slope_bytes_per_min / 1024:+.1f} KiB a minute")
+    for name, color in zip(("calls", "transactions", "tasks", "files"), BARS, strict=True):
+        held.plot(minutes, [s.figures[name] for s in result.samples], color=color, label=name)
+    held.set_yscale("log")
+    held.legend()
+    held.set_title(f"Held at {result.rate_per_s:.0f} mixed calls a second")
+    for axes in (memory, held):
+        axes.set_xlabel("minutes")
+        axes.grid(alpha=0.3)
     save(figure, file)
 
 

@@ -22,6 +22,7 @@ from .measure import median_quantiles
 from .prompt_legs import PromptLegsResult
 from .scan import WINDOWS as SCAN_WINDOWS
 from .scan import ScanResult
+from .soak import MIB, SoakResult
 from .vad import VadResult
 
 SATURATED = "the bare loop itself ran late: the kernel alone needs more than a core for these"
@@ -217,6 +218,20 @@ def show_flood(result: FloodResult) -> None:
         "",
     )
     show_table("", ("counted of all legs", "number"), list(result.counted.items()), "")
+
+
+def show_soak(result: SoakResult) -> None:
+    """The tables of `bench soak`."""
+    first, last = result.samples[0], result.samples[-1]
+    show_table(
+        f"Soak: {result.minutes:g} min at {result.rate_per_s:.0f} calls/s, "
+        f"{result.cpu_share:.0%} of a core",
+        ("calls", "number"),
+        [*sorted(result.right.items()), *((f"FAILED {f}", n) for f, n in result.faults.items())],
+        f"Memory from {first.rss_bytes / MIB:.1f} to {last.rss_bytes / MIB:.1f} MiB, "
+        f"{result.slope_bytes_per_min / 1024:+.1f} KiB a minute.",
+    )
+    show_table("", ("left in the end", "number"), list(result.left.items()), "")
 
 
 def show_scan(result: ScanResult) -> None:

@@ -6,6 +6,7 @@ What a step yields is checked all the same: a benchmark of something broken meas
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from itertools import cycle
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from ringwheel.bench.scanner_process import scan_request
 from ringwheel.media._core import TimerWheel
 from ringwheel.media.codec import PCMA, PCMU, Codec
+from ringwheel.media.monitor.monitor import chain
 from ringwheel.media.sdp import LocalMedia, answer_offer, make_offer, parse_sdp
 from ringwheel.media.sip.edge import Flow
 from ringwheel.media.sip.events import EndCause
@@ -22,6 +24,8 @@ from ringwheel.media.sip.gate import GateRules
 from ringwheel.media.sip.info import InfoDigit
 from ringwheel.media.sip.message import Request, Response, parse, response_bytes
 from ringwheel.media.sip.session import SipCall
+from ringwheel.media.sip.trace import Trace
+from ringwheel.media.sip.traffic import Traffic
 from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
 
 Benchmark = Callable[..., Any]
@@ -61,6 +65,17 @@ def test_parse_invite(benchmark: Benchmark) -> None:
     message = benchmark(parse, INVITE)
     assert isinstance(message, Request)
     assert message.body == OFFER
+
+
+def test_observe_a_message(benchmark: Benchmark) -> None:
+    """What a monitor with an HTTP port adds to each message: counted, and kept in a full ring."""
+    trace, traffic = Trace(1_000), Traffic()
+    observe = chain([traffic, trace])
+    for _ in range(1_001):
+        observe(False, FLOW, INVITE, time.time())
+    benchmark(lambda: observe(False, FLOW, INVITE, time.time()))
+    assert len(trace) == 1_000
+    assert traffic.requests(sent=False)["INVITE"] > 1_001
 
 
 def test_make_answer_to_invite(benchmark: Benchmark) -> None:

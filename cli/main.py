@@ -11,7 +11,7 @@ from typer.exceptions import Abort, TyperException
 
 from .. import __version__
 from ..bench import commands as bench
-from . import call, demo, doctor, prompt, serve, settings
+from . import call, demo, doctor, prompt, serve, settings, trace, watch
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
 from .logging import LEVELS, LogFormat, configure_logging
@@ -51,6 +51,23 @@ app.command(
     "doctor",
     epilog=examples("ringwheel doctor", "ringwheel doctor --max-calls 4000 --json"),
 )(doctor.doctor)
+
+app.command(
+    "status",
+    epilog=examples(
+        "ringwheel status",
+        "ringwheel status --watch",
+        "ringwheel status --url http://192.0.2.1:9090 --json",
+    ),
+)(watch.status)
+app.command(
+    "trace",
+    epilog=examples(
+        "ringwheel trace",
+        "ringwheel trace 7d4f2c0b@192.0.2.7 --full",
+        "ringwheel trace 7d4f2c0b@192.0.2.7 --pcap call.pcap",
+    ),
+)(trace.trace)
 
 
 def _show_version(wanted: bool) -> None:

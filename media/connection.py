@@ -409,7 +409,7 @@ class Connection:
     def _tell_record(self, history: History) -> None:
         """The record, as soon as the call, its leg and its recordings have come to their end."""
         if self.ended is not None and not history.awaited:
-            self._engine.take_record(history.record(self._sip, self.ended, self._media))
+            self._engine.take_record(history.record(self._sip, self.ended, self._media, self.trunk))
 
 
 def quotable(text: str) -> str:

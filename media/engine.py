@@ -17,10 +17,18 @@ from .adoption import adopt
 from .call import Call, CallEnded
 from .codec import Codec, codecs_by_name
 from .connection import Connection
-from .dialling import DialledCall, EarlyFunction, RingingFunction, Wishes, dial
+from .dialling import (
+    DialFailed,
+    DialledCall,
+    EarlyFunction,
+    RingingFunction,
+    Wishes,
+    dial,
+)
 from .events import Hearing, Quantiles, Silence
 from .leg import Leg
 from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order
+from .outcome import Outcome
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
@@ -79,7 +87,8 @@ class EngineFigures:
     """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard.
 
     ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
-    reason. Transactions, dialogs and timers are those that are held.
+    reason. ``places_taken``: places for legs, each with its RTP port. Transactions, dialogs and
+    timers are those that are held. ``outcomes``: what dialling came to.
     """
 
     calls_up: int
@@ -91,10 +100,12 @@ class EngineFigures:
     lateness_us: list[Quantiles]
     prompts_bytes: int
     calls_by_state: dict[str, int] = field(default_factory=dict)
+    places_taken: int = 0
     transactions: int = 0
     dialogs: int = 0
     timers: int = 0
     unreadable: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
@@ -120,9 +131,12 @@ class Engine:
     ``srtp``: whether sound is encrypted (RFC
     4568): never, where the caller offers it, or always. ``records``: a file to which the record of
     each call is appended, as a line of JSON, or a function that is called with it. ``gate``: who
-    gets service; None: everybody who can reach the listeners. ``session_expires_s``: calls of ours
-    ask for a session timer of so long (RFC 4028), and no longer one is agreed to; 0: we never ask.
-    ``min_se_s``: the shortest that callers may ask for; the RFC has 90 as the least.
+    gets service; None: the calls of ``trunks``, or everybody who can reach the listeners, where
+    there are none. ``trunks``: the other sides that calls go by, named in the host of what is
+    dialled. ``dns``: servers to ask for names, ``HOST`` or ``HOST:PORT``, instead of the system's.
+    ``session_expires_s``: calls of ours ask for a session timer of so long (RFC 4028), and no
+    longer one is agreed to; 0: we never ask. ``min_se_s``: the shortest that callers may ask for;
+    the RFC has 90 as the least.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
     that make no sense, OSError for a file of records that cannot be opened.
@@ -204,6 +218,7 @@ class Engine:
         self._running: set[asyncio.Task[None]] = set()
         self._dialled = 0
         self._announced: dict[tuple[int, str], str] = {}
+        self._outcomes = dict.fromkeys(Outcome, 0)
         self.on_leg_over: Callable[[Connection], None] | None = None
 
     # Life
@@ -307,17 +322,18 @@ class Engine:
                 log.exception("call record not taken", call=record["id"])
 
     def guard(self, rules: GateRules | None) -> None:
-        """Serve only whom ``rules`` let in, from now on; calls that run go on. None: everybody."""
+        """Serve only whom ``rules`` let in, from now on; calls that run go on. None: the calls of
+        the trunks, or everybody, where there are none."""
+        self._gate_rules = rules
+        rules = rules or rules_for(self._trunks.configured)
         self._endpoint.gate = self._agent.guard(rules)
         self._trunks.tell_sources()
         warn_if_open(rules, [listener.host for listener in self._endpoint.listeners])
 
     def reload(self, trunks: Sequence[Trunk]) -> None:
-        """Go by these trunks from now on; calls that run go on. Without rules of its own for the
-        gate, an engine that has trunks serves them alone. ValueError: two of one name."""
+        """Go by these trunks from now on; calls that run go on. ValueError: two of one name."""
         self._trunks.reload(trunks)
-        rules = self._gate_rules or (rules_for(trunks) if trunks else None)
-        self.guard(rules)
+        self.guard(self._gate_rules)
 
     @property
     def trunks(self) -> tuple[TrunkFigures, ...]:
@@ -472,7 +488,21 @@ class Engine:
             credentials=credentials,
             private=privacy is not None,
         )
-        return await dial(self, order, Wishes(early, ringing, beside))
+        wishes = Wishes(early, ringing, beside)
+        try:
+            call = await dial(self, order, wishes)
+        except DialFailed as error:
+            self._outcomes[error.outcome] += 1
+            raise
+        except asyncio.CancelledError:
+            self._outcomes[Outcome.CANCELLED] += 1
+            raise
+        self._outcomes[Outcome.ANSWERED] += 1
+        return call
+
+    def public_uri(self, uri: str) -> str:
+        """A URI as others know it, who do not know the names of our trunks. ValueError."""
+        return self._trunks.public_uri(uri)
 
     def place(self, way: Way, wishes: Wishes) -> DialledCall:
         """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
@@ -515,6 +545,7 @@ class Engine:
             lateness_us=self._pool.lateness_us(),
             prompts_bytes=self.prompts.held_bytes,
             calls_by_state=self._agent.calls_by_state(),
+            places_taken=self._pool.places_taken,
             transactions=len(self._agent.transactions),
             dialogs=self._agent.dialogs,
             timers=len(self._endpoint.timers),
@@ -523,7 +554,13 @@ class Engine:
                 for reason in SipReject
                 if reason
             },
+            outcomes={outcome.value: count for outcome, count in self._outcomes.items()},
         )
+
+    @property
+    def bound_addresses(self) -> tuple[str, ...]:
+        """``host:port`` of each listener on this machine, which is what captures show."""
+        return self._endpoint.bound_addresses
 
     @property
     def draining(self) -> bool:
@@ -603,6 +640,8 @@ class Engine:
         self._calls.pop(left.id, None)
         self._calls[sip.id] = ours
         left.context, sip.context = None, ours
+        if self._trunks:
+            ours.trunk = self._trunks.keep(sip)
 
     def _on_run(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

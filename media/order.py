@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .codec import Codec
@@ -69,10 +70,15 @@ class Order:
 
     def from_uri(self, address: str) -> str:
         """Who calls, as it goes into From; ``address`` is ours."""
-        if self.caller.partition(":")[0].lower() in ("sip", "sips", "tel"):
-            return self.caller
-        host, _, port = address.rpartition(":")
-        return str(SipUri("sip", self.caller, host.strip("[]"), int(port)))
+        return _caller_uri(self.caller, address)
+
+
+@lru_cache(maxsize=256)
+def _caller_uri(caller: str, address: str) -> str:
+    if caller.partition(":")[0].lower() in ("sip", "sips", "tel"):
+        return caller
+    host, _, port = address.rpartition(":")
+    return str(SipUri("sip", caller, host.strip("[]"), int(port)))
 
 
 @dataclass(frozen=True, slots=True)

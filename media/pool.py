@@ -83,6 +83,11 @@ class ShardPool:
         """Legs open in all shards."""
         return sum(len(table) for table in self.tables)
 
+    @property
+    def places_taken(self) -> int:
+        """Places for legs that are taken, each with its port."""
+        return sum(self._places)
+
     def reserve(self, bind_host: str, beside: Leg | None = None) -> Place:
         """A place on the least loaded shard, or on that of ``beside``; its port is bound to
         ``bind_host``. NoRtpPort: there is none."""

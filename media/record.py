@@ -97,7 +97,9 @@ class History:
             }
         )
 
-    def record(self, sip: SipCall, cause: EndCause, media: MediaSession | None) -> Record:
+    def record(
+        self, sip: SipCall, cause: EndCause, media: MediaSession | None, trunk: str | None
+    ) -> Record:
         """The whole record, for a call that is over, as is all that was awaited."""
         agreed = media.negotiated if media else None
         figures = media.leg.figures() if media and media.leg else LegFigures()
@@ -110,6 +112,7 @@ class History:
             "direction": "out" if sip.outgoing else "in",
             "from": sip.from_uri,
             "to": sip.to_uri,
+            "trunk": trunk,
             "sip_peer": address_text(sip.flow.remote_host, sip.flow.remote_port),
             "rtp_port": media.port if media else None,
             "rtp_peer": address_text(agreed.remote_host, agreed.remote_port) if agreed else None,

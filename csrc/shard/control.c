@@ -73,12 +73,16 @@ static void take_events(rw_shard *shard, const struct epoll_event *events, int c
         if (events[i].data.u64 != WAKE_EVENT) rw_shard_readable(shard, events[i].data.u64);
 }
 
-/* Commands pushed after this are announced by a new wake-up. */
-static void take_wake(rw_shard *shard) {
+/* Commands pushed after this are announced by a new wake-up. It goes by the event and not by
+ * `wake_pending`, which is set a moment before the file is written: whoever took it for the wake-up
+ * then would leave the file readable, and never sleep again. */
+static void take_wake(rw_shard *shard, const struct epoll_event *events, int count) {
     eventfd_t ignored;
-    if (!atomic_load(&shard->wake_pending)) return;
-    eventfd_read(shard->wake_fd, &ignored);
-    atomic_store(&shard->wake_pending, 0);
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.u64 != WAKE_EVENT) continue;
+        eventfd_read(shard->wake_fd, &ignored);
+        atomic_store(&shard->wake_pending, 0);
+    }
 }
 
 static void *run(void *context) {
@@ -88,7 +92,7 @@ static void *run(void *context) {
     prctl(PR_SET_TIMERSLACK, 1ul); /* the default of 50 us would add to every tick's lateness */
     while (!atomic_load(&shard->stopping)) {
         int count = wait_for_work(shard, events);
-        take_wake(shard);
+        take_wake(shard, events, count);
         rw_shard_turn(shard, monotonic_ns() / 1000);
         take_events(shard, events, count);
         rw_count(&shard->turns, 1);
@@ -97,11 +101,15 @@ static void *run(void *context) {
     return NULL;
 }
 
+static void wake(rw_shard *shard) {
+    if (!atomic_exchange(&shard->wake_pending, 1)) eventfd_write(shard->wake_fd, 1);
+}
+
 /* Makes sure that the shard is awake within `patience_ns`. */
 static void wake_within(rw_shard *shard, uint64_t patience_ns) {
     uint64_t until_ns = atomic_load(&shard->sleeps_until_ns);
     if (until_ns == 0 || until_ns <= monotonic_ns() + patience_ns) return;
-    if (!atomic_exchange(&shard->wake_pending, 1)) eventfd_write(shard->wake_fd, 1);
+    wake(shard);
 }
 
 /* --- life --------------------------------------------------------------------------------- */
@@ -410,7 +418,7 @@ uint64_t rw_shard_turns(const rw_shard *shard) {
 }
 
 void rw_shard_poke(rw_shard *shard) {
-    wake_within(shard, 0);
+    wake(shard);
 }
 
 uint64_t rw_shard_cpu_ns(const rw_shard *shard) {

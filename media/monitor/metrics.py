@@ -21,6 +21,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from ..engine import Engine, EngineFigures
+from ..sip.registration import RegistrationState
+from ..trunk.figures import TrunkFigures
 from .buckets import Buckets
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 LATENESS_BOUNDS_US = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000)
 RECORDED_SAMPLES_HZ = 8_000
 
-_REFUSALS = ("refused_", "rejected_")
+_REFUSALS = ("refused_", "rejected_", "dropped_")
 _ENDED = "calls_ended_"
 _RETRANSMISSIONS = {"received": "retransmissions_absorbed", "sent": "retransmissions_sent"}
 _TOLD_ELSEWHERE = {"requests", "responses", "parse_errors", *_RETRANSMISSIONS.values()}
@@ -38,6 +40,7 @@ _WAYS = {"sent": ("packets_sent", "bytes_sent"), "received": ("packets_received"
 _SEND_ERRORS = ("send_refused", "send_buffer_full", "send_unreachable", "send_failed")
 _DROPS = ("received_", "receive_")
 _SKIPPED = "packets_skipped"
+_TRUNK_EVENTS = ("placed", "answered", "failed_over", "congested", "received", "refused")
 _DIRECTIONS = {"received": False, "sent": True}
 
 
@@ -95,6 +98,7 @@ class EngineCollector(Collector):
         build.add_metric([self._version, platform.python_version()], 1)
         yield build
         yield from _calls(figures)
+        yield from _trunks(engine.trunks)
         yield from _sip(figures, self._monitor)
         yield from _rtp(figures)
         yield from _shards(engine)
@@ -130,6 +134,41 @@ def _calls(figures: EngineFigures) -> Iterator[Metric]:
         "by",
         {name.removeprefix(_ENDED): count for name, count in ended.items()},
     )
+    yield labelled(
+        CounterMetricFamily,
+        "ringwheel_calls_dialled",
+        "Calls of ours by what they came to.",
+        "outcome",
+        figures.outcomes,
+    )
+
+
+def _trunks(trunks: Sequence[TrunkFigures]) -> Iterator[Metric]:
+    limits = {t.name: t.channels_limit for t in trunks if t.channels_limit is not None}
+    for name, help, values in (
+        ("up", "1 if a peer of the trunk can be used.", {t.name: t.up for t in trunks}),
+        ("channels", "Calls that the trunk carries.", {t.name: t.channels for t in trunks}),
+        ("channels_limit", "Calls that it may carry.", limits),
+    ):
+        yield labelled(GaugeMetricFamily, f"ringwheel_trunk_{name}", help, "trunk", values)
+    peers = GaugeMetricFamily(
+        "ringwheel_trunk_peer_up", "1 if the peer can be used.", labels=["trunk", "peer"]
+    )
+    registered = GaugeMetricFamily(
+        "ringwheel_trunk_registered", "1 if we are registered.", labels=["trunk", "state"]
+    )
+    calls = CounterMetricFamily(
+        "ringwheel_trunk_calls", "Calls of the trunk.", labels=["trunk", "event"]
+    )
+    for trunk in trunks:
+        for peer in trunk.peers:
+            peers.add_metric([trunk.name, peer.peer], peer.up)
+        if trunk.registration:
+            state = trunk.registration
+            registered.add_metric([trunk.name, state], state == RegistrationState.REGISTERED.value)
+        for event in _TRUNK_EVENTS:
+            calls.add_metric([trunk.name, event], getattr(trunk, event))
+    yield from (peers, registered, calls)
 
 
 def _sip(figures: EngineFigures, monitor: Monitor) -> Iterator[Metric]:
@@ -155,7 +194,7 @@ def _sip(figures: EngineFigures, monitor: Monitor) -> Iterator[Metric]:
             {way: figures.sip[name] for way, name in _RETRANSMISSIONS.items()},
         ),
         ("parse_errors", "Messages that are no SIP.", "reason", figures.unreadable),
-        ("refused", "Requests refused.", "reason", _starting(_REFUSALS, figures.sip)),
+        ("refused", "Requests refused or dropped.", "reason", _starting(_REFUSALS, figures.sip)),
         ("events", "What else happened in SIP.", "event", _other_sip(figures.sip)),
     ):
         yield labelled(CounterMetricFamily, f"ringwheel_sip_{name}", help, label, values)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,6 @@ class Monitor:
         self._http_at = http_address(http) if http else None
         self._hep_at = hep_address(hep) if hep else None
         self._hep_id = hep_id
-        self._observers: tuple[MessageObserver, ...] = ()
         self._port: HttpPort | None = None
 
     @property
@@ -86,9 +86,9 @@ class Monitor:
             self._close_hep()
             raise
         parts = (self.traffic if self._port else None, self.trace, self.hep)
-        self._observers = tuple(part for part in parts if part is not None)
-        if self._observers:
-            self.engine.watch(self._observe, self._on_leg_over if self._port else None)
+        observers = [part for part in parts if part is not None]
+        if observers:
+            self.engine.watch(chain(observers), self._on_leg_over if self._port else None)
         return self
 
     async def __aexit__(
@@ -116,7 +116,7 @@ class Monitor:
         log.info("http listening", url=f"http://{self._port.address}", pid=os.getpid())
 
     async def _open_hep(self, host: str, port: int) -> HepSender:
-        local = [split_address(address) for address in self.engine.addresses]
+        local = [split_address(address) for address in self.engine.bound_addresses]
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(host, port)
@@ -129,15 +129,25 @@ class Monitor:
         if self.hep is not None:
             self.hep.close()
 
-    def _observe(self, sent: bool, flow: Flow, data: bytes, time_s: float) -> None:
-        for observer in self._observers:
-            observer(sent, flow, data, time_s)
-
     def _on_leg_over(self, call: Connection) -> None:
         try:
             self.ended.add(call)
         except Exception:  # whatever it is, the call's own way must go on
             log.exception("figures of a call not taken", call=call.id)
+
+
+def chain(observers: Sequence[MessageObserver]) -> MessageObserver:
+    """One observer for all of them. It is called for every message: two know each other."""
+    first, *others = observers
+    if not others:
+        return first
+    second = chain(others)
+
+    def both(sent: bool, flow: Flow, data: bytes, time_s: float) -> None:
+        first(sent, flow, data, time_s)
+        second(sent, flow, data, time_s)
+
+    return both
 
 
 def version() -> str:

@@ -7,26 +7,28 @@ import base64
 import json
 import os
 import time
+from collections.abc import Generator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..call import Call
 from ..sip.fields import format_host_port
 from ..sip.masking import mask_secrets
-from ..sip.trace import CallList, Traced, TracedCall
+from ..sip.trace import BATCH, CallList, Traced, TracedCall
 from .health import health_of
 from .http import Page, Query, Reply
 from .metrics import CONTENT_TYPE, Metrics
+from .monitor import version
 
 if TYPE_CHECKING:
     from .monitor import Monitor
+
+Found = TypeVar("Found")
 
 JSON = "application/json"
 DEFAULT_CALLS = 100
 MAX_CALLS = 1_000
 MAX_MESSAGES = 2_000
-BATCH = 250
-"""Messages that are looked through before the event loop has its turn again: about 1 ms."""
 METRICS_KEPT_S = 1.0
 """Who asks more often gets the same text again: to make it takes some milliseconds."""
 
@@ -74,11 +76,13 @@ class Pages:
             )
         ]
         figures |= {
+            "version": version(),
             "pid": os.getpid(),
             "time_s": time.time(),
             "up_s": time.time() - monitor.started_s,
             "sip_addresses": monitor.engine.addresses,
             "shards": shards,
+            "trunks": [asdict(trunk) for trunk in monitor.engine.trunks],
             "loop_lag_worst_ms": round(1000 * monitor.lag.worst_s, 3),
             "memory_bytes": memory_bytes(),
         }
@@ -97,7 +101,7 @@ class Pages:
         if trace is None:
             raise ValueError("no SIP messages are kept: serve with --trace-messages")
         if key:
-            return self._messages(trace.find(key), query)
+            return self._messages(await _stepwise(trace.search(key)), query)
         calls = CallList()
         for count, item in enumerate(trace):
             calls.add(item)
@@ -110,9 +114,20 @@ class Pages:
         secrets = query.get("secrets") == "1"
         if secrets and not query.local:
             return Reply(b"secrets are shown to this machine only\n", status=403)
-        addresses = self._monitor.engine.addresses
+        addresses = self._monitor.engine.bound_addresses
         shown = [_message(item, addresses, secrets=secrets) for item in found[:MAX_MESSAGES]]
         return _json({"messages": shown, "left_out": len(found) - len(shown)})
+
+
+async def _stepwise(steps: Generator[None, None, Found]) -> Found:
+    """What ``steps`` returns; between them the event loop has its turn."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: Found = done.value
+            return found
+        await asyncio.sleep(0)
 
 
 def memory_bytes() -> int:
@@ -137,6 +152,7 @@ def _call(call: Call) -> dict[str, Any]:
         "outgoing": call.outgoing,
         "state": call.state,
         "peer": format_host_port(*call.peer),
+        "trunk": call.trunk,
         "codec": call.codec,
         "held": call.held,
     }

@@ -88,14 +88,18 @@ class Dialog:
     ) -> Request:
         """A request within the dialog; ``via`` is the Via value that holds ``branch``."""
         uri, routes = self.routing()
-        headers = Headers([("Via", via)])
-        for route in routes:
-            headers.add("Route", route)
-        headers.add("From", self.local)
-        headers.add("To", self.remote)
-        headers.add("Call-ID", self.call_id)
-        headers.add("CSeq", f"{cseq} {method}")
-        headers.add("Max-Forwards", "70")
+        # Parsed, or our own: and what goes on the wire is looked at once more as a whole.
+        headers = Headers.adopt(
+            [
+                ("Via", via),
+                *(("Route", route) for route in routes),
+                ("From", self.local),
+                ("To", self.remote),
+                ("Call-ID", self.call_id),
+                ("CSeq", f"{cseq} {method}"),
+                ("Max-Forwards", "70"),
+            ]
+        )
         for name, value in lines:
             headers.add(name, value)
         return Request(

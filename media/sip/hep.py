@@ -66,7 +66,7 @@ def _chunk(kind: int, payload: bytes) -> bytes:
 
 def _packed(family: socket.AddressFamily, host: str) -> bytes:
     try:
-        return socket.inet_pton(family, host)
+        return socket.inet_pton(family, host.partition("%")[0])  # without a zone
     except OSError as error:
         raise ValueError(f"{host} is no address of that family") from error
 

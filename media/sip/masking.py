@@ -21,7 +21,7 @@ _OTHERS = tuple(
     for pattern in (
         rb"^a=crypto:[^\r\n]*?\binline:([^|\s]+)",  # RFC 4568
         rb"^k=[a-z0-9]+:([^\r\n]+)",
-        rb"\bsips?:[^\s:@<>;,\"]+:([^\s@<>;,\"]+)@",
+        rb"\bsips?:[^\s:@<>;,\"]{1,64}+:([^\s@<>;,\"]{1,64}+)@",  # bounded: a line may be long
         rb"^signal[ \t]*=[ \t]*([^\r\n]+)",  # application/dtmf-relay
     )
 )
@@ -29,7 +29,7 @@ _BARE_DIGIT = re.compile(
     rb"^(?:content-type|c)[ \t]*:[ \t]*application/dtmf[ \t]*\r?$", re.I | re.M
 )
 _WORTH_A_LOOK = re.compile(
-    rb"auth|a=crypto|^k=|sips?:[^\s@]+:[^\s@]+@|signal|application/dtmf", re.I | re.M
+    rb"auth|a=crypto|^k=|sips?:[^\s:@]{1,64}+:[^\s@]{1,64}+@|signal|application/dtmf", re.I | re.M
 )
 
 
@@ -49,9 +49,9 @@ def _secrets(message: bytes) -> list[tuple[int, int]]:
     found_spans = [span for several in spans for span in several]
     for pattern in _OTHERS:
         found_spans += [found.span(1) for found in pattern.finditer(message)]
-    if _BARE_DIGIT.search(message):
-        body = message.find(b"\r\n\r\n") + 4
-        found_spans.append((body, len(message)))
+    body = message.find(b"\r\n\r\n")
+    if body >= 0 and _BARE_DIGIT.search(message):
+        found_spans.append((body + 4, len(message)))
     return found_spans
 
 

@@ -10,6 +10,7 @@ from .dialog import Dialog, dialog_to_be, uac_dialog
 from .digest import AuthAttempt, DigestClient
 from .edge import Flow
 from .events import CallStateError, EndCause, EndedBy
+from .failure import Undelivered
 from .invites import MAX_FORKS, AckKeeper
 from .message import Headers, Request, Response, SipParseError
 from .redirect import TargetSet, contacts_of
@@ -66,7 +67,7 @@ class OutgoingCall(SipCall):
         self._auth = auth
         self._attempt = None if auth is None else AuthAttempt(auth)
         self._on_redirect = on_redirect
-        self._targets = None if on_redirect is None else TargetSet(invite.uri)
+        self._targets: TargetSet | None = None
         self._target: str | None = None
         self._refusal: EndCause | None = None
         self._early: dict[str, Dialog] = {}
@@ -144,6 +145,8 @@ class OutgoingCall(SipCall):
             if answers or self._asks_again(response):
                 self._invite_again()
                 return
+            if self._targets is None and self._on_redirect is not None:
+                self._targets = TargetSet(self.invite.uri)
             if self._targets is not None:
                 self._targets.add(response)
         self._failed(_cause_of(response), final=response.status >= 600)
@@ -179,7 +182,12 @@ class OutgoingCall(SipCall):
         self._forget_early()
         self._transaction = None
         self._target, self._refusal = target, cause
-        self.agent.tell(self._on_redirect, self, target)
+        try:
+            self._on_redirect(self, target)
+        except Exception:  # noqa: BLE001 - whatever the user's code raises
+            self.agent.handler_failed("on_redirect")
+            if self._target is target:
+                self.skip()
 
     def _on_provisional(self, response: Response) -> None:
         first = not self._proceeding
@@ -420,7 +428,7 @@ def cancel_of(invite: Request, headers: tuple[tuple[str, str], ...]) -> Request:
 
 def _cause_of(response: Response) -> EndCause:
     return EndCause(
-        EndedBy.REMOTE,
+        EndedBy.ERROR if isinstance(response, Undelivered) else EndedBy.REMOTE,
         response.status,
         response.reason,
         _why(response),

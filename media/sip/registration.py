@@ -157,6 +157,8 @@ class Registration:
         self.status = response.status
         if self._stopping:
             self._on_answer_while_stopping(response)
+        elif self.state is RegistrationState.UNREGISTERING:
+            self._register()  # started again meanwhile
         elif response.status < 300:
             self._on_registered(response)
         elif response.status == 423 and self._take_min_expires(response):
@@ -170,6 +172,8 @@ class Registration:
         self.status = 408
         if self._stopping:
             self._become(RegistrationState.STOPPED, "the registrar did not answer")
+        elif self.state is RegistrationState.UNREGISTERING:
+            self._register()
         else:
             self._fail("the registrar did not answer", self.config.retry_s)
 
@@ -180,9 +184,11 @@ class Registration:
             self.refresh()
 
     def _register(self) -> None:
+        contact = self._contact = self._contact_now()
         if self.state is not RegistrationState.REGISTERED:
             self._become(RegistrationState.REGISTERING, "asking the registrar")
-        contact = self._contact = self._contact_now()
+            if self._stopping or self._pending is not None:
+                return  # who was told has made the next step already
         self._send([f"{contact};expires={self._asked_s}", *self._taken_back()], self._asked_s)
 
     def _contact_now(self) -> str:
@@ -195,6 +201,8 @@ class Registration:
 
     def _unregister(self) -> None:
         self._become(RegistrationState.UNREGISTERING, "taking the binding back")
+        if self.state is not RegistrationState.UNREGISTERING or self._pending is not None:
+            return
         self._send([f"{self._contact};expires=0", *self._taken_back()], 0)
 
     def _taken_back(self) -> list[str]:
@@ -225,6 +233,8 @@ class Registration:
         self.failures = 0
         self._bound = self._contact
         self._become(RegistrationState.REGISTERED, f"for {self.granted_s} s")
+        if self._decided():
+            return
         if self._again:
             self._register()
         else:
@@ -258,8 +268,8 @@ class Registration:
         self.failures += 1
         self.granted_s = 0
         self._become(RegistrationState.FAILED, reason, anyhow=True)
-        if self._stopping or self._pending is not None or self._timer is not None:
-            return  # who was told has decided otherwise
+        if self._decided():
+            return
         if self._again:
             self._register()
             return
@@ -268,6 +278,10 @@ class Registration:
         wait_s = max(least_s, min(config.max_retry_s, doubled_s))
         # RFC 5626 4.5: between 50 and 100 % of it; never less than the peer has asked for.
         self._wait_ms(int(1_000 * max(least_s, wait_s * self._agent.random.uniform(0.5, 1))))
+
+    def _decided(self) -> bool:
+        """True if who was told of a change has made the next step already."""
+        return self._stopping or self._pending is not None or self._timer is not None
 
     def _on_answer_while_stopping(self, response: Response) -> None:
         if self.state is RegistrationState.UNREGISTERING:

@@ -12,7 +12,7 @@ from .ways import TLS, is_secure
 
 SDP = "application/sdp"
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY, PRACK, UPDATE"
-SUPPORTED = "replaces, norefersub, 100rel, timer"
+SUPPORTED = "replaces, norefersub, 100rel, timer, 199"
 SERVED = frozenset(ALLOW.split(", "))
 _EXTENSIONS = frozenset(SUPPORTED.split(", "))
 _WITHIN_DIALOGS = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})

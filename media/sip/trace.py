@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from .edge import Flow
 from .message import REASON_PHRASES
 
 MAX_TRACE_BYTES = 16 * 1024 * 1024
+BATCH = 250
+"""Messages that are looked through in one go: about 1 ms."""
 OVERHEAD_BYTES = 200
 """What a message takes beside its own bytes: the tuple, the time, the object headers."""
 
@@ -22,7 +24,8 @@ _CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE |
 _CSEQ = re.compile(rb"^cseq[ \t]*:[ \t]*\d+[ \t]+([A-Za-z]+)", re.IGNORECASE | re.MULTILINE)
 _FROM = re.compile(rb"^(?:from|f)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _TO = re.compile(rb"^(?:to|t)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
-_URI = re.compile(r"<([^>]*)>|([^\s;]+)")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_URI = re.compile(r"<([^>]*)>|^\s*([^\s;<]+)\s*(?:;|$)")
 _CHALLENGES = (401, 407)
 
 
@@ -64,16 +67,32 @@ class Trace:
         """The messages as of now, oldest first."""
         return map(Traced._make, tuple(self._kept))
 
-    def find(self, key: str) -> list[Traced]:
-        """The messages of a call, by its Call-ID, or by the tag that is its name in the log."""
+    def search(self, key: str) -> Generator[None, None, list[Traced]]:
+        """Find the messages of a call, by its Call-ID, or by the tag that is its name in the log.
+
+        It yields after every `BATCH` messages, so that others have their turn.
+        """
         wanted = key.encode("utf-8", "surrogateescape")
-        near = [item for item in tuple(self._kept) if wanted in item[3]]
-        call_ids = {wanted}
-        if not any(call_id_of(item[3]) == wanted for item in near):
-            tag = re.compile(rb";[ \t]*tag[ \t]*=[ \t]*" + re.escape(wanted) + rb"(?![^\s;,>])")
-            call_ids = {call_id_of(item[3]) for item in near if tag.search(item[3])} - {b""}
-            near = list(self._kept) if call_ids else []
-        return [Traced._make(item) for item in near if call_id_of(item[3]) in call_ids]
+        everything = tuple(self)
+        near = yield from _those(everything, lambda data: wanted in data)
+        found = [item for item in near if call_id_of(item.data) == wanted]
+        if found or not near:
+            return found
+        tag = re.compile(rb";[ \t]*tag[ \t]*=[ \t]*" + re.escape(wanted) + rb"(?![^\s;,>])")
+        call_ids = {call_id_of(item.data) for item in near if tag.search(item.data)} - {b""}
+        if not call_ids:
+            return []
+        return (yield from _those(everything, lambda data: call_id_of(data) in call_ids))
+
+
+def _those(
+    items: Sequence[Traced], wanted: Callable[[bytes], bool]
+) -> Generator[None, None, list[Traced]]:
+    found = []
+    for start in range(0, len(items), BATCH):
+        found += [item for item in items[start : start + BATCH] if wanted(item.data)]
+        yield
+    return found
 
 
 def call_id_of(data: bytes) -> bytes:
@@ -101,7 +120,7 @@ class TracedCall:
     def outcome(self) -> str:
         """What became of the call."""
         if self.ended:
-            return f"answered, ended by {self.ended}"
+            return f"answered, {self.ended} hung up"
         if self.status >= 300:
             return f"{self.status} {REASON_PHRASES.get(self.status, '')}".rstrip()
         if self.status >= 200:
@@ -155,7 +174,7 @@ def _follow(call: TracedCall, item: Traced) -> None:
         if method and method[1] == b"INVITE" and status.isdigit() and not 200 <= call.status < 300:
             call.status = 0 if int(status) in _CHALLENGES else int(status)
     elif data.startswith(b"BYE "):
-        call.ended = call.ended or ("us" if item.sent else "the peer")
+        call.ended = call.ended or ("we" if item.sent else "peer")
     elif data.startswith(b"CANCEL "):
         call.cancelled = True
 
@@ -164,7 +183,7 @@ def _uri(header: re.Match[bytes] | None) -> str:
     """The URI in a From or To."""
     text = _text(header[1]) if header else ""
     # A display name in quotes may hold anything, angle brackets included.
-    found = _URI.search(re.sub(r'^\s*"(?:[^"\\]|\\.)*"', "", text))
+    found = _URI.search(_QUOTED.sub("", text))
     return (found[1] or found[2] or "") if found else ""
 
 

@@ -327,6 +327,14 @@ class SipEndpoint:
         return format_host_port(host, listener.advertised_port or transport.port)
 
     @property
+    def bound_addresses(self) -> tuple[str, ...]:
+        """The numeric ``host:port`` of each listener on this machine, whatever peers are told."""
+        return tuple(
+            format_host_port(reachable_host(listener), transport.port)
+            for listener, transport in zip(self._listeners, self._transports, strict=True)
+        )
+
+    @property
     def transports(self) -> tuple[str, ...]:
         """``UDP``, ``TCP`` or ``TLS`` for each listener, for `UserAgentConfig`."""
         return tuple(listener.transport for listener in self._listeners)
@@ -456,6 +464,8 @@ class SipEndpoint:
 
     def refuse(self, broken: Broken, flow: Flow) -> None:
         """A stream broke off; its last message may be one that can be answered (RFC 3261 18.3)."""
+        if not broken.head:
+            return
         try:
             message = parse(broken.head)
         except SipParseError as error:

@@ -56,6 +56,9 @@ from .ways import Ways, flow_of_peer
 
 log = structlog.get_logger(__name__)
 
+TOKENS = 64
+"""So many are made at once: each look into the system's source of randomness has its price."""
+
 _ENDED = {
     EndedBy.LOCAL: Count.CALLS_ENDED_LOCAL,
     EndedBy.REMOTE: Count.CALLS_ENDED_REMOTE,
@@ -103,6 +106,7 @@ class UserAgent:
         self.config = config
         self.handler = handler
         self.random = source or random.SystemRandom()
+        self._tokens: list[str] = []
         self.counters = Counters()
         self.admission = Admission(config.limits, timers, self.counters)
         self.ways = Ways(config.user, config.addresses, config.transports)
@@ -281,7 +285,8 @@ class UserAgent:
 
     def calls_by_state(self) -> dict[str, int]:
         """How many calls are in which state, those of no call included."""
-        found = dict.fromkeys((state.name.lower() for state in CallState), 0)
+        states = (state.name.lower() for state in CallState if state is not CallState.ENDED)
+        found = dict.fromkeys(states, 0)
         for call in self._calls.values():
             found[call.state.name.lower()] += 1
         return found
@@ -407,8 +412,9 @@ class UserAgent:
             if replaced is None:
                 self.handler.on_invite(call)
             else:
-                self.counters.add(Count.CALLS_REPLACED)
                 self.transfers.on_replaces(call, replaced)
+                if call.answered:
+                    self.counters.add(Count.CALLS_REPLACED)
         except Exception:  # noqa: BLE001 - whatever the user's code raises
             self.handler_failed("on_invite")
             call.hangup(status=500)
@@ -465,7 +471,10 @@ class UserAgent:
 
     def new_token(self) -> str:
         """64 random bits as text: a tag, a Call-ID, what follows the cookie of a branch."""
-        return f"{self.random.getrandbits(64):016x}"
+        if not self._tokens:
+            text = f"{self.random.getrandbits(64 * TOKENS):0{16 * TOKENS}x}"
+            self._tokens = [text[at : at + 16] for at in range(0, len(text), 16)]
+        return self._tokens.pop()
 
     def via(self, flow: Flow) -> tuple[str, str]:
         """A new Via value for a request that goes by ``flow``, and its branch."""
@@ -576,9 +585,10 @@ class UserAgent:
     ) -> Request:
         via, branch = self.via(flow)
         call_id, tag = self.new_token(), self.new_token()
+        own_from, *chosen = Headers([("From", f"{caller};tag={tag}"), *headers])
         lines = [
             ("Via", via),
-            ("From", f"{caller};tag={tag}"),
+            own_from,
             ("To", f"<{uri}>"),
             ("Call-ID", call_id),
             ("CSeq", "1 INVITE"),
@@ -591,7 +601,7 @@ class UserAgent:
         if sdp:
             lines.append(("Content-Type", SDP))
         return Request(
-            Headers([*lines, *headers]),
+            Headers.adopt([*lines, *chosen]),
             method="INVITE",
             uri=uri,
             body=sdp or b"",

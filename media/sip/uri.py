@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .fields import (
     Params,
@@ -32,6 +33,11 @@ _ESCAPE_IN_USER = re.compile(rf"[^{_UNRESERVED}&=+$,;?/]")
 _ESCAPE_IN_PASSWORD = re.compile(rf"[^{_UNRESERVED}&=+$,]")
 _ESCAPE_IN_PARAM = re.compile(rf"[^{_UNRESERVED}\[\]/:&+$]")
 _ESCAPE_IN_HEADER = re.compile(rf"[^{_UNRESERVED}\[\]/?:+$]")
+
+
+KNOWN_URIS = 2_048
+MAX_KNOWN_CHARS = 128
+"""Longer ones are not kept: what strangers send must not fill the memory."""
 
 
 def _hex_escape(found: re.Match[str]) -> str:
@@ -111,6 +117,10 @@ class SipUri:
 
         SipParseError: malformed (status None), or of another scheme (status 416).
         """
+        return _parsed(text) if len(text) <= MAX_KNOWN_CHARS else cls._parse(text)
+
+    @classmethod
+    def _parse(cls, text: str) -> SipUri:
         scheme, colon, rest = text.partition(":")
         scheme = scheme.lower()
         if not colon or not rest or _BAD_IN_URI.search(text):
@@ -163,6 +173,12 @@ class SipUri:
             userinfo += "@"
         address = format_host_port(self.host, self.port)
         return f"{self.scheme}:{userinfo}{address}{params}{_format_headers(self.headers)}"
+
+
+@lru_cache(maxsize=KNOWN_URIS)
+def _parsed(text: str) -> SipUri:
+    """A call reads the same few URIs again and again."""
+    return SipUri._parse(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ class Trunks:
             self._on_change,
         )
         self._agent = agent
+        self._gone: dict[str, RunningTrunk] = {}
         self._leaving: set[Registering] = set()
         self._left = asyncio.Event()
         self._running: dict[str, RunningTrunk] = {}
@@ -95,6 +96,11 @@ class Trunks:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    @property
+    def configured(self) -> tuple[Trunk, ...]:
+        """The trunks as values."""
+        return tuple(running.trunk for running in self._running.values())
 
     def figures(self) -> tuple[TrunkFigures, ...]:
         """Every trunk as it is now."""
@@ -111,20 +117,29 @@ class Trunks:
                 raise ValueError(f"there are two trunks named {trunk.name}; give one another name")
             wanted[trunk.name.lower()] = trunk
         for name in self._running.keys() - wanted.keys():
-            gone = self._running.pop(name)
-            gone.stop()
-            self._leave(gone.registering)
-            self._tell_sources(gone.trunk.name, ())
-        before, self._running = self._running, {}
+            self._take_out(name)
         for name, trunk in wanted.items():
-            known = before.get(name)
-            same = known is not None and known.trunk == trunk
-            running = known if known and same else RunningTrunk(trunk, self._around, known)
-            self._running[name] = running
-            self._register(running, known)
-            running.start()
-            self._on_change(name)
+            known = self._running.get(name)
+            if known is None or known.trunk != trunk:
+                self._put_in(name, trunk, known or self._gone.pop(name, None))
+        self._running = {name: self._running[name] for name in wanted}
         self.tell_sources()
+
+    def _put_in(self, name: str, trunk: Trunk, before: RunningTrunk | None) -> None:
+        running = self._running[name] = RunningTrunk(trunk, self._around, before)
+        self._register(running, before)
+        running.start()
+        self._on_change(name)
+
+    def _take_out(self, name: str) -> None:
+        running = self._running.pop(name)
+        running.stop()
+        self._leave(running.registering)
+        running.registering = None
+        self._tell_sources(running.trunk.name, ())
+        # Put in again while calls of it go on, it counts them on.
+        self._gone = {other: gone for other, gone in self._gone.items() if gone.channels.used}
+        self._gone[name] = running
 
     def tell_sources(self) -> None:
         """Say of every trunk where its calls come from."""
@@ -136,8 +151,6 @@ class Trunks:
 
     def _register(self, running: RunningTrunk, before: RunningTrunk | None) -> None:
         """Give a trunk the registration that it wants: the one before, or another."""
-        if running is before:
-            return
         old = before.registering if before else None
         if before and old and _account(before.trunk) == _account(running.trunk):
             running.registering = old
@@ -194,6 +207,7 @@ class Trunks:
             running.stop()
         for task in self._resolving.values():
             task.cancel()
+        self._resolver.close()
 
     # Peers
 
@@ -206,12 +220,7 @@ class Trunks:
             task.add_done_callback(lambda _: self._resolving.pop(watch))
 
     async def _resolve(self, trunk: str, peer: Peer, watch: PeerWatch) -> None:
-        try:
-            targets = await self._resolver.resolve(peer.uri)
-        except ResolveError as error:
-            watch.set_trouble(str(error))
-        else:
-            self._take_targets(trunk, watch, targets)
+        await self._targets(trunk, peer, watch)
 
     def _take_targets(self, trunk: str, watch: PeerWatch, targets: list[Target]) -> None:
         before = watch.watches.keys()
@@ -269,19 +278,25 @@ class Trunks:
 
     # Calls that go out
 
+    def public_uri(self, uri: str) -> str:
+        """A URI as others know it: the domain of a trunk in the place of its name. ValueError."""
+        parsed = SipUri.parse(uri)
+        running = self._running.get(parsed.host)
+        return uri if running is None else dress(running.trunk, Wanted(parsed, "")).uri
+
     async def route(self, order: Order) -> AsyncGenerator[Way, None]:
         """See `Router`."""
         uri = SipUri.parse(order.uri)
         running = self._running.get(uri.host)
-        ways = self._by_name(order) if running is None else self._by_trunk(running, order, uri)
+        ways = self._by_name(order, uri) if running is None else self._by_trunk(running, order, uri)
         async with contextlib.aclosing(ways):
             async for way in ways:
                 yield way
 
-    async def _by_name(self, order: Order) -> AsyncGenerator[Way, None]:
+    async def _by_name(self, order: Order, uri: SipUri) -> AsyncGenerator[Way, None]:
         """By what DNS says of the URI's host (RFC 3263)."""
         try:
-            targets = await self._resolver.resolve(order.uri)
+            targets = await self._resolver.resolve(uri)
         except ResolveError as error:
             raise NoRoute(str(error)) from None
         flows = [flow for flow in map(self._flow_to, targets) if flow is not None]
@@ -296,6 +311,7 @@ class Trunks:
         self, running: RunningTrunk, order: Order, uri: SipUri
     ) -> AsyncGenerator[Way, None]:
         await self._turn(running)
+        running = self._running.get(uri.host, running)  # which may have changed meanwhile
         dressed = self._dressed(running.trunk, order, uri)
         secure = uri.scheme == "sips"
         tried = 0
@@ -350,21 +366,24 @@ class Trunks:
         """Where to try, in this order, each address once."""
         tried: set[object] = set()
         for peer, watch in running.ordered_peers():
-            for target in order_targets(watch, await self._targets(peer, watch)):
+            targets = await self._targets(running.trunk.name, peer, watch)
+            for target in order_targets(watch, targets):
                 flow = self._flow_to(target)
                 if flow is not None and key_of(target) not in tried and len(tried) < MAX_WAYS:
                     tried.add(key_of(target))
                     yield target, flow, watch
 
-    async def _targets(self, peer: Peer, watch: PeerWatch) -> list[Target]:
+    async def _targets(self, trunk: str, peer: Peer, watch: PeerWatch) -> list[Target]:
         """A peer's addresses; the last ones known while its name leads nowhere."""
         if peer.numeric:
             return [_target_of(peer)]
         try:
-            return await self._resolver.resolve(peer.uri)
+            targets = await self._resolver.resolve(peer.uri)
         except ResolveError as error:
             watch.set_trouble(str(error))
             return [known.target for known in watch.watches.values()]
+        self._take_targets(trunk, watch, targets)
+        return targets
 
     def _dressed(self, trunk: Trunk, order: Order, uri: SipUri) -> Order:
         """The order as it goes out by a trunk."""
@@ -462,6 +481,8 @@ def _flow_to(endpoint: SipEndpoint, target: Target) -> Flow | None:
         return None
 
 
-def rules_for(trunks: Iterable[Trunk]) -> GateRules:
-    """A gate that lets the calls of these trunks in, and no others."""
-    return GateRules(trunks=tuple((trunk.name, trunk.sources) for trunk in trunks))
+def rules_for(trunks: Sequence[Trunk]) -> GateRules | None:
+    """A gate that lets the calls of these trunks in, and no others; None without trunks."""
+    if not trunks:
+        return None
+    return GateRules(trunks=tuple((trunk.name, trunk.inbound) for trunk in trunks))

@@ -216,13 +216,15 @@ class PeerWatch:
         self._refresh = refresh
         self._changed = changed
         self._timer: TimerHandle | None = None
+        self._stopped = False
 
     def start(self) -> None:
         """Resolve now, and again with each interval."""
         self._on_timer()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Watch no more, whatever is told from now on."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -238,6 +240,8 @@ class PeerWatch:
 
     def set_targets(self, targets: Iterable[Target]) -> None:
         """What the peer's name leads to now. What is known of an address that stays is kept."""
+        if self._stopped:
+            return
         self.trouble = ""
         wanted = {key_of(target): target for target in list(targets)[:MAX_WATCHED]}
         known, self.watches = self.watches, {}

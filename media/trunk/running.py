@@ -23,6 +23,10 @@ Refresh = Callable[[str, Peer, PeerWatch], None]
 """Resolves the name of a peer of the trunk of that name, and tells its watch."""
 
 
+BUSY_REST_S = 10
+"""How long an address is left alone that has answered 503 and did not say for how long."""
+
+
 @dataclass(slots=True)
 class TrunkCounts:
     """See `TrunkFigures`."""
@@ -218,12 +222,14 @@ class Passage:
         self._judged = True
         if result.outcome is Outcome.ANSWERED:
             self._running.counts.answered += 1
+        if result.silent:
+            self.leave()  # its INVITE may wait for a final response for long: no call is there
         watch = self._watch
         if watch is None:
             return
         if result.silent:
             watch.note_failure("no answer to INVITE")
         elif result.status == 503 and result.outcome is not Outcome.CANCELLED:
-            watch.note_failure("503 to INVITE", result.retry_after_s)
+            watch.note_failure("503 to INVITE", result.retry_after_s or BUSY_REST_S)
         elif watch.health is not Health.UP and result.outcome is not Outcome.CANCELLED:
             watch.note_alive()

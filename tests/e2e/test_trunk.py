@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -29,9 +30,10 @@ def trunk(*peers: Callee, **options: object) -> Trunk:
 
 
 @contextlib.asynccontextmanager
-async def dialling(*trunks: Trunk) -> AsyncIterator[Engine]:
+async def dialling(*trunks: Trunk, **options: object) -> AsyncIterator[Engine]:
     """An engine with trunks that has no handler."""
-    async with Engine(sip=["udp:127.0.0.1:0"], rtp_ports=pairs_of(40), trunks=trunks) as engine:
+    settings = {"sip": ["udp:127.0.0.1:0"], "rtp_ports": pairs_of(40), **options}
+    async with Engine(trunks=trunks, **settings) as engine:  # type: ignore[arg-type]
         yield engine
 
 
@@ -73,7 +75,8 @@ async def test_a_call_goes_out_by_the_rules_of_its_trunk():
         )
         headers = HeaderRules(remove=("X-Inner",), add=(("X-Trunk", "{trunk} to {called}"),))
         ours = trunk(peer, domain="sip.example.com", caller=rules, headers=headers)
-        async with dialling(ours) as engine:
+        records = []
+        async with dialling(ours, records=records.append) as engine:
             dialled = dial(
                 engine, "+4420123", caller="0207", headers=[("X-Inner", "a"), ("X-Outer", "b")]
             )
@@ -90,6 +93,8 @@ async def test_a_call_goes_out_by_the_rules_of_its_trunk():
             call = await dialled
             assert call.trunk == "carrier"
             await hung_up(peer, call)
+            await eventually(lambda: len(records) == 1)
+        assert records[0]["trunk"] == "carrier"
 
 
 async def test_a_hidden_caller_is_known_to_the_trunk_alone():
@@ -127,6 +132,33 @@ async def test_a_silent_peer_is_left_for_the_next_and_not_tried_again():
         assert shown.peers[0].addresses[0].cause == "no answer to INVITE"
         await hung_up(alive, await answered(alive, dial(engine)))
         assert engine.trunks[0].placed == 3
+
+
+async def test_an_attempt_that_nobody_answers_holds_no_channel():
+    async with Callee() as dead, Callee() as alive:
+        ours = trunk(dead, alive, limits=TrunkLimits(channels=1))
+        async with dialling(ours) as engine:
+            call = await answered(alive, dial(engine))
+            assert engine.trunks[0].channels == 1
+            dead.reply(await dead.invited(), "487 Request Terminated")
+            await dead.request("ACK")
+            assert engine.trunks[0].channels == 1
+            await hung_up(alive, call)
+            assert engine.trunks[0].channels == 0
+
+
+async def test_a_peer_that_takes_no_connection_is_left_for_the_next():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, and not listening: connections are refused
+        async with Callee() as alive:
+            port = alive.sip.getsockname()[1]
+            peers = (
+                Peer("127.0.0.1", closed.getsockname()[1], "TCP"),
+                Peer("127.0.0.1", port, priority=1),
+            )
+            async with dialling(Trunk("carrier", peers, options_interval_s=0)) as engine:
+                await hung_up(alive, await answered(alive, dial(engine)))
+                assert health(engine) == ["down", "up"]
 
 
 @pytest.mark.parametrize("status", ["503 Service Unavailable", "500 Server Internal Error"])
@@ -274,9 +306,11 @@ async def test_reloading_touches_no_call():
             await dial(engine)
         assert failed.value.outcome is Outcome.UNREACHABLE
         assert engine.trunks == ()
-        await hung_up(old, call)
         engine.reload([trunk(old)])
+        assert engine.trunks[0].channels == 1
+        await hung_up(old, call)
         assert engine.trunks[0].channels == 0
+        await hung_up(old, await answered(old, dial(engine)))
 
 
 async def test_strangers_get_nothing_where_there_are_trunks():
@@ -292,6 +326,24 @@ async def test_strangers_get_nothing_where_there_are_trunks():
         stranger.invite()
         await eventually(lambda: engine.snapshot().sip["dropped_strangers"] > 0)
         assert engine.snapshot().sip["requests"] == 0
+
+
+async def test_a_peer_may_have_a_name():
+    async def handler(call):
+        assert call.trunk == "carrier"
+        await call.answer()
+
+    async with Callee() as peer:
+        named = Peer("localhost", peer.sip.getsockname()[1])
+        ours = Trunk("carrier", (named,), options_interval_s=0)
+        async with serving(handler, trunks=[ours]) as engine:
+            await hung_up(peer, await answered(peer, dial(engine)))
+            assert health(engine) == ["up"]
+            # Its calls come from where the name leads to, and are nobody's else.
+            async with phoning(engine) as phone:
+                await phone.call()
+                await phone.until_bye()
+            assert engine.trunks[0].received == 1
 
 
 async def registered(peer: Callee, status: str = "200 OK") -> str:

@@ -136,7 +136,7 @@ async def test_options_tells_what_an_invite_would_get(peer):
     assert status(answer) == 200
     assert lines_of(answer, "Allow") == [ALLOW]
     assert lines_of(answer, "Accept") == ["application/sdp"]
-    assert lines_of(answer, "Supported") == ["replaces, norefersub, 100rel, timer"]
+    assert lines_of(answer, "Supported") == ["replaces, norefersub, 100rel, timer, 199"]
 
 
 async def test_reinvite_without_sdp_gets_the_same_offer_again(peer):

@@ -1,20 +1,27 @@
-"""A trunk's peer stops in the midst of calls: the next one takes them within the set time."""
+"""A trunk's peer stops in the midst of calls: the next one takes them within the set time.
+
+Once SIPp is both peers, and once Kamailio, with digest and a registration.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from ringwheel import Call, Engine, Outcome
-from ringwheel.media.trunk import Peer, Trunk
+from ringwheel import Call, DialFailed, Engine, Outcome
+from ringwheel.media.trunk import CallerRules, Peer, Registration, Trunk
+
+from .test_kamailio import CREDENTIALS, kamailio
 
 HOST = "127.0.0.1"
 START_S = 20
@@ -128,3 +135,88 @@ async def test_all_peers_stop_and_one_comes_back(pair: list[Uas]) -> None:
         dialled = asyncio.create_task(call(engine, 1))
         pair[1].go_on()
         assert await dialled is Outcome.ANSWERED
+
+
+@contextlib.asynccontextmanager
+async def serving(engine: Engine, calls: list[Call]) -> AsyncIterator[Engine]:
+    """The engine answers what comes in, and waits for its end."""
+
+    async def handler(call: Call) -> None:
+        calls.append(call)
+        await call.answer()
+        await call.wait_ended()
+
+    async with engine:
+        served = asyncio.create_task(engine.serve(handler))
+        yield engine
+        await engine.drain(0)
+        await served
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what has nobody to wait for."""
+    async with asyncio.timeout(START_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def robot_of(ports: list[int]) -> Engine:
+    """An engine that is registered with the first Kamailio that is up, and calls by it."""
+    trunk = Trunk(
+        "carrier",
+        tuple(Peer(HOST, port, priority=number) for number, port in enumerate(ports)),
+        domain="trunk.test",
+        user=CREDENTIALS.user,
+        password=CREDENTIALS.password,
+        registration=Registration("robot"),
+        caller=CallerRules(from_uri="sip:{user}@{domain}"),
+        options_interval_s=1,
+        peer_timeout_s=PEER_TIMEOUT_S,
+    )
+    return engine_of(trunk)
+
+
+async def test_kamailio_stops_and_calls_go_both_ways_by_the_other(
+    program: Callable[[str, str], str], tmp_path: Path
+) -> None:
+    path = program("kamailio", "kamailio")
+    robots: list[Call] = []
+    others: list[Call] = []
+    somebody = Engine(sip=[f"udp:{HOST}:0"], rtp_ports=(30200, 30399))
+    async with serving(somebody, others):
+        sink = int(somebody.addresses[0].rpartition(":")[2])
+        with ExitStack() as stack:
+            ports, groups = [], []
+            for name in "ab":
+                (tmp_path / name).mkdir()
+                started = kamailio(path, tmp_path / name, sink, "SHA-256")
+                port, group = stack.enter_context(started)
+                ports.append(port)
+                groups.append(group)
+            async with serving(robot_of(ports), robots) as robot:
+                await until(lambda: robot.trunks[0].registration == "registered")
+                assert await call(robot, 1) is Outcome.ANSWERED
+                assert others[0].from_uri == "sip:robot@trunk.test"
+                await call_robot(somebody, ports[0])
+                os.killpg(groups[0], signal.SIGSTOP)
+                stack.callback(os.killpg, groups[0], signal.SIGCONT)
+                outcomes = await asyncio.gather(*(call(robot, number) for number in range(5)))
+                assert set(outcomes) == {Outcome.ANSWERED}
+                await until(lambda: [peer.up for peer in robot.trunks[0].peers] == [False, True])
+                await call_robot(somebody, ports[1])
+                assert [one.trunk for one in robots] == ["carrier", "carrier"]
+
+
+async def call_robot(somebody: Engine, port: int) -> None:
+    """A call in by the Kamailio on that port, as soon as that knows where the robot is."""
+    async with asyncio.timeout(START_S):
+        while True:
+            try:
+                incoming = await somebody.dial(
+                    f"sip:robot@{HOST}:{port}", caller="sip:somebody@trunk.test"
+                )
+            except DialFailed as failed:
+                assert failed.status == 404  # not registered there yet
+            else:
+                await incoming.hangup()
+                return

@@ -1,4 +1,7 @@
-"""Kamailio as registrar and proxy: we register, call out with digest, and are called."""
+"""Kamailio as registrar and proxy: we register, call out with digest, and are called.
+
+First as the user agent sees it, then with engines whose trunk it is.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,19 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ringwheel import Call, DialFailed, Engine, Outcome
 from ringwheel.media.sip.digest import Credentials
 from ringwheel.media.sip.edge import Flow
 from ringwheel.media.sip.message import Request
 from ringwheel.media.sip.registration import Registration, RegistrationConfig, RegistrationState
 from ringwheel.media.sip.transport import SipEndpoint
 from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
+from ringwheel.media.trunk import Peer, Trunk
+from ringwheel.media.trunk import Registration as TrunkRegistration
 
 CONFIG = Path(__file__).with_name("kamailio.cfg")
 HOST = "127.0.0.1"
@@ -48,8 +54,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def kamailio(program: str, folder: Path, sink: int, algorithm: str) -> Iterator[int]:
-    """A Kamailio on a port of its own, with everybody but the robot at ``sink``."""
+def kamailio(program: str, folder: Path, sink: int, algorithm: str) -> Iterator[tuple[int, int]]:
+    """A Kamailio on a port of its own, with everybody but the robot at ``sink``: the port, and the
+    process group."""
     port = free_port()
     defines = {"PORT": port, "SINK": f'"{sink}"', "SECRET": f'"{CREDENTIALS.password}"'}
     defines["ALGORITHM"] = f'"{algorithm}"'
@@ -71,7 +78,7 @@ def kamailio(program: str, folder: Path, sink: int, algorithm: str) -> Iterator[
             assert process.poll() is None, log.read_text("utf-8")
             assert time.monotonic() < deadline_s, log.read_text("utf-8")
             time.sleep(0.02)
-        yield port
+        yield port, process.pid
         process.terminate()
         process.wait(DEADLINE_S)
     finally:
@@ -166,7 +173,7 @@ async def scene(request, program, tmp_path) -> AsyncIterator[Scene]:
     path = program("kamailio", "kamailio")
     robot, somebody = Party(), Party()
     try:
-        with kamailio(path, tmp_path, somebody.port, request.param) as port:
+        with kamailio(path, tmp_path, somebody.port, request.param) as (port, _):
             async with asyncio.timeout(DEADLINE_S):
                 yield Scene(robot, somebody, port, request.param)
     finally:
@@ -256,3 +263,100 @@ async def test_a_request_outside_of_dialogs(scene):
     answered = asyncio.get_running_loop().create_future()
     scene.robot.agent.request("OPTIONS", "sip:trunk.test", scene.flow, from_uri=ROBOT, user=User())
     assert await answered == 200
+
+
+# Engines
+
+
+@contextlib.asynccontextmanager
+async def serving(handler: Callable[[Call], object], **options: object) -> AsyncIterator[Engine]:
+    """An engine that runs ``handler`` for each call."""
+    async with Engine(**options) as engine:  # type: ignore[arg-type]
+        served = asyncio.create_task(engine.serve(handler))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        try:
+            yield engine
+        finally:
+            await engine.drain(0)
+            await served
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Give way to others until ``condition`` holds; the test's own time bounds it."""
+    while not condition():  # noqa: ASYNC110 - figures have nobody to wait for
+        await asyncio.sleep(0.01)
+
+
+async def take_digits(call: Call, heard: asyncio.Queue[tuple[str, str]]) -> None:
+    """Answer, note who called and the digits that came, and say thanks in digits."""
+    await call.answer()
+    gathered = await call.gather(9, "#")
+    heard.put_nowait((call.from_uri, gathered.digits))
+    await call.send_digits("42")
+    await call.wait_ended()
+
+
+async def talk(call: Call, digits: str) -> str:
+    """Send digits, and hang up when two have come back."""
+    await call.send_digits(f"{digits}#")
+    answer = await call.gather(2)
+    await call.hangup()
+    return answer.digits
+
+
+@pytest.fixture(params=["MD5", "SHA-256"])
+async def trunked(request, program, tmp_path):
+    """An engine with Kamailio as its trunk, one behind Kamailio, and what both have heard."""
+    path, sink = program("kamailio", "kamailio"), free_port()
+    heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    async def handler(call):
+        await take_digits(call, heard)
+
+    with kamailio(path, tmp_path, sink, request.param) as (port, _):
+        peers = (Peer(HOST, port),)
+        carrier = Trunk(
+            "carrier",
+            peers,
+            domain="trunk.test",
+            user=CREDENTIALS.user,
+            password=CREDENTIALS.password,
+            registration=TrunkRegistration("robot"),
+        )
+        ours = {"sip": [f"udp:{HOST}:0"], "rtp_ports": (30200, 30299), "trunks": [carrier]}
+        world = Trunk("world", peers, domain="trunk.test")
+        theirs = {"sip": [f"udp:{HOST}:{sink}"], "rtp_ports": (30300, 30399), "trunks": [world]}
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            serving(handler, **ours) as robot,
+            serving(handler, **theirs) as somebody,
+        ):
+            yield robot, somebody, heard
+
+
+async def test_a_trunk_registers_and_is_called(trunked):
+    robot, somebody, heard = trunked
+    await eventually(lambda: robot.trunks[0].registration == "registered")
+    call = await somebody.dial("sip:robot@world", caller="4711")
+    assert await talk(call, "123") == "42"
+    assert await heard.get() == ("sip:4711@trunk.test", "123")
+    assert robot.trunks[0].received == 1
+
+
+async def test_a_call_by_a_trunk_with_digest(trunked):
+    robot, _, heard = trunked
+    call = await robot.dial("sip:+442079460000@carrier", caller="robot")
+    assert await talk(call, "987") == "42"
+    assert await heard.get() == ("sip:robot@trunk.test", "987")
+    assert call.outcome is Outcome.ANSWERED
+
+
+async def test_a_trunk_whose_registration_is_gone_is_not_called(trunked):
+    robot, somebody, _ = trunked
+    await eventually(lambda: robot.trunks[0].registration == "registered")
+    robot.reload([])
+    await eventually(lambda: not robot.trunks)
+    with pytest.raises(DialFailed) as failed:
+        while True:
+            await (await somebody.dial("sip:robot@world", caller="4711")).hangup()
+    assert failed.value.status == 404

@@ -237,6 +237,13 @@ class TestRedirects:
         with pytest.raises(CallStateError):
             call.follow(lone.net.flow(OTHER))
 
+    def test_a_decision_that_fails_leaves_the_target_out(self, lone):
+        self.dial(lone, lambda call, uri: 1 / 0)
+        redirect(lone, "<sip:a@a>, <sip:b@b>;q=0.5")
+        assert self.told == ["sip:a@a", "sip:b@b"]
+        assert lone.handler.events == [("ended", "remote", 302)]
+        assert lone.agent.counters.as_dict()["handler_errors"] == 2
+
     def test_or_never(self, lone):
         call = self.dial(lone, lambda call, uri: None)
         redirect(lone, "<sip:a@a>")

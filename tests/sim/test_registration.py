@@ -20,6 +20,7 @@ class Registered:
     def __init__(self, lone, **options):
         self.lone = lone
         self.told = []
+        self.mood = None
         options = {"registrar": "sip:example.com", "address": "sip:robot@example.com"} | options
         self.registration = Registration(
             lone.agent, RegistrationConfig(**options), lone.net.flow(REGISTRAR), self.note
@@ -27,6 +28,8 @@ class Registered:
 
     def note(self, registration):
         self.told.append((registration.state.value, registration.status))
+        if self.mood is not None:
+            self.mood(registration)
 
     @property
     def sent(self):
@@ -252,6 +255,16 @@ class TestStopping:
         assert robot.told[-1] == ("stopped", 408)
         robot.lone.net.assert_quiet()
 
+    def test_and_started_again_before_that_was_answered(self, robot):
+        robot.reply(200)
+        robot.registration.stop()
+        robot.registration.start()
+        assert len(robot.sent) == 2
+        robot.reply(200, contact="")
+        robot.reply(200)
+        states = [state for state, _ in robot.told]
+        assert states[2:] == ["unregistering", "registering", "registered"]
+
     def test_and_started_again(self, robot):
         robot.reply(200)
         robot.registration.stop()
@@ -259,6 +272,48 @@ class TestStopping:
         robot.registration.start()
         robot.reply(200)
         assert robot.registration.state is RegistrationState.REGISTERED
+
+    @pytest.mark.parametrize("when", ["registering", "registered", "failed"])
+    @pytest.mark.parametrize("status", [200, 500])
+    def test_by_who_is_told_of_a_change(self, lone, when, status):
+        robot = Registered(lone)
+        robot.mood = lambda r: r.stop() if r.state.value == when else None
+        robot.registration.start()
+        robot.reply(status)
+        robot.registration.stop()
+        if robot.registration.state is RegistrationState.UNREGISTERING:
+            robot.reply(200, contact="")
+        sent = len(robot.sent)
+        lone.net.run(3_000_000)
+        assert robot.registration.state is RegistrationState.STOPPED
+        assert len(robot.sent) == sent
+        assert robot.last.headers.get("Expires") == "0"
+        lone.net.assert_quiet()
+
+    @pytest.mark.parametrize("when", ["registered", "failed", "unregistering", "stopped"])
+    @pytest.mark.parametrize("status", [200, 500])
+    def test_and_begun_by_who_is_told_of_a_change(self, lone, when, status):
+        robot = Registered(lone)
+        begun = []
+
+        def begin(registration):
+            if registration.state.value == when and not begun:
+                begun.append(when)
+                registration.start()
+
+        robot.mood = begin
+        robot.registration.start()
+        robot.reply(status)
+        robot.registration.stop()
+        for _ in range(3):
+            robot.reply(200)
+        assert robot.registration.state in (RegistrationState.REGISTERED, RegistrationState.STOPPED)
+        assert len(open_branches(lone)) == 0
+        robot.mood = None
+        robot.registration.stop()
+        lone.net.run(40_000)
+        assert robot.registration.state is RegistrationState.STOPPED
+        lone.net.assert_quiet()
 
     def test_abandoned(self, robot):
         robot.registration.abandon()
@@ -300,10 +355,17 @@ step = st.one_of(
 class Story:
     """A registration to which anything may happen."""
 
-    def __init__(self, lone, seed):
+    def __init__(self, lone, seed, moody):
         self.random = random.Random(seed)
         self.robot = Registered(lone, credentials=self.random.choice([None, CREDENTIALS]))
+        self.robot.mood = self.be_moody if moody else None
         self.flows = [Flow(f"10.0.1.{number}", 5060) for number in range(3)]
+
+    def be_moody(self, registration):
+        """Who is told of a change does something about it."""
+        if self.random.random() < 0.3:
+            action = self.random.choice(["start", "stop", "refresh", "abandon"])
+            getattr(registration, action)()
 
     def play(self, action, argument):
         registration, lone = self.robot.registration, self.robot.lone
@@ -333,15 +395,26 @@ class Story:
         self.robot.reply(status, lines.get(status, "X-A: b"), contact=contact, of=which)
 
 
+def open_branches(lone):
+    """Branches of REGISTER requests that have no final response yet."""
+    clients = lone.agent.transactions._clients.values()
+    return {t.key.split()[0] for t in clients if t.state.name in ("TRYING", "PROCEEDING")}
+
+
 @settings(max_examples=150, deadline=None)
-@given(seed=st.integers(0, 2**32), steps=st.lists(step, max_size=40))
-def test_whatever_happens_there_is_one_request_at_a_time_and_a_way_on(make_lone, seed, steps):
+@given(seed=st.integers(0, 2**32), steps=st.lists(step, max_size=40), moody=st.booleans())
+def test_whatever_happens_there_is_one_request_at_a_time_and_a_way_on(
+    make_lone, seed, steps, moody
+):
     lone = make_lone()
-    story = Story(lone, seed)
+    story = Story(lone, seed, moody)
     for item in steps:
         story.play(*item)
         assert len(lone.net.wheel) <= len(story.robot.sent) + 1
+        waiting = [p for p in story.robot.sent if p.message.branch in open_branches(lone)]
+        assert len({p.message.branch for p in waiting}) <= 1
     registration = story.robot.registration
+    story.robot.mood = None
     started = registration.state not in (RegistrationState.IDLE, RegistrationState.STOPPED)
     if started and registration.state is not RegistrationState.UNREGISTERING:
         sent = len(story.robot.sent)

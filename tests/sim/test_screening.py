@@ -74,7 +74,7 @@ def test_options_tells_what_we_can(lone):
     headers = lone.last.headers
     assert headers.get("Allow") == ALLOW
     assert headers.get("Accept") == "application/sdp"
-    assert headers.get("Supported") == "replaces, norefersub, 100rel, timer"
+    assert headers.get("Supported") == "replaces, norefersub, 100rel, timer, 199"
 
 
 def test_parse_errors_are_answered_without_state(lone):

@@ -294,7 +294,10 @@ class TestAsking:
     def test_a_peer_without_timers(self, lone):
         call = self.dial(lone)
         assert call.session_timer is None
-        assert lone.out[0].message.headers.get("Supported") == "replaces, norefersub, 100rel, timer"
+        assert (
+            lone.out[0].message.headers.get("Supported")
+            == "replaces, norefersub, 100rel, timer, 199"
+        )
         assert expires(lone.out[0]) == "1800"
         call.hangup()
 
