@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ INTERVAL_S = 2
 TIMERS = f"Session-Expires: {INTERVAL_S}"
 CAN_TIME = "Supported: timer"
 CALLS = 40
-LOST = ("-lost", "5")
+LOSS = 0.05
 
 
 def sdp(direction: str = "sendrecv") -> str:
@@ -172,6 +174,57 @@ async def until_ended(call: Call) -> None:
     await call.wait_ended()
 
 
+class Half(asyncio.DatagramProtocol):
+    """One side of a bad line: what comes in goes out on the other side, or is lost."""
+
+    def __init__(self, source: random.Random, target: tuple[str, int] | None) -> None:
+        self._random = source
+        self.target = target
+        self.other: Half | None = None
+        self.transport: asyncio.DatagramTransport | None = None
+        self.lost = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if self._random.random() < LOSS:
+            self.lost += 1
+            return
+        self.target = self.target or addr
+        assert self.other is not None
+        self.other.pass_on(data)
+
+    def pass_on(self, data: bytes) -> None:
+        """Send to whom this side talks with."""
+        assert self.transport is not None
+        self.transport.sendto(data, self.target)
+
+
+@contextlib.asynccontextmanager
+async def bad_line(host: str, port: int) -> AsyncIterator[tuple[int, list[Half]]]:
+    """A port that leads to another one and back, and loses packets both ways. (SIPp's own -lost
+    does not send again what it has not sent.)"""
+    loop = asyncio.get_running_loop()
+    # Of the first eighty packets these two lose eight and nine.
+    halves = [Half(random.Random(5), None), Half(random.Random(1), (host, port))]
+    halves[0].other, halves[1].other = halves[1], halves[0]
+    for half in halves:
+        await loop.create_datagram_endpoint(partial(_itself, half), local_addr=(HOST, 0))
+    near = halves[0].transport
+    assert near is not None
+    try:
+        yield near.get_extra_info("sockname")[1], halves
+    finally:
+        for half in halves:
+            if half.transport is not None:
+                half.transport.close()
+
+
+def _itself(half: Half) -> Half:
+    return half
+
+
 class TestCalled:
     """SIPp calls us."""
 
@@ -302,14 +355,21 @@ class TestCalled:
         async def run():
             async with asyncio.timeout(DEADLINE_S), engine() as ours:
                 serving = asyncio.ensure_future(ours.serve(until_ended))
-                load = ("-sn", "uac", "-r", str(CALLS), "-d", "200", *LOST)
-                async with sipp.plays(*load, ours.addresses[0], calls=CALLS):
-                    pass
-                assert await ours.drain(40)
+                load = (*sipp.scenario(*steps), "-r", str(CALLS))
+                host, _, port = ours.addresses[0].rpartition(":")
+                async with bad_line(host, int(port)) as (near, halves):
+                    async with sipp.plays(*load, f"{HOST}:{near}", calls=CALLS):
+                        pass
+                    assert await ours.drain(40)
                 await serving
-                return ours.snapshot().sip
+                return ours.snapshot().sip, [half.lost for half in halves]
 
-        counted = asyncio.run(run())
+        steps = [ask("INVITE", 1, body=sdp(), first=True), *INVITED]
+        steps += ['<pause milliseconds="200" />', ask("BYE", 2), got(200)]
+        # Responses come back the same way (RFC 3581).
+        steps = [step.replace("branch=[branch]", "branch=[branch];rport") for step in steps]
+        counted, lost = asyncio.run(run())
+        assert min(lost) > 0
         assert counted["calls_answered"] == CALLS
         assert counted["retransmissions_absorbed"] > 0
         assert counted["calls_ended_remote"] == CALLS
@@ -433,12 +493,24 @@ class TestCalling:
         async def run():
             async with asyncio.timeout(DEADLINE_S), engine() as ours:
                 port = free_port()
-                # SIPp ends with the last call; what it lost of the end of the others is its own.
-                async with sipp.plays("-sn", "uas", "-p", str(port), *LOST, calls=CALLS):
-                    await until_bound(port)
-                    return await asyncio.gather(*(one(ours, port) for _ in range(CALLS)))
+                async with bad_line(HOST, port) as (near, halves):
+                    # Requests within the dialog go by the bad line, too.
+                    scenario = [step.replace(":[local_port]>", f":{near}>") for step in steps]
+                    options = (*sipp.scenario(*scenario), "-p", str(port))
+                    async with sipp.plays(*options, calls=CALLS):
+                        await until_bound(port)
+                        ended = await asyncio.gather(*(one(ours, near) for _ in range(CALLS)))
+                return ended, [half.lost for half in halves]
 
-        assert asyncio.run(run()) == [200] * CALLS
+        again = '<send retrans="500">'
+        accepted = answer(200, body=sdp(), tag="sipp").replace("<send>", again)
+        steps = [hear("INVITE"), answer(180, tag="sipp"), accepted]
+        # Where the ACK is lost, the BYE comes first.
+        steps += ['<recv request="ACK" optional="true" />', *LET_GO]
+        steps.append('<timewait milliseconds="2000" />')
+        ended, lost = asyncio.run(run())
+        assert min(lost) > 0
+        assert ended == [200] * CALLS
 
 
 def free_port() -> int:
