@@ -62,7 +62,8 @@ def _rules(
     try:
         if "users" in given:
             realm = given.get("realm", rules.realm)
-            given["users"] = read_users(folder / given["users"], realm)
+            users = read_users(folder / given["users"], realm)
+            given |= {"users": users, "algorithms": users.algorithms}
         return replace(rules, **given)
     except SecretError as error:
         problems.append(problem_of(join(where, "users"), error))

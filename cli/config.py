@@ -1,8 +1,8 @@
 """The configuration of `ringwheel serve`: a TOML file, and flags that override it.
 
 Both ways lead through the same checks, :data:`CHECKS`; every error names the key, or the flag,
-and says what is right. Keys may be written with ``_`` or ``-``. Paths of prompts in a file are
-relative to that file.
+and says what is right. Keys may be written with ``_`` or ``-``. Paths of prompts and certificates
+in a file are relative to that file.
 """
 
 from __future__ import annotations
@@ -22,19 +22,24 @@ from ..media.pool import RtpSockets, RtpSource
 from ..media.ports import RtpPorts
 from ..media.sip.gate import GateRules
 from ..media.sip.session_timer import MIN_SE_S, checked_intervals
+from ..media.sip.tls import TlsConfig, VerifyClient
 from ..media.sip.transport import Listener, ListenError
-from ..media.trunk import Trunk
+from ..media.trunk import Peer, Trunk, TrunkError
 from .access import GATE_FLAGS, override_gate, read_gate
-from .checks import Problem, read_table
-from .checks import Refused as _Refused
-from .checks import amount as _amount
-from .checks import choice as _choice
-from .checks import decimal as _decimal
-from .checks import flag as _flag
-from .checks import numeric_address as _numeric_address
-from .checks import text as _text
-from .checks import texts as _texts
-from .checks import whole as _whole
+from .checks import (
+    Problem,
+    Refused,
+    amount,
+    choice,
+    decimal,
+    flag,
+    numeric_address,
+    problem_of,
+    read_table,
+    text,
+    texts,
+    whole,
+)
 from .errors import CommandError
 from .trunks import read_trunks
 
@@ -56,6 +61,10 @@ class ServeConfig:
     codec_order: CodecOrder = "caller"
     rtp_ports: tuple[int, int] = (20000, 40000)
     advertise: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    tls_verify_client: VerifyClient = "off"
     shards: int = 1
     max_calls: int | None = None
     rtp_sockets: RtpSockets = "per-leg"
@@ -72,49 +81,61 @@ class ServeConfig:
     trace_messages: int = TRACE_MESSAGES
     hep: str | None = None
     hep_id: int = 1
+    dns: tuple[str, ...] = ()
     gate: GateRules = field(default_factory=GateRules)
     trunks: tuple[Trunk, ...] = ()
 
 
 def _prompts(value: object) -> tuple[Path, ...]:
     # A comma may stand in a file name: only a real list makes several of it.
-    return tuple(Path(text) for text in _texts([value] if isinstance(value, str) else value))
+    return tuple(Path(name) for name in texts([value] if isinstance(value, str) else value))
 
 
 def _sip(value: object) -> tuple[str, ...]:
-    listeners = _texts(value)
+    listeners = texts(value)
     try:
-        parsed = [Listener.parse(text) for text in listeners]
+        parsed = [Listener.parse(listener) for listener in listeners]
     except ListenError as error:
-        raise _Refused(str(error)) from None
+        raise Refused(str(error)) from None
     if len(set(parsed)) != len(parsed):
-        raise _Refused("the same listener stands there twice")
+        raise Refused("the same listener stands there twice")
     return listeners
 
 
 def _address_by(read: Callable[[str], object]) -> Callable[[object], str]:
     def check(value: object) -> str:
-        text = str(value) if isinstance(value, int) else _text(value)
+        address = str(value) if isinstance(value, int) else text(value)
         try:
-            read(text)
+            read(address)
         except ListenError as error:
-            raise _Refused(str(error)) from None
-        return text
+            raise Refused(str(error)) from None
+        return address
 
     return check
 
 
+def _dns(value: object) -> tuple[str, ...]:
+    servers = texts(value)
+    for server in servers:
+        try:
+            if not Peer.parse(server).numeric:
+                raise Refused(f"{server!r} is no address; a server for names has none itself")
+        except TrunkError as error:
+            raise Refused(str(error).removeprefix("peer: ")) from None
+    return servers
+
+
 def _codecs(value: object) -> tuple[str, ...]:
     try:
-        return tuple(codec.label for codec in codecs_by_name(_texts(value)))
+        return tuple(codec.label for codec in codecs_by_name(texts(value)))
     except UnknownCodec as error:
-        raise _Refused(str(error)) from None
+        raise Refused(str(error)) from None
 
 
 def _rtp_ports(value: object) -> tuple[int, int]:
-    low, high = (_decimal(part.strip()) for part in _port_texts(value))
+    low, high = (decimal(part.strip()) for part in _port_texts(value))
     if not 1024 <= low < high <= 65535:
-        raise _Refused(f"{value!r} is not a range within 1024-65535, such as 20000-40000")
+        raise Refused(f"{value!r} is not a range within 1024-65535, such as 20000-40000")
     return low, high
 
 
@@ -122,45 +143,54 @@ def _port_texts(value: object) -> tuple[str, str]:
     """Both ends of ``"20000-40000"`` or ``[20000, 40000]``."""
     parts = value.split("-") if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)) or len(parts) != 2:
-        raise _Refused(f"{value!r} is not a range such as 20000-40000")
+        raise Refused(f"{value!r} is not a range such as 20000-40000")
     return str(parts[0]), str(parts[1])
 
 
+def _path(value: object) -> Path:
+    return value if isinstance(value, Path) else Path(text(value))
+
+
 def _directory(value: object) -> Path:
-    path = value if isinstance(value, Path) else Path(_text(value))
+    path = _path(value)
     if not path.is_dir():
-        raise _Refused(f"{str(path)!r} is not a directory; create it first")
+        raise Refused(f"{str(path)!r} is not a directory; create it first")
     return path
 
 
 CHECKS: dict[str, Callable[[object], Any]] = {
     "prompts": _prompts,
-    "loop": _flag,
+    "loop": flag,
     "sip": _sip,
     "codecs": _codecs,
-    "codec_order": _choice(get_args(CodecOrder)),
+    "codec_order": choice(get_args(CodecOrder)),
     "rtp_ports": _rtp_ports,
-    "advertise": lambda value: _numeric_address(_text(value)),
-    "shards": _whole(1, 64),
-    "max_calls": _whole(1, 1_000_000),
-    "rtp_sockets": _choice(get_args(RtpSockets)),
-    "rtp_source": _choice(get_args(RtpSource)),
-    "silence": _choice(get_args(Silence)),
-    "srtp": _choice(get_args(Srtp)),
-    "records": lambda value: value if isinstance(value, Path) else Path(_text(value)),
+    "advertise": lambda value: numeric_address(text(value)),
+    "tls_cert": _path,
+    "tls_key": _path,
+    "tls_ca": _path,
+    "tls_verify_client": choice(get_args(VerifyClient)),
+    "shards": whole(1, 64),
+    "max_calls": whole(1, 1_000_000),
+    "rtp_sockets": choice(get_args(RtpSockets)),
+    "rtp_source": choice(get_args(RtpSource)),
+    "silence": choice(get_args(Silence)),
+    "srtp": choice(get_args(Srtp)),
+    "records": _path,
     "record": _directory,
-    "per_source_rate": _amount(0.1, 1_000_000),
-    "session_expires_s": _whole(0, 86_400),
-    "min_se_s": _whole(1, 86_400),
-    "drain_s": _amount(0, 86_400),
+    "per_source_rate": amount(0.1, 1_000_000),
+    "session_expires_s": whole(0, 86_400),
+    "min_se_s": whole(1, 86_400),
+    "drain_s": amount(0, 86_400),
+    "dns": _dns,
     "http": _address_by(http_address),
-    "trace_messages": _whole(0, MAX_TRACE_MESSAGES),
+    "trace_messages": whole(0, MAX_TRACE_MESSAGES),
     "hep": _address_by(hep_address),
-    "hep_id": _whole(0, 2**32 - 1),
+    "hep_id": whole(0, 2**32 - 1),
 }
 """The check of each key: from what TOML or a flag gave to what the class holds."""
 
-_TABLES = {"trunk": _text, "gate": _text}
+_TABLES = {"trunk": text, "gate": text}
 """Keys that are tables, for who writes one of them wrong; they are read on their own."""
 
 _FLAGS = {
@@ -171,6 +201,9 @@ _FLAGS = {
     "min_se_s": "--min-se",
 }
 """Flags that are not called as their key."""
+
+
+_TLS_FILES = frozenset({"tls_cert", "tls_key", "tls_ca"})
 
 
 def flag_of(key: str) -> str:
@@ -199,6 +232,8 @@ def check_config(path: Path) -> tuple[ServeConfig, list[Problem]]:
     checked = read_table(values, CHECKS | _TABLES, "", problems)
     if "prompts" in checked:
         checked["prompts"] = tuple(path.parent / prompt for prompt in checked["prompts"])
+    for key in _TLS_FILES & checked.keys():
+        checked[key] = path.parent / checked[key]
     config = ServeConfig(**checked, trunks=trunks, gate=gate)
     problems += _contradictions(config)
     return config, problems
@@ -253,6 +288,25 @@ def _contradictions(config: ServeConfig) -> Iterator[Problem]:
             "calls on shared RTP sockets are told apart by the addresses in their SDP",
             "Use --rtp-sockets per-leg with --rtp-source latch",
         )
+    yield from _tls_problems(config)
+
+
+def _tls_problems(config: ServeConfig) -> Iterator[Problem]:
+    if config.tls_cert is None or config.tls_key is None:
+        for listener in config.sip:
+            if Listener.parse(listener).transport == "TLS":
+                cause = f"{listener} has no certificate to show"
+                yield Problem("", cause, "Name its files with --tls-cert and --tls-key")
+    try:
+        tls_of(config)
+    except ValueError as error:
+        problem = problem_of("", error)
+        yield replace(problem, remedy=f"{problem.remedy}: --tls-cert, --tls-key, --tls-ca")
+
+
+def tls_of(config: ServeConfig) -> TlsConfig:
+    """The files of TLS. ValueError: some are missing."""
+    return TlsConfig(config.tls_cert, config.tls_key, config.tls_ca, config.tls_verify_client)
 
 
 def rtp_call_capacity(rtp_ports: tuple[int, int]) -> int:

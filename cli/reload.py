@@ -12,6 +12,7 @@ import structlog
 
 from ..media.engine import Engine
 from ..media.sip.gate import GateRules
+from ..media.sip.transport import ListenError
 from .config import ServeConfig
 from .errors import CommandError
 
@@ -45,17 +46,27 @@ class Reloader:
         except CommandError as error:
             log.error("configuration not reloaded", cause=str(error))
             return
-        changed = [
+        changed = {
             item.name
             for item in fields(ServeConfig)
             if getattr(config, item.name) != getattr(self._config, item.name)
-        ]
+        }
+        self._engine.reload(config.trunks)
         self._engine.guard(gate_rules(config))
         self._config = replace(self._config, **{key: getattr(config, key) for key in RELOADED})
-        restart = sorted(set(changed) - RELOADED)
+        self._reload_certificates()
         log.info(
-            "configuration reloaded", changed=sorted(set(changed) & RELOADED), needs_restart=restart
+            "configuration reloaded",
+            changed=sorted(changed & RELOADED),
+            needs_restart=sorted(changed - RELOADED),
         )
+
+    def _reload_certificates(self) -> None:
+        """Certificates are renewed under the names that they had."""
+        try:
+            self._engine.reload_tls()
+        except ListenError as error:
+            log.error("certificates not reloaded", cause=str(error))
 
 
 @contextlib.asynccontextmanager

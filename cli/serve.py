@@ -23,7 +23,7 @@ from ..media.monitor import Monitor
 from ..media.ports import NoRtpPort
 from ..media.prompt import PromptError
 from ..media.sip.transport import ListenError
-from .config import ServeConfig, load_config, override
+from .config import ServeConfig, load_config, override, tls_of
 from .errors import CommandError
 from .logging import LogFormat, configure_logging
 from .reload import gate_rules, reload_on_signal
@@ -55,7 +55,9 @@ def serve(
     ] = None,
     sip: Annotated[
         list[str] | None,
-        typer.Option(help="Listen here; again for more.", metavar="udp:HOST:PORT"),
+        typer.Option(
+            help="Listen here; again for more.", metavar="udp|tcp|tls:HOST:PORT[=OUTSIDE]"
+        ),
     ] = None,
     codec: Annotated[
         str | None, typer.Option(help="Codecs to accept, with commas: pcmu,pcma.")
@@ -68,6 +70,20 @@ def serve(
     ] = None,
     advertise: Annotated[
         str | None, typer.Option(help="Address that peers reach us by, behind a NAT.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate (chain) to show, PEM.", metavar="FILE")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="The key of the certificate, PEM.", metavar="FILE")
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(help="Authorities to trust instead of the system's, PEM.", metavar="FILE"),
+    ] = None,
+    tls_verify_client: Annotated[
+        str | None,
+        typer.Option(help="Certificates of those who connect: off, optional, required."),
     ] = None,
     shards: Annotated[int | None, typer.Option(help="Media threads.")] = None,
     max_calls: Annotated[
@@ -138,7 +154,8 @@ def serve(
     """Answer every call, play the prompts without a gap, hang up.
 
     SIGTERM and Ctrl-C drain: new calls get 503, running ones may end; a second one hangs up.
-    SIGHUP reads the configuration again, without touching calls: who may call, and trunks.
+    SIGHUP reads the configuration again, without touching calls: who may call, trunks,
+    certificates.
     """
     flags = {
         "prompts": prompt,
@@ -148,6 +165,10 @@ def serve(
         "codec_order": codec_order,
         "rtp_ports": rtp_ports,
         "advertise": advertise,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "tls_ca": tls_ca,
+        "tls_verify_client": tls_verify_client,
         "shards": shards,
         "max_calls": max_calls,
         "rtp_sockets": rtp_sockets,
@@ -237,6 +258,7 @@ def make_engine(config: ServeConfig) -> Engine:
         codec_order=config.codec_order,
         rtp_ports=config.rtp_ports,
         advertise=config.advertise,
+        tls=tls_of(config),
         shards=config.shards,
         max_calls=config.max_calls,
         per_source_rate=config.per_source_rate,
@@ -248,6 +270,8 @@ def make_engine(config: ServeConfig) -> Engine:
         srtp=config.srtp,
         records=config.records,
         gate=gate_rules(config),
+        trunks=config.trunks,
+        dns=config.dns,
         voice="off",  # no prompt of its own may be interrupted
     )
 

@@ -87,7 +87,7 @@ def shown(config: ServeConfig) -> dict[str, Any]:
 
 def _gate_of(rules: GateRules) -> dict[str, Any]:
     users = {"users": MASK} if rules.users is not None else {}
-    return _parts(rules, leave={"users", "trunks"}) | users
+    return _parts(rules, leave={"users", "trunks", "algorithms"}) | users
 
 
 def _trunk_of(trunk: Trunk) -> dict[str, Any]:

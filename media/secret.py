@@ -22,6 +22,16 @@ class Users:
 
     table: Mapping[tuple[str, Algorithm], str] = field(repr=False)
 
+    @property
+    def algorithms(self) -> tuple[Algorithm, ...]:
+        """What every user has a hash for, the strongest first: who is challenged picks any."""
+        users = {user for user, _ in self.table}
+        return tuple(
+            algorithm
+            for algorithm in (Algorithm.SHA_256, Algorithm.MD5)
+            if all((user, algorithm) in self.table for user in users)
+        )
+
     def __call__(self, user: str, algorithm: Algorithm) -> str | None:
         return self.table.get((user, algorithm))
 
@@ -51,6 +61,7 @@ def read_users(path: Path, realm: str) -> Users:
 
     HA1 is the MD5 or SHA-256 hash of ``USER:REALM:PASSWORD`` in hexadecimal digits; a user may have
     a line for each. Lines of other realms, empty ones and those that begin with ``#`` are left out.
+    SecretError: there is none, or the file is not as it should be.
     """
     table: dict[tuple[str, Algorithm], str] = {}
     for number, line in enumerate(_read(path, MAX_USERS_BYTES).splitlines(), 1):
@@ -66,7 +77,10 @@ def read_users(path: Path, realm: str) -> Users:
             table[user, algorithm] = ha1
     if not table:
         raise SecretError(f"{path} has no user of the realm {realm!r}; add one with htdigest")
-    return Users(table)
+    users = Users(table)
+    if not users.algorithms:
+        raise SecretError(f"{path}: neither MD5 nor SHA-256 for all users; give each the same kind")
+    return users
 
 
 def _read(path: Path, limit_bytes: int) -> str:

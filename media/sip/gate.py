@@ -17,7 +17,7 @@ from typing import Literal, Protocol, get_args
 import structlog
 
 from .counters import Count, Counters
-from .digest import Challenger, Lookup, Outcome
+from .digest import Algorithm, Challenger, Lookup, Outcome
 from .edge import Flow, Timers
 from .events import HeaderLines
 from .message import Request
@@ -44,6 +44,9 @@ SCANNERS = (
 KNOWN_HOSTS = 65_536
 STRANGERS = 16_384
 BANS = 4_096
+PROVEN_MS = 300_000
+"""How long an address whose user was authenticated may send as fast as it likes."""
+
 LOOK_BYTES = 4_096
 """How far into a stranger's datagram its tags are looked for."""
 
@@ -59,11 +62,13 @@ class GateRules:
 
     ``allow``: networks whose requests are served. ``trunks``: names of trunks and the networks that
     their calls come from. ``users``: finds the secret of those who prove themselves by digest for
-    ``realm``, wherever they come from. ``strangers``, everybody else: ``"drop"`` answers nothing,
-    ``"403"`` refuses, ``"challenge"`` asks for credentials, ``"open"`` serves them. None chooses:
-    to challenge if there are users, to drop if there is a network or trunk, else to be open.
+    ``realm`` and any of ``algorithms``, wherever they come from. ``strangers``, everybody else:
+    ``"drop"`` answers nothing, ``"403"`` refuses, ``"challenge"`` asks for credentials, ``"open"``
+    serves them. None chooses: to challenge if there are users, to drop if there is a network or
+    trunk, else to be open.
     ``scanners``: requests whose User-Agent contains one of these texts are dropped, from whomever.
-    ``stranger_requests_per_s``: how many requests of a stranger are answered at all.
+    ``stranger_requests_per_s``: how many datagrams of a stranger are answered at all; any number
+    once a user has proved itself from there.
     ``ban_after`` failures (wrong credentials, a scanner's User-Agent, requests that were refused
     with 403) within ``ban_s`` have a source dropped for ``ban_s``; 0: never. Networks that are
     known are never banned.
@@ -75,6 +80,7 @@ class GateRules:
     trunks: tuple[tuple[str, tuple[str, ...]], ...] = ()
     users: Lookup | None = field(default=None, repr=False)
     realm: str = "ringwheel"
+    algorithms: tuple[Algorithm, ...] = (Algorithm.SHA_256, Algorithm.MD5)
     strangers: Strangers | None = None
     scanners: tuple[str, ...] = SCANNERS
     stranger_requests_per_s: float = 5.0
@@ -128,18 +134,22 @@ class Gate:
         self._counters = counters
         self._served = served
         self._offences = Offences(timers)
-        self._peers: dict[str, tuple[str, ...]] = {}
         self._bans: dict[str, int] = {}
         self._failures: dict[str, tuple[int, int]] = {}
+        self._proven: dict[str, int] = {}
         self.reload(rules)
 
     def reload(self, rules: GateRules) -> None:
-        """Go by other rules from now on. Calls that run, bans and failures stay."""
+        """Go by other rules from now on. Calls that run, bans and failures stay; whoever knows the
+        peers of trunks says them again."""
         self.rules = rules
+        self._peers: dict[str, tuple[str, ...]] = {}
         self._policy = rules.policy
-        self._challenger = (
-            Challenger(rules.realm, rules.users, self._timers) if rules.users else None
-        )
+        self._challenger = None
+        if rules.users is not None:
+            self._challenger = Challenger(
+                rules.realm, rules.users, self._timers, algorithms=rules.algorithms
+            )
         rate = rules.stranger_requests_per_s
         burst = max(10, round(2 * rate))
         self._rates = SourceRates(rate, burst, STRANGERS, self._timers)
@@ -186,7 +196,7 @@ class Gate:
         if self._policy == "drop" or self._is_banned(host):
             self._drop(host)
             return False
-        if self._rates.take(host):
+        if self._is_proven(host) or self._rates.take(host):
             return True
         self._counters.add(Count.STRANGERS_TOO_FAST)
         return False
@@ -270,7 +280,7 @@ class Gate:
         verdict = challenger.check(request)
         if verdict.outcome is Outcome.GOOD:
             self._counters.add(Count.AUTHENTICATED)
-            self._failures.pop(flow.remote_host, None)
+            self._note_proof(flow.remote_host)
             return True
         if verdict.outcome in (Outcome.WRONG, Outcome.MALFORMED):
             self._counters.add(Count.REFUSED_CREDENTIALS)
@@ -281,6 +291,19 @@ class Gate:
         stale = verdict.outcome is Outcome.STALE
         self._served.refuse(request, 401, flow, challenger.challenge(stale=stale))
         return False
+
+    def _note_proof(self, host: str) -> None:
+        self._failures.pop(host, None)
+        self._proven.pop(host, None)
+        _make_room(self._proven)
+        self._proven[host] = self._timers.now_ms + PROVEN_MS
+
+    def _is_proven(self, host: str) -> bool:
+        until_ms = self._proven.get(host)
+        if until_ms is not None and self._timers.now_ms >= until_ms:
+            del self._proven[host]
+            return False
+        return until_ms is not None
 
     # Bans
 
@@ -302,6 +325,7 @@ class Gate:
         _make_room(self._bans)
         self._bans[host] = self._timers.now_ms + round(1_000 * self.rules.ban_s)
         self._known.pop(host, None)
+        self._proven.pop(host, None)
         self._counters.add(Count.SOURCES_BANNED)
         self._offences.note(host, Offence.BANNED)
 

@@ -10,6 +10,7 @@ from .dialog import Dialog, dialog_to_be, uac_dialog
 from .digest import AuthAttempt, DigestClient
 from .edge import Flow
 from .events import CallStateError, EndCause, EndedBy
+from .failure import Undelivered
 from .invites import MAX_FORKS, AckKeeper
 from .message import Headers, Request, Response, SipParseError
 from .redirect import TargetSet, contacts_of
@@ -427,7 +428,7 @@ def cancel_of(invite: Request, headers: tuple[tuple[str, str], ...]) -> Request:
 
 def _cause_of(response: Response) -> EndCause:
     return EndCause(
-        EndedBy.REMOTE,
+        EndedBy.ERROR if isinstance(response, Undelivered) else EndedBy.REMOTE,
         response.status,
         response.reason,
         _why(response),

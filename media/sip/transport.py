@@ -464,6 +464,8 @@ class SipEndpoint:
 
     def refuse(self, broken: Broken, flow: Flow) -> None:
         """A stream broke off; its last message may be one that can be answered (RFC 3261 18.3)."""
+        if not broken.head:
+            return
         try:
             message = parse(broken.head)
         except SipParseError as error:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 
 from .client import TIMEOUT_S, Phone
 from .conftest import eventually
@@ -26,8 +28,9 @@ class Server:
         self.log = folder / "serve.log"
         (folder / "a.ulaw").write_bytes(bytes(range(256)) * 40)
 
-    def configure(self, text: str) -> None:
-        head = 'prompts = ["a.ulaw"]\nloop = true\nsip = ["udp:127.0.0.1:0"]\n'
+    def configure(self, text: str, *listeners: str) -> None:
+        sip = json.dumps(["udp:127.0.0.1:0", *listeners])
+        head = f'prompts = ["a.ulaw"]\nloop = true\nsip = {sip}\n'
         head += 'rtp_ports = "17600-17699"\ndrain_s = 0\n'
         (self.folder / "ringwheel.toml").write_text(head + text)
 
@@ -105,3 +108,35 @@ async def test_a_trunk_that_comes_is_let_in(tmp_path: Path) -> None:
         phone.call_id = "again"
         await phone.call()
         await phone.hang_up()
+
+
+async def test_certificates_are_renewed(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    def issue() -> bytes:
+        issued = authority.issue_cert("127.0.0.1")
+        for name, blobs in (("key", [issued.private_key_pem]), ("cert", issued.cert_chain_pems)):
+            (tmp_path / f"{name}.pem").write_bytes(b"".join(blob.bytes() for blob in blobs))
+        return ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
+
+    async def shown(port: int) -> bytes:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        return bytes(certificate)
+
+    first = issue()
+    server = Server(tmp_path)
+    server.configure('tls_cert = "cert.pem"\ntls_key = "key.pem"\n', "tls:127.0.0.1:0")
+    async with server.running():
+        port = int(server.events("listening")[0]["sip"][1].rpartition(":")[2])
+        assert await shown(port) == first
+        (tmp_path / "cert.pem").write_text("no certificate")
+        told = await server.hang_up("certificates not reloaded")
+        assert "cert.pem" in told["cause"]
+        assert await shown(port) == first
+        second = issue()
+        await server.hang_up("configuration reloaded", 2)
+        assert await shown(port) == second

@@ -146,6 +146,10 @@ def test_the_trunk_of_a_source(world):
     assert guarded.ask(host=STRANGER) == [200]
     gate.set_peers("one", [])
     assert guarded.ask(host=STRANGER) == []
+    gate.set_peers("one", [STRANGER])
+    gate.reload(GateRules(allow=("10.0.0.0/8",)))
+    assert gate.trunk_of(STRANGER) is None
+    assert guarded.ask(host=STRANGER) == []
 
 
 def test_403_is_given_without_a_transaction_and_the_same_again(world):
@@ -268,6 +272,17 @@ def test_a_stranger_asks_only_so_often(world):
     assert guarded.counted("strangers_too_fast") == [40]
     guarded.net.run(1_000)
     assert [guarded.ask() for _ in range(50)].count([401]) == 5
+
+
+def test_who_has_proved_itself_may_be_faster(world):
+    guarded = Guarded(world, users=USERS, stranger_requests_per_s=5.0)
+    guarded.ask(number=1)
+    refusal = guarded.net.packets[-1].message
+    guarded.datagram(guarded.signed(Credentials("alice", "open sesame"), refusal, 1))
+    assert [guarded.ask() for _ in range(50)].count([401]) == 50
+    assert [guarded.ask(host="203.0.113.10") for _ in range(50)].count([401]) == 10
+    guarded.net.run(300_000)
+    assert [guarded.ask() for _ in range(50)].count([401]) == 10
 
 
 @pytest.mark.parametrize("agent", ["friendly-scanner", "Mozilla sipCLI/v1.8", "sipvicious"])

@@ -8,8 +8,10 @@ from ringwheel.cli.config import (
     load_config,
     override,
     rtp_call_capacity,
+    tls_of,
 )
 from ringwheel.cli.errors import CommandError
+from ringwheel.media.sip.tls import TlsConfig
 
 FULL = """
 prompts = ["welcome.wav", "/var/menu.flac"]
@@ -83,6 +85,8 @@ def test_flags_override_the_file(tmp_path):
         ('rtp_ports = "1-20"', "not a range within 1024-65535"),
         ("rtp_ports = [30000, 20000]", "not a range within 1024-65535"),
         ('advertise = "example.org"', "advertise: 'example.org' is not an IP address"),
+        ('tls_verify_client = "never"', "'never' is not one of: off, optional, required"),
+        ('sip = ["tcp:127.0.0.1:1", "tcp:127.0.0.1:1=h"]', "same listener stands there twice"),
         ("shards = 0", "shards: 0 is not a whole number from 1 to 64"),
         ("shards = true", "shards: True is not a whole number"),
         ("max_calls = 1.5", "max_calls: 1.5 is not a whole number"),
@@ -138,3 +142,30 @@ def test_a_call_takes_an_even_port_and_the_next(rtp_ports, calls):
     low, high = rtp_ports
     assert rtp_call_capacity(rtp_ports) == calls
     assert calls == sum(port + 1 <= high for port in range(low, high + 1) if port % 2 == 0)
+
+
+def test_files_of_tls_are_relative_to_the_configuration(tmp_path):
+    file = tmp_path / "serve.toml"
+    file.write_text(
+        'sip = ["udp:0.0.0.0:5060=203.0.113.5", "tls:[::]:5061"]\n'
+        'tls_cert = "a.crt"\ntls_key = "/keys/a.key"\ntls_ca = "ca.pem"\n'
+        'tls_verify_client = "optional"\n'
+    )
+    config = load_config(file)
+    assert tls_of(config) == TlsConfig(
+        tmp_path / "a.crt", Path("/keys/a.key"), tmp_path / "ca.pem", "optional"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('sip = "tls:127.0.0.1:5061"', "tls:127.0.0.1:5061 has no certificate to show. Name its"),
+        ('tls_cert = "a.pem"', "TLS needs a certificate and its key. Name both: --tls-cert"),
+        ('tls_verify_client = "required"', "without authorities. Name their file: --tls-cert"),
+    ],
+)
+def test_files_of_tls_that_are_missing(tmp_path, line, words):
+    with pytest.raises(CommandError) as caught:
+        load(tmp_path, line)
+    assert words in str(caught.value)

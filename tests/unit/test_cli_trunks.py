@@ -172,6 +172,13 @@ def test_users_of_a_file(tmp_path):
     assert rules.users("alice", Algorithm.MD5) == ha1()
     assert rules.users("alice", Algorithm.SHA_256) == ha1(hash_of=hashlib.sha256)
     assert rules.users("bob", Algorithm.MD5) is None
+    assert rules.algorithms == (Algorithm.SHA_256, Algorithm.MD5)
+    one_kind = f"{lines}bob:ringwheel:{ha1()}\n"
+    rules = load_config(write(tmp_path, "[gate]\nusers = 'users'", users=one_kind)).gate
+    assert rules.algorithms == (Algorithm.MD5,)
+    neither = f"alice:ringwheel:{ha1()}\nbob:ringwheel:{ha1(hash_of=hashlib.sha256)}\n"
+    (problem,) = problems_of(tmp_path, "[gate]\nusers = 'users'", users=neither)
+    assert "neither MD5 nor SHA-256 for all users. Give each the same kind" in problem
     assert ha1() not in repr(rules) + repr(rules.users)
     (problem,) = problems_of(tmp_path, "[gate]\nusers = 'users'", users="alice:secretly\n")
     assert "users, line 1: write USER:REALM:HASH" in problem
