@@ -274,6 +274,12 @@ class Trunks:
 
     # Calls that go out
 
+    def public_uri(self, uri: str) -> str:
+        """A URI as others know it: the domain of a trunk in the place of its name. ValueError."""
+        parsed = SipUri.parse(uri)
+        running = self._running.get(parsed.host)
+        return uri if running is None else dress(running.trunk, Wanted(parsed, "")).uri
+
     async def route(self, order: Order) -> AsyncGenerator[Way, None]:
         """See `Router`."""
         uri = SipUri.parse(order.uri)
