@@ -53,7 +53,7 @@ from .sip.transport import Listener, ListenError, SipEndpoint
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
 from .transfer import OnRefer, Transfers
-from .trunk.directory import rules_for, start_trunks
+from .trunk.directory import checked_servers, checked_trunks, rules_for, start_trunks
 from .trunk.figures import TrunkFigures
 from .trunk.trunk import Trunk
 
@@ -206,8 +206,8 @@ class Engine:
         self._per_source_rate = per_source_rate
         self._gate_rules = gate
         self._intervals_s = checked_intervals(session_expires_s, min_se_s)
-        self._trunks_wanted = tuple(trunks)
-        self._dns = tuple(dns)
+        self._trunks_wanted = checked_trunks(trunks)
+        self._dns = checked_servers(dns)
         self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()

@@ -29,10 +29,13 @@ MAX_HOSTS_BYTES = 1024 * 1024
 
 
 class DnsClient:
-    """Asks DNS servers: those given as ``HOST`` or ``HOST:PORT``, or those of the system."""
+    """Asks DNS servers: those given as ``HOST`` or ``HOST:PORT``, or those of the system.
+
+    ValueError: a server is none.
+    """
 
     def __init__(self, servers: Sequence[str] = (), timeout_s: float = LOOKUP_TIMEOUT_S) -> None:
-        self._servers = tuple(servers)
+        self._servers = [server_of(text) for text in servers]
         self._timeout_s = timeout_s
         self._resolver: dns.asyncresolver.Resolver | None = None
 
@@ -42,8 +45,9 @@ class DnsClient:
             question = dns.name.from_text(name)
         except dns.exception.DNSException:
             raise ResolveError(name, DnsTrouble.BAD_NAME) from None
+        resolver = self._resolver_of(name)
         try:
-            answer = await self._resolver_of(name).resolve(
+            answer = await resolver.resolve(
                 question,
                 kind.value,
                 raise_on_no_answer=False,
@@ -68,7 +72,7 @@ class DnsClient:
             except dns.resolver.NoResolverConfiguration:
                 raise ResolveError(name, DnsTrouble.NO_SERVERS, "see /etc/resolv.conf") from None
             if self._servers:
-                resolver.nameservers = [server_of(text) for text in self._servers]
+                resolver.nameservers = self._servers
             resolver.timeout = min(ATTEMPT_TIMEOUT_S, self._timeout_s)
             self._resolver = resolver
         return self._resolver

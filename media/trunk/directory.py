@@ -111,11 +111,7 @@ class Trunks:
 
         ValueError: two of one name; then everything stays as it was.
         """
-        wanted: dict[str, Trunk] = {}
-        for trunk in trunks:
-            if trunk.name.lower() in wanted:
-                raise ValueError(f"there are two trunks named {trunk.name}; give one another name")
-            wanted[trunk.name.lower()] = trunk
+        wanted = {trunk.name.lower(): trunk for trunk in checked_trunks(trunks)}
         for name in self._running.keys() - wanted.keys():
             self._take_out(name)
         for name, trunk in wanted.items():
@@ -465,6 +461,27 @@ def start_trunks(
         user=user,
         tell_sources=tell_sources,
     )
+
+
+def checked_trunks(trunks: Iterable[Trunk]) -> tuple[Trunk, ...]:
+    """Trunks that go together. ValueError: two have one name."""
+    checked = tuple(trunks)
+    names: set[str] = set()
+    for trunk in checked:
+        if trunk.name.lower() in names:
+            raise ValueError(f"there are two trunks named {trunk.name}; give one another name")
+        names.add(trunk.name.lower())
+    return checked
+
+
+def checked_servers(servers: Sequence[str]) -> tuple[str, ...]:
+    """DNS servers that can be asked. ValueError: one is none."""
+    if servers:
+        from ..sip.dns_client import server_of  # noqa: PLC0415 - as below
+
+        for text in servers:
+            server_of(text)
+    return tuple(servers)
 
 
 def _names(servers: Sequence[str], loopback: bool) -> Lookups:

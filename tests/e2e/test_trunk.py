@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from ringwheel import DialFailed, Engine, Outcome
@@ -311,6 +312,14 @@ async def test_reloading_touches_no_call():
         await hung_up(old, call)
         assert engine.trunks[0].channels == 0
         await hung_up(old, await answered(old, dial(engine)))
+
+
+def test_what_cannot_be_is_refused_before_anything_is_opened():
+    carrier = Trunk("carrier", (Peer("192.0.2.1"),))
+    with pytest.raises(ValueError, match="two trunks named Carrier"):
+        Engine(trunks=[carrier, replace(carrier, name="Carrier")])
+    with pytest.raises(ValueError, match="'dns.example.com' is no DNS server"):
+        Engine(dns=["dns.example.com"])
 
 
 async def test_strangers_get_nothing_where_there_are_trunks():

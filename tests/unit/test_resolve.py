@@ -9,10 +9,12 @@ import socket
 import threading
 from collections import Counter
 
+import dns.asyncresolver
 import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
+import dns.resolver
 import dns.rrset
 import pytest
 from hypothesis import given, settings
@@ -291,6 +293,21 @@ async def test_a_server_that_knows_no_naptr_costs_nothing_but_time(server, tmp_p
     server.hanging = {"NAPTR"}
     lookup = Dns(server, tmp_path, timeout_s=0.2)
     assert await lookup.targets("sip:a@plain.test") == NAMED["sip:a@plain.test"]
+
+
+async def test_no_server_at_all(monkeypatch):
+    def fail(*_, **__):
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr(dns.asyncresolver, "Resolver", fail)
+    with pytest.raises(ResolveError, match=r"no DNS server is configured \(see /etc/resolv.conf\)"):
+        await DnsClient().ask("plain.test", Kind.A)
+
+
+@pytest.mark.parametrize("text", ["dns.example.com", "192.0.2.1:x", "", ":53"])
+def test_servers_are_addresses(text):
+    with pytest.raises(ValueError, match="write it as HOST or HOST:PORT"):
+        DnsClient([text])
 
 
 async def test_a_silent_server_is_given_up(server, tmp_path):
