@@ -15,6 +15,7 @@ from .media.recording import Recorded, Recording
 from .media.sip.digest import Credentials
 from .media.sip.events import Refuse
 from .media.sip.gate import GateRules
+from .media.sip.tls import TlsConfig
 from .media.sip.transport import ListenError
 from .media.snapshot import SnapshotError
 from .media.transfer import Refer, Transferred
@@ -65,6 +66,7 @@ __all__ = [
     "Refuse",
     "Registration",
     "SnapshotError",
+    "TlsConfig",
     "Transferred",
     "Trunk",
     "TrunkError",

@@ -512,6 +512,7 @@ def _packed_address(connection: Connection) -> bytes:
     return packed
 
 
+@lru_cache(maxsize=32)
 def _payload_types(
     codecs: tuple[Codec, ...],
 ) -> tuple[list[tuple[int, Codec]], dict[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 
 class DnsTrouble(StrEnum):
@@ -77,6 +78,7 @@ class Answer:
     detail: str = ""
 
 
+@lru_cache(maxsize=1024)
 def numeric(host: str) -> bool:
     """True if ``host`` is an IPv4 or IPv6 address, without brackets."""
     try:
@@ -86,6 +88,7 @@ def numeric(host: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=1024)
 def fault_of(address: str, *, loopback: bool) -> str:
     """Why no call can go to a numeric address; empty if one can.
 

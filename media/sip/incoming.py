@@ -276,5 +276,5 @@ class IncomingCall(SipCall):
         if self._reliable is None:
             transaction.respond(status, data)
         elif not self._reliable.full:
-            lines = (("Contact", self.agent.contact(self.flow)), ("Allow", ALLOW))
+            lines = (("Contact", self.agent.contact(self.flow, self.invite.uri)), ("Allow", ALLOW))
             self._reliable.send(status, lines, b"")  # RFC 3262 3: each has an RSeq of its own

@@ -188,7 +188,7 @@ class Registration:
         if self.state is not RegistrationState.REGISTERED:
             self._become(RegistrationState.REGISTERING, "asking the registrar")
             if self._stopping or self._pending is not None:
-                return  # who was told has decided otherwise
+                return  # who was told has made the next step already
         self._send([f"{contact};expires={self._asked_s}", *self._taken_back()], self._asked_s)
 
     def _contact_now(self) -> str:
@@ -201,7 +201,7 @@ class Registration:
 
     def _unregister(self) -> None:
         self._become(RegistrationState.UNREGISTERING, "taking the binding back")
-        if not self._stopping or self._pending is not None:
+        if self.state is not RegistrationState.UNREGISTERING or self._pending is not None:
             return
         self._send([f"{self._contact};expires=0", *self._taken_back()], 0)
 

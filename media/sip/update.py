@@ -42,7 +42,11 @@ class Update:
         sdp = self._offer() if callable(self._offer) else self._offer
         # RFC 3311 5.1: only one that carries an offer can meet another.
         self.in_progress = sdp is not None
-        lines = [("Contact", agent.contact(call.flow)), ("Allow", ALLOW), ("Supported", SUPPORTED)]
+        lines = [
+            ("Contact", agent.contact(call.flow, call.invite.uri)),
+            ("Allow", ALLOW),
+            ("Supported", SUPPORTED),
+        ]
         lines += call.timer_lines()
         if sdp is not None:
             lines.append(("Content-Type", SDP))
@@ -124,7 +128,7 @@ def _accept(
     call.dialog_of(request).refresh_target(request)
     call.remote_sdp = request.body or call.remote_sdp
     lines = [
-        ("Contact", call.agent.contact(call.flow)),
+        ("Contact", call.agent.contact(call.flow, call.invite.uri)),
         ("Allow", ALLOW),
         ("Supported", SUPPORTED),
     ]

@@ -32,6 +32,7 @@ class StreamPhone(Phone):
             *self.server,
             ssl=self.context,
             server_hostname=self.server[0] if self.context else None,
+            local_addr=(self.host, 0),
         )
         self._readers.append(asyncio.create_task(self._read(reader)))
         self.sip = self  # type: ignore[assignment] # what `Phone` sends by

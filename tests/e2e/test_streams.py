@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 import pytest
-from ringwheel import Call
+from ringwheel import Call, GateRules
 
 from ..certificates import Authority
 from .client import Phone
@@ -108,5 +109,19 @@ async def test_udp_and_tcp_on_one_port_beside_each_other(make_prompt):
             await phone.call()
             await phone.until_bye()
         async with StreamPhone(address_of(engine)) as phone:
+            await phone.call()
+            await phone.until_bye()
+
+
+async def test_connections_of_strangers_are_closed_unread(make_prompt):
+    path, _ = make_prompt("a.ulaw", 160)
+    rules = GateRules(allow=("127.9.9.1",))
+    async with serving(player(path), sip=["tcp:127.0.0.1:0"], gate=rules) as engine:
+        reader, writer = await asyncio.open_connection(*address_of(engine))
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await reader.readexactly(1)
+        writer.close()
+        assert engine.snapshot().sip["dropped_strangers"] == 1
+        async with StreamPhone(address_of(engine), "127.9.9.1") as phone:
             await phone.call()
             await phone.until_bye()

@@ -1,0 +1,113 @@
+"""Calls of an engine to SIPp: answers, early media, refusals, and the races of CANCEL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from ringwheel import DialFailed, DialledCall, EndedBy, Engine, Outcome
+
+from .test_sipp_uac import DEADLINE_S, ENDED_BY_US, HOST, Peer, peer, recv, send
+
+__all__ = ["peer"]  # a fixture
+
+TO_INVITE = "1 INVITE"
+UNANSWERED = 'Reason: Q.850;cause=19;text="no answer"'
+
+
+def pause(duration_ms: int) -> str:
+    """A step that waits."""
+    return f'<pause milliseconds="{duration_ms}" />'
+
+
+def run(story: Callable[[Engine], Awaitable[None]]) -> None:
+    """Run a coroutine function with an engine, for a bounded time."""
+
+    async def bounded() -> None:
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            Engine([f"udp:{HOST}:0"], rtp_ports=(26_000, 26_100)) as engine,
+        ):
+            await story(engine)
+            assert await engine.drain(DEADLINE_S)
+
+    asyncio.run(bounded())
+
+
+def dial(engine: Engine, callee: Peer, **options: object) -> Awaitable[DialledCall]:
+    """Call SIPp."""
+    return engine.dial(f"sip:callee@{HOST}:{callee.port}", **options)  # type: ignore[arg-type]
+
+
+def outcome_with(callee: Peer, **options: object) -> DialFailed:
+    """What a call that nobody answers comes to."""
+    failures = []
+
+    async def story(engine: Engine) -> None:
+        with pytest.raises(DialFailed) as failed:
+            await dial(engine, callee, **options)
+        failures.append(failed.value)
+
+    run(story)
+    return failures[0]
+
+
+def test_a_call_is_answered_and_hung_up_by_us(peer):
+    async def story(engine):
+        call = await dial(engine, callee)
+        assert call.codec == "PCMU"
+        assert (await call.hangup()).by is EndedBy.LOCAL
+
+    with peer(recv("INVITE"), send(100), send(180), send(200, sdp=True), *ENDED_BY_US) as callee:
+        run(story)
+
+
+def test_early_media_opens_and_the_answer_needs_no_body(peer):
+    sounds = []
+
+    async def early(call):
+        sounds.append(call.codec)
+
+    async def story(engine):
+        call = await dial(engine, callee, early=early)
+        await call.hangup()
+
+    with peer(recv("INVITE"), send(183, sdp=True), pause(100), send(200), *ENDED_BY_US) as callee:
+        run(story)
+    assert sounds == ["PCMU"]
+
+
+def test_busy_is_told_with_the_cause_of_the_network(peer):
+    with peer(recv("INVITE"), send(486, "Reason: Q.850;cause=17"), recv("ACK")) as callee:
+        failed = outcome_with(callee)
+    assert (failed.outcome, failed.status, failed.q850) == (Outcome.BUSY, 486, 17)
+
+
+def test_a_call_that_nobody_answers_is_cancelled(peer):
+    with peer(
+        recv("INVITE"),
+        send(180),
+        recv("CANCEL"),
+        send(200),
+        send(487, UNANSWERED, cseq=TO_INVITE),
+        recv("ACK"),
+    ) as callee:
+        failed = outcome_with(callee, timeout_s=0.3)
+    assert (failed.outcome, failed.status) == (Outcome.NO_ANSWER, 408)
+
+
+def test_an_answer_that_crosses_our_cancel_gets_ack_and_bye(peer):
+    with peer(
+        recv("INVITE"),
+        send(180),
+        recv("CANCEL"),
+        send(200, cseq=TO_INVITE, sdp=True),
+        *ENDED_BY_US,
+    ) as callee:
+        assert outcome_with(callee, timeout_s=0.3).outcome is Outcome.NO_ANSWER
+
+
+def test_an_answer_out_of_silence_that_comes_too_late_gets_ack_and_bye(peer):
+    with peer(recv("INVITE"), pause(400), send(200, sdp=True), *ENDED_BY_US) as callee:
+        assert outcome_with(callee, timeout_s=0.2).outcome is Outcome.UNREACHABLE
