@@ -23,7 +23,7 @@ TOP = 5
 
 Figures = Mapping[str, Any]
 
-_REFUSALS = ("refused_", "rejected_")
+_REFUSALS = ("refused_", "rejected_", "dropped_")
 _DROPS = ("received_", "receive_")
 _LATE_US = 5_000
 _LATE_LOOP_MS = 100.0

@@ -24,6 +24,7 @@ from .session import MediaSession
 from .sip.events import EndCause, Refuse
 from .sip.message import REASON_PHRASES, Response
 from .sip.outgoing import OutgoingCall
+from .sip.session import SipCall
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -83,6 +84,7 @@ class DialledCall(Call):
         "_way",
         "_wishes",
         "decided",
+        "progress",
         "rang",
         "result",
     )
@@ -106,6 +108,7 @@ class DialledCall(Call):
         self._ear: EarlyEar | None = None
         self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.rang = False
+        self.progress = 100, "Trying"
         self.result: DialResult | None = None
         if self._history:
             self._history.awaited += 1  # the end of dialling, which may go on by another way
@@ -130,6 +133,7 @@ class DialledCall(Call):
     def on_ringing(self, response: Response) -> None:
         """A provisional response other than 100."""
         self.rang = True
+        self.progress = response.status, response.reason
         if self._history and self._history.ringing_s is None:
             self._history.ringing_s = time.time()
         if self.result is not None:
@@ -168,8 +172,11 @@ class DialledCall(Call):
         self._end_ear()
         self.decide(failure_of(cause, proceeding=self.proceeding))
         super().on_ended(cause)
-        if self._way.on_ended is not None:
-            self._way.on_ended(self)
+        self._leave_way()
+
+    def move_to(self, sip: SipCall) -> None:
+        super().move_to(sip)
+        self._leave_way()  # it goes on by another one
 
     # What dialling does
 
@@ -231,6 +238,11 @@ class DialledCall(Call):
             self._tell_record(self._history)
 
     # Within
+
+    def _leave_way(self) -> None:
+        on_ended, self._way = self._way.on_ended, replace(self._way, on_ended=None)
+        if on_ended is not None:
+            on_ended(self)
 
     def _hear_early(self, sdp: bytes) -> None:
         assert self._media is not None

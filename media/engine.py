@@ -500,6 +500,10 @@ class Engine:
         self._outcomes[Outcome.ANSWERED] += 1
         return call
 
+    def public_uri(self, uri: str) -> str:
+        """A URI as others know it, who do not know the names of our trunks. ValueError."""
+        return self._trunks.public_uri(uri)
+
     def place(self, way: Way, wishes: Wishes) -> DialledCall:
         """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
         order, flow = way.order, way.flow
@@ -636,6 +640,8 @@ class Engine:
         self._calls.pop(left.id, None)
         self._calls[sip.id] = ours
         left.context, sip.context = None, ours
+        if self._trunks:
+            ours.trunk = self._trunks.keep(sip)
 
     def _on_run(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

@@ -14,7 +14,7 @@ from .call import Call, CallEnded
 from .dialling import DialFailed, DialledCall
 from .sdp import SdpError
 from .sip.events import CallStateError
-from .sip.fields import split_commas
+from .sip.fields import has_token
 from .sip.message import SipParseError
 from .sip.refer import Progress, ReferEnd, ReferOutcome, Referral, Refers
 from .sip.replaces import ReferTo, Replaces
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 Means = Literal["auto", "refer", "bridge"]
-OnProgress = Callable[[Progress], object]
+OnProgress = Callable[[Progress], None]
 
 MAX_TIMEOUT_S = 180.0
+
+LEAVE_S = 2.0
+"""How long who has referred us may take to hear that we are connected, before we hang up."""
 
 MAX_HOPS = 8
 """How often a call that a transfer has led to may be transferred on: two peers that refer us to
@@ -93,7 +96,7 @@ class Refer:
     ) -> Call:
         """Call the target, and tell the other side how that goes; returns the answered call.
 
-        The call with the other side is ended then, unless ``leave`` is False: then it may be
+        The call with the other side is ended with that, unless ``leave`` is False: then it may be
         bridged with the new one. The new one is ended when the function that was called with this
         referral returns. ``caller`` as for :meth:`Engine.dial`. Raises DialFailed (the call with
         the other side goes on), RuntimeError if it was decided before.
@@ -107,6 +110,7 @@ class Refer:
                 caller=caller,
                 timeout_s=timeout_s,
                 headers=self._headers(),
+                ringing=lambda other: self._referral.tell(Progress(*other.progress)),
                 beside=None if leave else self.call,
             )
             self._transfers.note_hop(self.call, self.followed)
@@ -118,11 +122,9 @@ class Refer:
             outcome = Progress(500, "Server Internal Error")
             raise
         finally:
-            told = asyncio.Event()
-            self._referral.tell(outcome, told.set)
-        if leave:
-            await told.wait()  # 32 s at the longest, if nobody answers
-            await self.call.hangup()
+            self._referral.tell(outcome, self.call.abandon if leave and self.followed else None)
+        if leave:  # also if nobody answers what we tell, which the new side must not wait for
+            asyncio.get_running_loop().call_later(LEAVE_S, self.call.abandon)
         return self.followed
 
     def _headers(self) -> list[tuple[str, str]]:
@@ -213,7 +215,7 @@ class Transfers:
         if not 0 < timeout_s <= MAX_TIMEOUT_S:
             raise ValueError(f"timeout_s: {timeout_s:g}; use more than 0, up to {MAX_TIMEOUT_S:g}")
         call.connected()
-        refer_to = _refer_to(call, target)
+        refer_to = self._refer_to(call, target)
         tell = on_progress or _nothing
         if how == "refer" or (how == "auto" and _takes_refer(call.sip)):
             outcome = await _refer(call, refer_to, timeout_s, tell)
@@ -221,6 +223,20 @@ class Transfers:
             if how == "refer" or not unable:
                 return await _referred(call, target, outcome)
         return await self._bridge(call, target, timeout_s, caller, tell)
+
+    def _refer_to(self, call: Call, target: str | Call) -> ReferTo:
+        """What a REFER names. ValueError: it cannot be called."""
+        if isinstance(target, Call):
+            if target is call:
+                raise ValueError("a call cannot be transferred to itself")
+            target.connected()
+            dialog = target.sip.dialog
+            assert dialog is not None  # since there is sound
+            return ReferTo(dialog.remote_target, Replaces.of(dialog))
+        try:
+            return ReferTo(self.engine.public_uri(target))
+        except SipParseError:
+            raise ValueError(f"{target!r} is no SIP URI; write it as sip:USER@HOST") from None
 
     async def _bridge(
         self,
@@ -234,7 +250,7 @@ class Transfers:
             other = target
         else:
             try:
-                other = await self._dial(call, target, timeout_s, caller)
+                other = await self._dial(call, target, timeout_s, caller, tell)
             except DialFailed as error:
                 return Transferred(error.status, error.reason, "bridge")
         tell(Progress(200, "OK"))
@@ -246,10 +262,18 @@ class Transfers:
                 other.abandon()
         return Transferred(200, "OK", "bridge")
 
-    async def _dial(self, call: Call, uri: str, timeout_s: float, caller: str | None) -> Call:
+    async def _dial(
+        self, call: Call, uri: str, timeout_s: float, caller: str | None, tell: OnProgress
+    ) -> Call:
         """The third party's call. CallEnded: nobody waits for it any more."""
         dialling = asyncio.ensure_future(
-            self.engine.dial(uri, caller=caller, timeout_s=timeout_s, beside=call)
+            self.engine.dial(
+                uri,
+                caller=caller,
+                timeout_s=timeout_s,
+                ringing=lambda other: tell(Progress(*other.progress)),
+                beside=call,
+            )
         )
         ending = asyncio.ensure_future(call.wait_ended())
         try:
@@ -286,27 +310,10 @@ def _nothing(_: Progress) -> None:
     """Nobody wants to know."""
 
 
-def _refer_to(call: Call, target: str | Call) -> ReferTo:
-    """What a REFER names. ValueError: it cannot be called."""
-    if isinstance(target, Call):
-        if target is call:
-            raise ValueError("a call cannot be transferred to itself")
-        target.connected()
-        dialog = target.sip.dialog
-        assert dialog is not None  # since there is sound
-        return ReferTo(dialog.remote_target, Replaces.of(dialog))
-    refer_to = ReferTo(target)
-    try:
-        str(refer_to)
-    except SipParseError:
-        raise ValueError(f"{target!r} is no SIP URI; write it as sip:USER@HOST") from None
-    return refer_to
-
-
 def _takes_refer(sip: SipCall) -> bool:
     """False if the peer's INVITE lists what it takes, and REFER is not among it (RFC 3261 20.5)."""
     listed = [] if sip.outgoing else sip.invite.headers.all("Allow")
-    return not listed or any("REFER" in split_commas(line) for line in listed)
+    return not listed or has_token(listed, "REFER")
 
 
 async def _refer(

@@ -31,7 +31,7 @@ TEXT = "text/plain; charset=utf-8"
 @dataclass(frozen=True, slots=True)
 class Query:
     """What was asked: the parameters, the last of each name, and whether a process of this machine
-    asks."""
+    asks, which is no browser that was sent here by the name of somebody's site."""
 
     values: Mapping[str, str]
     local: bool
@@ -166,7 +166,8 @@ class Exchange:
             return Reply(f"no such page; there are:\n{paths}\n".encode(), status=404)
         try:
             asked = parse_qs(query, max_num_fields=16)
-            return await page(Query({name: all[-1] for name, all in asked.items()}, self._local))
+            values = {name: all[-1] for name, all in asked.items()}
+            return await page(Query(values, self._local and _names_this_machine(request)))
         except ValueError as error:
             return Reply(f"{error}\n".encode(), status=400)
         except Exception:
@@ -196,3 +197,14 @@ class Exchange:
                 self._writer.write_eof()
                 while await self._reader.read(READ_BYTES):
                     pass
+
+
+def _names_this_machine(request: h11.Request) -> bool:
+    """Whether Host is an address, or localhost: a name may be anybody's who lets it lead here."""
+    hosts = [value.decode("latin-1") for name, value in request.headers if name == b"host"]
+    host = hosts[0].rpartition(":")[0] or hosts[0] if hosts else ""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host.lower() == "localhost"
+    return True

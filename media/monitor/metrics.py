@@ -32,7 +32,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 LATENESS_BOUNDS_US = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000)
 RECORDED_SAMPLES_HZ = 8_000
 
-_REFUSALS = ("refused_", "rejected_")
+_REFUSALS = ("refused_", "rejected_", "dropped_")
 _ENDED = "calls_ended_"
 _RETRANSMISSIONS = {"received": "retransmissions_absorbed", "sent": "retransmissions_sent"}
 _TOLD_ELSEWHERE = {"requests", "responses", "parse_errors", *_RETRANSMISSIONS.values()}
@@ -194,7 +194,7 @@ def _sip(figures: EngineFigures, monitor: Monitor) -> Iterator[Metric]:
             {way: figures.sip[name] for way, name in _RETRANSMISSIONS.items()},
         ),
         ("parse_errors", "Messages that are no SIP.", "reason", figures.unreadable),
-        ("refused", "Requests refused.", "reason", _starting(_REFUSALS, figures.sip)),
+        ("refused", "Requests refused or dropped.", "reason", _starting(_REFUSALS, figures.sip)),
         ("events", "What else happened in SIP.", "event", _other_sip(figures.sip)),
     ):
         yield labelled(CounterMetricFamily, f"ringwheel_sip_{name}", help, label, values)

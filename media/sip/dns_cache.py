@@ -33,13 +33,16 @@ class Hosts(Protocol):
 class DnsLimits:
     """``min_ttl_s`` to ``max_ttl_s``: how long an answer is kept, whatever it says of itself;
     ``max_negative_ttl_s``: the same for "there is none". ``stale_s``: how much longer it is used
-    while the servers do not answer, and ``retry_s`` when they are asked again then. ``names`` are
-    kept, the one used longest ago makes room. ``lookups`` may be under way at the same time."""
+    while the servers do not answer within ``patience_s``; after a failure they are asked again in
+    ``retry_s``. ``names`` are kept, the one used longest ago makes room. ``lookups`` may be under
+    way at the same time.
+    """
 
     min_ttl_s: float = 5.0
     max_ttl_s: float = 3_600.0
     max_negative_ttl_s: float = 300.0
     stale_s: float = 3_600.0
+    patience_s: float = 1.0
     retry_s: float = 30.0
     names: int = 4_096
     records: int = 64
@@ -94,6 +97,11 @@ class DnsCache:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def close(self) -> None:
+        """Give up the lookups that are under way."""
+        for task in self._asking.values():
+            task.cancel()
+
     def _fresh(self, key: tuple[str, Kind]) -> Answer | None:
         kept = self._kept.get(key)
         if kept is None or kept.until_s <= self._clock():
@@ -104,16 +112,32 @@ class DnsCache:
 
     async def _asked(self, key: tuple[str, Kind]) -> Answer:
         """Ask, together with whoever asks for the same."""
-        task = self._asking.get(key)
+        old, task = self._stale(key), self._asking.get(key)
         if task is None:
             if len(self._asking) >= self._limits.lookups:
                 self.counts["busy"] += 1
+                if old is not None:
+                    return old
                 raise ResolveError(key[0], DnsTrouble.BUSY)
             self.counts["misses"] += 1
-            task = self._asking[key] = asyncio.create_task(self._refreshed(key))
+            task = asyncio.create_task(self._refreshed(key), name=f"dns {key[0]}")
+            self._asking[key] = task
             task.add_done_callback(lambda done: self._done(key, done))
         # Who gives up waiting must not take the answer from the others.
-        return await asyncio.shield(task)
+        await asyncio.wait([task], timeout=None if old is None else self._limits.patience_s)
+        if old is not None and not task.done():
+            self.counts["stale"] += 1
+            return old
+        if task.cancelled():  # closed
+            raise ResolveError(key[0], DnsTrouble.TIMEOUT)
+        return task.result()
+
+    def _stale(self, key: tuple[str, Kind]) -> Answer | None:
+        """What was known before, if it may still be used."""
+        kept = self._kept.get(key)
+        if kept is None or kept.stale_until_s <= self._clock():
+            return None
+        return kept.answer
 
     def _done(self, key: tuple[str, Kind], task: asyncio.Task[Answer]) -> None:
         del self._asking[key]
@@ -133,14 +157,15 @@ class DnsCache:
 
     def _failed(self, key: tuple[str, Kind], error: ResolveError) -> Answer:
         """An old answer rather than none (RFC 8767); else the failure, kept for a moment."""
-        kept, now_s = self._kept.get(key), self._clock()
-        if kept is None or kept.stale_until_s <= now_s:
+        old = self._stale(key)
+        if old is None:
             answer = Answer((), 0, error.trouble, error.detail)
             self._keep(key, answer, stale_s=0)
             return answer
         self.counts["stale"] += 1
-        kept.until_s = min(now_s + self._limits.retry_s, kept.stale_until_s)
-        return kept.answer
+        kept = self._kept[key]
+        kept.until_s = min(self._clock() + self._limits.retry_s, kept.stale_until_s)
+        return old
 
     def _checked(self, key: tuple[str, Kind], answer: Answer) -> Answer:
         """An answer without what nobody can use. ResolveError: nothing is left, or far too much."""

@@ -53,7 +53,7 @@ class DnsClient:
             )
         except dns.resolver.NXDOMAIN as error:
             return Answer((), _negative_ttl_s(error, question), DnsTrouble.NO_SUCH_NAME)
-        except (dns.exception.DNSException, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever the library makes of hostile bytes
             # The next one reads anew which servers there are.
             self._resolver = None
             raise ResolveError(name, _trouble_of(error)) from None

@@ -57,7 +57,9 @@ class Progress:
     @classmethod
     def parse(cls, body: bytes) -> Progress:
         """Read the status line of a message/sipfrag body (RFC 3420). ValueError: there is none."""
-        line = body[:MAX_SIPFRAG_BYTES].partition(b"\n")[0].decode("utf-8", "replace").strip()
+        line = (
+            body[:MAX_SIPFRAG_BYTES].partition(b"\n")[0].decode("utf-8", "surrogateescape").strip()
+        )
         version, _, rest = line.partition(" ")
         digits, _, reason = rest.strip().partition(" ")
         if version.upper() != "SIP/2.0" or not (digits.isascii() and digits.isdigit()):
@@ -68,7 +70,8 @@ class Progress:
 
     def fragment(self) -> bytes:
         """The body that tells it."""
-        return f"SIP/2.0 {self.status} {self.reason}".rstrip().encode() + b"\r\n"
+        line = f"SIP/2.0 {self.status} {self.reason}".rstrip()
+        return line.encode("utf-8", "surrogateescape") + b"\r\n"
 
 
 class ReferEnd(Enum):

@@ -149,7 +149,7 @@ class ReliableRinging:
             self.stop()
             self._call.on_no_prack()
         else:
-            self._call.agent.send(self._data, self._call.reply_flow)
+            self._call.agent.transactions.send_again(self._data, self._call.reply_flow)
             self._interval_ms *= 2
             self._arm()
 

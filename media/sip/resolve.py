@@ -53,6 +53,9 @@ class Lookups(Protocol):
     async def lookup(self, name: str, kind: Kind) -> tuple[Record, ...]:
         """The records; none where there are none. ResolveError: nobody knows, or no such name."""
 
+    def close(self) -> None:
+        """Give up what is under way."""
+
 
 class Resolver:
     """Finds the targets of URIs.
@@ -76,6 +79,11 @@ class Resolver:
         self._families = tuple(families)
         self._random = source or random.SystemRandom()
         self._timeout_s = timeout_s
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        if not callable(self._dns):
+            self._dns.close()
 
     async def resolve(self, uri: str | SipUri) -> list[Target]:
         """Every target of a URI, best first: at least one.

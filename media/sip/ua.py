@@ -412,8 +412,9 @@ class UserAgent:
             if replaced is None:
                 self.handler.on_invite(call)
             else:
-                self.counters.add(Count.CALLS_REPLACED)
                 self.transfers.on_replaces(call, replaced)
+                if call.answered:
+                    self.counters.add(Count.CALLS_REPLACED)
         except Exception:  # noqa: BLE001 - whatever the user's code raises
             self.handler_failed("on_invite")
             call.hangup(status=500)

@@ -207,6 +207,7 @@ class Trunks:
             running.stop()
         for task in self._resolving.values():
             task.cancel()
+        self._resolver.close()
 
     # Peers
 
@@ -276,6 +277,12 @@ class Trunks:
         return self._running.get(name.lower()) if name else None
 
     # Calls that go out
+
+    def public_uri(self, uri: str) -> str:
+        """A URI as others know it: the domain of a trunk in the place of its name. ValueError."""
+        parsed = SipUri.parse(uri)
+        running = self._running.get(parsed.host)
+        return uri if running is None else dress(running.trunk, Wanted(parsed, "")).uri
 
     async def route(self, order: Order) -> AsyncGenerator[Way, None]:
         """See `Router`."""
@@ -478,4 +485,4 @@ def rules_for(trunks: Sequence[Trunk]) -> GateRules | None:
     """A gate that lets the calls of these trunks in, and no others; None without trunks."""
     if not trunks:
         return None
-    return GateRules(trunks=tuple((trunk.name, trunk.sources) for trunk in trunks))
+    return GateRules(trunks=tuple((trunk.name, trunk.inbound) for trunk in trunks))

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from ringwheel import Call, Engine, ListenError, Monitor
+from ringwheel import Call, DialFailed, Engine, ListenError, Monitor
 from ringwheel.media.monitor import health, http, pages
+from ringwheel.media.trunk.trunk import Peer, Trunk, TrunkLimits
 
 from .client import TIMEOUT_S, udp
 from .conftest import eventually, phoning, serving
@@ -51,8 +52,8 @@ async def talk(address: str, data: bytes, *, end: bool = False) -> bytes:
             writer.close()
 
 
-async def get(monitor: Monitor, path: str, method: str = "GET") -> Answer:
-    request = f"{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+async def get(monitor: Monitor, path: str, host: str = "127.0.0.1:1") -> Answer:
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     head, _, body = (await talk(monitor.address, request.encode())).partition(b"\r\n\r\n")
     start, *lines = head.decode().split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
@@ -128,6 +129,29 @@ async def test_how_ended_calls_sounded():
     assert metrics["ringwheel_call_mos_count", "out"] == 0
 
 
+async def test_outcomes_and_trunks_are_counted():
+    with udp("127.0.0.1") as silent:
+        port = silent.getsockname()[1]
+        trunk = Trunk("carrier", peers=(Peer("127.0.0.1", port),), limits=TrunkLimits(channels=3))
+        async with (
+            serving(answer_and_wait, trunks=[trunk]) as engine,
+            Monitor(engine, http="127.0.0.1:0") as monitor,
+        ):
+            with pytest.raises(DialFailed) as failed:
+                await engine.dial("sip:4711@carrier", timeout_s=0.2)
+            metrics = await samples(monitor)
+            status = (await get(monitor, "/status")).json()
+    outcome = failed.value.outcome.value
+    assert metrics["ringwheel_calls_dialled_total", outcome] == 1
+    assert metrics["ringwheel_calls_dialled_total", "answered"] == 0
+    assert metrics["ringwheel_trunk_channels_limit", "carrier"] == 3
+    assert metrics["ringwheel_trunk_calls_total", "placed", "carrier"] == 1
+    assert metrics["ringwheel_trunk_calls_total", "answered", "carrier"] == 0
+    assert metrics["ringwheel_sip_requests_total", "sent", "INVITE"] >= 1
+    assert status["outcomes"][outcome] == 1
+    assert status["trunks"][0]["name"] == "carrier"
+
+
 async def traced_call(engine: Engine, **options: object) -> str:
     """A call from INVITE to BYE; its Call-ID."""
     async with phoning(engine, **options) as phone:
@@ -143,6 +167,11 @@ async def test_a_trace_shows_the_messages_of_a_call_and_no_secrets():
         await traced_call(engine)
         shown = (await get(monitor, f"/trace?call={call_id}")).json()
         secrets = (await get(monitor, f"/trace?call={call_id}&secrets=1")).json()
+        path = f"/trace?call={call_id}&secrets=1"
+        hosts = {
+            host: (await get(monitor, path, host)).status
+            for host in ("localhost:1", "[::1]:1", "127.0.0.1", "evil.example:1", "evil.example")
+        }
         listed = (await get(monitor, "/trace?limit=1")).json()
         nothing = (await get(monitor, "/trace?call=none-such")).json()
         (ours,) = engine.addresses
@@ -154,6 +183,7 @@ async def test_a_trace_shows_the_messages_of_a_call_and_no_secrets():
     assert {message["local"] for message in shown["messages"]} == {ours}
     assert b'response="xxxxxxxxxxxxxxxx"' in data[0]
     assert b"0123456789abcdef" in base64.b64decode(secrets["messages"][0]["data"])
+    assert list(hosts.values()) == [200, 200, 200, 403, 403]
     (latest,) = listed["calls"]
     assert latest["call_id"] != call_id
     assert latest["outcome"] == "answered, peer hung up"

@@ -287,3 +287,32 @@ async def test_an_adopted_call_gets_new_keys(make_prompt):
         await call.play(prompt)
         packets = heard_by(phone, secret)
     assert b"".join(packet.payload for packet in packets) == payload
+
+
+async def test_who_takes_the_place_of_another_gets_a_key_of_its_own(make_prompt):
+    prompt, payload = make_prompt("long.ulaw", 16_000)
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        await call.play(prompt)
+
+    left, new = Secret(), Secret()
+    async with (
+        serving(handler, srtp="required") as engine,
+        phoning(engine) as first,
+        phoning(engine) as second,
+    ):
+        left.settle(await first.call(left.offer(first)))
+        heard = [left.unprotect((await first.datagram())[0]) for _ in range(10)]
+        tags = f"to-tag={first.to_tag};from-tag=from-{first.call_id}"
+        second.invite_headers = (f"Replaces: {first.call_id};{tags}",)
+        new.settle(await second.call(new.offer(second)))
+        await first.until_bye()
+        await second.until_bye()
+        heard += [left.unprotect(data) for data, _ in first.waiting_datagrams()]
+        encrypted = [data for data, _ in second.waiting_datagrams() if not is_rtcp(data)]
+        assert len(encrypted) > 50
+        with pytest.raises(pylibsrtp.Error):
+            left.unprotect(encrypted[0])
+        heard += [new.unprotect(data) for data in encrypted]
+    assert b"".join(packet[12:] for packet in heard) == payload

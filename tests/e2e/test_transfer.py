@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator
 import pytest
 from ringwheel import Call, DialFailed, Engine, Refer, Transferred
 from ringwheel.media.transfer import OnRefer
+from ringwheel.media.trunk import Peer, Trunk
 
 from .callee import Callee
-from .client import Message, Phone
+from .client import TIMEOUT_S, Message, Phone
 from .conftest import eventually, phoning, serving
 
 pytestmark = pytest.mark.one_loop
@@ -142,6 +143,28 @@ async def test_the_peer_hangs_up_in_the_midst_of_it():
     assert "the call was ended (remote)" in str(robot.error)
 
 
+async def test_a_transfer_that_was_cancelled_is_not_waited_for():
+    asking = asyncio.Event()
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        transferring = asyncio.create_task(call.transfer(THIRD))
+        await asking.wait()
+        transferring.cancel()
+        await asyncio.wait([transferring])
+        with pytest.raises(ValueError, match="itself"):
+            await call.transfer(call)
+        await call.wait_ended()
+
+    async with serving(handler) as engine, phoning(engine) as phone:
+        await asked(phone)
+        asking.set()
+        await asyncio.sleep(0)
+        notify(phone, "180 Ringing")
+        assert (await phone.response("NOTIFY")).status == 481
+        await phone.hang_up()
+
+
 async def test_attended_the_peer_takes_the_place_of_our_other_call():
     other: list[Call] = []
     results: list[Transferred] = []
@@ -193,9 +216,10 @@ async def test_a_peer_that_knows_no_refer_is_bridged(how, allow, answer):
             else:
                 await phone.call()
             invite = await third.invited()
+            third.reply(invite, "180 Ringing")
             third.reply(invite, "200 OK", third.offer())
             await third.request("ACK")
-            await eventually(lambda: robot.progress == [200])
+            await eventually(lambda: robot.progress == [180, 200])
             packet = bytes([0x80, 0]) + bytes(10) + bytes(range(160))
             engine_port = int(invite.sdp("m=audio ").split()[0])
             third.rtp.sendto(packet, ("127.0.0.1", engine_port))
@@ -255,6 +279,13 @@ async def refer_us(phone: Phone, target: str, *lines: str) -> Message:
     return await phone.response("REFER")
 
 
+async def notified_or_bye(phone: Phone) -> None:
+    """Answers what comes next."""
+    message = await phone.message()
+    if message.method == "NOTIFY" and not message.status:
+        phone.answer(message)
+
+
 async def notified(phone: Phone) -> tuple[str, str]:
     """What the next NOTIFY says, and the state of the subscription."""
     message = await phone.request("NOTIFY")
@@ -296,6 +327,8 @@ async def test_we_call_tell_and_go_on_with_the_third_party(make_prompt):
         invite = await third.invited()
         assert invite.get("Referred-By") == "<sip:boss@there>"
         assert invite.get("Replaces") == ""
+        third.reply(invite, "180 Ringing")
+        assert (await notified(phone))[0] == "SIP/2.0 180 Ringing"
         third.reply(invite, "200 OK", third.offer())
         assert await notified(phone) == ("SIP/2.0 200 OK", "terminated;reason=noresource")
         await phone.until_bye()
@@ -401,6 +434,67 @@ async def test_a_transfer_that_is_not_followed_is_refused(on_refer, status):
         await phone.hang_up()
 
 
+async def test_the_third_party_does_not_wait_for_who_has_referred_us(make_prompt, monkeypatch):
+    prompt, payload = make_prompt("hello.ulaw", 800)
+    monkeypatch.setattr("ringwheel.media.transfer.LEAVE_S", 0.5)
+
+    async def on_refer(call: Call, refer: Refer) -> None:
+        other = await refer.follow()
+        await other.play(prompt)
+
+    async with Callee() as third, referred(on_refer) as (_, phone):
+        await phone.call()
+        await refer_us(phone, third.uri)
+        third.reply(await third.invited(), "200 OK", third.offer())
+        packets = await third.packets(5)
+        assert b"".join(packet.payload for packet in packets) == payload
+        async with asyncio.timeout(TIMEOUT_S):  # a NOTIFY that nobody answers takes 32 s
+            await phone.until_bye()
+        await third.until_bye()
+
+
+async def test_who_answers_in_the_moment_in_which_the_caller_gives_up_is_left(monkeypatch):
+    left = asyncio.Event()
+    dialling = asyncio.Event()
+
+    class Answered:
+        abandon = staticmethod(left.set)
+
+    async def dial(*_: object, **__: object) -> Answered:
+        dialling.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.get_running_loop().create_future()
+        return Answered()
+
+    robot = Robot(target=THIRD, how="bridge")
+    async with serving(robot) as engine, phoning(engine) as phone:
+        monkeypatch.setattr(engine, "dial", dial)
+        await phone.call()
+        await dialling.wait()
+        await phone.hang_up()
+        await left.wait()
+
+
+async def test_we_are_not_sent_round_for_ever(monkeypatch):
+    monkeypatch.setattr("ringwheel.media.transfer.MAX_HOPS", 1)
+    results: list[Transferred] = []
+
+    async def send_on(call: Call) -> None:
+        await call.answer()
+        results.append(await call.transfer(THIRD))
+
+    async def on_refer(call: Call, refer: Refer) -> None:
+        await (await refer.follow()).wait_ended()
+
+    async with serving(send_on) as third, referred(on_refer) as (_, phone):
+        await phone.call()
+        await refer_us(phone, f"sip:third@{third.addresses[0]}")
+        while phone.bye is None:
+            await notified_or_bye(phone)
+        await eventually(lambda: bool(results))
+    assert results == [Transferred(483, "Too Many Hops", "refer")]
+
+
 async def test_draining_ends_what_a_transfer_led_to():
     async def on_refer(call: Call, refer: Refer) -> None:
         other = await refer.follow()
@@ -458,6 +552,49 @@ async def test_who_has_another_codec_cannot_take_the_place():
         assert (await second.response("INVITE")).status == 488
         second.send("ACK", cseq=second.cseq)
         await first.hang_up()
+
+
+# By trunks
+
+
+def trunk_to(peer: Callee | Phone) -> Trunk:
+    """A trunk whose one peer that is, and whose state is learnt from calls alone."""
+    ways = (Peer("127.0.0.1", peer.sip.getsockname()[1]),)
+    return Trunk("carrier", ways, domain="voice.example", options_interval_s=0)
+
+
+async def test_the_peer_is_told_the_domain_of_a_trunk():
+    robot = Robot(target="sip:+4711@carrier")
+    async with (
+        Callee() as peer,
+        serving(robot, trunks=[trunk_to(peer)]) as engine,
+        phoning(engine) as phone,
+    ):
+        refer = await asked(phone, "603 Decline")
+        assert refer.get("Refer-To") == "<sip:+4711@voice.example>"
+        await robot.done.wait()
+        await phone.hang_up()
+
+
+async def test_who_is_replaced_gives_the_channel_back():
+    async with (
+        Callee() as peer,
+        serving(stays, trunks=[trunk_to(peer)]) as engine,
+        phoning(engine) as phone,
+    ):
+        dialled = asyncio.create_task(engine.dial("sip:4711@carrier"))
+        invite = await peer.invited()
+        peer.reply(invite, "200 OK", peer.offer())
+        call = await dialled
+        tags = f"to-tag={call.id};from-tag={peer.tag}"
+        phone.invite_headers = (f"Replaces: {invite.get('Call-ID')};{tags}",)
+        await phone.call()
+        await peer.until_bye()
+        assert engine.trunks[0].channels == 1
+        assert call.ended is None
+        await phone.hang_up()
+        assert (await call.wait_ended()).by.value == "remote"
+        assert engine.trunks[0].channels == 0
 
 
 # All of it, between three of ours

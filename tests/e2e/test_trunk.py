@@ -328,6 +328,24 @@ async def test_strangers_get_nothing_where_there_are_trunks():
         assert engine.snapshot().sip["requests"] == 0
 
 
+async def test_a_peer_may_have_a_name():
+    async def handler(call):
+        assert call.trunk == "carrier"
+        await call.answer()
+
+    async with Callee() as peer:
+        named = Peer("localhost", peer.sip.getsockname()[1])
+        ours = Trunk("carrier", (named,), options_interval_s=0)
+        async with serving(handler, trunks=[ours]) as engine:
+            await hung_up(peer, await answered(peer, dial(engine)))
+            assert health(engine) == ["up"]
+            # Its calls come from where the name leads to, and are nobody's else.
+            async with phoning(engine) as phone:
+                await phone.call()
+                await phone.until_bye()
+            assert engine.trunks[0].received == 1
+
+
 async def registered(peer: Callee, status: str = "200 OK") -> str:
     """The peer answers a REGISTER; returns the Contact that it was asked for."""
     asked = await peer.request("REGISTER")

@@ -1,10 +1,11 @@
 """One call by pjsua2, in a process of its own (PJSIP is GPL): prints one JSON line about it.
 
 python pjsua2_client.py TARGET_URI WAV CODEC [--hang-up-after S] [--srtp] [--mux] [--dial DIGITS]
-    [--hold FROM_S TO_S] [--tls-ca FILE]
+    [--hold FROM_S TO_S] [--tls-ca FILE] [--transfer URI | --attend URI]
 
 The call is recorded to WAV through PJSIP's own conference bridge and jitter buffer, without a sound
-device. pjsua2 polls with select and its worker threads call into Python, so it is polled here.
+device; one that it makes because it was transferred to WAV-2.wav. pjsua2 polls with select and its
+worker threads call into Python, so it is polled here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pjsua2 as pj
 
 DEADLINE_S = 60.0
 DIAL_AFTER_S = 0.3
+TRANSFER_AFTER_S = 0.3
 
 
 class HearingCall(pj.Call):
@@ -24,6 +26,10 @@ class HearingCall(pj.Call):
 
     def __init__(self, account: pj.Account, wav: str) -> None:
         super().__init__(account)
+        self.account = account
+        self.wav = wav
+        self.next: HearingCall | None = None
+        self.told: list[int] = []
         self.recorder = pj.AudioMediaRecorder()
         self.recorder.createRecorder(wav)
         self.confirmed_s: float | None = None
@@ -51,6 +57,13 @@ class HearingCall(pj.Call):
                 self.getAudioMedia(media.index).startTransmit(self.recorder)
                 self.stream = media.index
                 self.codec = self.getStreamInfo(media.index).codecName
+
+    def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
+        self.next = HearingCall(self.account, f"{self.wav}-2.wav")
+        prm.newCall = self.next
+
+    def onCallTransferStatus(self, prm: pj.OnCallTransferStatusParam) -> None:
+        self.told.append(prm.statusCode)
 
     def reports(self) -> dict[str, object]:
         """What RTCP has told PJSIP: our CNAME, our reports on its stream, and the round trip."""
@@ -109,6 +122,37 @@ def make_account(encrypted: bool, mux: bool) -> pj.Account:
     return account
 
 
+class Transfer:
+    """Sends the other side to a third party, blind or after it has called there itself."""
+
+    def __init__(self, account: pj.Account, call: HearingCall, options: argparse.Namespace) -> None:
+        self._account = account
+        self._call = call
+        self._blind = options.transfer
+        self._attended = options.attend
+        self._wav = f"{options.wav}-other.wav"
+        self.other: HearingCall | None = None
+
+    @property
+    def over(self) -> bool:
+        """Nothing else is up."""
+        return all(call is None or call.over for call in (self.other, self._call.next))
+
+    def go_on(self) -> None:
+        """The next step, if it is time."""
+        if self._call.over:
+            return
+        if self._blind:
+            self._call.xfer(self._blind, pj.CallOpParam(True))
+            self._blind = ""
+        elif self._attended and self.other is None:
+            self.other = HearingCall(self._account, self._wav)
+            self.other.makeCall(self._attended, pj.CallOpParam(True))
+        elif self._attended and self.other is not None and self.other.confirmed_s is not None:
+            self._call.xferReplaces(self.other, pj.CallOpParam(True))
+            self._attended = ""
+
+
 def main(options: argparse.Namespace) -> None:
     endpoint = start_endpoint(options.codec, options.tls_ca)
     account = make_account(options.srtp, options.mux)
@@ -118,7 +162,8 @@ def main(options: argparse.Namespace) -> None:
     dial, hang_up_after_s = options.dial, options.hang_up_after
     reports: dict[str, object] = {}
     hold = list(options.hold)
-    while not call.over and time.monotonic() < deadline_s:
+    transfer = Transfer(account, call, options)
+    while not (call.over and transfer.over) and time.monotonic() < deadline_s:
         endpoint.libHandleEvents(10)
         talk_s = time.monotonic() - (call.confirmed_s or time.monotonic())
         if dial and talk_s > DIAL_AFTER_S:
@@ -132,6 +177,8 @@ def main(options: argparse.Namespace) -> None:
                 change.opt.flag = pj.PJSUA_CALL_UNHOLD
                 call.reinvite(change)
             del hold[0]
+        if talk_s > TRANSFER_AFTER_S:
+            transfer.go_on()
         if hang_up_after_s is not None and talk_s > hang_up_after_s:
             reports = call.reports()
             call.hangup(pj.CallOpParam())
@@ -146,12 +193,16 @@ def main(options: argparse.Namespace) -> None:
                 "holds": call.holds,
                 "held": call.held,
                 "reports": reports,
+                "told": call.told,
+                "moved": call.next is not None and call.next.confirmed_s is not None,
             }
         ),
         flush=True,
     )
-    del call.recorder  # which completes the file
-    del call
+    for one in (call, transfer.other, call.next):
+        if one is not None:
+            del one.recorder  # which completes the file
+    del call, transfer, one
     account.shutdown()
     endpoint.libDestroy()
 
@@ -166,4 +217,6 @@ if __name__ == "__main__":
     parser.add_argument("--tls-ca", default="", metavar="FILE")
     parser.add_argument("--hold", nargs=2, type=float, default=(), metavar=("FROM_S", "TO_S"))
     parser.add_argument("--dial", default="", metavar="DIGITS")
+    parser.add_argument("--transfer", default="", metavar="URI")
+    parser.add_argument("--attend", default="", metavar="URI")
     main(parser.parse_args())

@@ -313,7 +313,7 @@ async def trunked(request, program, tmp_path):
     async def handler(call):
         await take_digits(call, heard)
 
-    with kamailio(path, tmp_path, sink, request.param) as port:
+    with kamailio(path, tmp_path, sink, request.param) as (port, _):
         peers = (Peer(HOST, port),)
         carrier = Trunk(
             "carrier",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import pytest
+from ringwheel.media.sip.digest import Credentials
 from ringwheel.media.sip.events import CallStateError
 from ringwheel.media.sip.message import SipParseError
 from ringwheel.media.sip.refer import Progress, ReferEnd, Refers
@@ -326,6 +327,39 @@ def test_lost_packets_change_nothing(pair):
     pair.finish()
 
 
+def test_one_notify_at_a_time_and_what_is_overtaken_is_not_told(pair):
+    call, robot = accepting(pair).call()
+    asked = Asked().ask(robot)
+    pair.net.run(1)
+    (referral,) = pair.here.referrals
+    for status in (180, 183, 486):
+        referral.tell(Progress(status, "Phrase"))
+    assert len(pair.net.sent("NOTIFY")) == 1
+    pair.net.run(10)
+    assert asked.progress == [100, 486]
+    call.hangup()
+    pair.finish()
+
+
+def test_a_challenged_refer_is_known_by_the_number_of_the_second(lone):
+    call = lone.dial(credentials=Credentials("robot", "secret"))
+    lone.reply(lone.out[-1], 200, body=b"v=0")
+    asked = Asked().ask(call)
+    challenge = 'WWW-Authenticate: Digest realm="r", nonce="n", algorithm=MD5'
+    lone.reply(lone.out[-1], 401, "peertag", challenge)
+    again = lone.out[-1]
+    assert again.message.headers.get("Authorization")
+    lone.reply(again, 202)
+    lines = (f"Event: refer;id={again.message.cseq}", OVER, SIPFRAG)
+    headers = again.message.headers
+    ends = {"From": headers.get("To"), "To": headers.get("From"), "Call_ID": call.call_id}
+    assert notify(lone, call, *lines, **ends) == 200
+    assert asked.outcomes == [("TOLD", 200)]
+    call.hangup()
+    lone.net.run(40_000)
+    lone.net.assert_quiet()
+
+
 def test_a_notify_that_overtakes_the_202(lone):
     call = in_call(lone)
     asked = Asked().ask(call)
@@ -425,6 +459,11 @@ def test_what_a_referral_says(lone):
     call.hangup()
     lone.net.run(40_000)
     lone.net.assert_quiet()
+
+
+def test_a_phrase_of_any_bytes_is_passed_on():
+    told = b"SIP/2.0 486 Besetzt \xff\xc3\xa4"
+    assert Progress.parse(told + b"\r\nTo: x").fragment() == told + b"\r\n"
 
 
 def test_shutting_down_leaves_no_transfer(pair):

@@ -142,7 +142,7 @@ class LyingServer:
             kind = "CNAME" if alias else wanted
             for text in found[1]:  # one by one: a set of several would be shuffled
                 rrset = dns.rrset.from_text(name, int(found[0]), "IN", kind, text)
-                if rrset not in reply.answer:
+                if not alias or rrset not in reply.answer:
                     reply.answer.append(rrset)
             if not alias:
                 break
@@ -333,6 +333,25 @@ async def test_an_old_answer_is_used_while_the_servers_are_down(server, tmp_path
     assert await lookup.trouble("sip:a@plain.test:5060") is DnsTrouble.TIMEOUT
     server.silent, lookup.clock.now_s = False, 4_010.0
     assert await lookup.targets("sip:a@plain.test:5060")
+
+
+async def test_nobody_waits_long_for_servers_while_there_is_an_old_answer(server, tmp_path):
+    limits = DnsLimits(patience_s=0.05)
+    lookup = Dns(server, tmp_path, limits=limits, timeout_s=60.0, families=(socket.AF_INET,))
+    await lookup.targets("sip:a@plain.test:5060")
+    server.silent, lookup.clock.now_s = True, 100.0
+    lookup.resolver = Resolver(lookup.cache, families=(socket.AF_INET,), timeout_s=5.0)
+    assert await lookup.targets("sip:a@plain.test:5060") == NAMED["sip:a@plain.test"][:2]
+    assert lookup.cache.counts["stale"] == 1
+    waiting = asyncio.ensure_future(lookup.trouble("sip:a@srv.test:5060"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asking = [task for task in asyncio.all_tasks() if task.get_name().startswith("dns ")]
+    lookup.resolver.close()
+    assert await waiting is DnsTrouble.TIMEOUT
+    await asyncio.wait(asking)
+    assert len(asking) == 2
+    assert all(task.cancelled() for task in asking)
 
 
 async def test_the_cache_is_bounded(server, tmp_path):
