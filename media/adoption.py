@@ -12,8 +12,9 @@ from .call import SNAPSHOT_VERSION, Call
 from .session import MediaSession
 from .sip.adoption import peer_of
 from .sip.edge import Flow
+from .sip.listener import TRANSPORTS
 from .sip.session import SipCall
-from .sip.transport import SipEndpoint
+from .sip.transport import ListenError, SipEndpoint
 from .sip.ua import UserAgent
 from .snapshot import SnapshotError, State, member, number
 
@@ -56,12 +57,14 @@ def _take(agent: UserAgent, state: State, stood: State, flow: Flow, media: Media
 
 def flow_to(endpoint: SipEndpoint, state: State) -> Flow:
     """The way to the call's peer, by our first listener that leads there. SnapshotError."""
-    host, port, transport = peer_of(state)
+    host, port, transport, name = peer_of(state)
     try:
-        version = ipaddress.ip_address(host).version
+        ipaddress.ip_address(host)
     except ValueError:
         raise SnapshotError(f"host: {host} is no numeric address") from None
-    for index, listener in enumerate(endpoint.listeners):
-        if ipaddress.ip_address(listener.host).version == version:
-            return endpoint.flow(host, port, index)
+    try:
+        if transport in TRANSPORTS:
+            return endpoint.flow(host, port, transport=transport, name=name)
+    except ListenError:
+        pass
     raise SnapshotError(f"host: no listener of this engine leads to {host} by {transport}")

@@ -13,6 +13,7 @@ from .message import Headers, Request, SipParseError
 from .session import CallState, SipCall
 from .session_timer import SessionTimer
 from .uri import SipUri
+from .ways import UDP
 
 if TYPE_CHECKING:
     from .ua import UserAgent
@@ -50,16 +51,25 @@ def snapshot_of(call: SipCall) -> State:
     if call.state is not CallState.CONFIRMED or call.dialog is None:
         raise CallStateError("only a call that is confirmed and not over can be written down")
     flow = call.flow
+    host, port = _reached_at(flow)
     return {
         "dialog": call.dialog.snapshot(),
         "outgoing": call.outgoing,
         "session_timer": call.session_timer and call.session_timer.snapshot(),
         "peer": {
-            "host": flow.remote_host,
-            "port": flow.remote_port,
+            "host": host,
+            "port": port,
             "transport": flow.transport,
+            "name": flow.name,
         },
     }
+
+
+def _reached_at(flow: Flow) -> tuple[str, int]:
+    """Where another engine connects to: our connection ends with us, and so does its port."""
+    if flow.transport == UDP or flow.alias is None:
+        return flow.remote_host, flow.remote_port
+    return flow.remote_host, flow.alias[1]
 
 
 def adopted_call(agent: UserAgent, state: Mapping[str, Any], flow: Flow) -> AdoptedCall:
@@ -73,10 +83,14 @@ def adopted_call(agent: UserAgent, state: Mapping[str, Any], flow: Flow) -> Adop
     return call
 
 
-def peer_of(state: Mapping[str, Any]) -> tuple[str, int, str]:
-    """Host, port and transport by which the peer was reached. SnapshotError."""
+def peer_of(state: Mapping[str, Any]) -> tuple[str, int, str, str]:
+    """Host, port and transport by which the peer is reached, and the name in its certificate.
+
+    SnapshotError.
+    """
     peer = member(state, "peer", dict)
-    return text(peer, "host"), number(peer, "port", 65_535, 1), text(peer, "transport")
+    name = text(peer, "name") if peer.get("name") else ""
+    return text(peer, "host"), number(peer, "port", 65_535, 1), text(peer, "transport"), name
 
 
 def dialog_of(state: Mapping[str, Any]) -> Dialog:

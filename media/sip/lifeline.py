@@ -14,10 +14,11 @@ class StreamLimits:
     """Bounds of the connections of all listeners together.
 
     ``message_ms``: how long a message may take from its first byte, and the first one from when the
-    connection is there. ``idle_ms``: a connection without a message for so long is closed; pings
-    count as messages on those that we have accepted, whose peers keep them for what may come from
-    us. ``ping_ms``: we ping after so much silence on those that we have opened, up to a fifth
-    sooner. ``queue_bytes``: what may wait to be sent on one.
+    connection is there. ``idle_ms``: a connection that we have accepted is closed
+    after so long without a message or a ping, which says that the peer keeps it for what may come
+    from us; ``idle_opened_ms``: the same of one that we have opened, longer than most registrations
+    last, and an answer to our ping counts. ``ping_ms``: we ping after so much silence on those that
+    we have opened, up to a fifth sooner. ``queue_bytes``: what may wait to be sent on one.
     """
 
     connections: int = 1_024
@@ -27,6 +28,7 @@ class StreamLimits:
     handshake_ms: int = 10_000
     message_ms: int = 10_000
     idle_ms: int = 900_000
+    idle_opened_ms: int = 7_200_000
     ping_ms: int = 120_000
     pong_ms: int = 10_000
     stall_ms: int = 10_000
@@ -50,6 +52,7 @@ class Lifeline:
 
     __slots__ = (
         "_answers_pings",
+        "_idle_ms",
         "_last_message_ms",
         "_last_sign_ms",
         "_limits",
@@ -63,6 +66,7 @@ class Lifeline:
     def __init__(self, limits: StreamLimits, now_ms: int, share: float, *, initiator: bool) -> None:
         """``share``, from 0 to 1, spreads the pings of many connections."""
         self._limits = limits
+        self._idle_ms = limits.idle_opened_ms if initiator else limits.idle_ms
         self.initiator = initiator
         self._ping_after_ms = int(limits.ping_ms * (1 - share / 5))
         self._last_message_ms = self._last_sign_ms = now_ms
@@ -87,6 +91,7 @@ class Lifeline:
 
     def ponged(self, now_ms: int) -> None:
         """The peer has answered a ping of ours."""
+        self._last_message_ms = now_ms
         self._pinged_ms = None
         self._answers_pings = True
 
@@ -105,7 +110,7 @@ class Lifeline:
             return Due.STALLED
         if _passed(self._partial_ms, limits.message_ms, now_ms):
             return Due.SLOW
-        if _passed(self._last_message_ms, limits.idle_ms, now_ms):
+        if _passed(self._last_message_ms, self._idle_ms, now_ms):
             return Due.IDLE
         return self._ping_due(now_ms) if self.initiator else Due.NOTHING
 
@@ -126,7 +131,7 @@ class Lifeline:
     def wait_ms(self, now_ms: int) -> int:
         """How long nothing but the peer can make something due."""
         limits = self._limits
-        ends = [self._last_message_ms + limits.idle_ms]
+        ends = [self._last_message_ms + self._idle_ms]
         if self._stalled_ms is not None:
             ends.append(self._stalled_ms + limits.stall_ms)
         if self._partial_ms is not None:

@@ -12,6 +12,7 @@ from ..certificates import Authority
 from .client import Phone
 from .conftest import address_of, phoning, serving
 from .stream_phone import StreamPhone
+from .test_adoption import Keeper, take
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +126,20 @@ async def test_connections_of_strangers_are_closed_unread(make_prompt):
         async with StreamPhone(address_of(engine), "127.9.9.1") as phone:
             await phone.call()
             await phone.until_bye()
+
+
+async def test_a_call_by_tcp_is_adopted_on_a_connection_of_its_own(make_prompt):
+    path, _ = make_prompt("a.ulaw", 1_600)
+    keeper = Keeper(path)
+    options = {"sip": ["tcp:127.0.0.1:0"]}
+    async with (
+        serving(keeper, **options) as first,
+        serving(keeper, **options) as second,
+        StreamPhone(address_of(first)) as phone,
+    ):
+        await phone.call()
+        call, asked = await take(second, await keeper.state(), phone)
+        assert f"<sip:ringwheel@{second.addresses[0]};transport=tcp>" == asked.get("Contact")
+        assert phone.connections == 1
+        await call.hangup()
+        await phone.until_bye()

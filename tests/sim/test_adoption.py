@@ -49,7 +49,7 @@ def test_an_adopted_call_goes_on_and_ends_with_a_bye(net, talk, outgoing, we_han
     state = written_down(call)
     lose(net, caller if outgoing else lost)
     peer_host = LOST if outgoing else CALLER
-    assert peer_of(state) == (peer_host, 5060, "UDP")
+    assert peer_of(state) == (peer_host, 5060, "UDP", "")
     adopted = heir.adopt(state, net.flow(peer_host))
     assert (adopted.id, adopted.call_id) == (call.id, call.call_id)
     assert (adopted.from_uri, adopted.to_uri) == (call.from_uri, call.to_uri)

@@ -51,6 +51,21 @@ def test_an_idle_connection_ends_after_fifteen_minutes():
     assert line.due(900_000) is Due.NOTHING
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_connection_of_ours_is_kept_while_the_peer_answers(answers):
+    line, now_ms = life(initiator=True), 0
+    while now_ms < 3 * LIMITS.idle_opened_ms:
+        now_ms += line.wait_ms(now_ms)
+        due = line.due(now_ms)
+        if due is Due.PING and answers:
+            line.heard(now_ms, message=False, within=False)
+            line.ponged(now_ms)
+        elif due is Due.IDLE:
+            break
+        assert due in (Due.NOTHING, Due.PING)
+    assert now_ms == LIMITS.idle_opened_ms or answers
+
+
 @pytest.mark.parametrize(("share", "first_ms"), [(0.0, 120_000), (1.0, 96_000)])
 def test_we_ping_at_most_every_two_minutes_and_somewhat_sooner(share, first_ms):
     line = life(initiator=True, share=share)
