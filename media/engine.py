@@ -514,7 +514,7 @@ class Engine:
                 order.uri,
                 media.offer(),
                 flow,
-                from_uri=order.from_uri(self.addresses[flow.listener]),
+                from_uri=order.from_uri(self._agent.config.addresses[flow.listener]),
                 display_name=order.display_name,
                 headers=order.headers,
                 credentials=order.credentials,
