@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -27,30 +24,14 @@ from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
 from ringwheel.media.trunk import Peer, Trunk
 from ringwheel.media.trunk import Registration as TrunkRegistration
 
+from .ports import free_port, wait_until_bound
+
 CONFIG = Path(__file__).with_name("kamailio.cfg")
 HOST = "127.0.0.1"
 DEADLINE_S = 20
 CREDENTIALS = Credentials("robot", "a secret")
 ROBOT = "sip:robot@trunk.test"
 SDP = f"v=0\r\no=- 1 1 IN IP4 {HOST}\r\ns=-\r\nc=IN IP4 {HOST}\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
-
-
-def is_bound(port: int) -> bool:
-    """True if somebody has the UDP port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            assert error.errno == errno.EADDRINUSE
-            return True
-    return False
-
-
-def free_port() -> int:
-    """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -73,11 +54,7 @@ def kamailio(program: str, folder: Path, sink: int, algorithm: str) -> Iterator[
             start_new_session=True,
         )
     try:
-        deadline_s = time.monotonic() + DEADLINE_S
-        while not is_bound(port):
-            assert process.poll() is None, log.read_text("utf-8")
-            assert time.monotonic() < deadline_s, log.read_text("utf-8")
-            time.sleep(0.02)
+        assert wait_until_bound(process.pid, port), log.read_text("utf-8")
         yield port, process.pid
         process.terminate()
         process.wait(DEADLINE_S)
@@ -323,9 +300,9 @@ async def trunked(request, program, tmp_path):
             password=CREDENTIALS.password,
             registration=TrunkRegistration("robot"),
         )
-        ours = {"sip": [f"udp:{HOST}:0"], "rtp_ports": (30200, 30299), "trunks": [carrier]}
+        ours = {"sip": [f"udp:{HOST}:0"], "rtp_ports": (30_000, 34_999), "trunks": [carrier]}
         world = Trunk("world", peers, domain="trunk.test")
-        theirs = {"sip": [f"udp:{HOST}:{sink}"], "rtp_ports": (30300, 30399), "trunks": [world]}
+        theirs = {"sip": [f"udp:{HOST}:{sink}"], "rtp_ports": (35_000, 39_999), "trunks": [world]}
         async with (
             asyncio.timeout(DEADLINE_S),
             serving(handler, **ours) as robot,

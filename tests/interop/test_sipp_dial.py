@@ -27,7 +27,7 @@ def run(story: Callable[[Engine], Awaitable[None]]) -> None:
     async def bounded() -> None:
         async with (
             asyncio.timeout(DEADLINE_S),
-            Engine([f"udp:{HOST}:0"], rtp_ports=(26_000, 26_100)) as engine,
+            Engine([f"udp:{HOST}:0"]) as engine,
         ):
             await story(engine)
             assert await engine.drain(DEADLINE_S)
