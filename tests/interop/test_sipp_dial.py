@@ -1,8 +1,9 @@
-"""Calls of an engine to SIPp: answers, early media, refusals, and the races of CANCEL."""
+"""Calls of an engine to SIPp: answers, early media, refusals, races of CANCEL, 3xx, forks."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -111,3 +112,43 @@ def test_an_answer_that_crosses_our_cancel_gets_ack_and_bye(peer):
 def test_an_answer_out_of_silence_that_comes_too_late_gets_ack_and_bye(peer):
     with peer(recv("INVITE"), pause(400), send(200, sdp=True), *ENDED_BY_US) as callee:
         assert outcome_with(callee, timeout_s=0.2).outcome is Outcome.UNREACHABLE
+
+
+@pytest.mark.parametrize("redirects", [0, 1])
+def test_a_302_is_followed_as_often_as_allowed(peer, redirects):
+    async def story(engine):
+        if redirects:
+            call = await dial(engine, first, redirects=redirects)
+            await call.hangup()
+            return
+        with pytest.raises(DialFailed) as failed:
+            await dial(engine, first, redirects=redirects)
+        assert (failed.value.status, failed.value.contacts) == (302, (target,))
+
+    with contextlib.ExitStack() as peers:
+        target = "sip:nobody@127.0.0.9"
+        if redirects:
+            second = peers.enter_context(peer(recv("INVITE"), send(200, sdp=True), *ENDED_BY_US))
+            target = f"sip:other@{HOST}:{second.port}"
+        moved = send(302, f"Contact: <{target}>")
+        first = peers.enter_context(peer(recv("INVITE"), moved, recv("ACK")))
+        run(story)
+
+
+def test_of_two_forks_that_answer_the_second_is_let_go(peer):
+    async def story(engine):
+        call = await dial(engine, callee)
+        while not engine.snapshot().sip["forks_released"]:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+        assert call.ended is None
+        await call.hangup()
+
+    forks = [send(183, tag="one", sdp=True), send(180, tag="two")]
+    forks += [send(200, tag="two", sdp=True), send(200, tag="one", sdp=True)]
+    bye_of = '<recv request="BYE"><action><ereg regexp="tag={}" search_in="hdr" header="To:"'
+    bye_of += ' check_it="true" assign_to="{}" /></action></recv><Reference variables="{}" />'
+    ends = [
+        step for tag in ("one", "two") for step in (bye_of.format(tag, tag, tag), send(200, tag=""))
+    ]
+    with peer(recv("INVITE"), *forks, recv("ACK"), recv("ACK"), *ends) as callee:
+        run(story)
