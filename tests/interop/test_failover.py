@@ -152,9 +152,11 @@ def robot_of(ports: list[int]) -> Engine:
     return engine_of(trunk)
 
 
+@pytest.mark.parametrize("stop", [signal.SIGSTOP, signal.SIGKILL], ids=["silent", "gone"])
 async def test_kamailio_stops_and_calls_go_both_ways_by_the_other(
-    program: Callable[[str, str], str], tmp_path: Path
+    program: Callable[[str, str], str], tmp_path: Path, stop: signal.Signals
 ) -> None:
+    """Whether its machine says nothing any more, or that there is nobody at the port."""
     path = program("kamailio", "kamailio")
     robots: list[Call] = []
     others: list[Call] = []
@@ -174,7 +176,7 @@ async def test_kamailio_stops_and_calls_go_both_ways_by_the_other(
                 assert await call(robot, 1) is Outcome.ANSWERED
                 assert others[0].from_uri == "sip:robot@trunk.test"
                 await call_robot(somebody, ports[0])
-                os.killpg(groups[0], signal.SIGSTOP)
+                os.killpg(groups[0], stop)
                 stack.callback(os.killpg, groups[0], signal.SIGCONT)
                 outcomes = await asyncio.gather(*(call(robot, number) for number in range(5)))
                 assert set(outcomes) == {Outcome.ANSWERED}

@@ -158,6 +158,13 @@ async def scene(request, program, tmp_path) -> AsyncIterator[Scene]:
         somebody.close()
 
 
+def came_by_kamailio(party: Party) -> bool:
+    """True if every request has come by the proxy, which asked for it by Record-Route: its Via lies
+    above that of whoever sent it (RFC 3261 16.6)."""
+    vias = [request.headers.all("Via") for request in party.requests]
+    return bool(vias) and all(len(lines) == 2 for lines in vias)
+
+
 async def test_a_registration_and_a_call_that_comes_by_it(scene):
     registration = scene.registration()
     registration.start()
@@ -172,6 +179,7 @@ async def test_a_registration_and_a_call_that_comes_by_it(scene):
     call.hangup()
     _, cause = await scene.robot.next("on_ended")
     assert (cause.by.value, cause.status) == ("remote", 200)
+    assert came_by_kamailio(scene.robot)
 
     registration.stop()
     await scene.becomes(RegistrationState.STOPPED)
@@ -200,6 +208,8 @@ async def test_a_call_out_with_digest_and_everything_within_it(scene):
     call.hangup()
     _, cause = await scene.somebody.next("on_ended")
     assert (cause.by.value, cause.status) == ("remote", 200)
+    assert len(call.dialog.route_set) == 1
+    assert came_by_kamailio(scene.somebody)
     # Kamailio asked for credentials, was content, and kept them to itself.
     seen = [(request.method, request.cseq) for request in scene.somebody.requests]
     assert seen == [("INVITE", 2), ("ACK", 2), ("INVITE", 3), ("ACK", 3), ("BYE", 4)]
@@ -214,6 +224,8 @@ async def test_the_callee_hangs_up(scene):
     theirs.hangup()
     _, cause = await scene.robot.next("on_ended")
     assert (cause.by.value, cause.status) == ("remote", 200)
+    assert [request.method for request in scene.robot.requests] == ["BYE"]
+    assert came_by_kamailio(scene.robot)
 
 
 async def test_a_wrong_password(scene):
