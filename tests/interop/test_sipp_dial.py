@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from ringwheel import DialFailed, DialledCall, EndedBy, Engine, Outcome
 
+from .test_sipp_reliability import answer, sdp
+from .test_sipp_transfer import ANSWERS
+from .test_sipp_transfer import ask as ask_caller
 from .test_sipp_uac import DEADLINE_S, ENDED_BY_US, HOST, Peer, peer, recv, send
 
 __all__ = ["peer"]  # a fixture
@@ -112,6 +115,30 @@ def test_an_answer_that_crosses_our_cancel_gets_ack_and_bye(peer):
 def test_an_answer_out_of_silence_that_comes_too_late_gets_ack_and_bye(peer):
     with peer(recv("INVITE"), pause(400), send(200, sdp=True), *ENDED_BY_US) as callee:
         assert outcome_with(callee, timeout_s=0.2).outcome is Outcome.UNREACHABLE
+
+
+def test_reinvites_go_both_ways(peer):
+    """We hold and resume, and then the one we called does."""
+
+    async def story(engine):
+        call = await dial(engine, callee)
+        await call.hold()
+        await call.unhold()
+        await call.wait_held()
+        await call.wait_resumed()
+        assert (await call.wait_ended()).by is EndedBy.REMOTE
+
+    steps = list(ANSWERS)
+    for direction in ("inactive", "sendrecv"):
+        steps += [recv("INVITE"), answer(200, body=sdp(direction)), recv("ACK")]
+    for cseq, direction in ((1, "sendonly"), (2, "sendrecv")):
+        offer = ask_caller("INVITE", cseq, "Content-Type: application/sdp", body=sdp(direction))
+        steps += [offer, '<recv response="200" />', ask_caller("ACK", cseq)]
+    steps += [ask_caller("BYE", 3), '<recv response="200" />']
+    # An ACK is not answered, and so not sent again.
+    steps = [step.replace(' retrans="500"', "") if "\nACK " in step else step for step in steps]
+    with peer(*steps) as callee:
+        run(story)
 
 
 @pytest.mark.parametrize("redirects", [0, 1])
