@@ -450,3 +450,19 @@ def test_a_failed_request_is_told_apart_from_an_answer():
     response = failed_response(OPTIONS.format(n=1).encode(), SendFailure('say "no"'))
     assert parse(response.to_bytes()).status == 503
     assert response.headers.get("Reason") == 'SIP;cause=503;text="say \\"no\\""'
+
+
+@on_both_loops
+def test_the_refusal_of_what_cannot_be_read_may_get_lost(make_loop):
+    """It repeats the header that cannot be read, so that it cannot be read either."""
+
+    async def main():
+        there = Party("tcp:127.0.0.1:0")
+        refusal = OPTIONS.format(n=1).replace("CSeq: 1", "CSeq: x").partition("\r\n")[2]
+        flow = there.endpoint.flow("127.0.0.1", free_port(), transport="TCP")
+        there.endpoint.send(b"SIP/2.0 400 Bad Request\r\n" + refusal.encode(), flow)
+        await until(lambda: there.counts.undelivered)
+        assert there.counts.failures == 0
+        await there.close()
+
+    run(make_loop, main)
