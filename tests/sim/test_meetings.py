@@ -149,3 +149,27 @@ def test_a_reinvite_waits_for_the_answer_to_an_update(pair):
     assert reinvite.at_ms > answer.at_ms
     call.hangup()
     pair.finish()
+
+
+def test_a_refresh_that_waits_asks_for_no_offer_beside_that_of_a_change(lone):
+    """The handler is asked for one offer at a time: it would take the answer for the last one."""
+    call = lone.dial()
+    timer = ("Session-Expires: 90;refresher=uac", "Require: timer")
+    lone.reply(lone.out[0], 200, "peertag", *timer, body=b"v=0")
+    lone.net.run(45_000)
+    assert lone.handler.names() == ["answered", "offer"]
+    lone.reply(of(lone, "INVITE")[1], 491)
+    call.reinvite(b"v=0 hold")
+    change = of(lone, "INVITE")[2]
+    lone.reply(change, 100)
+    lone.net.run(10_000)
+    assert lone.handler.names() == ["answered", "offer"]
+    lone.reply(change, 200, "peertag", *timer, body=b"v=0 held")
+    assert lone.handler.events[-1] == ("reinvited", 200, b"v=0 held")
+    lone.net.run(5_000)
+    assert lone.handler.names()[-1] == "offer"
+    lone.reply(of(lone, "INVITE")[3], 200, "peertag", *timer, body=b"v=0 held")
+    assert lone.handler.events[-1] == ("answer", b"v=0 held")
+    call.hangup()
+    lone.net.run(64_000)
+    lone.net.assert_quiet()
