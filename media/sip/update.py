@@ -51,9 +51,7 @@ class Update:
         lines += call.timer_lines()
         if sdp is not None:
             lines.append(("Content-Type", SDP))
-        agent.send_in_dialog(
-            "UPDATE", self.dialog, call.flow, self, headers=lines, body=sdp or b""
-        )
+        agent.send_in_dialog("UPDATE", self.dialog, call.flow, self, headers=lines, body=sdp or b"")
 
     def stop(self) -> None:
         """The dialog is over: what still comes changes nothing."""
