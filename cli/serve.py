@@ -17,7 +17,8 @@ import typer
 from rich.console import Console
 
 from ..media.call import Call
-from ..media.engine import RESERVED_FILES, Engine
+from ..media.capacity import RESERVED_FILES
+from ..media.engine import Engine
 from ..media.memory import settle_gc
 from ..media.monitor import Monitor
 from ..media.ports import NoRtpPort
