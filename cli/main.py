@@ -42,6 +42,7 @@ app.command(
         "ringwheel call sip:4711@192.0.2.1 --dtmf 123# --record call.wav --max-seconds 30",
         "ringwheel call sip:4711@192.0.2.1 --caller +4930123456 --user robot --password-env "
         "SIP_PASSWORD --json",
+        "ringwheel call sip:+442071234567@carrier --config ringwheel.toml",
     ),
 )(call.call)
 app.command(
