@@ -219,10 +219,13 @@ def _on_free_port(listener: str) -> str:
 
 def _for_one_call(trunk: Trunk, flags: dict[str, str | None]) -> Trunk:
     """The trunk without what is the running engine's to do, and with what flags say otherwise."""
+    account = trunk.registration.user if trunk.registration and not trunk.user else ""
+    caller = replace(trunk.caller, default=trunk.caller.default or account)
     return replace(
         trunk,
         registration=None,
         options_interval_s=0,
+        caller=caller,
         codecs=() if flags["codecs"] else trunk.codecs,
         srtp=None if flags["srtp"] else trunk.srtp,
     )

@@ -13,12 +13,7 @@ import structlog
 
 from ._core import Prompt
 from .codec import Codec
-from .events import (
-    DigitHeard,
-    LegClosed,
-    LegFigures,
-    SpeechHeard,
-)
+from .events import DigitHeard, LegClosed, LegFigures, SpeechHeard
 from .keypad import Keypad
 from .leg import Heard, Leg
 from .pool import NoRtpPort
@@ -63,7 +58,12 @@ class HoldChange:
 
 
 class Connection:
-    """A call's way from the offer to the end. What the handler does with it is in `Call`."""
+    """A call as SIP and its leg make it; what a handler does with it is in `Call`.
+
+    From the offer to the end: the leg is opened when both sides have agreed, re-INVITEs are settled
+    whoever waits for them, and the record is told when all has come to its end. Whoever waits for
+    something is woken at every change (`_changed()`), and looks for himself.
+    """
 
     __slots__ = (
         "_confirmed",
@@ -164,7 +164,7 @@ class Connection:
             await self._change()
         return self.ended
 
-    # What the engine and conferences ask and tell
+    # What the engine, conferences and transfers ask and tell
 
     @property
     def sip(self) -> SipCall:
