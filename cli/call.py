@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from ..media.sip.uri import SipUri
 from ..media.trunk import Trunk
 from .config import ServeConfig, load_config, override, tls_of
 from .errors import STATUS_FAILED, CommandError
+from .logging import LogOptions, configure_logging
 
 RECORD_TIMEOUT_S = 5.0
 """How long the call's end may take to be written down."""
@@ -57,6 +59,7 @@ class Plan:
 
 
 def call(
+    context: typer.Context,
     uri: Annotated[str, typer.Argument(help="Whom to call: sip:USER@HOST.")],
     *,
     prompt: Annotated[
@@ -115,8 +118,8 @@ def call(
     """Place a call, play the prompts, send the digits, hang up.
 
     Without prompts and digits, or with --record, we stay until the callee hangs up or
-    --max-seconds are over. Exit status 1 if nobody answers: the outcome is in the one line on
-    stderr, and in the record.
+    --max-seconds are over; SIGTERM and Ctrl-C hang up. Exit status 1 if nobody answers: the outcome
+    is in the one line on stderr, and in the record.
 
     With --config, sip:NUMBER@NAME goes by [trunk.NAME], with its rules and credentials. It may be
     the file of an engine that runs: we call from another port, and do not register.
@@ -138,6 +141,8 @@ def call(
     if record is not None and record.exists():
         raise CommandError(f"--record {record}: the file exists", "Take another name")
     settings = _settings(uri, config, {"sip": sip, "codecs": codec, "srtp": srtp})
+    options = context.obj or LogOptions()
+    configure_logging(options.terse_level, options.log_format)
     console = Console(stderr=True, highlight=False)
     told = asyncio.run(_place(plan, settings, lambda line: console.print(line, markup=False)))
     if as_json:
@@ -251,7 +256,10 @@ def _listener_to(uri: str) -> str:
 
 async def _place(plan: Plan, settings: dict[str, Any], tell: Tell) -> Told:
     """The call itself. Raises CommandError for what cannot be used."""
-    written: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    # As Ctrl-C, which cancels us: the callee is not to be left on a line where nobody is.
+    loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    written: asyncio.Future[Record] = loop.create_future()
     try:
         check_digits(plan.digits)
         async with Engine(**settings, records=written.set_result) as engine:

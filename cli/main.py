@@ -14,7 +14,7 @@ from ..bench import commands as bench
 from . import call, demo, doctor, prompt, serve, settings, trace, watch
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
-from .logging import LEVELS, LogFormat, configure_logging
+from .logging import LEVELS, LogFormat, LogOptions, configure_logging
 
 app = typer.Typer(
     name="ringwheel",
@@ -94,7 +94,7 @@ def common(
         cause = f"--log-level: {log_level!r} is not one of: {', '.join(LEVELS)}"
         raise CommandError(cause, "Choose one of them")
     configure_logging(log_level, log_format)
-    context.obj = serve.LogOptions(log_level, log_format)
+    context.obj = LogOptions(log_level, log_format)
 
 
 def run_command(arguments: Sequence[str]) -> int:

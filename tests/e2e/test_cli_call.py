@@ -89,6 +89,24 @@ async def test_nobody_there_is_exit_status_1_and_one_line():
     assert told[-1] == f"ringwheel: {uri}: busy (486 Busy Here, Q.850 cause 17): Q.850;cause=17."
 
 
+@pytest.mark.parametrize("status", ["180 Ringing", "200 OK"])
+async def test_sigterm_hangs_up(status):
+    async with Callee() as callee, calling(callee.uri) as process:
+        invite = await callee.invited()
+        callee.reply(invite, status, callee.offer())
+        assert process.stderr is not None
+        words = {"180 Ringing": b"ringing", "200 OK": b"answered"}
+        while words[status] not in await process.stderr.readline():
+            pass
+        process.terminate()
+        if status == "200 OK":
+            await callee.until_bye()
+        else:
+            await callee.request("CANCEL")
+        exit_status, _, told = await end_of(process)
+    assert (exit_status, told) == (130, [])
+
+
 async def test_a_password_comes_from_the_environment():
     options = ["--user=robot", "--password-env=TEST_SIP_PASSWORD"]
     async with (
