@@ -271,6 +271,12 @@ class Engine:
         return self._endpoint.addresses
 
     @property
+    def listeners(self) -> tuple[str, ...]:
+        """The same with their transports: ``udp:HOST:PORT``."""
+        pairs = zip(self._endpoint.listeners, self.addresses, strict=True)
+        return tuple(f"{listener.transport.lower()}:{address}" for listener, address in pairs)
+
+    @property
     def keeps_records(self) -> bool:
         """True if somebody wants the record of each call."""
         return self._records_to is not None
