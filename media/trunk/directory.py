@@ -288,14 +288,13 @@ class Trunks:
         running = self._running.get(parsed.host)
         return uri if running is None else dress(running.trunk, Wanted(parsed, "")).uri
 
-    async def route(self, order: Order) -> AsyncGenerator[Way, None]:
+    def route(self, order: Order) -> AsyncGenerator[Way, None]:
         """See `Router`."""
         uri = SipUri.parse(order.uri)
         running = self._running.get(uri.host)
-        ways = self._by_name(order, uri) if running is None else self._by_trunk(running, order, uri)
-        async with contextlib.aclosing(ways):
-            async for way in ways:
-                yield way
+        if running is None:
+            return self._by_name(order, uri)
+        return self._by_trunk(running, order, uri)
 
     async def _by_name(self, order: Order, uri: SipUri) -> AsyncGenerator[Way, None]:
         """By what DNS says of the URI's host (RFC 3263)."""

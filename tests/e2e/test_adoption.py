@@ -8,9 +8,9 @@ import json
 from functools import partial
 
 import pytest
-from ringwheel import CallEnded, HoldRefused, Peer, SnapshotError, Trunk
+from ringwheel import CallEnded, EndedBy, HoldRefused, Peer, SnapshotError, Trunk
 
-from .client import Phone
+from .client import TIMEOUT_S, Phone
 from .conftest import address_of, eventually, phoning, serving
 
 pytestmark = pytest.mark.one_loop
@@ -144,6 +144,19 @@ async def test_a_trunk_that_challenges_gets_its_credentials(endless):
         assert 'username="us"' in asked.get("Proxy-Authorization")
         assert (await adopting).trunk == "carrier"
         await phone.hang_up()
+
+
+async def test_a_drain_lets_an_adopted_call_come_to_its_end(endless):
+    keeper = Keeper(endless)
+    async with serving(keeper) as first, serving(keeper) as second, phoning(first) as phone:
+        await phone.call()
+        call, _ = await take(second, await keeper.state(), phone)
+        draining = asyncio.create_task(second.drain(TIMEOUT_S))
+        await eventually(lambda: second.draining)
+        assert not draining.done()
+        await phone.hang_up()
+        assert await draining
+        assert call.ended.by is EndedBy.REMOTE
 
 
 async def test_a_peer_that_refuses_gets_a_bye(endless):
