@@ -173,3 +173,43 @@ def test_a_refresh_that_waits_asks_for_no_offer_beside_that_of_a_change(lone):
     call.hangup()
     lone.net.run(64_000)
     lone.net.assert_quiet()
+
+
+def test_a_notify_that_overtakes_the_answer_to_a_challenged_refer(lone):
+    call = lone.dial(credentials=Credentials("user", "secret"))
+    lone.reply(lone.out[0], 200, body=b"v=0")
+    progress = []
+    Refers.of(call).ask(
+        ReferTo("sip:third@10.0.0.3"),
+        timeout_ms=10_000,
+        on_progress=lambda told: progress.append(told.status),
+        on_outcome=lambda outcome: progress.append(outcome.end.name),
+    )
+    lone.reply(of(lone, "REFER")[0], 407, "", CHALLENGE)
+    refer = of(lone, "REFER")[1]
+
+    def notify(number, status, cseq):
+        lone.send(
+            "NOTIFY sip:u@ua",
+            f"Event: refer;id={number}",
+            "Subscription-State: active",
+            "Content-Type: message/sipfrag",
+            body=f"SIP/2.0 {status} Phrase".encode(),
+            Via=f"SIP/2.0/UDP peer;branch=z9hG4bKnotify{cseq}",
+            To=f"<sip:u@ua>;tag={call.id}",
+            From="<sip:p@10.0.0.9:5060>;tag=peertag",
+            Call_ID=call.call_id,
+            CSeq=f"{cseq} NOTIFY",
+        )
+        return lone.last.status
+
+    assert notify(refer.message.cseq, 100, 5) == 200
+    assert notify(refer.message.cseq + 1, 180, 6) == 481
+    lone.reply(refer, 202, "")
+    assert notify(refer.message.cseq - 1, 180, 7) == 481
+    assert notify("x", 180, 8) == 481
+    assert notify(refer.message.cseq, 200, 9) == 200
+    assert progress == [100, 200, "TOLD"]
+    call.hangup()
+    lone.net.run(64_000)
+    lone.net.assert_quiet()
