@@ -3,6 +3,7 @@ an unreadable one, challenges that cross the 200."""
 
 import pytest
 from ringwheel.media.sip.digest import Credentials
+from ringwheel.media.sip.edge import SendFailure
 from ringwheel.media.sip.refer import Refers
 from ringwheel.media.sip.replaces import ReferTo
 
@@ -213,3 +214,21 @@ def test_a_notify_that_overtakes_the_answer_to_a_challenged_refer(lone):
     call.hangup()
     lone.net.run(64_000)
     lone.net.assert_quiet()
+
+
+def test_a_refresh_that_went_with_its_connection_is_made_again_in_time(world):
+    """The peer leaves a third of the interval before its end: the next attempt comes sooner."""
+    net, here, there = world.Net("TLS"), world.Recorder(), world.Recorder()
+    caller = net.agent("10.0.0.1", here, session_expires_s=90)
+    pair = world.Pair(net, caller, net.agent("10.0.0.2", there), here, there)
+    call, _robot = pair.call()
+    net.link = lambda packet: []
+    net.run(45_000)
+    assert len(net.sent("UPDATE")) == 1
+    caller.disconnected(net.flow("10.0.0.2"), SendFailure("gone"))
+    net.link = lambda packet: [1]
+    net.run(100_000)
+    assert len(net.sent("200 UPDATE")) >= 2
+    assert not call.ended
+    call.hangup()
+    pair.finish()
