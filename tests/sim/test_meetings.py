@@ -3,6 +3,7 @@ an unreadable one, challenges that cross the 200."""
 
 import pytest
 from ringwheel.media.sip.digest import Credentials
+from ringwheel.media.sip.edge import SendFailure
 from ringwheel.media.sip.refer import Refers
 from ringwheel.media.sip.replaces import ReferTo
 
@@ -173,3 +174,61 @@ def test_a_refresh_that_waits_asks_for_no_offer_beside_that_of_a_change(lone):
     call.hangup()
     lone.net.run(64_000)
     lone.net.assert_quiet()
+
+
+def test_a_notify_that_overtakes_the_answer_to_a_challenged_refer(lone):
+    call = lone.dial(credentials=Credentials("user", "secret"))
+    lone.reply(lone.out[0], 200, body=b"v=0")
+    progress = []
+    Refers.of(call).ask(
+        ReferTo("sip:third@10.0.0.3"),
+        timeout_ms=10_000,
+        on_progress=lambda told: progress.append(told.status),
+        on_outcome=lambda outcome: progress.append(outcome.end.name),
+    )
+    lone.reply(of(lone, "REFER")[0], 407, "", CHALLENGE)
+    refer = of(lone, "REFER")[1]
+
+    def notify(number, status, cseq):
+        lone.send(
+            "NOTIFY sip:u@ua",
+            f"Event: refer;id={number}",
+            "Subscription-State: active",
+            "Content-Type: message/sipfrag",
+            body=f"SIP/2.0 {status} Phrase".encode(),
+            Via=f"SIP/2.0/UDP peer;branch=z9hG4bKnotify{cseq}",
+            To=f"<sip:u@ua>;tag={call.id}",
+            From="<sip:p@10.0.0.9:5060>;tag=peertag",
+            Call_ID=call.call_id,
+            CSeq=f"{cseq} NOTIFY",
+        )
+        return lone.last.status
+
+    assert notify(refer.message.cseq, 100, 5) == 200
+    assert notify(refer.message.cseq + 1, 180, 6) == 481
+    lone.reply(refer, 202, "")
+    assert notify(refer.message.cseq - 1, 180, 7) == 481
+    assert notify("x", 180, 8) == 481
+    assert notify(refer.message.cseq, 200, 9) == 200
+    assert progress == [100, 200, "TOLD"]
+    call.hangup()
+    lone.net.run(64_000)
+    lone.net.assert_quiet()
+
+
+def test_a_refresh_that_went_with_its_connection_is_made_again_in_time(world):
+    """The peer leaves a third of the interval before its end: the next attempt comes sooner."""
+    net, here, there = world.Net("TLS"), world.Recorder(), world.Recorder()
+    caller = net.agent("10.0.0.1", here, session_expires_s=90)
+    pair = world.Pair(net, caller, net.agent("10.0.0.2", there), here, there)
+    call, _robot = pair.call()
+    net.link = lambda packet: []
+    net.run(45_000)
+    assert len(net.sent("UPDATE")) == 1
+    caller.disconnected(net.flow("10.0.0.2"), SendFailure("gone"))
+    net.link = lambda packet: [1]
+    net.run(100_000)
+    assert len(net.sent("200 UPDATE")) >= 2
+    assert not call.ended
+    call.hangup()
+    pair.finish()
