@@ -352,15 +352,18 @@ class Engine:
         for task in late:
             task.cancel()
 
-    async def adopt(self, snapshot: Mapping[str, Any]) -> Call:
+    async def adopt(
+        self, snapshot: Mapping[str, Any], *, credentials: Credentials | None = None
+    ) -> Call:
         """Go on with a call that another engine wrote down (`Call.snapshot`) and lost; returns
-        when the peer has agreed to send its sound here, by a re-INVITE.
+        when the peer has agreed to send its sound here, by a re-INVITE. ``credentials`` answer its
+        challenges; those of the trunk that it belongs to, by default.
 
         SnapshotError: it cannot be read, or the call is here already. Refuse: no room, or draining.
         HoldRefused: the peer refuses, and is sent a BYE. CallEnded: it does not answer, or does
         not know the call any more.
         """
-        return await adopt(self, self._agent, self._endpoint, snapshot)
+        return await adopt(self, self._agent, self._endpoint, snapshot, credentials)
 
     def keep(self, sip: SipCall) -> Call:
         """A call that is ours from now on, until it ends."""
@@ -550,6 +553,10 @@ class Engine:
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
         return self.media_on(sip.flow)
+
+    def credentials_for(self, host: str) -> Credentials | None:
+        """What answers the challenges of the trunk that an address belongs to."""
+        return self._trunks.credentials_for(host)
 
     def media_on(
         self,

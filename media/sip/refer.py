@@ -267,7 +267,8 @@ class Referring:
 
     def on_timeout(self) -> None:
         """Nobody answered the REFER."""
-        self._finish(ReferEnd.LOST, 408, "Request Timeout")
+        if not self.done:
+            self._finish(ReferEnd.LOST, 408, "Request Timeout")
         self._lost(408, "Request Timeout")
 
     def _lost(self, status: int, reason: str) -> None:

@@ -315,9 +315,12 @@ class RefreshByInvite(Reinvite):
 
     def __call__(self) -> None:
         """Send it, or wait, as `Reinvite`; the offer is the handler's."""
+        self._timer = None
+        if self._call.must_wait(self):
+            self._wait()  # and ask for no offer, which would take the place of one that is open
+            return
         offer = self._call.standing_offer()
         if offer is None:
-            self._timer = None
             self._done(500, None)
         else:
             self._offer = offer

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import itertools
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,8 @@ from ringwheel.media.sip.events import EndCause
 from ringwheel.media.sip.registration import Registration, RegistrationConfig, RegistrationState
 from ringwheel.media.sip.transport import SipEndpoint
 from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
+
+from .ports import free_port, wait_until_bound
 
 HOST = "127.0.0.1"
 DEADLINE_S = 20
@@ -78,27 +77,6 @@ _LABELS = itertools.count()
 ENDED_BY_US = [recv("ACK"), recv("BYE"), send(200, tag="")]
 
 
-def free_port() -> int:
-    """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_bound(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return as soon as somebody has the port."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while process.poll() is None and time.monotonic() < deadline_s:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError as error:
-                assert error.errno == errno.EADDRINUSE
-                return
-        time.sleep(0.02)
-    pytest.fail("SIPp does not listen")
-
-
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A SIPp that plays its scenario once."""
@@ -139,7 +117,7 @@ def peer(program: Callable[[str, str], str], tmp_path: Path) -> Callable[..., ob
                 stderr=subprocess.STDOUT,
             )
         try:
-            wait_until_bound(port, process)
+            assert wait_until_bound(process.pid, port), output.read_text("utf-8")
             found = Peer(port, process, output)
             yield found
             found.check()
