@@ -78,10 +78,11 @@ class DialledCall(Call):
         "_ear",
         "_early_sdp",
         "_early_task",
+        "_on_way_left",
+        "_order",
         "_outgoing",
         "_redirecting",
         "_redirects",
-        "_way",
         "_wishes",
         "decided",
         "progress",
@@ -99,7 +100,8 @@ class DialledCall(Call):
     ) -> None:
         super().__init__(engine, sip, media)
         self._outgoing = sip
-        self._way = way
+        self._order = way.order
+        self._on_way_left = way.on_ended
         self._wishes = wishes
         self._early_task: asyncio.Task[None] | None = None
         self._redirecting: asyncio.Task[None] | None = None
@@ -240,7 +242,7 @@ class DialledCall(Call):
     # Within
 
     def _leave_way(self) -> None:
-        on_ended, self._way = self._way.on_ended, replace(self._way, on_ended=None)
+        on_ended, self._on_way_left = self._on_way_left, None
         if on_ended is not None:
             on_ended(self)
 
@@ -261,7 +263,7 @@ class DialledCall(Call):
             self._ear.stop()
 
     async def _redirect(self, target: str) -> None:
-        order = replace(self._way.order, uri=target)
+        order = replace(self._order, uri=target)
         if self._redirects <= order.redirects:
             with contextlib.suppress(NoRoute):
                 async with contextlib.aclosing(self._engine.router(order)) as ways:

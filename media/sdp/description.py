@@ -134,6 +134,13 @@ def parse_sdp(body: bytes) -> SessionDescription:
     )
 
 
+def streams_of(body: bytes) -> tuple[MediaDescription, ...]:
+    """The streams of a description of our own, whose session level says nothing of them. SdpError,
+    as :func:`parse_sdp`."""
+    _, *sections = _text(body).split("\nm=")
+    return tuple([_section(section, None) for section in sections])
+
+
 def _text(body: bytes) -> str:
     """The lines, ended by LF; Latin-1 keeps every byte, and only ASCII is ever compared."""
     if len(body) > MAX_BODY_BYTES:

@@ -24,6 +24,7 @@ from .description import (
     SessionDescription,
     number,
     parse_sdp,
+    streams_of,
 )
 from .errors import NoCommonCodec, NotAcceptable, SdpError, SdpReason
 
@@ -210,11 +211,11 @@ def accept_answer(offer: bytes, answer: SessionDescription, local: LocalMedia) -
     ``local`` is what the offer was made from. A stream that the peer refuses raises
     :class:`NotAcceptable`.
     """
-    offered = parse_sdp(offer)
+    offered = streams_of(offer)
     # RFC 3264 section 6: as many streams as offered, in the same order.
-    if [m.kind.lower() for m in answer.media] != [m.kind.lower() for m in offered.media]:
+    if [m.kind.lower() for m in answer.media] != [m.kind.lower() for m in offered]:
         raise SdpError(SdpReason.ANSWER_MISMATCH, f"{len(answer.media)} streams")
-    ours = next(media for media in offered.media if media.port)
+    ours = next(media for media in offered if media.port)
 
     def settled_srtp(media: MediaDescription, local: LocalMedia) -> SrtpTerms | None:
         return _settled_srtp(ours, media, local)
@@ -225,7 +226,7 @@ def accept_answer(offer: bytes, answer: SessionDescription, local: LocalMedia) -
     if _is_secure(chosen.media) != _is_secure(ours):
         raise SdpError(SdpReason.ANSWER_MISMATCH, chosen.media.protocol)
     muxed = "rtcp-mux" in ours.said.flags and "rtcp-mux" in chosen.media.said.flags
-    return _negotiate(chosen, answer, local, _direction(ours, offered), muxed)
+    return _negotiate(chosen, answer, local, ours.said.direction or Direction.SENDRECV, muxed)
 
 
 _Securing = Callable[[MediaDescription, LocalMedia], SrtpTerms | None]

@@ -262,6 +262,11 @@ class Trunks:
         self._inbound[call.id] = running
         return running.trunk.name
 
+    def credentials_for(self, host: str) -> Credentials | None:
+        """What answers the challenges of the trunk that an address belongs to."""
+        running = self._at(host)
+        return None if running is None else credentials_of(running.trunk)
+
     def ended(self, call: SipCall) -> None:
         """A call is over, one that was kept or another one."""
         running = self._inbound.pop(call.id, None)
@@ -269,7 +274,10 @@ class Trunks:
             running.channels.give_back()
 
     def _of(self, call: SipCall) -> RunningTrunk | None:
-        name = self.trunk_of(call.flow.remote_host)
+        return self._at(call.flow.remote_host)
+
+    def _at(self, host: str) -> RunningTrunk | None:
+        name = self.trunk_of(host)
         return self._running.get(name.lower()) if name else None
 
     # Calls that go out
@@ -280,14 +288,13 @@ class Trunks:
         running = self._running.get(parsed.host)
         return uri if running is None else dress(running.trunk, Wanted(parsed, "")).uri
 
-    async def route(self, order: Order) -> AsyncGenerator[Way, None]:
+    def route(self, order: Order) -> AsyncGenerator[Way, None]:
         """See `Router`."""
         uri = SipUri.parse(order.uri)
         running = self._running.get(uri.host)
-        ways = self._by_name(order, uri) if running is None else self._by_trunk(running, order, uri)
-        async with contextlib.aclosing(ways):
-            async for way in ways:
-                yield way
+        if running is None:
+            return self._by_name(order, uri)
+        return self._by_trunk(running, order, uri)
 
     async def _by_name(self, order: Order, uri: SipUri) -> AsyncGenerator[Way, None]:
         """By what DNS says of the URI's host (RFC 3263)."""
