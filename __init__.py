@@ -4,8 +4,9 @@ from .media.call import Call, CallEnded, EndCause, EndedBy, HoldRefused, Played,
 from .media.conference import Conference
 from .media.dialling import DialFailed, DialledCall
 from .media.early_sound import EarlySound
-from .media.engine import Engine, EngineFigures
+from .media.engine import Engine
 from .media.events import LegFigures, PlayOutcome, Quantiles
+from .media.figures import EngineFigures
 from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
 from .media.monitor import Monitor

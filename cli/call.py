@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import os
+import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,9 +30,12 @@ from ..media.record import Record
 from ..media.sip.digest import Credentials
 from ..media.sip.fields import format_host_port
 from ..media.sip.message import SipParseError
-from ..media.sip.transport import ListenError
+from ..media.sip.transport import Listener, ListenError
 from ..media.sip.uri import SipUri
+from ..media.trunk import Trunk
+from .config import ServeConfig, load_config, override, tls_of
 from .errors import STATUS_FAILED, CommandError
+from .logging import LogOptions, configure_logging
 
 RECORD_TIMEOUT_S = 5.0
 """How long the call's end may take to be written down."""
@@ -54,6 +59,7 @@ class Plan:
 
 
 def call(
+    context: typer.Context,
     uri: Annotated[str, typer.Argument(help="Whom to call: sip:USER@HOST.")],
     *,
     prompt: Annotated[
@@ -95,10 +101,16 @@ def call(
             metavar="udp:HOST:PORT",
         ),
     ] = None,
-    codec: Annotated[str, typer.Option(help="Codecs to offer, with commas.")] = "pcmu,pcma",
+    codec: Annotated[
+        str | None, typer.Option(help="Codecs to offer, with commas: pcmu,pcma.")
+    ] = None,
     srtp: Annotated[
-        str, typer.Option(help="Encrypt sound: off, optional (if taken), required.")
-    ] = "off",
+        str | None, typer.Option(help="Encrypt sound: off, optional (if taken), required.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of `ringwheel serve`: call by its trunks.", metavar="FILE"),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the call's record as JSON.")
     ] = False,
@@ -106,8 +118,11 @@ def call(
     """Place a call, play the prompts, send the digits, hang up.
 
     Without prompts and digits, or with --record, we stay until the callee hangs up or
-    --max-seconds are over. Exit status 1 if nobody answers: the outcome is in the one line on
-    stderr, and in the record.
+    --max-seconds are over; SIGTERM and Ctrl-C hang up. Exit status 1 if nobody answers: the outcome
+    is in the one line on stderr, and in the record.
+
+    With --config, sip:NUMBER@NAME goes by [trunk.NAME], with its rules and credentials. It may be
+    the file of an engine that runs: we call from another port, and do not register.
     """
     plan = Plan(
         uri,
@@ -125,11 +140,9 @@ def call(
     )
     if record is not None and record.exists():
         raise CommandError(f"--record {record}: the file exists", "Take another name")
-    settings = {
-        "sip": [sip or _listener_to(uri)],
-        "codecs": [name.strip() for name in codec.split(",")],
-        "srtp": srtp,
-    }
+    settings = _settings(uri, config, {"sip": sip, "codecs": codec, "srtp": srtp})
+    options = context.obj or LogOptions()
+    configure_logging(options.terse_level, options.log_format)
     console = Console(stderr=True, highlight=False)
     told = asyncio.run(_place(plan, settings, lambda line: console.print(line, markup=False)))
     if as_json:
@@ -177,6 +190,52 @@ def _credentials(user: str | None, password_env: str | None) -> Credentials | No
         raise CommandError(f"--user: {error}") from None
 
 
+def _settings(uri: str, file: Path | None, flags: dict[str, str | None]) -> dict[str, Any]:
+    """What the engine runs with: what the file says of calls out, and the flags over it."""
+    config = ServeConfig() if file is None else load_config(file)
+    if not flags["sip"]:
+        ours = [_listener_to(uri)] if file is None else map(_on_free_port, config.sip)
+        config = replace(config, sip=tuple(dict.fromkeys(ours)))
+    config = override(config, flags)
+    return {
+        "sip": config.sip,
+        "codecs": config.codecs,
+        "srtp": config.srtp,
+        "rtp_ports": config.rtp_ports,
+        "rtp_source": config.rtp_source,
+        "advertise": config.advertise,
+        "tls": tls_of(config),
+        "dns": config.dns,
+        "session_expires_s": config.session_expires_s,
+        "min_se_s": config.min_se_s,
+        "trunks": [_for_one_call(trunk, flags) for trunk in config.trunks],
+    }
+
+
+def _on_free_port(listener: str) -> str:
+    """The same address, on whatever port is free: the engine of that file may be running."""
+    there = Listener.parse(listener)
+    free = str(replace(there, port=0))
+    outside = there.advertised_host
+    if outside is None:
+        return free
+    return f"{free}=[{outside}]" if ":" in outside else f"{free}={outside}"
+
+
+def _for_one_call(trunk: Trunk, flags: dict[str, str | None]) -> Trunk:
+    """The trunk without what is the running engine's to do, and with what flags say otherwise."""
+    account = trunk.registration.user if trunk.registration and not trunk.user else ""
+    caller = replace(trunk.caller, default=trunk.caller.default or account)
+    return replace(
+        trunk,
+        registration=None,
+        options_interval_s=0,
+        caller=caller,
+        codecs=() if flags["codecs"] else trunk.codecs,
+        srtp=None if flags["srtp"] else trunk.srtp,
+    )
+
+
 def _listener_to(uri: str) -> str:
     """A listener on the address of ours that leads to the callee."""
     try:
@@ -197,7 +256,10 @@ def _listener_to(uri: str) -> str:
 
 async def _place(plan: Plan, settings: dict[str, Any], tell: Tell) -> Told:
     """The call itself. Raises CommandError for what cannot be used."""
-    written: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    # As Ctrl-C, which cancels us: the callee is not to be left on a line where nobody is.
+    loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    written: asyncio.Future[Record] = loop.create_future()
     try:
         check_digits(plan.digits)
         async with Engine(**settings, records=written.set_result) as engine:
@@ -206,7 +268,8 @@ async def _place(plan: Plan, settings: dict[str, Any], tell: Tell) -> Told:
             try:
                 call = await engine.dial(plan.uri, ringing=_Ringing(tell), **plan.dialling)
             except DialFailed as failed:
-                return Told(await _record_of(written, failed), str(failed))
+                placed = engine.snapshot().sip["calls_dialled"] > 0
+                return Told(await _record_of(written, failed, placed=placed), str(failed))
             await _talk(call, plan, tell)
             return Told(await asyncio.wait_for(written, RECORD_TIMEOUT_S))
     except (PromptError, ListenError, UnknownCodec, ValueError) as error:
@@ -226,17 +289,19 @@ class _Ringing:
             self._tell("ringing")
 
 
-async def _record_of(written: asyncio.Future[Record], failed: DialFailed) -> Record:
-    """The record, or what stands for it where there was not even an attempt."""
-    try:
-        return await asyncio.wait_for(written, RECORD_TIMEOUT_S)
-    except TimeoutError:
-        return {
-            "outcome": failed.outcome.value,
-            "status": failed.status,
-            "reason": failed.reason,
-            "text": str(failed),
-        }
+async def _record_of(
+    written: asyncio.Future[Record], failed: DialFailed, *, placed: bool
+) -> Record:
+    """The record, or what stands for it where nothing was ``placed``, or its end takes too long."""
+    if placed:
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(written, RECORD_TIMEOUT_S)
+    return {
+        "outcome": failed.outcome.value,
+        "status": failed.status,
+        "reason": failed.reason,
+        "text": str(failed),
+    }
 
 
 async def _talk(call: DialledCall, plan: Plan, tell: Tell) -> None:

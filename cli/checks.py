@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..media.codec import UnknownCodec, codecs_by_name
 from .errors import capitalized
 
 Check = Callable[[object], Any]
@@ -113,6 +114,14 @@ def texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not value:
         raise Refused(f"{value!r} is not a list of texts")
     return tuple(text(part) for part in value)
+
+
+def codecs(value: object) -> tuple[str, ...]:
+    """Names of codecs, as :func:`texts` has them, in the form that the engine takes."""
+    try:
+        return tuple(codec.label for codec in codecs_by_name(texts(value)))
+    except UnknownCodec as error:
+        raise Refused(str(error)) from None
 
 
 def networks(value: object) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from ..media.codec import DEFAULT_CODECS, UnknownCodec, codecs_by_name
+from ..media.codec import DEFAULT_CODECS
 from ..media.engine import CodecOrder, Srtp
 from ..media.events import Silence
 from ..media.monitor.addresses import hep_address, http_address
@@ -31,6 +31,7 @@ from .checks import (
     Refused,
     amount,
     choice,
+    codecs,
     decimal,
     flag,
     numeric_address,
@@ -125,13 +126,6 @@ def _dns(value: object) -> tuple[str, ...]:
     return servers
 
 
-def _codecs(value: object) -> tuple[str, ...]:
-    try:
-        return tuple(codec.label for codec in codecs_by_name(texts(value)))
-    except UnknownCodec as error:
-        raise Refused(str(error)) from None
-
-
 def _rtp_ports(value: object) -> tuple[int, int]:
     low, high = (decimal(part.strip()) for part in _port_texts(value))
     if not 1024 <= low < high <= 65535:
@@ -162,7 +156,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "prompts": _prompts,
     "loop": flag,
     "sip": _sip,
-    "codecs": _codecs,
+    "codecs": codecs,
     "codec_order": choice(get_args(CodecOrder)),
     "rtp_ports": _rtp_ports,
     "advertise": lambda value: numeric_address(text(value)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import logging
 import sys
+from dataclasses import dataclass
 from typing import TextIO
 
 import structlog
@@ -23,6 +24,19 @@ class LogFormat(enum.StrEnum):
     PRETTY = "pretty"
     LOGFMT = "logfmt"
     JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """What the user said about logging, for commands that change it for a while."""
+
+    level: str = "info"
+    log_format: LogFormat = LogFormat.AUTO
+
+    @property
+    def terse_level(self) -> str:
+        """For a command that tells its progress itself: the user's level, or warnings."""
+        return "warning" if self.level == "info" else self.level
 
 
 def configure_logging(

@@ -14,7 +14,7 @@ from ..bench import commands as bench
 from . import call, demo, doctor, prompt, serve, settings, trace, watch
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
-from .logging import LEVELS, LogFormat, configure_logging
+from .logging import LEVELS, LogFormat, LogOptions, configure_logging
 
 app = typer.Typer(
     name="ringwheel",
@@ -42,6 +42,7 @@ app.command(
         "ringwheel call sip:4711@192.0.2.1 --dtmf 123# --record call.wav --max-seconds 30",
         "ringwheel call sip:4711@192.0.2.1 --caller +4930123456 --user robot --password-env "
         "SIP_PASSWORD --json",
+        "ringwheel call sip:+442071234567@carrier --config ringwheel.toml",
     ),
 )(call.call)
 app.command(
@@ -93,7 +94,7 @@ def common(
         cause = f"--log-level: {log_level!r} is not one of: {', '.join(LEVELS)}"
         raise CommandError(cause, "Choose one of them")
     configure_logging(log_level, log_format)
-    context.obj = serve.LogOptions(log_level, log_format)
+    context.obj = LogOptions(log_level, log_format)
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -8,7 +8,6 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,8 @@ import typer
 from rich.console import Console
 
 from ..media.call import Call
-from ..media.engine import RESERVED_FILES, Engine
+from ..media.capacity import RESERVED_FILES
+from ..media.engine import Engine
 from ..media.memory import settle_gc
 from ..media.monitor import Monitor
 from ..media.ports import NoRtpPort
@@ -25,7 +25,7 @@ from ..media.prompt import PromptError
 from ..media.sip.transport import ListenError
 from .config import ServeConfig, load_config, override, tls_of
 from .errors import CommandError
-from .logging import LogFormat, configure_logging
+from .logging import LogOptions, configure_logging
 from .reload import gate_rules, reload_on_signal
 from .status import live_display, log_status, show_status
 
@@ -33,14 +33,6 @@ log = structlog.get_logger(__name__)
 
 # A hard limit may be a thousand million: more than we use would only slow down who walks it.
 MAX_OPEN_FILES = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class LogOptions:
-    """What the user said about logging, for when the live status takes the terminal."""
-
-    level: str = "info"
-    log_format: LogFormat = LogFormat.AUTO
 
 
 def serve(
@@ -325,9 +317,8 @@ async def _status(engine: Engine, options: LogOptions) -> AsyncIterator[None]:
             yield
         else:
             with live_display(console) as live:
-                level = "warning" if options.level == "info" else options.level
                 # stderr is the display's for as long as it lasts: lines go above the status.
-                configure_logging(level, options.log_format, sys.stderr)
+                configure_logging(options.terse_level, options.log_format, sys.stderr)
                 task = tasks.create_task(show_status(engine, live))
                 yield
             configure_logging(options.level, options.log_format)

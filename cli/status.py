@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ..media.engine import Engine, EngineFigures
+from ..media.engine import Engine
+from ..media.figures import EngineFigures
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from ..media.codec import UnknownCodec, codecs_by_name
 from ..media.secret import SecretError, environment_secret, read_secret
 from ..media.trunk import (
     CallerRules,
@@ -26,6 +25,7 @@ from .checks import (
     Refused,
     amount,
     choice,
+    codecs,
     join,
     networks,
     pairs,
@@ -59,13 +59,6 @@ def _peers(value: object) -> tuple[Peer, ...]:
     try:
         return tuple(_peer(item) for item in value)
     except TrunkError as error:
-        raise Refused(str(error)) from None
-
-
-def _codecs(value: object) -> tuple[str, ...]:
-    try:
-        return tuple(codec.label for codec in codecs_by_name(texts(value)))
-    except UnknownCodec as error:
         raise Refused(str(error)) from None
 
 
@@ -111,7 +104,7 @@ _TRUNK: dict[str, Check] = {
     "user": text,
     "password_env": text,
     "password_file": text,
-    "codecs": _codecs,
+    "codecs": codecs,
     "srtp": choice(get_args(SrtpUse)),
     **_LIMITS,
     "sources": networks,

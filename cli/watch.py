@@ -71,7 +71,7 @@ def _title(now: Figures, url: str) -> Text:
     state, style = ("draining", "yellow") if now["draining"] else ("serving", "green")
     line.append(f"  {state}", style=style)
     line.append(f"  {_duration(now['up_s'])}, pid {now['pid']}")
-    places = ", ".join(now["sip_addresses"])
+    places = ", ".join(now["listeners"])
     line.append(f"\nsip {printable(places)} · {url}", style="dim")
     return line
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from .call import SNAPSHOT_VERSION, Call
-from .session import MediaSession
 from .sip.adoption import peer_of
+from .sip.digest import Credentials
 from .sip.edge import Flow
 from .sip.listener import TRANSPORTS
-from .sip.session import SipCall
 from .sip.transport import ListenError, SipEndpoint
 from .sip.ua import UserAgent
 from .snapshot import SnapshotError, State, member, number
@@ -27,7 +26,11 @@ IN_VAIN = (("Reason", 'SIP;cause=503;text="cannot be taken over"'),)
 
 
 async def adopt(
-    engine: Engine, agent: UserAgent, endpoint: SipEndpoint, snapshot: Mapping[str, Any]
+    engine: Engine,
+    agent: UserAgent,
+    endpoint: SipEndpoint,
+    snapshot: Mapping[str, Any],
+    credentials: Credentials | None,
 ) -> Call:
     """See `Engine.adopt`."""
     number(snapshot, "version", SNAPSHOT_VERSION, SNAPSHOT_VERSION)
@@ -35,7 +38,8 @@ async def adopt(
     flow = flow_to(endpoint, state)
     media = engine.media_on(flow)
     try:
-        sip = _take(agent, state, stood, flow, media)
+        media.resume(stood)
+        sip = agent.adopt(state, flow, credentials or engine.credentials_for(flow.remote_host))
     except BaseException:
         media.close()
         raise
@@ -47,12 +51,6 @@ async def adopt(
         raise
     log.info("call adopted", call=call.id, call_id=call.call_id)
     return call
-
-
-def _take(agent: UserAgent, state: State, stood: State, flow: Flow, media: MediaSession) -> SipCall:
-    """Both halves of the call, or none."""
-    media.resume(stood)
-    return agent.adopt(state, flow)
 
 
 def flow_to(endpoint: SipEndpoint, state: State) -> Flow:

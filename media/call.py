@@ -1,4 +1,4 @@
-"""A call, as the handler of an engine sees it."""
+"""A call as a handler sees it: everything that it can do with one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ import structlog
 from ._core import LiveSound, dial_tones
 from .codec import Samples
 from .connection import CallEnded, Connection, HoldRefused, quotable
-from .events import (
-    BargeIn,
-    PlayEnded,
-    PlayOutcome,
-)
+from .events import BargeIn, PlayEnded, PlayOutcome
 from .keypad import Gathered, check_digits, check_entry
 from .listening import MAX_BLOCK_MS, MIN_BLOCK_MS, listen
 from .live import LIVE_ROOM_MS, Feed, Pcm, checked_rate
@@ -50,7 +46,6 @@ MAX_DIGIT_MS = 10_000
 
 TAIL_S = 0.2
 """What a peer's jitter buffer may still hold when our last packet has left; a BYE would cut it."""
-
 
 SNAPSHOT_VERSION = 1
 """Of what :meth:`Call.snapshot` writes down."""
@@ -267,8 +262,8 @@ class Call(Connection):
         if other is self:
             raise ValueError("a call cannot be connected with itself")
         (leg, codec), (other_leg, other_codec) = self.connected(), other.connected()
-        self._check_unbridged()
-        other._check_unbridged()
+        self.check_unbridged()
+        other.check_unbridged()
         endings = [asyncio.ensure_future(call.wait_ended()) for call in (self, other)]
         self._bridged_to, other._bridged_to = other, self
         try:
@@ -281,12 +276,6 @@ class Call(Connection):
                 ending.cancel()
             leg.end_relay()
             other_leg.end_relay()
-
-    def _check_unbridged(self) -> None:
-        if self._bridged_to is not None:
-            raise RuntimeError(
-                f"call {self.id} is connected with call {self._bridged_to.id} already"
-            )
 
     async def transfer(
         self,
@@ -424,7 +413,14 @@ class Call(Connection):
             "playing": self._position.snapshot(leg),
         }
 
-    # What the engine and conferences ask and tell
+    # What transfers ask
+
+    def check_unbridged(self) -> None:
+        """RuntimeError: the call is connected with another one."""
+        if self._bridged_to is not None:
+            raise RuntimeError(
+                f"call {self.id} is connected with call {self._bridged_to.id} already"
+            )
 
     # Within
 

@@ -13,12 +13,7 @@ import structlog
 
 from ._core import Prompt
 from .codec import Codec
-from .events import (
-    DigitHeard,
-    LegClosed,
-    LegFigures,
-    SpeechHeard,
-)
+from .events import DigitHeard, LegClosed, LegFigures, SpeechHeard
 from .keypad import Keypad
 from .leg import Heard, Leg
 from .pool import NoRtpPort
@@ -63,7 +58,12 @@ class HoldChange:
 
 
 class Connection:
-    """A call's way from the offer to the end. What the handler does with it is in `Call`."""
+    """A call as SIP and its leg make it; what a handler does with it is in `Call`.
+
+    From the offer to the end: the leg is opened when both sides have agreed, re-INVITEs are settled
+    whoever waits for them, and the record is told when all has come to its end. Whoever waits for
+    something is woken at every change (`_changed()`), and looks for himself.
+    """
 
     __slots__ = (
         "_confirmed",
@@ -164,7 +164,7 @@ class Connection:
             await self._change()
         return self.ended
 
-    # What the engine and conferences ask and tell
+    # What the engine, conferences and transfers ask and tell
 
     @property
     def sip(self) -> SipCall:
@@ -266,7 +266,7 @@ class Connection:
         leg = media.open()
         if self._history:
             self._history.awaited += 1
-        leg.closed.add_done_callback(self._on_leg_closed)
+        leg.closed.add_done_callback(partial(self._on_leg_closed, leg))
         leg.on_heard = self._on_heard
 
     async def _offer_direction(self, direction: Direction, music: list[Prompt]) -> None:
@@ -390,14 +390,16 @@ class Connection:
         log.warning("call failed", call=self.id, cause=str(error))
         self._sip.hangup([("Reason", f'SIP;cause=488;text="{quotable(str(error))}"')])
 
-    def _on_leg_closed(self, closed: asyncio.Future[LegClosed]) -> None:
+    def _on_leg_closed(self, leg: Leg, closed: asyncio.Future[LegClosed]) -> None:
         last = closed.result()
-        if last.error and self.ended is None:
+        # Before the answer, another leg may have taken its place: then it is nobody's loss.
+        in_use = self._media is not None and self._media.leg is leg
+        if in_use and last.error and self.ended is None:
             self._fail(OSError(last.error, os.strerror(last.error)))
         if self._history:
             self._history.awaited -= 1
             self._tell_record(self._history)
-        if self._engine.on_leg_over is not None:
+        if in_use and self._engine.on_leg_over is not None:
             self._engine.on_leg_over(self)
 
     def _on_recorded(self, done: Recorded) -> None:

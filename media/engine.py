@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, get_args
 
@@ -15,6 +13,7 @@ import structlog
 from ._core import SRTP_AVAILABLE, Shard
 from .adoption import adopt
 from .call import Call, CallEnded
+from .capacity import MAX_CALLS, RESERVED_FILES, affordable_calls, spare_files
 from .codec import Codec, codecs_by_name
 from .connection import Connection
 from .dialling import (
@@ -25,7 +24,8 @@ from .dialling import (
     Wishes,
     dial,
 )
-from .events import Hearing, Quantiles, Silence
+from .events import Hearing, Silence
+from .figures import EngineFigures, sip_counters, unreadable
 from .leg import Leg
 from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order
 from .outcome import Outcome
@@ -37,7 +37,6 @@ from .recording import Recorder
 from .sdp import SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
-from .sip.counters import Count
 from .sip.digest import Credentials
 from .sip.edge import Flow, MessageObserver
 from .sip.events import EndCause
@@ -45,7 +44,6 @@ from .sip.gate import GateRules, warn_if_open
 from .sip.info import InfoDigit
 from .sip.message import Response
 from .sip.redirect import MAX_TARGETS
-from .sip.reject import SipReject
 from .sip.session import SipCall
 from .sip.session_timer import MIN_SE_S, checked_intervals
 from .sip.tls import TlsConfig
@@ -64,48 +62,13 @@ Voice = Literal["off", "low", "medium", "high"]
 Srtp = Literal["off", "optional", "required"]
 CodecOrder = Literal["caller", "own"]
 
-RESERVED_FILES = 256
-"""File descriptors kept for everything that is not an RTP socket."""
-
 GOODBYE_S = 1.0
 """How long a drain that is over waits for answers to its BYEs, and for ACKs that are still due."""
-
-MAX_CALLS = 1_000_000
-"""What a shard has room for."""
-
-MAX_FILES = 2 * MAX_CALLS
-"""What calls use where the system sets no limit: each a socket for RTP and one for RTCP."""
 
 MIN_MEDIA_TIMEOUT_MS = 1_000
 
 HANDLER_GRACE_S = 1.0
 """How long handlers may go on when serving has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineFigures:
-    """The engine at one moment. Counters only grow; ``lateness_us`` has one entry per shard.
-
-    ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
-    reason. ``places_taken``: places for legs, each with its RTP port. Transactions, dialogs and
-    timers are those that are held. ``outcomes``: what dialling came to.
-    """
-
-    calls_up: int
-    calls_limit: int
-    draining: bool
-    sip: dict[str, int]
-    media: dict[str, int]
-    recorder: dict[str, int]
-    lateness_us: list[Quantiles]
-    prompts_bytes: int
-    calls_by_state: dict[str, int] = field(default_factory=dict)
-    places_taken: int = 0
-    transactions: int = 0
-    dialogs: int = 0
-    timers: int = 0
-    unreadable: dict[str, int] = field(default_factory=dict)
-    outcomes: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
@@ -208,7 +171,7 @@ class Engine:
         self._intervals_s = checked_intervals(session_expires_s, min_se_s)
         self._trunks_wanted = checked_trunks(trunks)
         self._dns = checked_servers(dns)
-        self.max_calls = max_calls or _affordable_calls(rtp_ports, rtp_sockets)
+        self.max_calls = max_calls or affordable_calls(rtp_ports, rtp_sockets)
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
         self.transfers = Transfers(self)
@@ -216,7 +179,6 @@ class Engine:
         self._handler: CallHandlerFunction | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
-        self._dialled = 0
         self._announced: dict[tuple[int, str], str] = {}
         self._outcomes = dict.fromkeys(Outcome, 0)
         self.on_leg_over: Callable[[Connection], None] | None = None
@@ -287,7 +249,7 @@ class Engine:
                 bind_host=bind_host,
                 silence=self._silence,
                 rtp_source=self._rtp_source,
-                max_control_sockets=_spare_files(self.max_calls) // self._shards,
+                max_control_sockets=spare_files(self.max_calls) // self._shards,
             )
         except NoRtpPort as error:
             raise ListenError(str(error)) from error
@@ -307,6 +269,12 @@ class Engine:
     def addresses(self) -> tuple[str, ...]:
         """``host:port`` of each listener, as peers reach it."""
         return self._endpoint.addresses
+
+    @property
+    def listeners(self) -> tuple[str, ...]:
+        """The same with their transports: ``udp:HOST:PORT``."""
+        pairs = zip(self._endpoint.listeners, self.addresses, strict=True)
+        return tuple(f"{listener.transport.lower()}:{address}" for listener, address in pairs)
 
     @property
     def keeps_records(self) -> bool:
@@ -384,20 +352,24 @@ class Engine:
         for task in late:
             task.cancel()
 
-    async def adopt(self, snapshot: Mapping[str, Any]) -> Call:
+    async def adopt(
+        self, snapshot: Mapping[str, Any], *, credentials: Credentials | None = None
+    ) -> Call:
         """Go on with a call that another engine wrote down (`Call.snapshot`) and lost; returns
-        when the peer has agreed to send its sound here, by a re-INVITE.
+        when the peer has agreed to send its sound here, by a re-INVITE. ``credentials`` answer its
+        challenges; those of the trunk that it belongs to, by default.
 
         SnapshotError: it cannot be read, or the call is here already. Refuse: no room, or draining.
         HoldRefused: the peer refuses, and is sent a BYE. CallEnded: it does not answer, or does
         not know the call any more.
         """
-        return await adopt(self, self._agent, self._endpoint, snapshot)
+        return await adopt(self, self._agent, self._endpoint, snapshot, credentials)
 
     def keep(self, sip: SipCall) -> Call:
         """A call that is ours from now on, until it ends."""
         ours = sip.context = Call(self, sip)
         self._calls[sip.id] = ours
+        self._quiet.clear()
         if self._trunks:
             ours.trunk = self._trunks.keep(sip)
         return ours
@@ -527,19 +499,16 @@ class Engine:
         sip.context = self._calls[sip.id] = call
         if way.on_placed is not None:
             way.on_placed(call)
-        self._dialled += 1
         self._quiet.clear()
         return call
 
     def snapshot(self) -> EngineFigures:
         """Live figures."""
-        counters = self._agent.counters
         return EngineFigures(
             calls_up=len(self._calls),
             calls_limit=self.max_calls,
             draining=self._agent.admission.draining,
-            sip={count.name.lower(): counters[count] for count in Count}
-            | self._endpoint.counts.as_dict(),
+            sip=sip_counters(self._agent, self._endpoint),
             media=self._pool.counters(),
             recorder=self.recorder.figures(),
             lateness_us=self._pool.lateness_us(),
@@ -549,11 +518,7 @@ class Engine:
             transactions=len(self._agent.transactions),
             dialogs=self._agent.dialogs,
             timers=len(self._endpoint.timers),
-            unreadable={
-                reason.name.lower(): self._agent.unreadable[reason]
-                for reason in SipReject
-                if reason
-            },
+            unreadable=unreadable(self._agent),
             outcomes={outcome.value: count for outcome, count in self._outcomes.items()},
         )
 
@@ -588,6 +553,10 @@ class Engine:
     def open_media(self, sip: SipCall) -> MediaSession:
         """A media session for a call, on the address by which its peer reached us."""
         return self.media_on(sip.flow)
+
+    def credentials_for(self, host: str) -> Credentials | None:
+        """What answers the challenges of the trunk that an address belongs to."""
+        return self._trunks.credentials_for(host)
 
     def media_on(
         self,
@@ -648,7 +617,8 @@ class Engine:
         self._rest()
 
     def _rest(self) -> None:
-        if not self._running and not self._dialled:
+        """The last call or handler may be over: a drain waits for that."""
+        if not self._running and not self._calls:
             self._quiet.set()
 
     # What the SIP layers tell
@@ -681,9 +651,7 @@ class Engine:
         if ours is None:
             return
         ours.on_ended(cause)
-        if isinstance(ours, DialledCall):
-            self._dialled -= 1
-            self._rest()
+        self._rest()
         figures = ours.figures
         log.info(
             "call ended",
@@ -745,21 +713,3 @@ def _on_redirect(call: SipCall, target: str) -> None:
 def _dialled(call: SipCall) -> DialledCall:
     assert isinstance(call.context, DialledCall)
     return call.context
-
-
-def _files() -> int:
-    """Files that calls may open."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_FILES if files == resource.RLIM_INFINITY else files - RESERVED_FILES
-
-
-def _affordable_calls(rtp_ports: tuple[int, int], rtp_sockets: RtpSockets) -> int:
-    """How many calls the RTP ports and the file limit allow."""
-    if rtp_sockets == "shared":
-        return 100_000
-    return max(1, min(len(rtp_port_range(*rtp_ports)), _files()))
-
-
-def _spare_files(max_calls: int) -> int:
-    """What is left for RTCP when every call has its RTP socket: reports must not cost calls."""
-    return min(max_calls, max(0, _files() - max_calls))

@@ -246,6 +246,7 @@ class Transfers:
         caller: str | None,
         tell: OnProgress,
     ) -> Transferred:
+        call.check_unbridged()  # before anybody's telephone rings
         if isinstance(target, Call):
             other = target
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs
@@ -70,7 +71,8 @@ class HttpPort:
             )
         except OSError as error:
             where = format_host_port(host, port)
-            cause = error.strerror or str(error)
+            # asyncio puts a sentence of its own into strerror.
+            cause = os.strerror(error.errno) if error.errno else str(error)
             raise ListenError(f"http {where}: {cause}; take another address or port") from error
         bound = self._server.sockets[0].getsockname()
         self.address = format_host_port(bound[0], bound[1])

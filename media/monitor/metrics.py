@@ -20,7 +20,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from ..engine import Engine, EngineFigures
+from ..engine import Engine
+from ..figures import EngineFigures
 from ..sip.registration import RegistrationState
 from ..trunk.figures import TrunkFigures
 from .buckets import Buckets

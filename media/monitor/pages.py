@@ -80,7 +80,7 @@ class Pages:
             "pid": os.getpid(),
             "time_s": time.time(),
             "up_s": time.time() - monitor.started_s,
-            "sip_addresses": monitor.engine.addresses,
+            "listeners": monitor.engine.listeners,
             "shards": shards,
             "trunks": [asdict(trunk) for trunk in monitor.engine.trunks],
             "loop_lag_worst_ms": round(1000 * monitor.lag.worst_s, 3),

@@ -55,6 +55,17 @@ class Dialog:
         if target is not None:
             self.remote_target = target
 
+    def confirm(self, response: Response) -> None:
+        """A 2xx to our INVITE makes it a confirmed dialog, whose routes are those of the 2xx; what
+        was counted and agreed on before stays (RFC 3261 13.2.2.4).
+
+        SipParseError as `uac_dialog`; then all is as it was.
+        """
+        target, routes = contact_uri(response.headers), routes_of(response.headers)
+        self.remote_target = target or self.remote_target
+        self.route_set = routes[::-1]
+        self.remote = response.headers.get("To") or self.remote
+
     def routing(self) -> tuple[str, tuple[str, ...]]:
         """Request-URI and Route values of a request in the dialog (RFC 3261 12.2.1.1)."""
         if not self.route_set:

@@ -216,6 +216,10 @@ class IncomingCall(SipCall):
         else:
             self.reject(status, None, headers)
 
+    def _give_up_early(self, cause: EndCause) -> None:
+        phrase = REASON_PHRASES[500]
+        self._refuse(500, EndCause(EndedBy.ERROR, 500, phrase, f"{cause.text}: {cause.status}"))
+
     def _open_transaction(self) -> ServerTransaction:
         if self._transaction is None:
             raise CallStateError("the call was answered before")

@@ -13,12 +13,13 @@ from enum import Enum
 class StreamLimits:
     """Bounds of the connections of all listeners together.
 
-    ``message_ms``: how long a message may take from its first byte, and the first one from when the
-    connection is there. ``idle_ms``: a connection that we have accepted is closed
-    after so long without a message or a ping, which says that the peer keeps it for what may come
-    from us; ``idle_opened_ms``: the same of one that we have opened, longer than most registrations
-    last, and an answer to our ping counts. ``ping_ms``: we ping after so much silence on those that
-    we have opened, up to a fifth sooner. ``queue_bytes``: what may wait to be sent on one.
+    ``handshakes``: so many may be under way, half of them with one address. ``message_ms``: how
+    long a message may take from its first byte, and the first one from when the connection is
+    there. ``idle_ms``: a connection that we have accepted is closed after so long without a message
+    or a ping, which says that the peer keeps it for what may come from us; ``idle_opened_ms``: the
+    same of one that we have opened, longer than most registrations last, and an answer to our ping
+    counts. ``ping_ms``: we ping after so much silence on those that we have opened, up to a fifth
+    sooner. ``queue_bytes``: what may wait to be sent on one.
     """
 
     connections: int = 1_024

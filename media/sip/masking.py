@@ -19,7 +19,7 @@ _SCHEME = re.compile(rb"\s*[^\s]+\s+")
 _OTHERS = tuple(
     re.compile(pattern, re.IGNORECASE | re.MULTILINE)
     for pattern in (
-        rb"^a=crypto:[^\r\n]*?\binline:([^|\s]+)",  # RFC 4568
+        rb"\binline:([^|;\s]+)",  # RFC 4568: several keys may stand in one line
         rb"^k=[a-z0-9]+:([^\r\n]+)",
         rb"\bsips?:[^\s:@<>;,\"]{1,64}+:([^\s@<>;,\"]{1,64}+)@",  # bounded: a line may be long
         rb"^signal[ \t]*=[ \t]*([^\r\n]+)",  # application/dtmf-relay

@@ -166,7 +166,7 @@ class OutgoingCall(SipCall):
     def _invite_again(self, uri: str | None = None) -> None:
         """Another INVITE with the ids of the first (RFC 3261 22.2, 8.1.3.4)."""
         agent, flow = self.agent, self.flow
-        self._forget_early()
+        self._leave_early()
         self._proceeding = False
         self.invite = repeated(agent, self.invite, flow, self.invite.cseq + 1, self._auth, uri=uri)
         self.invite.headers.replace_first("Contact", agent.contact(flow, self.invite.uri))
@@ -179,7 +179,7 @@ class OutgoingCall(SipCall):
         if target is None or self._on_redirect is None:
             self._over(cause)
             return
-        self._forget_early()
+        self._leave_early()
         self._transaction = None
         self._target, self._refusal = target, cause
         try:
@@ -270,18 +270,17 @@ class OutgoingCall(SipCall):
         # reliably is not changed by a 2xx (RFC 3261 13.2.1).
         sdp = None if agreed else response.body
         sdp = sdp or self._early_sdp.get(tag)
-        self._forget_early()
+        self._leave_early(early)
         try:
-            dialog = uac_dialog(self.invite, response, self._auth)
+            dialog = self._confirmed(early, response)
         except SipParseError:
             # No dialog can come of it, and without one neither ACK nor BYE.
+            if transaction is not None:
+                transaction.user = self._late_answers()
             self._over(EndCause(EndedBy.ERROR, 502, "Bad Gateway", "unreadable 200"))
             return
         cancelled = self.state is CallState.CANCELLING
         self._close_invite()
-        if early is not None:
-            # PRACK and UPDATE have been counted in it (RFC 3261 13.2.2.4).
-            dialog.local_cseq, dialog.remote_cseq = early.local_cseq, early.remote_cseq
         self.dialog = dialog
         self.state = CallState.CONFIRMED
         agent.remember_dialog(dialog, self)
@@ -303,6 +302,14 @@ class OutgoingCall(SipCall):
             self._begin_session(response)
             agent.tell(agent.handler.on_answered, self, self.remote_sdp)
 
+    def _confirmed(self, early: Dialog | None, response: Response) -> Dialog:
+        """The dialog of the 2xx: the early one, in which a request of ours may be under way, or a
+        new one. SipParseError."""
+        if early is None:
+            return uac_dialog(self.invite, response, self._auth)
+        early.confirm(response)
+        return early
+
     def _begin_session(self, response: Response) -> None:
         """The 2xx settles the session timer, if there is to be one (RFC 4028 7.2)."""
         config = self.agent.config
@@ -319,6 +326,10 @@ class OutgoingCall(SipCall):
             return
         cause = EndCause(EndedBy.LOCAL, 487, "Request Terminated", reason_of(headers))
         self._cancel(headers, cause)
+
+    def _give_up_early(self, cause: EndCause) -> None:
+        if self.state is CallState.CALLING:
+            self._cancel(NO_HEADERS, cause)
 
     def _on_unanswered(self) -> None:
         self._timer = None
@@ -364,6 +375,14 @@ class OutgoingCall(SipCall):
         self._early.clear()
         self._early_sdp.clear()
         self._reliable.clear()
+
+    def _leave_early(self, kept: Dialog | None = None) -> None:
+        """The call goes on without its early dialogs, but for the one that is answered."""
+        update = self._update
+        if update is not None and update.dialog is not kept:
+            update.stop()
+            self.update_done(update, 487, None)
+        self._forget_early()
 
     # Requests in early dialogs
 

@@ -35,6 +35,8 @@ SUBSCRIPTION_MS = 180_000
 """How long a peer that asked for a transfer is told about it."""
 
 MAX_SIPFRAG_BYTES = 8_192
+MAX_ID_DIGITS = 10
+"""Those of a CSeq number."""
 
 _SIPFRAG = "message/sipfrag"
 _EVENT = Rejection(489, Count.REJECTED_EVENT, (("Allow-Events", "refer"),))
@@ -195,8 +197,7 @@ class Refers:
         except SipParseError:
             agent.reject(transaction, request, BAD_REQUEST)
             return
-        # RFC 3515 2.4.6: the id is the CSeq of the REFER, and may be missing for the first.
-        if self.asking is None or number not in (None, str(self.asking.cseq)):
+        if self.asking is None or not self.asking.is_meant(number):
             agent.reject(transaction, request, NO_DIALOG)
         else:
             self.asking.on_notify(transaction, request)
@@ -267,7 +268,8 @@ class Referring:
 
     def on_timeout(self) -> None:
         """Nobody answered the REFER."""
-        self._finish(ReferEnd.LOST, 408, "Request Timeout")
+        if not self.done:
+            self._finish(ReferEnd.LOST, 408, "Request Timeout")
         self._lost(408, "Request Timeout")
 
     def _lost(self, status: int, reason: str) -> None:
@@ -275,6 +277,16 @@ class Referring:
         self._call.change_fatal(status, reason, "REFER failed")
 
     # The subscription
+
+    def is_meant(self, number: str | None) -> bool:
+        """RFC 3515 2.4.6: the id is the CSeq of the REFER, and may be missing for the first. Which
+        one that was, after a challenge, is told by an answer that a NOTIFY may overtake."""
+        if number is None:
+            return True
+        if not (number.isascii() and number.isdigit()) or len(number) > MAX_ID_DIGITS:
+            return False
+        latest = self.cseq if self._accepted or self.done else self._dialog.local_cseq
+        return self.cseq <= int(number) <= latest
 
     def on_notify(self, transaction: ServerTransaction, request: Request) -> None:
         """How the peer's call stands."""

@@ -297,6 +297,10 @@ class SipCall:
     def _give_up(self, headers: tuple[tuple[str, str], ...], status: int) -> None:
         raise AssertionError("each role has its own")
 
+    def _give_up_early(self, cause: EndCause) -> None:
+        """The early dialog is lost: its INVITE still has to come to an end."""
+        raise AssertionError("each role has its own")
+
     def _on_prack(self, transaction: ServerTransaction, request: Request) -> None:
         self.agent.reject(transaction, request, NO_RACK)
 
@@ -322,9 +326,11 @@ class SipCall:
         return None
 
     def must_wait(self, change: Reinvite) -> bool:
-        """True while a re-INVITE of ours would meet an open INVITE (RFC 3261 14.1)."""
+        """True while a re-INVITE of ours would meet an open INVITE (RFC 3261 14.1), or another
+        offer of ours (RFC 3264 4)."""
         other = self._reinvite if change is self._refresh else self._refresh
-        return self.awaits_ack or (isinstance(other, Reinvite) and other.in_progress)
+        changes = (other, self._update)
+        return self.awaits_ack or any(item is not None and item.in_progress for item in changes)
 
     def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
         self.agent.respond(transaction, request, 200)
@@ -542,8 +548,11 @@ class SipCall:
 
     def change_fatal(self, status: int, reason: str, text: str) -> None:
         """The peer has lost the dialog, so it is over (RFC 3261 12.2.1.2, RFC 5057 5)."""
-        if not self.ended:
-            self._leave(NO_HEADERS, EndCause(EndedBy.ERROR, status, reason, text))
+        cause = EndCause(EndedBy.ERROR, status, reason, text)
+        if self.answered:
+            self._leave(NO_HEADERS, cause)
+        elif not self.ended:
+            self._give_up_early(cause)
 
     def offer_unanswered(self) -> None:
         """The peer's 2xx made an offer that we have no answer to: nothing to talk in."""

@@ -30,7 +30,7 @@ MAX_SET_S = 86_400
 LATEST_BYE_MS = 32_000
 """RFC 4028 10: who waits for a refresh leaves 32 s before the end, or a third of the interval."""
 REFRESH_ATTEMPTS = 3
-"""At the half of the interval, then at the half of what is left, and once more."""
+"""At the half of the interval, then at the half of the peer's patience that is left, and again."""
 
 
 class Refresher(Enum):
@@ -258,8 +258,11 @@ class SessionTimer:
         interval_ms = 1_000 * self.interval_s
         self._ends_ms = self._call.agent.timers.now_ms + interval_ms
         self._attempts = REFRESH_ATTEMPTS if ours else 0
-        wait_ms = interval_ms // 2 if ours else interval_ms - min(LATEST_BYE_MS, interval_ms // 3)
-        self._arm(wait_ms)
+        self._arm(interval_ms // 2 if ours else interval_ms - self._reserve_ms())
+
+    def _reserve_ms(self) -> int:
+        """How long before the end whoever waits for a refresh gives up."""
+        return min(LATEST_BYE_MS, 1_000 * self.interval_s // 3)
 
     def _arm(self, delay_ms: int) -> None:
         self._timer = self._call.agent.timers.arm(max(1, delay_ms), self)
@@ -272,7 +275,7 @@ class SessionTimer:
             return
         self._attempts -= 1
         left_ms = self._ends_ms - self._call.agent.timers.now_ms
-        self._arm(left_ms // 2 if self._attempts else left_ms)
+        self._arm((left_ms - self._reserve_ms()) // 2 if self._attempts else left_ms)
         self._call.refresh_session()
 
     def snapshot(self) -> State:
@@ -315,9 +318,12 @@ class RefreshByInvite(Reinvite):
 
     def __call__(self) -> None:
         """Send it, or wait, as `Reinvite`; the offer is the handler's."""
+        self._timer = None
+        if self._call.must_wait(self):
+            self._wait()  # and ask for no offer, which would take the place of one that is open
+            return
         offer = self._call.standing_offer()
         if offer is None:
-            self._timer = None
             self._done(500, None)
         else:
             self._offer = offer

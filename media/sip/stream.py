@@ -274,7 +274,7 @@ class Streams:
         self._opening: dict[Flow, Opening] = {}
         self._accepted: Counter[str] = Counter()
         self._connections: set[Connection] = set()
-        self._welcoming: set[asyncio.Task[None]] = set()
+        self._welcoming: dict[asyncio.Task[None], str] = {}
         self._closed = False
 
     def __len__(self) -> int:
@@ -424,7 +424,7 @@ class Streams:
             cause = "too many connections"
         elif self._accepted[host] >= limits.per_source:
             cause = "too many connections from this address"
-        elif len(self._welcoming) >= limits.handshakes:
+        elif len(self._welcoming) >= limits.handshakes or self._crowds(flow):
             cause = "too many connections at once"
         if cause:
             accepted.close()
@@ -434,8 +434,16 @@ class Streams:
         self._accepted[host] += 1
         _tune_socket(accepted)
         task = asyncio.get_running_loop().create_task(self._welcome(accepted, flow))
-        self._welcoming.add(task)
-        task.add_done_callback(self._welcoming.discard)
+        self._welcoming[task] = host
+        task.add_done_callback(self._welcoming.pop)
+
+    def _crowds(self, flow: Flow) -> bool:
+        """True if this address alone has half of all handshakes under way: who does not go on with
+        them must not keep others out."""
+        if flow.transport != "TLS":
+            return False  # without a handshake each is there at once
+        waiting = sum(host == flow.remote_host for host in self._welcoming.values())
+        return waiting >= max(1, self.limits.handshakes // 2)
 
     async def _welcome(self, accepted: socket.socket, flow: Flow) -> None:
         loop, limits = asyncio.get_running_loop(), self.limits

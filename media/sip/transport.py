@@ -495,9 +495,13 @@ class SipEndpoint:
         """Tell the user agent, but not while it is still busy with sending."""
         self.counts.undelivered += 1
         taker = self._taker
-        if taker is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_soon(self._tell, taker.undelivered, parse(data), failure)
+        if taker is None:
+            return
+        try:
+            message = parse(data)
+        except SipParseError:
+            return  # the refusal of what cannot be read repeats it: no transaction waits for that
+        asyncio.get_running_loop().call_soon(self._tell, taker.undelivered, message, failure)
 
     def disconnected(self, flow: Flow, failure: SendFailure) -> None:
         """A connection that we had opened is gone."""

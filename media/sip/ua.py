@@ -208,16 +208,20 @@ class UserAgent:
         self._calls[call.id] = call
         return call
 
-    def adopt(self, state: Mapping[str, Any], flow: Flow) -> AdoptedCall:
+    def adopt(
+        self, state: Mapping[str, Any], flow: Flow, credentials: Credentials | None = None
+    ) -> AdoptedCall:
         """Go on with a confirmed call of another user agent, as `adoption.snapshot_of` wrote it
         down, whose peer is reached by ``flow``. The first thing to do is a re-INVITE: the peer
-        does not know this agent yet.
+        does not know this agent yet. ``credentials``, which nobody writes down, answer challenges.
 
         SnapshotError: it cannot be read, or the call is here. Refuse: no room, or draining.
         """
         call = adopted_call(self, state, flow)
         if call.dialog.key in self._dialogs or call.id in self._calls:
             raise SnapshotError(f"call {call.id} is here already")
+        if credentials is not None:
+            call.dialog.auth = DigestClient(credentials, self.new_token)
         refusal = self.admission.admit_call()
         if refusal is not None:
             raise Refuse(503, "Service Unavailable", refusal.text)

@@ -23,15 +23,16 @@ MAX_RETRY_AFTER_S = 10
 class Update:
     """An UPDATE of ours: the user of its transactions, tried again after glare."""
 
-    __slots__ = ("_attempts", "_call", "_dialog", "_offer", "_timer", "in_progress")
+    __slots__ = ("_attempts", "_call", "_offer", "_stopped", "_timer", "dialog", "in_progress")
 
     def __init__(self, call: SipCall, dialog: Dialog, offer: Offer | None) -> None:
         """Without ``offer`` it refreshes the session and nothing else."""
         self._call = call
-        self._dialog = dialog
+        self.dialog = dialog
         self._offer = offer
         self._attempts = 0
         self._timer: TimerHandle | None = None
+        self._stopped = False
         self.in_progress = False
 
     def __call__(self) -> None:
@@ -50,12 +51,11 @@ class Update:
         lines += call.timer_lines()
         if sdp is not None:
             lines.append(("Content-Type", SDP))
-        agent.send_in_dialog(
-            "UPDATE", self._dialog, call.flow, self, headers=lines, body=sdp or b""
-        )
+        agent.send_in_dialog("UPDATE", self.dialog, call.flow, self, headers=lines, body=sdp or b"")
 
     def stop(self) -> None:
-        """The call is over: what still comes changes nothing."""
+        """The dialog is over: what still comes changes nothing."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -63,7 +63,8 @@ class Update:
     def on_timeout(self) -> None:
         """Nobody answered."""
         self.in_progress = False
-        self._call.change_fatal(408, "Request Timeout", "UPDATE failed")
+        if not self._stopped:
+            self._call.change_fatal(408, "Request Timeout", "UPDATE failed")
 
     def on_response(self, response: Response) -> None:
         """A response to the UPDATE."""
@@ -72,10 +73,10 @@ class Update:
             return
         self.in_progress = False
         call = self._call
-        if call.ended:
+        if self._stopped:
             return
         if status < 300:
-            self._dialog.refresh_target(response)
+            self.dialog.refresh_target(response)
             call.session_agreed(response)
             call.update_done(self, status, response.body or None)
         elif status in FATAL:

@@ -262,6 +262,11 @@ class Trunks:
         self._inbound[call.id] = running
         return running.trunk.name
 
+    def credentials_for(self, host: str) -> Credentials | None:
+        """What answers the challenges of the trunk that an address belongs to."""
+        running = self._at(host)
+        return None if running is None else credentials_of(running.trunk)
+
     def ended(self, call: SipCall) -> None:
         """A call is over, one that was kept or another one."""
         running = self._inbound.pop(call.id, None)
@@ -269,7 +274,10 @@ class Trunks:
             running.channels.give_back()
 
     def _of(self, call: SipCall) -> RunningTrunk | None:
-        name = self.trunk_of(call.flow.remote_host)
+        return self._at(call.flow.remote_host)
+
+    def _at(self, host: str) -> RunningTrunk | None:
+        name = self.trunk_of(host)
         return self._running.get(name.lower()) if name else None
 
     # Calls that go out

@@ -109,4 +109,5 @@ def config_of(trunk: Trunk) -> RegistrationConfig:
         address=f"sip:{wanted.user}@{domain}",
         credentials=Credentials(trunk.user, trunk.password) if trunk.user else None,
         expires_s=wanted.expires_s,
+        contact_user=wanted.user,  # many a carrier sends calls to nobody else
     )

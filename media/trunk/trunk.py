@@ -174,8 +174,9 @@ def _split_port(text: str) -> tuple[str, int]:
 class Registration:
     """A binding that is kept up at the other side, so that it knows where to send calls.
 
-    ``user`` is the address of record's, and the user of our Contact. ``domain`` is that of the
-    registrar, where it is not the first peer; REGISTER goes to the trunk's peers.
+    ``user`` is that of the address of record and of our Contact, to which calls then come.
+    ``domain`` is that of the registrar, where it is not the first peer; REGISTER goes
+    to the trunk's peers.
     """
 
     user: str

@@ -8,9 +8,9 @@ import json
 from functools import partial
 
 import pytest
-from ringwheel import CallEnded, HoldRefused, SnapshotError
+from ringwheel import CallEnded, EndedBy, HoldRefused, Peer, SnapshotError, Trunk
 
-from .client import Phone
+from .client import TIMEOUT_S, Phone
 from .conftest import address_of, eventually, phoning, serving
 
 pytestmark = pytest.mark.one_loop
@@ -120,6 +120,43 @@ async def test_a_held_call_stays_held(endless):
         adopted, asked = await take(second, call.snapshot(), phone, "recvonly")
         assert "a=sendonly" in asked.body
         assert adopted.holding
+
+
+async def test_a_trunk_that_challenges_gets_its_credentials(endless):
+    keeper = Keeper(endless)
+    trunk = Trunk(
+        "carrier", (Peer("127.0.0.1", 9),), user="us", password="secret", options_interval_s=0
+    )
+    async with (
+        serving(keeper) as first,
+        serving(keeper, trunks=[trunk]) as second,
+        phoning(first) as phone,
+    ):
+        await phone.call()
+        state = await keeper.state()
+        phone.server = address_of(second)
+        adopting = asyncio.ensure_future(second.adopt(state))
+        challenge = 'Proxy-Authenticate: Digest realm="carrier", nonce="n", qop="auth"'
+        refused = await phone.request("INVITE")
+        assert not refused.get("Proxy-Authorization")
+        phone.answer(refused, "407 Proxy Authentication Required", lines=[challenge])
+        asked = await phone.accept_reinvite()
+        assert 'username="us"' in asked.get("Proxy-Authorization")
+        assert (await adopting).trunk == "carrier"
+        await phone.hang_up()
+
+
+async def test_a_drain_lets_an_adopted_call_come_to_its_end(endless):
+    keeper = Keeper(endless)
+    async with serving(keeper) as first, serving(keeper) as second, phoning(first) as phone:
+        await phone.call()
+        call, _ = await take(second, await keeper.state(), phone)
+        draining = asyncio.create_task(second.drain(TIMEOUT_S))
+        await eventually(lambda: second.draining)
+        assert not draining.done()
+        await phone.hang_up()
+        assert await draining
+        assert call.ended.by is EndedBy.REMOTE
 
 
 async def test_a_peer_that_refuses_gets_a_bye(endless):

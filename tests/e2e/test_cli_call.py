@@ -89,6 +89,24 @@ async def test_nobody_there_is_exit_status_1_and_one_line():
     assert told[-1] == f"ringwheel: {uri}: busy (486 Busy Here, Q.850 cause 17): Q.850;cause=17."
 
 
+@pytest.mark.parametrize("status", ["180 Ringing", "200 OK"])
+async def test_sigterm_hangs_up(status):
+    async with Callee() as callee, calling(callee.uri) as process:
+        invite = await callee.invited()
+        callee.reply(invite, status, callee.offer())
+        assert process.stderr is not None
+        words = {"180 Ringing": b"ringing", "200 OK": b"answered"}
+        while words[status] not in await process.stderr.readline():
+            pass
+        process.terminate()
+        if status == "200 OK":
+            await callee.until_bye()
+        else:
+            await callee.request("CANCEL")
+        exit_status, _, told = await end_of(process)
+    assert (exit_status, told) == (130, [])
+
+
 async def test_a_password_comes_from_the_environment():
     options = ["--user=robot", "--password-env=TEST_SIP_PASSWORD"]
     async with (
@@ -107,6 +125,66 @@ async def test_a_password_comes_from_the_environment():
     assert "secret" not in " ".join(told)
 
 
+TRUNK = """
+sip = ["udp:127.0.0.1:{taken}=127.0.0.1:{taken}"]
+codecs = ["pcma"]
+[trunk.carrier]
+peers = ["127.0.0.1:{peer}"]
+domain = "carrier.example"
+user = "robot"
+password_env = "TEST_SIP_PASSWORD"
+[trunk.carrier.registration]
+expires_s = 60
+[trunk.carrier.caller]
+called_prefixes = {{ "+44" = "0" }}
+"""
+
+
+async def test_a_trunk_of_the_configuration_is_called_by(tmp_path: Path):
+    file = tmp_path / "ringwheel.toml"
+    arguments = ["sip:+4420@carrier", f"--config={file}", "--json"]
+    async with Callee(formats="8") as peer, Callee() as running:
+        taken = running.sip.getsockname()[1]  # as by the engine whose file it is
+        file.write_text(TRUNK.format(taken=taken, peer=peer.sip.getsockname()[1]))
+        async with calling(*arguments, TEST_SIP_PASSWORD="secret") as process:
+            invite = await peer.message()  # neither OPTIONS nor REGISTER is before it
+            assert invite.start.startswith("INVITE sip:020@carrier.example")
+            assert str(taken) not in invite.get("Contact")
+            assert invite.sdp("m=audio ").split()[2] == "8"
+            challenge = 'WWW-Authenticate: Digest realm="test", nonce="abc", qop="auth"'
+            peer.reply(invite, "401 Unauthorized", "", challenge)
+            while 'username="robot"' not in invite.get("Authorization"):
+                invite = await peer.invited()
+            peer.reply(invite, "200 OK", peer.offer())
+            await peer.request("ACK")
+            peer.hang_up_on(invite)
+            status, out, _ = await end_of(process)
+    record = json.loads(out)
+    assert (status, record["trunk"], record["codec"]) == (0, "carrier", "PCMA/8000")
+
+
+async def test_flags_stand_above_the_trunk(tmp_path: Path):
+    file = tmp_path / "ringwheel.toml"
+    async with Callee() as peer:
+        address = f"127.0.0.1:{peer.sip.getsockname()[1]}"
+        file.write_text(f'[trunk.carrier]\npeers = ["{address}"]\ncodecs = ["pcma"]\n')
+        async with calling("sip:1@CARRIER", f"--config={file}", "--codec=pcmu") as process:
+            invite = await peer.invited()
+            assert invite.sdp("m=audio ").split()[2] == "0"
+            peer.reply(invite, "486 Busy Here")
+            status, _, told = await end_of(process)
+    assert (status, "busy (486 Busy Here)" in told[-1]) == (1, True)
+
+
+async def test_where_no_way_leads_there_is_no_record_to_wait_for(tmp_path: Path):
+    file = tmp_path / "ringwheel.toml"
+    file.write_text('[trunk.sbc]\nsources = ["192.0.2.0/24"]\n')
+    async with calling("sip:1@sbc", f"--config={file}", "--json") as process:
+        status, out, told = await end_of(process)
+    assert (status, json.loads(out)["outcome"]) == (1, "unreachable")
+    assert "trunk sbc: no peer can be reached" in told[-1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [
@@ -117,6 +195,7 @@ async def test_a_password_comes_from_the_environment():
         (["sip:a@127.0.0.1", "--codec=mp3"], "mp3"),
         (["sip:a@127.0.0.1", "--srtp=maybe"], "maybe"),
         (["sip:a@127.0.0.1", "--prompt=nothing.wav"], "nothing.wav"),
+        (["sip:a@127.0.0.1", "--config=nothing.toml"], "nothing.toml cannot be read"),
         (["sip:a@127.0.0.1", "--user=robot"], "--user and --password-env belong together"),
         (["sip:a@127.0.0.1", "--user=robot", "--password-env=NOT_SET"], "no variable NOT_SET"),
     ],

@@ -360,6 +360,8 @@ async def test_the_fork_that_answers_is_talked_with(formats, make_prompt):
         Callee() as callee,
         Callee(formats=formats) as other,
     ):
+        over = []
+        engine.watch(None, over.append)
         ports = engine.snapshot().media["legs_opened"]
         dialled = asyncio.create_task(engine.dial(callee.uri))
         invite = await callee.invited()
@@ -379,6 +381,7 @@ async def test_the_fork_that_answers_is_talked_with(formats, make_prompt):
         callee.hang_up_on(invite)
         await call.wait_ended()
         await eventually(lambda: len(records) == 1)
+        assert over == [call]  # once, however many legs it took
         assert not callee.waiting_packets()
 
 

@@ -214,7 +214,9 @@ async def test_status_and_calls_say_what_is_up():
         calls = (await get(monitor, "/calls")).json()
         first = (await get(monitor, "/calls?limit=1")).json()
         bad = await get(monitor, "/calls?limit=-1")
+        listener = f"udp:{engine.addresses[0]}"
         peer = ":".join(map(str, one.sip.getsockname()))
+    assert status["listeners"] == [listener]
     assert status["calls_up"] == 2
     assert status["calls_by_state"]["confirmed"] == 2
     assert status["shards"][0]["legs"] == 2

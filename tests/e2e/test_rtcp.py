@@ -290,7 +290,7 @@ async def test_lies_and_nonsense_are_counted_by_reason(make_prompt, reporting):
 
 
 async def test_a_call_lasts_where_no_file_is_left_for_reports(monkeypatch, make_prompt, reporting):
-    monkeypatch.setattr(engine_module, "_spare_files", lambda max_calls: 0)
+    monkeypatch.setattr(engine_module, "spare_files", lambda max_calls: 0)
     prompt, _ = make_prompt("a.ulaw", 1_600)
 
     async def handler(call: Call) -> None:

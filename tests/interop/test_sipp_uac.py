@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import itertools
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,9 @@ from ringwheel.media.sip.events import EndCause
 from ringwheel.media.sip.registration import Registration, RegistrationConfig, RegistrationState
 from ringwheel.media.sip.transport import SipEndpoint
 from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
+
+from .ports import free_port, wait_until_bound
+from .test_sipp_reliability import answer, hear, sdp
 
 HOST = "127.0.0.1"
 DEADLINE_S = 20
@@ -78,27 +78,6 @@ _LABELS = itertools.count()
 ENDED_BY_US = [recv("ACK"), recv("BYE"), send(200, tag="")]
 
 
-def free_port() -> int:
-    """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_bound(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return as soon as somebody has the port."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while process.poll() is None and time.monotonic() < deadline_s:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError as error:
-                assert error.errno == errno.EADDRINUSE
-                return
-        time.sleep(0.02)
-    pytest.fail("SIPp does not listen")
-
-
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A SIPp that plays its scenario once."""
@@ -139,7 +118,7 @@ def peer(program: Callable[[str, str], str], tmp_path: Path) -> Callable[..., ob
                 stderr=subprocess.STDOUT,
             )
         try:
-            wait_until_bound(port, process)
+            assert wait_until_bound(process.pid, port), output.read_text("utf-8")
             found = Peer(port, process, output)
             yield found
             found.check()
@@ -280,13 +259,16 @@ def test_two_forks_answer_and_one_is_left(peer):
         await sipp.done()
         return caller.heard
 
+    # Our user leaves the first that answers. The second does so when it sees that, and we leave it.
+    late = answer(200, late=True, body=sdp())
+    late = late.replace("[last_To:]", "To: <sip:callee@[local_ip]:[local_port]>;tag=one")
     steps = [
-        *(recv("INVITE"), send(183, tag="one", sdp=True), send(180, tag="two")),
-        *(send(200, tag="two", sdp=True), send(200, tag="one", sdp=True)),
+        hear("INVITE", header="Via", like="(SIP/2.0.*)", into="via"),
+        *(send(183, tag="one", sdp=True), send(180, tag="two"), send(200, tag="two", sdp=True)),
+        *(recv("ACK"), hear("BYE", header="To", like="tag=two"), send(200, tag=""), late),
+        *(recv("ACK"), hear("BYE", header="To", like="tag=one"), send(200, tag="")),
     ]
-    # Both are acknowledged; our user leaves the first that answered, and the other one leaves us.
-    steps += [recv("ACK"), recv("BYE"), send(200, tag=""), recv("ACK"), recv("BYE")]
-    with peer(*steps, send(200, tag="")) as sipp:
+    with peer(*steps) as sipp:
         assert run(call) == ["183 one", "180 two", "answered"]
 
 

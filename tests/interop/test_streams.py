@@ -16,6 +16,7 @@ from ringwheel.media.sip.transport import SipEndpoint
 from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
 
 from ..certificates import Authority
+from .ports import listening_port
 from .test_baresip import CONFIG, dial
 from .test_pjsua2 import CLIENT, pjsua2
 
@@ -117,22 +118,6 @@ async def test_sipp_is_called_by_tcp(program, tmp_path):
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-async def listening_port(pid: int) -> int:
-    """The TCP port that a process listens on, as soon as it does."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while True:
-            inodes = {
-                str(link.readlink()).removeprefix("socket:[").rstrip("]")
-                for link in Path(f"/proc/{pid}/fd").iterdir()
-                if link.is_symlink() and str(link.readlink()).startswith("socket:")
-            }
-            for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == "0A" and fields[9] in inodes:
-                    return int(fields[1].partition(":")[2], 16)
-            await asyncio.sleep(0.02)
 
 
 def serve_tls(serve, folder, prompts, *options):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringwheel.media.sip.adoption import CSEQ_GAP, adopted_call, peer_of, snapshot_of
+from ringwheel.media.sip.digest import Credentials
 from ringwheel.media.sip.events import CallStateError, Refuse
 from ringwheel.media.snapshot import SnapshotError
 
@@ -109,6 +110,37 @@ def test_a_peer_that_knows_the_call_no_more_ends_it(net, talk):
     net.run(40_000)
     assert heirs.events == [("ended", "error", 481)]
     net.assert_quiet()
+
+
+@pytest.mark.parametrize("outgoing", [False, True], ids=["incoming", "outgoing"])
+def test_a_peer_that_wants_credentials_gets_those_of_the_heir(lone, make_lone, outgoing):
+    if outgoing:
+        call = lone.dial(credentials=Credentials("user", "secret"))
+        lone.reply(lone.out[0], 200, body=b"v=0")
+    else:
+        lone.send("INVITE sip:u@ua", body=b"v=0")
+        (call,) = lone.handler.calls
+        via, to = "SIP/2.0/UDP peer;branch=z9hG4bKack", f"<sip:u@ua>;tag={call.id}"
+        lone.send("ACK sip:u@ua", To=to, CSeq="1 ACK", Via=via)
+    state = written_down(call)
+    assert "secret" not in json.dumps(state)
+    heir = make_lone()
+    flow = heir.net.flow("10.0.0.9")
+    adopted = heir.agent.adopt(state, flow, Credentials("user", "secret"))
+    adopted.reinvite(b"v=0 heir")
+    asks = 'Proxy-Authenticate: Digest realm="a", nonce="n", qop="auth"'
+    heir.reply(heir.out[0], 407, "", asks)
+    again = heir.out[-1]
+    assert again.name == "INVITE"
+    assert 'username="user"' in again.message.headers.get("Proxy-Authorization")
+    heir.reply(again, 200, "", body=b"v=0 reply")
+    assert heir.handler.events == [("reinvited", 200, b"v=0 reply")]
+    assert "Proxy-Authorization" in heir.last.headers  # the ACK's (RFC 3261 13.2.2.4)
+    adopted.hangup()
+    assert "Proxy-Authorization" in heir.last.headers
+    heir.reply(heir.out[-1], 200, "")
+    heir.net.run(64_000)
+    heir.net.assert_quiet()
 
 
 def test_only_a_confirmed_call_can_be_written_down(net, world):

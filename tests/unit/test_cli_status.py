@@ -4,8 +4,8 @@ from io import StringIO
 
 from rich.console import Console
 from ringwheel.cli.status import status_of, table_of
-from ringwheel.media.engine import EngineFigures
 from ringwheel.media.events import Quantiles
+from ringwheel.media.figures import EngineFigures
 
 LOSSES = ("packets_skipped", "send_buffer_full", "send_refused", "send_unreachable", "send_failed")
 

@@ -17,7 +17,7 @@ BEFORE = {
     "pid": 4711,
     "time_s": 100.0,
     "up_s": 93_784.0,
-    "sip_addresses": ["192.0.2.1:5060"],
+    "listeners": ["udp:192.0.2.1:5060"],
     "draining": False,
     "calls_up": 12,
     "calls_limit": 4000,
@@ -116,7 +116,7 @@ def test_the_board_says_rates_reasons_and_shards():
     text = drawn(later())
     for said in (
         "ringwheel 9.9 serving up 1 d 2 h, pid 4711",
-        "sip 192.0.2.1:5060 · http://x:1",
+        "sip udp:192.0.2.1:5060 · http://x:1",
         "12 of 4,000 up (11 confirmed, 1 ringing)",
         "1.5 begun, 0 answered, 0 ended, each second",
         "3 answered, 2 busy",

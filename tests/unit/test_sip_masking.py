@@ -26,6 +26,7 @@ CRYPTO = (
         (b"X sip:a SIP/2.0\r\nAuthorization: Basic cm9ib3Q6c2VjcmV0\r\n\r\n", b"cm9i", b"Basic"),
         (b'SIP/2.0 200 OK\r\nAuthentication-Info: rspauth="6629fae4", qop=auth\r\n\r\n',
          b"6629fae4", b"qop=auth"),
+        (CRYPTO.replace(b"|2^20", b"|2^20|1:4;inline:AgVzZWNvbmQ|2^21"), b"AgVzZWNvbmQ", b"|2^21"),
         (CRYPTO, b"WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz", b"|2^20"),
         (b"INVITE sip:robot:pass%20word@192.0.2.1 SIP/2.0\r\n\r\n", b"pass%20", b"@192.0.2.1"),
         (b"INFO sip:a SIP/2.0\r\nContent-Type: application/dtmf-relay\r\n\r\nSignal=7\r\n",

@@ -1,6 +1,7 @@
 """SIP over real TCP and TLS connections, under asyncio and uvloop."""
 
 import asyncio
+import gc
 import logging
 import socket
 
@@ -450,3 +451,21 @@ def test_a_failed_request_is_told_apart_from_an_answer():
     response = failed_response(OPTIONS.format(n=1).encode(), SendFailure('say "no"'))
     assert parse(response.to_bytes()).status == 503
     assert response.headers.get("Reason") == 'SIP;cause=503;text="say \\"no\\""'
+
+
+@on_both_loops
+def test_the_refusal_of_what_cannot_be_read_may_get_lost(make_loop):
+    """It repeats the header that cannot be read, so that it cannot be read either."""
+
+    async def main():
+        there, problems = Party("tcp:127.0.0.1:0"), []
+        asyncio.get_running_loop().set_exception_handler(lambda _, why: problems.append(why))
+        refusal = OPTIONS.format(n=1).replace("CSeq: 1", "CSeq: x").partition("\r\n")[2]
+        flow = there.endpoint.flow("127.0.0.1", free_port(), transport="TCP")
+        there.endpoint.send(b"SIP/2.0 400 Bad Request\r\n" + refusal.encode(), flow)
+        await until(lambda: there.counts.undelivered)
+        await there.close()
+        gc.collect()  # it tells of tasks that have failed
+        assert problems == []
+
+    run(make_loop, main)

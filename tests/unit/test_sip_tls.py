@@ -290,3 +290,27 @@ def test_sips_without_tls_is_refused(make_loop):
         await there.close()
 
     run(make_loop, main)
+
+
+@on_both_loops
+def test_one_address_does_not_take_all_the_handshakes(make_loop, authority):
+    async def main():
+        limits = StreamLimits(handshakes=4)
+        tls = authority.config("127.0.0.1")
+        there = Party("tls:127.0.0.1:0", tls=tls, limits=limits)
+        silent = []
+        for _ in range(4):  # they open, and say nothing
+            reader, writer = await connected(there)
+            silent.append(writer)
+        await until(lambda: there.counts.streams_refused == 2)
+        with socket.socket() as other:
+            other.setblocking(False)
+            other.bind(("127.0.0.2", 0))
+            await asyncio.get_running_loop().sock_connect(other, there.address())
+            await until(lambda: len(there.endpoint.streams) == 3)
+        assert there.counts.streams_refused == 2
+        for writer in silent:
+            writer.close()
+        await there.close()
+
+    run(make_loop, main)
