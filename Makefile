@@ -9,7 +9,7 @@ FUZZ_MESSAGES ?= 1000000
 FUZZ_CC ?= clang-14
 LINTERS := ruff==0.17.5 mypy==2.4.1 clang-format==23.1.5
 PJSUA2 := pjsua2-python==2.15.1.post1
-PACKAGES := __init__.py py.typed media cli bench
+PACKAGES := __init__.py py.typed media robot cli bench
 
 .PHONY: help demo test c-test fuzz lint format bench dist clean
 

@@ -22,6 +22,11 @@ PACKAGES = [
     ".media.sip",
     ".media.trunk",
     ".media.monitor",
+    ".robot",
+    ".robot.channels",
+    ".robot.grammar",
+    ".robot.script",
+    ".robot.speech",
     ".cli",
     ".bench",
 ]

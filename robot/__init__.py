@@ -1,0 +1,1 @@
+"""What talks: dialogue scripts, speech, and the channels that carry them."""

@@ -1,0 +1,1 @@
+"""Ways to hold a conversation: by phone, by text."""

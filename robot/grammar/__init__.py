@@ -1,0 +1,1 @@
+"""What a person may say or type, and what it means."""

@@ -1,0 +1,1 @@
+"""Dialogue scripts: data that says how a conversation goes."""
