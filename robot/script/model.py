@@ -251,7 +251,7 @@ class SendDigits(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream(Step):
-    """Connect the call's sound to a WebSocket or AudioSocket peer until it or the caller ends it."""
+    """Connect the sound to a WebSocket or AudioSocket peer, until it or the caller ends it."""
 
     url: Template
     parameters: tuple[tuple[str, Template], ...]
