@@ -5,7 +5,7 @@ import gc
 
 import pytest
 from ringwheel.media.sip.dialog import Dialog
-from ringwheel.media.sip.refer import Progress, ReferTo, Refers
+from ringwheel.media.sip.refer import Progress, Refers, ReferTo
 from ringwheel.media.sip.session import SipCall
 
 LINGER_MS = 40_000
