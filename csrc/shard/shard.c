@@ -8,8 +8,8 @@
 #include "rtp/rtp.h"
 #include "shard/shard_private.h"
 
-/* A leg that heard nothing for so long is left to epoll again: longer than sound that is late, short
- * enough that a call without any costs little. */
+/* A leg that heard nothing for so long is left to epoll again: longer than sound that is late,
+ * short enough that a call without any costs little. */
 #define QUIET_TICKS 100
 
 /* Datagrams read from a leg in its slot, where one is right, and beyond those in the same tick; and
