@@ -13,20 +13,12 @@ from typing import Literal
 
 from ..grammar.model import Grammar
 from .expressions import Expression, Template
-
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+from .place import Json as Json  # noqa: PLC0414, the model's users have it from here
+from .place import Place as Place  # noqa: PLC0414
 
 BargeIn = Literal["none", "dtmf", "speech", "both"]
 By = Literal["mrcp", "local", "stream"]
 SayAs = Literal["number", "ordinal", "digits", "characters", "date", "time", "amount", "list"]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something stands in the source: line and column, both from 1."""
-
-    line: int
-    column: int
 
 
 @dataclass(frozen=True, slots=True)
