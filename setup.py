@@ -27,6 +27,7 @@ PACKAGES = [
     ".robot.grammar",
     ".robot.script",
     ".robot.speech",
+    ".robot.speech.mrcp",
     ".cli",
     ".bench",
 ]

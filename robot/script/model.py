@@ -13,8 +13,8 @@ from typing import Literal
 
 from ..grammar.model import Grammar
 from .expressions import Expression, Template
-
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+from .place import Json as Json  # noqa: PLC0414, the model's users have it from here
+from .place import Place as Place  # noqa: PLC0414
 
 BargeIn = Literal["none", "dtmf", "speech", "both"]
 By = Literal["mrcp", "local", "stream"]
@@ -27,14 +27,6 @@ SCOPE_NAMES = ("answer", "channel", "error", "facts", "heard", "now_ms", "secret
 ``error`` is what failed last (``kind``, ``reason``, ``step``, ``result``); all None before. The
 flow of a handler works on the variables of the script's first flow, not on those of a sub-dialogue.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something stands in the source: line and column, both from 1."""
-
-    line: int
-    column: int
 
 
 @dataclass(frozen=True, slots=True)
