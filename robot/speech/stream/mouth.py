@@ -23,11 +23,7 @@ class CallMouth:
     ``on_sent`` is called with the number of a mark when the sound before it was sent.
     """
 
-    def __init__(
-        self, call: Call, rate_hz: int, *, encoded: bool, on_sent: Callable[[int], None]
-    ) -> None:
-        self._leg, self._codec = call.connected()
-        self._packet_ms = call._packet_ms
+    def __init__(self, rate_hz: int, *, encoded: bool, on_sent: Callable[[int], None]) -> None:
         self._rate_hz = rate_hz
         self._encoded = encoded
         self._on_sent = on_sent
@@ -37,6 +33,11 @@ class CallMouth:
         self._written = 0
         self._live: LiveSound | None = None
 
+    async def open(self, call: Call) -> None:
+        """Begin to play to a call that was answered, behind what is queued already."""
+        self._leg, self._codec = call.connected()
+        self._packet_ms = call._packet_ms
+
     def close(self) -> None:
         """Play nothing any more."""
         self.clear()
@@ -44,8 +45,9 @@ class CallMouth:
     @property
     def buffered_ms(self) -> float:
         """How much was written and not yet sent."""
-        waiting = self._live.waiting if self._live is not None else 0
-        return waiting * 1000 / self._codec.sample_rate_hz
+        if self._live is None:
+            return 0
+        return self._live.waiting * 1000 / self._codec.sample_rate_hz
 
     def write(self, sound: memoryview) -> int:
         """Takes what there is room for."""
