@@ -74,7 +74,8 @@ class TestRead:
         <rule id="pin">
           <item repeat="2"><ruleref uri="#d"/></item> <item repeat="0-1">#</item>
         </rule>
-        <rule id="d"><one-of><item>1</item><item>2</item><item>star</item></one-of></rule></grammar>"""
+        <rule id="d"><one-of><item>1</item><item>2</item><item>star</item></one-of></rule>
+        </grammar>"""
         grammar = srgs_xml.read(text, locale="de-DE")
         assert grammar.progress("1*") == (True, True)
         assert grammar.progress("1*#") == (True, False)
