@@ -28,6 +28,7 @@ PACKAGES = [
     ".robot.script",
     ".robot.speech",
     ".robot.speech.mrcp",
+    ".robot.speech.stream",
     ".cli",
     ".bench",
 ]
