@@ -88,7 +88,14 @@ class CallMouth:
         while self._marks and self._marks[0][0] <= sent:
             self._on_sent(self._marks.popleft()[1])
         if self._marks and self._poll is None:
+            self._fill_up()
             self._poll = self._loop.call_later(POLL_S, self._tell)
+
+    def _fill_up(self) -> None:
+        """What is less than a packet is not sent: silence behind it."""
+        packet = self._packet_ms * self._codec.sample_rate_hz // 1000
+        if self._live is not None and 0 < self._live.waiting < packet:
+            self._live.write(np.zeros(packet - self._live.waiting, np.int16))
 
     def clear(self) -> None:
         """Stop at once."""
