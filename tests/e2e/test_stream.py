@@ -16,7 +16,7 @@ import pytest
 import trustme
 from ringwheel import Call
 from ringwheel.media.codec import PCMU
-from ringwheel.robot.speech.stream import Streamed, StreamEnd, StreamFailed, session, stream
+from ringwheel.robot.speech.stream import Streamed, StreamEnd, StreamFailed, stream, uplink
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
@@ -451,8 +451,8 @@ async def test_a_flood_of_sound_is_bounded_and_a_clear_gets_through():
 
 
 async def test_a_peer_that_reads_nothing_is_cut(monkeypatch):
-    monkeypatch.setattr(session, "STALL_S", 0.3)
-    monkeypatch.setattr(session, "CHECK_S", 0.2)
+    monkeypatch.setattr(uplink, "STALL_S", 0.3)
+    monkeypatch.setattr(uplink, "CHECK_S", 0.2)
 
     cut = asyncio.Event()
 
