@@ -24,7 +24,7 @@ struct rw_live {
     _Atomic bool finished;
     _Atomic uint64_t starved;
     _Atomic uint64_t dropped;
-    _Atomic uint64_t clears; /* how often was cleared, */
+    _Atomic uint64_t clears;     /* how often was cleared, */
     _Atomic uint64_t cleared_to; /* and up to which position */
     const rw_codec *codec;
     bool encoded; /* samples in the ring are bytes of payload */

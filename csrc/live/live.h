@@ -1,8 +1,8 @@
 /*
  * Live sound: samples that the control side makes while they are played, such as those of a speech
  * synthesizer or of another program, or that another leg has heard. A ring lies between the two
- * threads; the shard's thread encodes each packet as its slot comes, so that a codec that adapts has
- * one state.
+ * threads; the shard's thread encodes each packet as its slot comes, so that a codec that adapts
+ * has one state.
  *
  * Who makes the sound may set marks in it, and clear what waits. Neither needs a command: positions
  * are counted from the first sample on, a clearing is one that the reader leaps to.

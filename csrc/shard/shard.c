@@ -239,8 +239,7 @@ static bool needs_slots(const rw_leg *leg) {
 
 /* Marks that the last packet has reached: it was handed to the backend. */
 static void tell_marks(rw_shard *shard, const rw_leg *leg, const rw_playlist *list) {
-    rw_event event = {
-        .kind = RW_EVENT_MARK, .leg_id = rw_read(&leg->id), .play_id = list->play_id};
+    rw_event event = {.kind = RW_EVENT_MARK, .leg_id = rw_read(&leg->id), .play_id = list->play_id};
     while (rw_live_at_mark(list->live, &event.mark_id, &event.mark_cleared)) {
         if (!rw_shard_keep_news(shard, &event)) return; /* in the next slot */
         rw_live_pass_mark(list->live);

@@ -5,8 +5,8 @@
 /* More than come between two slots of a leg. */
 #define MAX_DATAGRAMS 64
 
-/* What another leg plays is what was sent after it was asked for, up to when it is complete: so what
- * waits to be read is read before it begins and before it ends. */
+/* What another leg plays is what was sent after it was asked for, up to when it is complete: so
+ * what waits to be read is read before it begins and before it ends. */
 static void catch_up(rw_shard *shard, rw_leg *leg) {
     const rw_backend_ops *ops = shard->backend->ops;
     ops->receive(shard->backend, leg, MAX_DATAGRAMS);

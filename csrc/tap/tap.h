@@ -48,9 +48,9 @@ typedef struct rw_tap {
     rw_recording *recording; /* or NULL; the control side's */
     rw_listener *listener;   /* or NULL; a reference of its own */
     uint64_t skip_samples;   /* still to be left out at the beginning */
-    rw_live *live;             /* that another leg plays, or NULL; a reference of its own */
-    rw_resampler *resampler;   /* to its rate */
-    bool begun;                /* there was sound for it */
+    rw_live *live;           /* that another leg plays, or NULL; a reference of its own */
+    rw_resampler *resampler; /* to its rate */
+    bool begun;              /* there was sound for it */
 } rw_tap;
 
 /* For a recording at the sample rate of `codec`, which the caller keeps open until it has the tap
