@@ -467,6 +467,23 @@ async def test_a_peer_that_reads_nothing_is_cut(monkeypatch):
     assert failed.kind == "stalled"
 
 
+async def test_who_stops_what_plays_has_ended_the_stream():
+    async def program(talk: Talk) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            await talk.say(tone(2.0, 400))
+            await talk.until(lambda: robot.call is not None and len(talk.heard) > 1_600)
+            assert robot.call is not None
+            robot.call.stop_playing()
+            await talk.say(tone(2.0, 400))
+            await talk.socket.wait_closed()
+
+    async with agent(program) as made:
+        robot = Connected(made.url)
+        failed = await fails(robot)
+    assert failed.kind == "lost"
+    assert "stopped" in str(failed)
+
+
 async def test_nobody_says_anything():
     async def program(talk: Talk) -> None:
         with contextlib.suppress(ConnectionClosed):

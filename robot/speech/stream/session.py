@@ -85,6 +85,7 @@ class Session:
         self._timer: asyncio.TimerHandle | None = None
         self._end_mark: int | None = None
         self._played_out = asyncio.Event()
+        self._silenced = asyncio.Event()
         self._barge_ins = 0
         self._mouth = CallMouth(wire.rate_hz, encoded=wire.encoded, on_sent=self._on_sent)
         self._bytes_per_s = (1 if wire.encoded else 2) * wire.rate_hz
@@ -148,13 +149,20 @@ class Session:
         await self._mouth.open(self._call)
         self._call.forget_digits()
         uplink = self._uplink
-        works = [self._receive(), uplink.hear(), uplink.send(), uplink.type(), uplink.check()]
+        works = [
+            self._receive(),
+            self._speak(),
+            uplink.hear(),
+            uplink.send(),
+            uplink.type(),
+            uplink.check(),
+        ]
         if self._max_silence_ms is not None:
             works.append(self._mind(self._max_silence_ms))
         ended_by = await first_of(*works)
         if ended_by is StreamEnd.PEER:
             # What it has said before it left is said to the end.
-            ended_by = await first_of(self._play_out(), uplink.hear())
+            ended_by = await first_of(self._play_out(), self._speak(), uplink.hear())
         return ended_by
 
     async def _receive(self) -> StreamEnd:
@@ -166,6 +174,11 @@ class Session:
                 return StreamEnd.PEER
             for incoming in found:
                 self._take(incoming)
+
+    async def _speak(self) -> StreamEnd:
+        """See that the peer can be heard."""
+        await self._silenced.wait()
+        raise StreamFailed("lost", "what plays to the caller was stopped")
 
     async def _mind(self, max_silence_ms: int) -> StreamEnd:
         """See that there is no silence for too long."""
@@ -204,6 +217,9 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._mouth.over:
+            self._silenced.set()
+            return
         delay_ms = self._playout.advance(self._now_ms())
         if delay_ms is not None:
             self._timer = self._loop.call_later(delay_ms / 1000, self._pump)
