@@ -450,6 +450,19 @@ async def test_a_flood_of_sound_is_bounded_and_a_clear_gets_through():
     assert figures.cleared_ms > 170_000
 
 
+@pytest.mark.parametrize("frame", [b"\x89\x00", b"\x8a\x00", b"\x81\x00"])
+async def test_a_flood_of_empty_frames_is_cut(frame):
+    """Pings, pongs, messages."""
+
+    async def program(talk: Talk) -> None:
+        talk.socket.transport.write(frame * 100_000)
+        await talk.socket.wait_closed()
+
+    async with agent(program) as made:
+        failed = await fails(Connected(made.url))
+    assert failed.kind == "protocol"
+
+
 async def test_a_peer_that_reads_nothing_is_cut(monkeypatch):
     monkeypatch.setattr(uplink, "STALL_S", 0.3)
     monkeypatch.setattr(uplink, "CHECK_S", 0.2)
