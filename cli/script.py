@@ -13,6 +13,8 @@ from ..robot.script.problems import Problem, ScriptError
 from .errors import STATUS_FAILED, STATUS_USAGE
 from .help import examples
 
+SCHEMA = Path(__file__).parent.parent / "robot" / "script" / "schema.json"
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Dialogue scripts.")
 
 Files = Annotated[list[Path], typer.Argument(help="Scripts: YAML, JSON.", show_default=False)]
@@ -83,3 +85,9 @@ def _show(file: Path, problems: tuple[Problem, ...], lines: list[str]) -> None:
         typer.echo(f"{file}: {errors} error{'s' if errors > 1 else ''}: it cannot be run.")
     elif not problems:
         typer.echo(f"{file} is good.")
+
+
+@app.command(epilog=examples("ringwheel script schema > ringwheel-script.schema.json"))
+def schema() -> None:
+    """Print the JSON Schema (draft 2020-12) of scripts, for editors and other tools."""
+    typer.echo(SCHEMA.read_text("utf-8"), nl=False)
