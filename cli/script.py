@@ -10,10 +10,20 @@ import typer
 
 from ..robot.script.compiler import check_file
 from ..robot.script.problems import Problem, ScriptError
+from . import script_run
 from .errors import STATUS_FAILED, STATUS_USAGE
 from .help import examples
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Dialogue scripts.")
+
+app.command(
+    "run",
+    epilog=examples(
+        "ringwheel script run survey.yaml --text",
+        "ringwheel script run survey.yaml --text --answers answers.txt --expect done --json",
+        "ringwheel script run survey.yaml --text --state talk.json --fact caller=+4930123456",
+    ),
+)(script_run.run)
 
 Files = Annotated[list[Path], typer.Argument(help="Scripts: YAML, JSON.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
