@@ -164,6 +164,12 @@ class Connection:
             await self._change()
         return self.ended
 
+    async def wait_speaking(self, speaking: bool) -> None:
+        """Wait until the caller speaks, or does not any more. CallEnded: the call is over."""
+        while self.speaking is not speaking:
+            self._check()
+            await self._change()
+
     # What the engine, conferences and transfers ask and tell
 
     @property
@@ -321,6 +327,7 @@ class Connection:
                 self.take_digit(heard.symbol)
         elif isinstance(heard, SpeechHeard):
             self.speaking = heard.started
+            self._changed()
         elif self.ended is None:
             log.warning("nothing heard, hanging up", call=self.id)
             self._sip.hangup([("Reason", 'SIP;cause=408;text="no media"')])
