@@ -155,7 +155,8 @@ class PhoneChannel:
             case StreamNow():
                 return await self._stream(action)
             case HangUpNow():
-                return await self._hang_up(action)
+                await self._hang_up(action)
+        return None
 
     def _done(self, action: Action, result: Json = None) -> Done:
         assert not isinstance(action, HangUpNow)
