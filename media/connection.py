@@ -187,6 +187,14 @@ class Connection:
             await self._change()
         return self.ended
 
+    async def wait_closed(self) -> None:
+        """Wait until the call is over and its leg closed: :attr:`figures` and :meth:`quality` say
+        how it was in the end."""
+        await self.wait_ended()
+        leg = self._media.leg if self._media else None
+        if leg is not None:
+            await asyncio.wait([leg.closed])
+
     async def wait_speaking(self, speaking: bool) -> None:
         """Wait until the caller speaks, or does not any more. CallEnded: the call is over."""
         while self.speaking is not speaking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -26,7 +27,7 @@ from .record import record_of
 from .script import events
 from .script.actions import Action
 from .script.interpreter import Interpreter
-from .script.model import By, FilePrompt, Json, Prompt, Script
+from .script.model import By, FilePrompt, Json, Prompt, Retries, Script
 from .script.outcome import Ended
 from .speech.service import SpeechService
 
@@ -36,6 +37,9 @@ Record = dict[str, Any]
 TakeRecord = Callable[[Record], Awaitable[None]]
 Observe = Callable[[Call, Action | events.Event], None]
 """Told of each action of a call when it is begun, and of the event that answers it."""
+
+
+LAST_FIGURES_S = 1.0
 
 
 class RobotError(Exception):
@@ -164,6 +168,7 @@ class Robot:
             raise
         finally:
             ended = interpreter.ended
+            await _quiet(call)
             record = record_of(
                 self.script,
                 call,
@@ -188,6 +193,14 @@ class Robot:
         )
         if self._results is not None:
             await self._results(record)
+
+
+async def _quiet(call: Call) -> None:
+    """Wait for the last figures of a call that is over."""
+    if call.ended is not None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_FIGURES_S):
+                await call.wait_closed()
 
 
 class Observed:
@@ -247,7 +260,7 @@ def prompts_of(step: object) -> list[Prompt]:
     prompts: list[Prompt] = list(getattr(step, "prompts", ()))
     prompts += getattr(step, "filler", ())
     retries = getattr(step, "retries", None)
-    if retries is not None:
+    if isinstance(retries, Retries):
         for some in (*retries.no_input, *retries.no_match):
             prompts += some
     return prompts
