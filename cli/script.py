@@ -10,7 +10,7 @@ import typer
 
 from ..robot.script.compiler import check_file
 from ..robot.script.problems import Problem, ScriptError
-from . import script_run, script_simulate
+from . import script_graph, script_run, script_simulate
 from .errors import STATUS_FAILED, STATUS_USAGE
 from .help import examples
 
@@ -24,6 +24,13 @@ app.command(
         "ringwheel script run survey.yaml --text --state talk.json --fact caller=+4930123456",
     ),
 )(script_run.run)
+app.command(
+    "graph",
+    epilog=examples(
+        "ringwheel script graph survey.yaml -o survey.svg",
+        "ringwheel script graph survey.yaml -o survey.mmd",
+    ),
+)(script_graph.graph)
 app.command(
     "simulate",
     epilog=examples(
