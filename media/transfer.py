@@ -101,7 +101,8 @@ class Refer:
         referral returns. ``caller`` as for :meth:`Engine.dial`. Raises DialFailed (the call with
         the other side goes on), RuntimeError if it was decided before.
         """
-        if not self._referral.accept():
+        referral = self._referral
+        if not referral.accept():
             raise RuntimeError("the transfer was followed or refused before, or came too late")
         outcome = Progress(487, "Request Terminated")
         try:
@@ -110,7 +111,8 @@ class Refer:
                 caller=caller,
                 timeout_s=timeout_s,
                 headers=self._headers(),
-                ringing=lambda other: self._referral.tell(Progress(*other.progress)),
+                # Without ourselves, who hold the call that holds this.
+                ringing=lambda other: referral.tell(Progress(*other.progress)),
                 beside=None if leave else self.call,
             )
             self._transfers.note_hop(self.call, self.followed)
@@ -122,7 +124,7 @@ class Refer:
             outcome = Progress(500, "Server Internal Error")
             raise
         finally:
-            self._referral.tell(outcome, self.call.abandon if leave and self.followed else None)
+            referral.tell(outcome, self.call.abandon if leave and self.followed else None)
         if leave:  # also if nobody answers what we tell, which the new side must not wait for
             asyncio.get_running_loop().call_later(LEAVE_S, self.call.abandon)
         return self.followed

@@ -8,8 +8,9 @@
 #include "rtp/rtp.h"
 #include "shard/shard_private.h"
 
-/* A leg that heard nothing for this many slots is left to epoll again. */
-#define QUIET_SLOTS 50
+/* A leg that heard nothing for so long is left to epoll again: longer than sound that is late,
+ * short enough that a call without any costs little. */
+#define QUIET_TICKS 100
 
 /* Datagrams read from a leg in its slot, where one is right, and beyond those in the same tick; and
  * of all legs that are read together. They bound what a flood can cost. */
@@ -85,6 +86,11 @@ static uint64_t lightest_tick(const rw_shard *shard, uint64_t from, unsigned pti
 /* A leg whose sound is waited for is read more often than once in its slot. */
 static bool is_eager(const rw_leg *leg) {
     return leg->receiving && (leg->relay || (leg->playing.first && leg->playing.first->barge_in));
+}
+
+/* Ticks from one reading of a leg to the next. */
+static unsigned slot_ticks(const rw_leg *leg) {
+    return is_eager(leg) ? EAGER_TICKS : leg->ptime_ms;
 }
 
 void rw_shard_schedule(rw_shard *shard, rw_leg *leg) {
@@ -183,7 +189,7 @@ static void read_leg(rw_shard *shard, rw_leg *leg) {
     }
     if (count) {
         leg->quiet_slots = 0;
-    } else if (++leg->quiet_slots == QUIET_SLOTS) {
+    } else if (++leg->quiet_slots * slot_ticks(leg) >= QUIET_TICKS) {
         leg->quiet_slots = 0;
         leg->receiving = false;
         ops->listen(shard->backend, leg);

@@ -153,6 +153,14 @@ class Refers:
         """The call is over; what was told or asked in it may go on a little."""
         if self.asking is not None:
             self.asking.on_call_ended(cause)
+        self.rest()
+
+    def rest(self) -> None:
+        """Part from a call that is over once nothing is asked or told any more, so that it is freed
+        without the collector."""
+        told = self.asked is None or self.asked.over
+        if self._call.ended and told and not self.awaits_notify:
+            self._call.refers = None
 
     def forget(self) -> None:
         """Nobody waits for the outcome of our REFER any more."""
@@ -357,6 +365,7 @@ class Referring:
             agent.forget_dialog(self._dialog)
         phrase = reason or REASON_PHRASES.get(status, "")
         agent.tell(self._on_outcome, ReferOutcome(end, status, phrase))
+        Refers.of(self._call).rest()
 
 
 class Referral:
@@ -525,6 +534,7 @@ class Referral:
         when_told, self._when_told = self._when_told, None
         if when_told is not None:
             self._call.agent.tell(when_told)
+        Refers.of(self._call).rest()
 
 
 class Untransferable:

@@ -274,6 +274,11 @@ class ClientTransaction(Transaction):
         if user is not None:
             user.on_timeout()
 
+    def terminate(self) -> None:
+        # The user may hold the transaction: let go of it, or only the collector frees the two.
+        self.user = None
+        super().terminate()
+
     def _stray(self) -> None:
         self._layer.counters.add(Count.STRAY_RESPONSES)
 

@@ -13,20 +13,20 @@ from typing import Literal
 
 from ..grammar.model import Grammar
 from .expressions import Expression, Template
-
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+from .place import Json as Json  # noqa: PLC0414, the model's users have it from here
+from .place import Place as Place  # noqa: PLC0414
 
 BargeIn = Literal["none", "dtmf", "speech", "both"]
 By = Literal["mrcp", "local", "stream"]
 SayAs = Literal["number", "ordinal", "digits", "characters", "date", "time", "amount", "list"]
 
+SCOPE_NAMES = ("answer", "channel", "error", "facts", "heard", "now_ms", "secrets")
+"""Names that every expression can read beside the variables of its flow; no variable has one.
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something stands in the source: line and column, both from 1."""
-
-    line: int
-    column: int
+``answer`` is the last answer's value, ``heard`` how it came (``text``, ``mode``, ``confidence``);
+``error`` is what failed last (``kind``, ``reason``, ``step``, ``result``); all None before. The
+flow of a handler works on the variables of the script's first flow, not on those of a sub-dialogue.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,8 @@ class Say(Step):
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Where an answer leads: to ``to`` if it equals ``value``."""
+    """Where an answer leads: to ``to`` if it equals ``value``. Here and in all that leads
+    somewhere, None is the step behind (``Step.next``)."""
 
     value: Json
     to: str | None

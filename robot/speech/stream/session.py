@@ -1,0 +1,386 @@
+"""A call connected with a peer that hears what the caller says, and speaks to him."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Coroutine, Mapping
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+import structlog
+
+from ....media.call import Call, CallEnded
+from ....media.codec import PCMU
+from .budget import Budget
+from .mouth import CallMouth
+from .outbox import MarkPassed, Outbox, OutboxFull, Outgoing, Pressed, Said
+from .playout import Playout
+from .tcp import AudioSocketWire
+from .twilio import Answer, Clear, Incoming, Mark, Media
+from .websocket import WebSocketWire
+from .wire import Address, Opening, StreamFailed, Wire, check_opening, read_address
+
+log = structlog.get_logger(__name__)
+
+BLOCK_MS = 20
+STALL_S = 10.0
+"""How long a peer may leave unread what is sent to it, or a question whether it is there."""
+
+CHECK_S = 5.0
+DIGIT_WAIT_MS = 60_000
+BATCH = 32
+"""Messages that are taken before others have their turn."""
+
+MAX_MESSAGES_PER_S = 2_000
+MAX_MESSAGES_AT_ONCE = 10_000
+"""What may come in a burst, which is more than three minutes of sound in blocks of 20 ms."""
+
+MAX_BYTES_PER_S = 1 << 20
+MAX_BYTES_AT_ONCE = 1 << 23
+
+SILENCE_CHECK_S = 0.5
+
+BUFFER_MS = 180_000
+"""Sound of a peer that may wait; what is more is discarded."""
+
+PeerBargeIn = Literal["none", "speech"]
+
+
+class StreamEnd(StrEnum):
+    """Who ended a stream; ``answer``: the peer, by an answer to the question that it was asked."""
+
+    PEER = "peer"
+    CALLER = "caller"
+    LIMIT = "limit"
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFigures:
+    """What went over a stream. Times in milliseconds of sound; ``dropped_ms`` was not read by the
+    peer in time, ``discarded_ms`` was more than there is room for, ``cleared_ms`` was cleared
+    before it was begun. ``rejected``: messages by the reason for which they were not taken."""
+
+    heard_ms: int = 0
+    dropped_ms: int = 0
+    spoken_ms: int = 0
+    discarded_ms: int = 0
+    cleared_ms: int = 0
+    clears: int = 0
+    barge_ins: int = 0
+    marks: int = 0
+    marks_cleared: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """How a stream went. ``seconds`` count from its start."""
+
+    ended_by: StreamEnd
+    seconds: float
+    figures: StreamFigures
+    answer: Answer | None = None
+
+
+async def first_of(*works: Coroutine[Any, Any, StreamEnd]) -> StreamEnd:
+    """What the first of them to end returns or raises; the others are ended too."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(task for task in tasks if task in done).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Session:
+    """One stream of one call. ``asks``: it ends with the peer's answer to a question."""
+
+    def __init__(
+        self,
+        call: Call,
+        wire: Wire,
+        *,
+        barge_in: PeerBargeIn = "none",
+        max_silence_ms: int | None = None,
+        asks: bool = False,
+    ) -> None:
+        self._call = call
+        self._wire = wire
+        self._barge_in = barge_in
+        self._max_silence_ms = max_silence_ms
+        self._asks = asks
+        self._loop = asyncio.get_running_loop()
+        self._outbox = Outbox()
+        self._outbox_full = False
+        self._outgoing = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._end_mark: int | None = None
+        self._played_out = asyncio.Event()
+        self._blocks = 0
+        self._barge_ins = 0
+        self._answer: Answer | None = None
+        self._mouth = CallMouth(call, wire.rate_hz, encoded=wire.encoded, on_sent=self._on_sent)
+        self._bytes_per_s = (1 if wire.encoded else 2) * wire.rate_hz
+        room = BUFFER_MS // 1000 * self._bytes_per_s
+        bytes_per_ms = self._bytes_per_s // 1000
+        self._playout = Playout(self._mouth, bytes_per_ms=bytes_per_ms, room=room)
+        now_ms = self._now_ms()
+        self._messages = Budget(MAX_MESSAGES_PER_S, MAX_MESSAGES_AT_ONCE, now_ms)
+        self._bytes = Budget(MAX_BYTES_PER_S, MAX_BYTES_AT_ONCE, now_ms)
+
+    async def run(self, max_ms: int | None) -> Streamed:
+        """Connect, and go on until one side ends it, or ``max_ms`` are over."""
+        began_s = self._loop.time()
+        politely = True
+        try:
+            async with asyncio.timeout(max_ms / 1000 if max_ms is not None else None):
+                ended_by = await first_of(self._left(), self._stream())
+        except StreamFailed:
+            politely = False
+            raise
+        except TimeoutError:
+            ended_by = StreamEnd.LIMIT
+        except CallEnded:
+            ended_by = StreamEnd.CALLER
+        finally:
+            self._stop_playing()
+            await self._wire.close(politely=politely)
+        seconds = round(self._loop.time() - began_s, 3)
+        return Streamed(ended_by, seconds, self.figures, self._answer)
+
+    @property
+    def figures(self) -> StreamFigures:
+        """What went over it up to now."""
+        playout = self._playout.figures
+        return StreamFigures(
+            heard_ms=self._blocks * BLOCK_MS,
+            dropped_ms=self._outbox.dropped_blocks * BLOCK_MS,
+            spoken_ms=self._ms(playout.taken),
+            discarded_ms=self._ms(playout.discarded),
+            cleared_ms=self._ms(playout.cleared),
+            clears=playout.clears - self._barge_ins,
+            barge_ins=self._barge_ins,
+            marks=playout.marks,
+            marks_cleared=playout.marks_cleared,
+            rejected=dict(self._wire.rejections.counts),
+        )
+
+    def _ms(self, sound_bytes: int) -> int:
+        return sound_bytes * 1000 // self._bytes_per_s
+
+    def _now_ms(self) -> int:
+        return int(self._loop.time() * 1000)
+
+    # What goes on at the same time
+
+    async def _left(self) -> StreamEnd:
+        await self._call.wait_ended()
+        return StreamEnd.CALLER
+
+    async def _stream(self) -> StreamEnd:
+        await self._wire.open()
+        self._call.forget_digits()
+        works = [self._receive(), self._hear(), self._send(), self._type(), self._check()]
+        if self._max_silence_ms is not None:
+            works.append(self._mind(self._max_silence_ms))
+        ended_by = await first_of(*works)
+        if ended_by is StreamEnd.PEER:
+            # What it has said before it left is said to the end.
+            ended_by = await first_of(self._play_out(), self._hear())
+        return ended_by
+
+    async def _receive(self) -> StreamEnd:
+        """Take what the peer sends. A peer that sends too fast waits, and so does its clear."""
+        turn = 0
+        while True:
+            before = self._wire.received, self._wire.received_bytes
+            try:
+                found = await self._wire.receive()
+            except EOFError:
+                return StreamEnd.PEER
+            for incoming in found:
+                self._take(incoming)
+            if self._answer is not None:
+                return StreamEnd.ANSWER
+            now_ms = self._now_ms()
+            turn += self._wire.received - before[0]
+            wait_ms = max(
+                self._messages.take(self._wire.received - before[0], now_ms),
+                self._bytes.take(self._wire.received_bytes - before[1], now_ms),
+            )
+            if wait_ms or turn >= BATCH:
+                turn = 0
+                await asyncio.sleep(wait_ms / 1000)
+
+    async def _hear(self) -> StreamEnd:
+        """Give the peer what the caller says."""
+        spoke = self._call.speaking
+        hears = self._call.listen(sample_rate_hz=self._wire.rate_hz, block_ms=BLOCK_MS)
+        async with aclosing(hears) as blocks:
+            async for block in blocks:
+                sound = PCMU.encode(block) if self._wire.encoded else block.tobytes()
+                self._put(Said(sound, self._blocks * BLOCK_MS))
+                self._blocks += 1
+                speaks = self._call.speaking
+                if speaks and not spoke and self._barge_in == "speech":
+                    self._barge_ins += 1
+                    self._clear()
+                spoke = speaks
+        return StreamEnd.CALLER
+
+    async def _send(self) -> StreamEnd:
+        while not self._outbox_full:
+            message = self._outbox.take()
+            if message is None:
+                self._outgoing.clear()
+                await self._outgoing.wait()
+                continue
+            try:
+                async with asyncio.timeout(STALL_S):
+                    await self._wire.send(message)
+            except TimeoutError:
+                break
+        raise StreamFailed("stalled", f"the peer has read nothing for {STALL_S:g} s, or too little")
+
+    async def _type(self) -> StreamEnd:
+        """Tell the peer what the caller types."""
+        while True:
+            typed = await self._call.gather(1, "", first_ms=DIGIT_WAIT_MS)
+            if typed.digits:
+                self._put(Pressed(typed.digits))
+
+    async def _check(self) -> StreamEnd:
+        """Ask now and then whether the peer is there."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            try:
+                async with asyncio.timeout(STALL_S):
+                    await self._wire.check()
+            except TimeoutError:
+                text = f"the peer has not answered a ping for {STALL_S:g} s"
+                raise StreamFailed("stalled", text) from None
+
+    async def _mind(self, max_silence_ms: int) -> StreamEnd:
+        """See that there is no silence for too long."""
+        heard_ms = self._now_ms()
+        while True:
+            await asyncio.sleep(SILENCE_CHECK_S)
+            now_ms = self._now_ms()
+            if self._call.speaking or not self._playout.idle:
+                heard_ms = now_ms
+            elif now_ms - heard_ms >= max_silence_ms:
+                text = f"nobody has said anything for {max_silence_ms} ms"
+                raise StreamFailed("stalled", text)
+
+    async def _play_out(self) -> StreamEnd:
+        self._end_mark = self._playout.end()
+        self._pump()
+        await self._played_out.wait()
+        return StreamEnd.PEER
+
+    # What they do
+
+    def _take(self, incoming: Incoming) -> None:
+        match incoming:
+            case Media():
+                self._playout.put(incoming.sound)
+                self._pump()
+            case Mark():
+                self._playout.mark(incoming.name)
+                self._pump()
+            case Clear():
+                self._clear()
+            case Answer() if self._asks:
+                self._answer = incoming
+            case Answer():
+                self._wire.rejections.note("unexpected_answer")
+
+    def _put(self, message: Outgoing) -> None:
+        try:
+            self._outbox.put(message)
+        except OutboxFull:
+            self._outbox_full = True
+        self._outgoing.set()
+
+    def _pump(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        delay_ms = self._playout.advance(self._now_ms())
+        if delay_ms is not None:
+            self._timer = self._loop.call_later(delay_ms / 1000, self._pump)
+
+    def _on_sent(self, number: int) -> None:
+        for name in self._playout.sent(number):
+            self._put(MarkPassed(name))
+        if self._end_mark is not None and number >= self._end_mark:
+            self._played_out.set()
+
+    def _clear(self) -> None:
+        for name in self._playout.clear():
+            self._put(MarkPassed(name))
+        self._played_out.set()
+
+    def _stop_playing(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._mouth.close()
+
+
+async def stream(
+    call: Call,
+    url: str,
+    *,
+    parameters: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+    max_ms: int | None = None,
+    connect_ms: int = 5_000,
+    max_silence_ms: int | None = None,
+    barge_in: PeerBargeIn = "none",
+) -> Streamed:
+    """Connect a call that was answered with a peer: ``ws://`` and ``wss://`` for one that speaks
+    Twilio Media Streams, ``audiosocket+tcp://HOST:PORT`` for an AudioSocket server. Returns when
+    the peer or the caller has ended it, or after ``max_ms``. The call itself goes on, unless the
+    caller has hung up. Cancelling it ends the stream.
+
+    ``parameters`` reach the peer as ``customParameters``; AudioSocket has only ``uuid``. ``tls``
+    verifies the peer of a ``wss://``, by the system's authorities if it is None. With ``barge_in``
+    ``speech`` a caller who speaks ends what the peer has sent, as a ``clear`` of the peer would.
+    ``max_silence_ms``: if neither side says anything for so long, the stream fails.
+    :class:`StreamFailed`: it could not be had, or broke.
+    """
+    address = read_address(url)
+    opening = Opening(call.id, parameters or {}, headers or {}, tls, connect_ms)
+    session = Session(
+        call, wire_to(address, opening), barge_in=barge_in, max_silence_ms=max_silence_ms
+    )
+    note = log.bind(call=call.id, peer=address.shown)
+    note.info("stream begins")
+    try:
+        streamed = await session.run(max_ms)
+    except StreamFailed as error:
+        note.warning("stream failed", kind=error.kind, cause=str(error), **_told(session.figures))
+        raise
+    ended_by, seconds = streamed.ended_by.value, streamed.seconds
+    note.info("stream over", ended_by=ended_by, seconds=seconds, **_told(streamed.figures))
+    return streamed
+
+
+def wire_to(address: Address, opening: Opening) -> Wire:
+    """What leads to a peer, not open yet. StreamFailed: it cannot begin like that."""
+    check_opening(opening)
+    if address.scheme == "audiosocket+tcp":
+        return AudioSocketWire(address, opening)
+    return WebSocketWire(address, opening)
+
+
+def _told(figures: StreamFigures) -> dict[str, object]:
+    """Figures for the log: those that are not nought."""
+    return {key: value for key, value in asdict(figures).items() if value}
