@@ -16,6 +16,10 @@ from ..mrcp.words import Header, Resource, Status
 
 MAX_MS = 600_000
 """Longer than any timeout that makes sense; RFC 6787 leaves the bound to the server."""
+MAX_SPEECH_MS = 60_000
+"""The longest utterance that is recognized."""
+MAX_RECORD_MS = 120_000
+"""So that a recording fits into a message."""
 MAX_N_BEST = 10
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
@@ -47,11 +51,17 @@ def _flag(value: str) -> Value:
     return Wrong.ILLEGAL if found is None else found
 
 
-def _milliseconds(value: str) -> Value:
-    found = number_of(value, 2**62)
-    if found is None:
-        return Wrong.ILLEGAL
-    return found if found <= MAX_MS else Wrong.UNSUPPORTED
+def _at_most(most_ms: int) -> Reader:
+    def read(value: str) -> Value:
+        found = number_of(value, 2**62)
+        if found is None:
+            return Wrong.ILLEGAL
+        return found if found <= most_ms else Wrong.UNSUPPORTED
+
+    return read
+
+
+_milliseconds = _at_most(MAX_MS)
 
 
 def _share(value: str) -> Value:
@@ -124,7 +134,7 @@ _RECOGNIZER: dict[Header, Reader] = _GENERIC | {
     Header.SENSITIVITY_LEVEL: _share,
     Header.N_BEST_LIST_LENGTH: _count,
     Header.NO_INPUT_TIMEOUT: _milliseconds,
-    Header.RECOGNITION_TIMEOUT: _milliseconds,
+    Header.RECOGNITION_TIMEOUT: _at_most(MAX_SPEECH_MS),
     Header.SPEECH_COMPLETE_TIMEOUT: _milliseconds,
     Header.SPEECH_INCOMPLETE_TIMEOUT: _milliseconds,
     Header.DTMF_INTERDIGIT_TIMEOUT: _milliseconds,
@@ -140,7 +150,7 @@ _RECOGNIZER: dict[Header, Reader] = _GENERIC | {
 _RECORDER: dict[Header, Reader] = _GENERIC | {
     Header.SENSITIVITY_LEVEL: _share,
     Header.NO_INPUT_TIMEOUT: _milliseconds,
-    Header.MAX_TIME: _milliseconds,
+    Header.MAX_TIME: _at_most(MAX_RECORD_MS),
     Header.FINAL_SILENCE: _milliseconds,
     Header.TRIM_LENGTH: _milliseconds,
     Header.CAPTURE_ON_SPEECH: _flag,

@@ -204,7 +204,8 @@ class Recognition:
             return
         self._silent_from_ms = self._timers.now_ms - silent_ms
         if self._hotword and not self._is_hotword_long(sound):
-            self._answer, self._mode = [], ""
+            self._mode = ""
+            self._hearing.restart()
             return
         self._decode(sound)
         if not self._hotword:
@@ -286,6 +287,7 @@ class Recognition:
             self._finish(Cause.SUCCESS, Cause.NO_MATCH)
         else:
             self._mode = ""
+            self._hearing.restart()
 
     def _on_longest(self) -> None:
         """Recognition-Timeout (9.4.7)."""

@@ -61,6 +61,10 @@ class Hearing(Protocol):
         """What was said since speech began."""
         ...
 
+    def restart(self) -> None:
+        """What was said is done with: the next speech is a new utterance."""
+        ...
+
     def compile(
         self,
         grammars: Sequence[Grammar],
