@@ -5,7 +5,6 @@ All of it is immutable. Bounds hold for what a file has as for what a program bu
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +17,10 @@ MAX_DEPTH = 64
 """How deeply expansions may stand in each other."""
 MAX_REPEATS = 10_000
 MAX_WORD_CHARS = 100
+MAX_WEIGHT = 1e9
 _RULE_NAME = re.compile(r"[^\W\d][\w-]{0,99}")
 """A rule's name is an identifier of XML and of ABNF as well (SRGS 1.0, 3.1)."""
+_NO_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class GrammarError(ValueError):
@@ -119,6 +120,44 @@ def parts_of(expansion: Expansion) -> tuple[Expansion, ...]:
     return ()
 
 
+def simple(expansion: Expansion) -> Expansion:
+    """The same, as simple as it can be: what is read again after it was written is equal to it.
+
+    It does not go deeper than ``walk`` has found it to be.
+    """
+    simpler = expansion
+    match expansion:
+        case Words(words):
+            split = tuple(part for word in words for part in word.replace('"', " ").split())
+            simpler = Words(split) if split else Special("NULL")
+        case Sequence(items):
+            simpler = _simple_sequence(items)
+        case Alternatives((item,)) | Repeat(item, 1, 1):
+            simpler = simple(item)
+        case Alternatives(items, weights):
+            floats = tuple(round(float(weight), 9) for weight in weights)
+            parts = tuple(simple(item) for item in items)
+            simpler = Alternatives(parts, floats if set(floats) - {1.0} else ())
+        case Repeat(item, minimum, maximum, probability):
+            rounded = None if probability is None else round(float(probability), 9)
+            simpler = Repeat(simple(item), minimum, maximum, rounded)
+        case Tag(text):
+            simpler = Tag(text.strip())
+    return simpler
+
+
+def _simple_sequence(items: tuple[Expansion, ...]) -> Expansion:
+    flat: list[Expansion] = []
+    for item in items:
+        simpler = simple(item)
+        for part in simpler.items if isinstance(simpler, Sequence) else (simpler,):
+            if isinstance(part, Words) and flat and isinstance(flat[-1], Words):
+                flat[-1] = Words(flat[-1].words + part.words)
+            elif part != Special("NULL"):
+                flat.append(part)
+    return Sequence(tuple(flat)) if len(flat) > 1 else flat[0] if flat else Special("NULL")
+
+
 def walk(expansion: Expansion) -> Iterator[Expansion]:
     """It and all that stands in it, in order. GrammarError: it goes too deep."""
     pending = [(expansion, 1)]
@@ -141,18 +180,26 @@ def check_rule(rule: Rule) -> None:
             raise GrammarError(f"rule {rule.name}: {error.cause}") from None
 
 
+def _check_text(text: str) -> None:
+    if found := _NO_TEXT.search(text):
+        raise GrammarError(f"{found[0]!r} cannot be in a grammar")
+
+
 def _check(expansion: Expansion) -> None:
     match expansion:
         case Words(words):
             if any(not word.strip() or len(word) > MAX_WORD_CHARS for word in words):
                 raise GrammarError(f"a word is empty, or longer than {MAX_WORD_CHARS} characters")
+            _check_text("".join(words))
+        case Tag(text):
+            _check_text(text)
         case Alternatives(items, weights):
             if not items:
                 raise GrammarError("alternatives without one")
             if weights and len(weights) != len(items):
                 raise GrammarError("weights are given for some alternatives only")
-            if any(not math.isfinite(weight) or weight < 0 for weight in weights):
-                raise GrammarError("a weight is a number that is not negative")
+            if any(not 0 <= weight <= MAX_WEIGHT for weight in weights):
+                raise GrammarError(f"a weight is a number from 0 to {MAX_WEIGHT:.0f}")
         case Repeat(_, minimum, maximum, probability):
             most = minimum if maximum is None else maximum
             if not 0 <= minimum <= most <= MAX_REPEATS:

@@ -29,6 +29,7 @@ from .expansion import (
     Words,
     check_rule,
     optional,
+    simple,
     walk,
 )
 from .matching import Chart
@@ -91,7 +92,10 @@ class Grammar:
             raise GrammarError(f"{self.locale!r} is no locale; one is such as en-GB")
         if len(self.rules) > MAX_RULES:
             raise GrammarError(f"a grammar has at most {MAX_RULES} rules")
-        rules = self._check_rules()
+        self._check_rules()
+        simpler = tuple(Rule(rule.name, simple(rule.expansion), rule.public) for rule in self.rules)
+        rules = {rule.name: rule for rule in simpler}
+        object.__setattr__(self, "rules", simpler)
         network = build(rules, self.root, self.mode, self.locale, self.tag_format)
         object.__setattr__(self, "by_name", MappingProxyType(rules))
         object.__setattr__(self, "_network", network)
@@ -128,7 +132,7 @@ class Grammar:
         chart = Chart(self._network, normal)
         return chart.end is not None, chart.more()
 
-    def _check_rules(self) -> dict[str, Rule]:
+    def _check_rules(self) -> None:
         rules: dict[str, Rule] = {}
         parts = 0
         for rule in self.rules:
@@ -144,7 +148,6 @@ class Grammar:
                 self._check_part(part, rules)
             if parts > MAX_STATES:
                 raise GrammarError(f"a grammar has at most {MAX_STATES} parts")
-        return rules
 
     def _check_part(self, part: Expansion, rules: Mapping[str, Rule]) -> None:
         match part:

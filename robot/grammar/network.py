@@ -24,7 +24,7 @@ from .expansion import (
 from .semantics import Script, TagFormat, parse_tag
 from .text import joins_words, keys_of, language_of, normalize_word
 
-MAX_STATES = 100_000
+MAX_STATES = 50_000
 """Repetitions are written out: this is the bound of what becomes of them."""
 LATER = 1e-6
 """What it costs that an alternative stands behind another one: it decides between equal ones."""

@@ -44,19 +44,24 @@ EN_ORDINALS = {
 DE_ORDINALS = {1: "erste", 3: "dritte", 7: "siebte", 8: "achte"}
 
 SCALES: dict[str, tuple[tuple[int, tuple[str, ...]], ...]] = {
-    "de": ((1_000_000, ("millionen", "million")), (1_000, ("tausend",))),
-    "en": ((1_000_000, ("million",)), (1_000, ("thousand",))),
+    "de": ((1_000_000, ("millionen", "million")), (1_000, ("tausend",)), (100, ("hundert",))),
+    "en": ((1_000_000, ("million",)), (1_000, ("thousand",)), (100, ("hundred",))),
 }
 AND_BEFORE = {"de": ("und", 12), "en": ("and", 99)}
-"""The word that may stand behind thousands, and the largest number that it stands before."""
+"""The word that may stand behind hundreds and thousands, and the largest number behind it."""
 MAX_SPELLED = 999_999_999
 POINT = {"de": "komma", "en": "point"}
+THOUSANDS = {"de": ".", "en": ","}
+"""The mark that may part thousands in figures."""
 MINUS = {"de": "minus", "en": "minus"}
 """Languages that numbers are known in have an entry in all of these."""
 
 
-def below_thousand(number: int, language: str) -> tuple[str, ...]:
-    """How a number from 0 to 999 may be said, the usual way first."""
+def below_hundred(number: int, language: str) -> tuple[str, ...]:
+    """How a number from 0 to 99 may be said, the usual way first.
+
+    German ones are in the words that a compound is made of; written together, they match too.
+    """
     return _german(number) if language == "de" else _english(number)
 
 
@@ -65,44 +70,20 @@ def _english(number: int) -> tuple[str, ...]:
         return DIGITS["en"][number][:1]
     if number < 20:
         return (_EN_TEENS[number - 10],)
-    if number < 100:
-        tens, unit = divmod(number, 10)
-        word = _EN_TENS[tens - 2]
-        return (f"{word} {DIGITS['en'][unit][0]}" if unit else word,)
-    hundreds, rest = divmod(number, 100)
-    heads = [f"{DIGITS['en'][hundreds][0]} hundred", *(["a hundred"] if hundreds == 1 else [])]
-    if not rest:
-        return tuple(heads)
-    tail = _english(rest)[0]
-    return tuple(f"{head}{link}{tail}" for head in heads for link in (" and ", " "))
+    tens, unit = divmod(number, 10)
+    word = _EN_TENS[tens - 2]
+    return (f"{word} {DIGITS['en'][unit][0]}" if unit else word,)
 
 
 def _german(number: int) -> tuple[str, ...]:
-    """In the words that a compound is made of; where they are written together, they match too."""
     if number < 10:
         return DIGITS["de"][number][: 1 if number == 1 else None]
     if number < 20:
         return (_DE_TEENS[number - 10],)
-    if number < 100:
-        tens, unit = divmod(number, 10)
-        word = _DE_TENS[tens - 2]
-        units = ("ein",) if unit == 1 else DIGITS["de"][unit]
-        return tuple(f"{name} und {word}" for name in units) if unit else (word,)
-    hundreds, rest = divmod(number, 100)
-    heads = [f"{DIGITS['de'][hundreds][0]} hundert"]
-    if hundreds == 1:
-        heads = ["hundert", "ein hundert"]
-    if not rest:
-        return tuple(heads)
-    links = (" ", " und ") if rest < 13 else (" ",)
-    return tuple(
-        f"{head}{link}{tail}" for head in heads for link in links for tail in _german(rest)
-    )
-
-
-def knows_numbers(locale: str) -> bool:
-    """Whether numbers can be put into words there."""
-    return language_of(locale) in SCALES
+    tens, unit = divmod(number, 10)
+    word = _DE_TENS[tens - 2]
+    units = ("ein",) if unit == 1 else DIGITS["de"][unit]
+    return tuple(f"{name} und {word}" for name in units) if unit else (word,)
 
 
 def cardinal(number: int, language: str) -> str:
@@ -115,7 +96,7 @@ def cardinal(number: int, language: str) -> str:
             head = one if language == "de" and count == 1 else cardinal(count, language)
             words.append(f"{head} {names[-1] if count == 1 else names[0]}")
     if number or not words:
-        words.append(below_thousand(number, language)[-1 if language == "en" and words else 0])
+        words.append(below_hundred(number, language)[0])
     return " ".join(words)
 
 
@@ -153,12 +134,15 @@ def spellings(text: str, locale: str) -> Iterator[str]:
 
 
 def _as_digits(found: re.Match[str], language: str) -> str:
-    words = (DIGITS[language][int(digit)][0] for digit in found[1] + (found[3] or ""))
-    return " ".join(words)
+    if found[2]:
+        return found[0]
+    return " ".join(DIGITS[language][int(digit)][0] for digit in found[1])
 
 
 def _as_number(found: re.Match[str], language: str) -> str:
     whole, mark, part, ending = found.groups()
+    if mark == THOUSANDS[language] and len(part) == 3:
+        whole, mark = whole + part, None
     number = int(whole)
     if number > MAX_SPELLED or (len(whole) > 1 and whole[0] == "0" and mark != ":"):
         return found[0]

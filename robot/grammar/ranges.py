@@ -13,7 +13,7 @@ from .expansion import (
     Tag,
     Words,
 )
-from .numerals import AND_BEFORE, MAX_SPELLED, MINUS, SCALES, below_thousand
+from .numerals import AND_BEFORE, MAX_SPELLED, MINUS, SCALES, below_hundred
 from .text import language_of
 
 
@@ -62,11 +62,11 @@ class SpokenRange:
         return RuleRef(name)
 
     def _items(self, low: int, high: int) -> list[Expansion]:
-        if high < 1_000:
+        if high < 100:
             return [
                 Sequence((_said(name), Tag(f"out = {number}")))
                 for number in range(low, high + 1)
-                for name in below_thousand(number, self._language)
+                for name in below_hundred(number, self._language)
             ]
         scale = next(scale for scale, _ in SCALES[self._language] if scale <= high)
         items: list[Expansion] = []
@@ -74,7 +74,7 @@ class SpokenRange:
             items.append(self.between(low, scale - 1))
             low = scale
         first, last = low // scale, high // scale
-        # The first and the last of the thousands are cut off; those between them are whole.
+        # The first and the last of them are cut off; those between them are whole.
         lowest, highest = low % scale, high % scale
         if first == last:
             return [*items, self._scaled(first, last, scale, lowest, highest)]
@@ -89,7 +89,7 @@ class SpokenRange:
         return items
 
     def _scaled(self, first: int, last: int, scale: int, low: int, high: int) -> Expansion:
-        """So many thousands, and what comes behind them."""
+        """So many hundreds or thousands, and what comes behind them."""
         count = Sequence((self._count(first, last, scale), Tag(f"out = {scale} * rules.latest()")))
         names = dict(SCALES[self._language])[scale]
         name = Alternatives(tuple(_said(text) for text in names))
@@ -104,16 +104,13 @@ class SpokenRange:
         return Sequence((count, name, Alternatives(tuple(rest))))
 
     def _count(self, first: int, last: int, scale: int) -> Expansion:
-        """How many thousands: German and English have words of their own for one of them."""
+        """How many of a scale: German and English have words of their own for one of them."""
         plain = self.between(first, last)
         if first > 1:
             return plain
-        one = {
-            ("de", False): ("ein", ""),
-            ("de", True): ("eine", "ein"),
-            ("en", False): ("a",),
-            ("en", True): ("a",),
-        }[self._language, scale > 1_000]
+        one: tuple[str, ...] = ("a",)
+        if self._language == "de":
+            one = ("eine", "ein") if scale > 1_000 else ("ein", "")
         name = f"one{scale}"
         said = (_said(text) if text else Special("NULL") for text in one)
         items = tuple(Sequence((item, Tag("out = 1"))) for item in said)

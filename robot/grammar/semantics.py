@@ -9,9 +9,10 @@ is an error when the grammar is read.
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -105,6 +106,25 @@ def parse_tag(text: str, tag_format: TagFormat) -> Script:
         return Script(text, tuple(_Parser(_tokens(text)).program()))
     except GrammarError as error:
         raise GrammarError(f"tag {_shown(text)}: {error.cause}") from None
+
+
+def rename_rules(text: str, names: Mapping[str, str]) -> str:
+    """A tag with other names for the rules that it refers to."""
+    renamed = []
+    last: list[str] = []
+    at = 0
+    while found := _TOKEN.match(text, at):
+        at = found.end()
+        word = found[0]
+        if last in (["rules", "."], ["meta", "."]):
+            word = names.get(word, word)
+        elif last in (["rules", "["], ["meta", "["]) and found.lastgroup == "string":
+            name = _unescape(word)
+            word = json.dumps(names.get(name, name))
+        renamed.append(word)
+        if found.lastgroup != "space":
+            last = [*last[-1:], found[0]]
+    return "".join(renamed)
 
 
 def _shown(text: str) -> str:

@@ -13,9 +13,11 @@ KEYS = "0123456789*#ABCD"
 _KEY_NAMES = {"star": "*", "pound": "#", "hash": "#"}
 _KEY = re.compile(r"star|pound|hash|[0-9*#A-D]|(\s+)|(.)", re.IGNORECASE | re.DOTALL)
 
-_APART = str.maketrans(dict.fromkeys("-‐‑–—/_", " "))
+_APART = str.maketrans(dict.fromkeys("-‐‑–—/_", " ") | {sign: f" {sign} " for sign in "€$£"})
 _SAME = str.maketrans({"’": "'", "‘": "'", "`": "'"})
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+_MINUS = re.compile(r"(?<![\w.,:)])[-−](?=\d)")
+"""Before a figure; between words and figures it only parts them."""
 _LOST = re.compile(r"(?<!\d)[.,:]|[.,:](?!\d)|[!?;…\"“”„«»()\[\]{}¿¡]")
 """Punctuation, but not within figures: 3.5 and 10:30 are words."""
 
@@ -38,6 +40,7 @@ def normalize_word(word: str, language: str) -> str:
 
 def _normalize(text: str, language: str) -> str:
     text = unicodedata.normalize("NFKC", text).casefold()
+    text = _MINUS.sub(" minus ", text)
     text = unicodedata.normalize("NFC", text.translate(_SAME)).translate(_APART)
     if language == "de":
         text = text.translate(_GERMAN)

@@ -137,12 +137,5 @@ class HangUpNow:
 
 
 Action = (
-    SayNow
-    | AskNow
-    | FetchNow
-    | RecordNow
-    | TransferNow
-    | SendDigitsNow
-    | StreamNow
-    | HangUpNow
+    SayNow | AskNow | FetchNow | RecordNow | TransferNow | SendDigitsNow | StreamNow | HangUpNow
 )

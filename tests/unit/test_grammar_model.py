@@ -254,12 +254,15 @@ class TestIdentity:
         assert again == ORDER
         assert len({again, ORDER}) == 1
         assert again.id == ORDER.id
+        assert voice(("r", Sequence((Words(("a b",)), optional(Words(("c",))))))) == voice(
+            ("r", Sequence((Words(("a",)), Sequence((Words(("b",)), Repeat(Words(("c",)), 0, 1))))))
+        )
 
     def test_every_part_of_the_content_counts(self):
         a = Words(("a",))
         made = [
             voice(("r", expansion), locale=locale)
-            for expansion in (a, Sequence((a,)), optional(a), Repeat(a, 0, 1, 0.5), Tag("a=1"))
+            for expansion in (a, Sequence((a, a)), optional(a), Repeat(a, 0, 1, 0.5), Tag("a=1"))
             for locale in ("en", "de")
         ]
         assert len(set(made)) == len(made)

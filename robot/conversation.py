@@ -1,0 +1,233 @@
+"""Drives a conversation: the interpreter's actions to a channel, the channel's events back.
+
+This is where time passes. Every action has a deadline of its own numbers and the silence that the
+script allows; the conversation as a whole has the script's. What a channel does wrong is an event
+as well: the script goes on by its error branch, or ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from .channels.channel import Channel
+from .script.actions import (
+    Action,
+    AskNow,
+    FetchNow,
+    HangUpNow,
+    RecordNow,
+    SayNow,
+    SendDigitsNow,
+    Speech,
+    SpokenPause,
+    SpokenText,
+    StreamNow,
+    TransferNow,
+)
+from .script.events import Begin, Event, Failed, Left
+from .script.interpreter import Interpreter
+from .script.model import Json, Timing
+from .script.outcome import Ended
+from .script.state import State, StepTime
+
+CHARACTER_S = 0.2
+"""A slow voice, or a script of syllables."""
+SPEECH_START_S = 3.0
+DIGIT_S = 0.4
+PAUSE_DIGIT_S = 1.5
+MAX_DIGITS = 64
+BACK_OFF_S = 2.5
+"""The longest pause of the fetcher between two tries, and some."""
+LAST_WORDS_S = 10.0
+STOP_S = 2.0
+"""How long an action that is cancelled may take to stop."""
+
+OnStep = Callable[[StepTime], None]
+OnState = Callable[[State], None]
+
+log = logging.getLogger(__name__)
+
+
+async def converse(
+    interpreter: Interpreter,
+    channel: Channel,
+    *,
+    clock_ms: Callable[[], int],
+    facts: Mapping[str, Json] | None = None,
+    on_step: OnStep | None = None,
+    on_state: OnState | None = None,
+) -> Ended:
+    """Hold the conversation to its end. An interpreter that was restored goes on where it was.
+
+    ``clock_ms`` gives milliseconds since 1970, ``facts`` is what is known at the beginning.
+    ``on_step`` is called with each turn when it is over, ``on_state`` with what has to be kept to
+    go on elsewhere, after each event. When cancelled, whatever goes on is stopped, and the
+    interpreter can go on: ``resume()``.
+    """
+    driver = _Driver(interpreter, channel, clock_ms, on_step, on_state)
+    return await driver.run(facts or {})
+
+
+class _Driver:
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        channel: Channel,
+        clock_ms: Callable[[], int],
+        on_step: OnStep | None,
+        on_state: OnState | None,
+    ) -> None:
+        self.interpreter = interpreter
+        self.channel = channel
+        self.clock_ms = clock_ms
+        self.on_step = on_step
+        self.on_state = on_state
+        self.limits = interpreter.script.limits
+        self.turns_told = interpreter.turns_ended
+
+    async def run(self, facts: Mapping[str, Json]) -> Ended:
+        interpreter = self.interpreter
+        owed = interpreter.resume()
+        if not owed:
+            owed = interpreter.begin(
+                Begin(at_ms=self.clock_ms(), channel=self.channel.kind, facts=facts)
+            )
+            self._tell()
+        loop = asyncio.get_running_loop()
+        call_ends_s = loop.time() + self.limits.call_s - interpreter.age_ms / 1000
+        async with asyncio.TaskGroup() as group:
+            left: asyncio.Task[Left | None] = group.create_task(self._wait_left())
+            try:
+                while not isinstance(owed[0], HangUpNow):
+                    owed = await self._turn(group, owed[0], left, call_ends_s)
+                    self._tell()
+                await self._hang_up(owed[0])
+            finally:
+                left.cancel()
+        ended = interpreter.ended
+        assert ended is not None
+        return ended
+
+    async def _turn(
+        self,
+        group: asyncio.TaskGroup,
+        action: Action,
+        left: asyncio.Task[Left | None],
+        call_ends_s: float,
+    ) -> list[Action]:
+        """Have one action done, and take what comes of it, or instead of it."""
+        loop = asyncio.get_running_loop()
+        # Who has left is nobody to perform for, except that the script has work of its own to do.
+        watched = set() if self.interpreter.alone else {left}
+        if left in watched and left.done():
+            return self._take(left.result())
+        task = group.create_task(self._perform(action))
+        limit_s = min(loop.time() + deadline_s(action, self.limits.silence_s), call_ends_s)
+        try:
+            done, _ = await asyncio.wait(
+                {task, *watched},
+                timeout=max(0.0, limit_s - loop.time()),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            task.cancel()
+        if task in done:
+            return self._take(task.result())
+        # It stops before anything else begins.
+        if not (await asyncio.wait({task}, timeout=STOP_S))[0]:
+            log.error("a channel goes on with step %s although it was cancelled", action.step)
+        if left in done:
+            return self._take(left.result())
+        if loop.time() >= call_ends_s:
+            log.warning("conversation stopped: limits.call_s (%d s) reached", self.limits.call_s)
+            return self.interpreter.stop(self.clock_ms(), "limit")
+        return self._take(self._failed("deadline", "it has taken too long"))
+
+    def _take(self, event: Event | None) -> list[Action]:
+        """The actions that follow from an event; a channel that gives a wrong one has failed."""
+        if event is not None:
+            owed = self.interpreter.handle(event)
+            if owed:
+                return owed
+        log.error("a channel has answered with %r", event)
+        return self.interpreter.handle(self._failed("protocol", "the channel gave no answer"))
+
+    def _failed(self, kind: str, reason: str) -> Failed:
+        waiting = self.interpreter.waiting
+        turn = waiting.turn if waiting else 0
+        return Failed(at_ms=self.clock_ms(), turn=turn, kind=kind, reason=reason)
+
+    async def _perform(self, action: Action) -> Event | None:
+        try:
+            return await self.channel.perform(action)
+        except Exception:
+            log.exception("a channel has failed in step %s", action.step)
+            return self._failed("defect", "a defect of the channel, see the log")
+
+    async def _wait_left(self) -> Left:
+        try:
+            return await self.channel.wait_left()
+        except Exception:
+            log.exception("a channel has failed to tell when the person leaves")
+            return Left(at_ms=self.clock_ms(), cause="defect")
+
+    async def _hang_up(self, action: Action) -> None:
+        try:
+            async with asyncio.timeout(deadline_s(action, self.limits.silence_s)):
+                await self._perform(action)
+        except TimeoutError:
+            log.warning("the last words of a conversation took too long")
+
+    def _tell(self) -> None:
+        interpreter = self.interpreter
+        if self.on_step is not None and interpreter.turns_ended > self.turns_told:
+            turn = interpreter.last_turn
+            if turn is not None:
+                self.on_step(turn)
+        self.turns_told = interpreter.turns_ended
+        if self.on_state is not None:
+            self.on_state(interpreter.state())
+
+
+def deadline_s(action: Action, silence_s: float) -> float:  # noqa: PLR0911 - one for each kind
+    """How long an action may take: what its own numbers come to, and the silence allowed."""
+    match action:
+        case SayNow() | HangUpNow():
+            return speech_s(action.speech) + max(silence_s, LAST_WORDS_S)
+        case AskNow():
+            timings = [given.timing for given in (action.input, *action.handlers.values())]
+            return speech_s(action.speech) + max(map(_answer_s, timings)) + silence_s
+        case FetchNow():
+            tries_s = (action.deadline_ms / 1000 + BACK_OFF_S) * (1 + action.retries)
+            # Nothing is heard without a filler: then the silence that is allowed is the limit.
+            return tries_s + silence_s if action.filler else min(tries_s, silence_s)
+        case RecordNow():
+            return speech_s(action.speech) + (action.max_ms + action.silence_ms) / 1000 + silence_s
+        case TransferNow():
+            return speech_s(action.speech) + action.timeout_ms / 1000 + silence_s
+        case SendDigitsNow():
+            pauses = action.digits.count(",")
+            return len(action.digits) * DIGIT_S + pauses * PAUSE_DIGIT_S + silence_s
+        case StreamNow():
+            return action.max_ms / 1000 + silence_s
+
+
+def _answer_s(timing: Timing) -> float:
+    digits_ms = MAX_DIGITS * timing.inter_digit_ms
+    spoken_ms = timing.max_speech_ms + timing.complete_ms
+    return (timing.no_input_ms + max(digits_ms, spoken_ms)) / 1000
+
+
+def speech_s(speech: Speech, file_s: float = 3_600.0) -> float:
+    """How long this takes to say, at most. How long files are, only their channel knows."""
+    total_s = 0.0
+    for spoken in speech:
+        if isinstance(spoken, SpokenText):
+            total_s += SPEECH_START_S + len(spoken.text) * CHARACTER_S
+        elif isinstance(spoken, SpokenPause):
+            total_s += spoken.pause_ms / 1000
+        else:
+            total_s += file_s
+    return total_s
