@@ -189,11 +189,11 @@ def serve(
     if not settled.prompts:
         raise CommandError("there is no prompt to play", "Name one with --prompt FILE")
     raise_file_limit(settled)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(settled, context.obj or LogOptions(), settle))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop's, where it is installed; None is asyncio's own."""
     try:
         import uvloop  # noqa: PLC0415 - not there on every system
@@ -225,9 +225,9 @@ async def _serve(
             settle_gc()
             async with (
                 make_monitor(engine, config),
-                _status(engine, log_options),
+                shown_status(engine, log_options),
                 reload_on_signal(engine, config, settle),
-                _drain_on_signal(engine, config.drain_s),
+                drain_on_signal(engine, config.drain_s),
             ):
                 # Calls that came while prompts were read got 503: now they are welcome.
                 log.info("serving", prompts=[str(path) for path in config.prompts])
@@ -308,7 +308,7 @@ def _record(call: Call, directory: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _status(engine: Engine, options: LogOptions) -> AsyncIterator[None]:
+async def shown_status(engine: Engine, options: LogOptions) -> AsyncIterator[None]:
     """Live on a terminal, where only warnings are logged above it; by log lines elsewhere."""
     console = Console()
     async with asyncio.TaskGroup() as tasks:
@@ -326,7 +326,7 @@ async def _status(engine: Engine, options: LogOptions) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _drain_on_signal(engine: Engine, drain_s: float) -> AsyncIterator[None]:
+async def drain_on_signal(engine: Engine, drain_s: float) -> AsyncIterator[None]:
     """The first SIGTERM or SIGINT drains; any further one hangs up at once."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)

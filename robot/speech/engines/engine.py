@@ -82,8 +82,9 @@ class Recognizer(Protocol):
         """One word."""
         ...
 
-    def compile(self, grammars: Sequence[Grammar], locale: str) -> None:
-        """Make ready for these grammars together, and keep that for the next time."""
+    def compile(self, grammars: Sequence[Grammar], locale: str) -> Sequence[str]:
+        """Make ready for these grammars together, and keep that for the next time. Gives the words
+        that are never recognized, since the engine does not have them."""
         ...
 
     def recognize(

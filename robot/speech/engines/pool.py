@@ -16,7 +16,7 @@ import structlog
 from ....media.codec import Samples
 from ...grammar.model import Grammar
 from .engine import EngineFailed, FailureKind, Hypothesis
-from .worker import LENGTH, READY, Answer, Job, pack
+from .worker import LENGTH, READY, Answer, Job, Sent, pack, pickled
 
 log = structlog.get_logger(__name__)
 
@@ -112,15 +112,16 @@ class RecognizerPool:
         self._figures.waiting = self._waiting.qsize()
         return self._figures
 
-    async def compile(self, grammars: Sequence[Grammar], locale: str) -> None:
-        """Check that the grammars can be recognized. Raises EngineFailed."""
-        await self._do(Job(self._number(), tuple(grammars), locale))
+    async def compile(self, grammars: Sequence[Grammar], locale: str) -> Sequence[str]:
+        """Check that the grammars can be recognized; gives the words of theirs that are never
+        recognized. Raises EngineFailed."""
+        return (await self._do(Job(self._number(), _sent(grammars), locale))).unknown
 
     async def recognize(
         self, samples: Samples, sample_rate_hz: int, grammars: Sequence[Grammar], locale: str
     ) -> Sequence[Hypothesis]:
         """What was said, the best first. Raises EngineFailed; cancelling it forgets the job."""
-        job = Job(self._number(), tuple(grammars), locale, sample_rate_hz, samples.tobytes())
+        job = Job(self._number(), _sent(grammars), locale, sample_rate_hz, samples.tobytes())
         return (await self._do(job)).hypotheses
 
     def _number(self) -> int:
@@ -294,6 +295,10 @@ class _Worker:
         await asyncio.shield(asyncio.to_thread(self._process.wait))
         if hasattr(self, "ended"):
             await self.ended
+
+
+def _sent(grammars: Sequence[Grammar]) -> tuple[Sent, ...]:
+    return tuple(pickled(grammar) for grammar in grammars)
 
 
 def _spawn(name: str) -> Popen[bytes]:

@@ -12,8 +12,10 @@ import pickle
 import struct
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -24,8 +26,13 @@ from .engine import EngineFailed, Hypothesis, Recognizer, make_engine
 LENGTH = struct.Struct("!I")
 READY = 0
 """The number of the answer that says that the engine is there."""
+MAX_GRAMMARS = 64
 NICENESS = 5
 """Sound comes first: SIP and RTP are before recognition wherever both want the processor."""
+
+
+Sent = tuple[str, bytes]
+"""A grammar: its id, and a pickle of what it is made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,7 @@ class Job:
     """What a worker is to do. Without ``sound`` (int16) the grammars are made ready, no more."""
 
     number: int
-    grammars: Sequence[Grammar]
+    grammars: Sequence[Sent]
     locale: str
     sample_rate_hz: int = 0
     sound: bytes | None = None
@@ -45,6 +52,7 @@ class Answer:
 
     number: int
     hypotheses: Sequence[Hypothesis] = ()
+    unknown: Sequence[str] = ()
     failure: EngineFailed | None = None
     cpu_us: int = 0
 
@@ -64,15 +72,41 @@ def _read(stream: BinaryIO) -> Job | None:
     return cast(Job, pickle.loads(data)) if len(data) == length else None
 
 
-def do(engine: Recognizer, job: Job) -> Answer:
+@lru_cache(maxsize=256)
+def pickled(grammar: Grammar) -> Sent:
+    """A grammar as it is sent: a Grammar itself holds tables that are made anew."""
+    parts = (grammar.mode, grammar.locale, grammar.root, grammar.rules, grammar.tag_format)
+    return grammar.id, pickle.dumps(parts, pickle.HIGHEST_PROTOCOL)
+
+
+class Shelf:
+    """The grammars that a worker has met; the least recently used go."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Grammar] = OrderedDict()
+
+    def take(self, sent: Sequence[Sent]) -> list[Grammar]:
+        """The grammars that were sent."""
+        return [self._one(*one) for one in sent]
+
+    def _one(self, name: str, data: bytes) -> Grammar:
+        if name not in self._known:
+            self._known[name] = Grammar(*pickle.loads(data))
+            if len(self._known) > MAX_GRAMMARS:
+                self._known.popitem(last=False)
+        self._known.move_to_end(name)
+        return self._known[name]
+
+
+def do(engine: Recognizer, shelf: Shelf, job: Job) -> Answer:
     """Do one job. A failure of the engine is an answer like another."""
     began_ns = time.process_time_ns()
+    grammars = shelf.take(job.grammars)
     try:
         if job.sound is None:
-            engine.compile(job.grammars, job.locale)
-            return Answer(job.number)
+            return Answer(job.number, unknown=tuple(engine.compile(grammars, job.locale)))
         samples = np.frombuffer(job.sound, np.int16)
-        found = engine.recognize(samples, job.sample_rate_hz, job.grammars, job.locale)
+        found = engine.recognize(samples, job.sample_rate_hz, grammars, job.locale)
     except EngineFailed as error:
         return Answer(job.number, failure=error)
     except Exception as error:  # noqa: BLE001 - whatever a plug-in raises costs its job alone
@@ -93,8 +127,9 @@ def main() -> None:
         return
     answers.write(pack(Answer(READY)))
     answers.flush()
+    shelf = Shelf()
     while job := _read(sys.stdin.buffer):
-        answers.write(pack(do(engine, job)))
+        answers.write(pack(do(engine, shelf, job)))
         answers.flush()
 
 

@@ -6,16 +6,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...grammar.builtins import builtin_grammar
+from ...grammar import srgs_xml
+from ...grammar.builtins import builtin
 from ...grammar.model import Grammar, GrammarError
-from ...grammar.srgs_abnf import read_abnf
-from ...grammar.srgs_xml import read_xml
 from ..mrcp.message import Message
 from ..mrcp.words import Header, RecognizeCause
 
-XML, ABNF = "application/srgs+xml", "application/srgs"
+XML = "application/srgs+xml"
 URI_LIST, REFERENCES = "text/uri-list", "text/grammar-ref-list"
-ACCEPTED = f"{XML}, {ABNF}, {URI_LIST}, {REFERENCES}"
+ACCEPTED = f"{XML}, {URI_LIST}, {REFERENCES}"
 
 MAX_DEFINED = 256
 MAX_ACTIVE = 32
@@ -54,13 +53,11 @@ class Grammars:
         """The grammars of a body. GrammarRefused, UnknownEntity."""
         kind, body = message.content_type, message.body
         if kind == XML:
-            return [Active(_own_uri(message), _checked(lambda: read_xml(body)))]
+            return [Active(_own_uri(message), _checked(lambda: srgs_xml.read(body, locale=locale)))]
         try:
             text = body.decode()
         except UnicodeDecodeError:
             raise UnknownEntity from None
-        if kind == ABNF:
-            return [Active(_own_uri(message), _checked(lambda: read_abnf(text)))]
         if kind not in {URI_LIST, REFERENCES} or not text.strip():
             raise UnknownEntity
         lines = [line.strip() for line in text.splitlines()]
@@ -90,7 +87,7 @@ class Grammars:
                 )
             return self._defined[name]
         if scheme == "builtin":
-            return _checked(lambda: builtin_grammar(uri, locale), uri)
+            return _checked(lambda: builtin(uri, locale), uri)
         cause = "grammars are taken from session: and builtin: URIs, and from bodies"
         raise GrammarRefused(RecognizeCause.URI_FAILURE, cause, uri)
 

@@ -51,7 +51,9 @@ class Engines:
         if key in self._known:
             self._known.move_to_end(key)
             return
-        await self.pool.compile(grammars, locale)
+        if unknown := await self.pool.compile(grammars, locale):
+            engine = self.pool.name
+            log.warning("words that are never recognized", engine=engine, words=list(unknown))
         self._known[key] = None
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)

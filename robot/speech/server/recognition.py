@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ....media.sip.edge import TimerHandle, Timers
 from ....media.codec import Samples
 from ...grammar.model import GrammarError, Json
-from ...grammar.results import Interpretation, write_nlsml
+from ...grammar.results import InputMode, Interpretation, Result, write_nlsml
 from ..engines.engine import EngineFailed, Hypothesis
 from ..mrcp.message import Request
 from ..mrcp.words import Header, RecognizeCause
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 Cause = RecognizeCause
 SAMPLE_RATE_HZ = 8_000
 """Of what is heard: that of the telephone."""
-SPEECH, DTMF = "speech", "dtmf"
+SPEECH: InputMode = "speech"
+DTMF: InputMode = "dtmf"
 MATCHES = frozenset({Cause.SUCCESS, Cause.SUCCESS_MAXTIME})
 
 
@@ -45,7 +46,7 @@ class _Match:
     """What was said, or typed, and what it means by a grammar."""
 
     uri: str
-    mode: str
+    mode: InputMode
     text: str
     value: Json
     confidence: float
@@ -60,7 +61,7 @@ def interpret_text(text: str, active: Sequence[Active]) -> Ended:
     return Ended(Cause.SUCCESS, body=_body([found])) if found else Ended(Cause.NO_MATCH)
 
 
-def _match(text: str, confidence: float, active: Sequence[Active], mode: str) -> _Match | None:
+def _match(text: str, confidence: float, active: Sequence[Active], mode: InputMode) -> _Match | None:
     """By the first grammar that it fits. GrammarError: what it means cannot be told."""
     wanted = "voice" if mode == SPEECH else "dtmf"
     for one in active:
@@ -74,13 +75,13 @@ def _body(matches: Sequence[_Match]) -> bytes:
         Interpretation(
             grammar=match.uri,
             confidence=match.confidence,
-            mode="voice" if match.mode == SPEECH else "dtmf",
+            mode=match.mode,
             text=match.text,
             value=match.value,
         )
         for match in matches
     ]
-    return write_nlsml(found)
+    return write_nlsml(Result(tuple(found))).encode()
 
 
 class Recognition:
