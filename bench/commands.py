@@ -22,6 +22,7 @@ from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
 from .scan import POLICIES, run_scan
 from .soak import run_soak
+from .stream import run_stream
 from .vad import run_vad
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -203,6 +204,32 @@ def barge_in(
         report.show_json(result.to_json())
     else:
         report.show_barge_in(result)
+
+
+@app.command(
+    epilog=examples(
+        "ringwheel bench stream --calls 10 --clears 20",
+        "ringwheel bench stream --calls 50 --json",
+    )
+)
+def stream(
+    *,
+    calls: Annotated[int, typer.Option(min=1, max=1_000, help="Calls at the same time.")] = 10,
+    clears: Annotated[int, typer.Option(min=1, max=10_000, help="Of the agent, in each.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """How soon an agent's sound stops after its `clear`, at the wire; what a call with it costs.
+
+    Exit status 1 if a clear failed.
+    """
+    with report.progress() as progress:
+        result = run_stream(calls, clears, progress)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_stream(result)
+    if result.failed:
+        raise typer.Exit(STATUS_FAILED)
 
 
 @app.command(

@@ -23,6 +23,7 @@ from .prompt_legs import PromptLegsResult
 from .scan import WINDOWS as SCAN_WINDOWS
 from .scan import ScanResult
 from .soak import MIB, SoakResult
+from .stream import StreamResult, quantiles_of
 from .vad import VadResult
 
 SATURATED = "the bare loop itself ran late: the kernel alone needs more than a core for these"
@@ -328,6 +329,25 @@ def show_barge_in(result: BargeInResult) -> None:
         rows,
         "From the first packet that the caller sent to the last one of the prompt, by the kernel's "
         "time stamps.",
+    )
+
+
+def show_stream(result: StreamResult) -> None:
+    """The table of `bench stream`."""
+    rows = [
+        (name, *quantiles_of(values).values())
+        for name, values in (
+            ("last old packet", result.old_ms),
+            ("first new packet", result.new_ms),
+        )
+    ]
+    show_table(
+        f"An agent clears: {len(result.old_ms)} times in {result.calls} calls, "
+        f"{result.failed} failed",
+        ("after a clear", "p50 ms", "p95 ms", "p99 ms", "max ms"),
+        rows,
+        "From before the agent sends it, by the kernel's time stamps at the caller. CPU time of "
+        f"the engine's process: {result.cpu_us_per_call_s:,} us a second of a call.",
     )
 
 

@@ -25,6 +25,7 @@ from ..media.sip.session_timer import MIN_SE_S, checked_intervals
 from ..media.sip.tls import TlsConfig, VerifyClient
 from ..media.sip.transport import Listener, ListenError
 from ..media.trunk import Peer, Trunk, TrunkError
+from ..robot.speech.stream.wire import PeerBargeIn, StreamFailed, read_address
 from .access import GATE_FLAGS, override_gate, read_gate
 from .checks import (
     Problem,
@@ -71,6 +72,10 @@ class ServeConfig:
     rtp_sockets: RtpSockets = "per-leg"
     rtp_source: RtpSource = "sdp"
     silence: Silence = "stop"
+    stream: str | None = None
+    stream_max_s: float = 3_600.0
+    stream_barge_in: PeerBargeIn = "none"
+    stream_token_env: str | None = None
     srtp: Srtp = "off"
     records: Path | None = None
     record: Path | None = None
@@ -141,6 +146,15 @@ def _port_texts(value: object) -> tuple[str, str]:
     return str(parts[0]), str(parts[1])
 
 
+def _stream(value: object) -> str:
+    url = text(value)
+    try:
+        read_address(url)
+    except StreamFailed as error:
+        raise Refused(str(error)) from None
+    return url
+
+
 def _path(value: object) -> Path:
     return value if isinstance(value, Path) else Path(text(value))
 
@@ -169,6 +183,10 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "rtp_sockets": choice(get_args(RtpSockets)),
     "rtp_source": choice(get_args(RtpSource)),
     "silence": choice(get_args(Silence)),
+    "stream": _stream,
+    "stream_max_s": amount(1, 86_400),
+    "stream_barge_in": choice(get_args(PeerBargeIn)),
+    "stream_token_env": text,
     "srtp": choice(get_args(Srtp)),
     "records": _path,
     "record": _directory,
@@ -191,6 +209,7 @@ _FLAGS = {
     "prompts": "--prompt",
     "codecs": "--codec",
     "drain_s": "--drain",
+    "stream_max_s": "--stream-max",
     "session_expires_s": "--session-expires",
     "min_se_s": "--min-se",
 }
@@ -282,6 +301,8 @@ def _contradictions(config: ServeConfig) -> Iterator[Problem]:
             "calls on shared RTP sockets are told apart by the addresses in their SDP",
             "Use --rtp-sockets per-leg with --rtp-source latch",
         )
+    if config.stream is not None and config.prompts:
+        yield Problem("", "a call has either prompts or an agent", "Name --prompt or --stream")
     yield from _tls_problems(config)
 
 

@@ -1,4 +1,4 @@
-"""`ringwheel serve`: answer every call and play it a list of prompts."""
+"""`ringwheel serve`: answer every call, and play it prompts or connect it with an agent."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ from ..media.monitor import Monitor
 from ..media.ports import NoRtpPort
 from ..media.prompt import PromptError
 from ..media.sip.transport import ListenError
+from ..robot.speech.stream.wire import read_address
 from .config import ServeConfig, load_config, override, tls_of
 from .errors import CommandError
 from .logging import LogOptions, configure_logging
 from .reload import gate_rules, reload_on_signal
 from .status import live_display, log_status, show_status
+from .streaming import make_streamer
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,24 @@ def serve(
     loop: Annotated[
         bool | None,
         typer.Option("--loop/--no-loop", help="Play the list for ever, instead of hanging up."),
+    ] = None,
+    stream: Annotated[
+        str | None,
+        typer.Option(
+            help="Connect each call with this agent (Twilio Media Streams, or AudioSocket).",
+            metavar="wss://HOST/PATH|audiosocket+tcp://HOST:PORT",
+        ),
+    ] = None,
+    stream_max: Annotated[
+        float | None, typer.Option(help="Seconds that a call has with the agent.")
+    ] = None,
+    stream_barge_in: Annotated[
+        str | None,
+        typer.Option(help="What ends at once what the agent says: none, or the caller's speech."),
+    ] = None,
+    stream_token_env: Annotated[
+        str | None,
+        typer.Option(help="Environment variable with a token for the agent.", metavar="NAME"),
     ] = None,
     sip: Annotated[
         list[str] | None,
@@ -143,7 +163,8 @@ def serve(
     hep_id: Annotated[int | None, typer.Option(help="Our agent number in HEP3.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; flags override its keys.")] = None,
 ) -> None:
-    """Answer every call, play the prompts without a gap, hang up.
+    """Answer every call, play the prompts without a gap, hang up; or connect it with an agent by
+    --stream.
 
     SIGTERM and Ctrl-C drain: new calls get 503, running ones may end; a second one hangs up.
     SIGHUP reads the configuration again, without touching calls: who may call, trunks,
@@ -152,6 +173,10 @@ def serve(
     flags = {
         "prompts": prompt,
         "loop": loop,
+        "stream": stream,
+        "stream_max_s": stream_max,
+        "stream_barge_in": stream_barge_in,
+        "stream_token_env": stream_token_env,
         "sip": sip,
         "codecs": codec,
         "codec_order": codec_order,
@@ -186,8 +211,9 @@ def serve(
         return override(load_config(config) if config else ServeConfig(), flags)
 
     settled = settle()
-    if not settled.prompts:
-        raise CommandError("there is no prompt to play", "Name one with --prompt FILE")
+    if not settled.prompts and settled.stream is None:
+        remedy = "Name one with --prompt FILE, or an agent with --stream URL"
+        raise CommandError("there is no prompt to play", remedy)
     raise_file_limit(settled)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(settled, context.obj or LogOptions(), settle))
@@ -221,7 +247,8 @@ async def _serve(
 ) -> None:
     try:
         async with make_engine(config) as engine:
-            await engine.load(*config.prompts, as_list=True, loop=config.loop)
+            if config.prompts:
+                await engine.load(*config.prompts, as_list=True, loop=config.loop)
             settle_gc()
             async with (
                 make_monitor(engine, config),
@@ -230,8 +257,8 @@ async def _serve(
                 drain_on_signal(engine, config.drain_s),
             ):
                 # Calls that came while prompts were read got 503: now they are welcome.
-                log.info("serving", prompts=[str(path) for path in config.prompts])
-                await engine.serve(make_greeter(engine, config))
+                log.info("serving", **_served(config))
+                await engine.serve(make_handler(engine, config))
     except PromptError as error:
         raise CommandError(str(error)) from error
     except (ListenError, NoRtpPort) as error:
@@ -264,7 +291,8 @@ def make_engine(config: ServeConfig) -> Engine:
         gate=gate_rules(config),
         trunks=config.trunks,
         dns=config.dns,
-        voice="off",  # no prompt of its own may be interrupted
+        # No prompt of its own may be interrupted.
+        voice="off" if config.stream_barge_in == "none" else "medium",
     )
 
 
@@ -277,6 +305,24 @@ def make_monitor(engine: Engine, config: ServeConfig) -> Monitor:
         hep=config.hep,
         hep_id=config.hep_id,
     )
+
+
+def _served(config: ServeConfig) -> dict[str, object]:
+    if config.stream is not None:
+        return {"stream": read_address(config.stream).shown}
+    return {"prompts": [str(path) for path in config.prompts]}
+
+
+def make_handler(engine: Engine, config: ServeConfig) -> Callable[[Call], Awaitable[None]]:
+    """What is done with each call. Raises CommandError."""
+    if config.stream is None:
+        return make_greeter(engine, config)
+
+    def on_answer(call: Call) -> None:
+        if config.record is not None:
+            _record(call, config.record)
+
+    return make_streamer(config, on_answer)
 
 
 def make_greeter(engine: Engine, config: ServeConfig) -> Callable[[Call], Awaitable[None]]:

@@ -12,6 +12,7 @@ import typer
 
 from ..media.sip.gate import GateRules
 from ..media.trunk import Trunk
+from ..robot.speech.stream.wire import read_address
 from .config import ServeConfig, check_config, load_config
 from .errors import STATUS_USAGE
 from .help import examples
@@ -80,6 +81,8 @@ def shown(config: ServeConfig) -> dict[str, Any]:
         for item in fields(ServeConfig)
         if item.name not in ("gate", "trunks")
     }
+    if config.stream is not None:
+        values["stream"] = read_address(config.stream).shown  # users and queries hold secrets
     values["gate"] = _gate_of(config.gate) | {"strangers": gate_policy(config)}
     values["trunk"] = {trunk.name: _trunk_of(trunk) for trunk in config.trunks}
     return without_nothing(values)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import itertools
 import socket
 import ssl
 import uuid
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ import trustme
 from ringwheel import Call
 from ringwheel.media.codec import PCMU
 from ringwheel.robot.speech.stream import Streamed, StreamEnd, StreamFailed, session, stream
+from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from .agent import AudioTalk, Talk, agent, audio_server
@@ -24,6 +27,8 @@ from .test_bridge import correlation, sweep
 from .test_hear import EVENTS, Mouth, vowel
 
 pytestmark = pytest.mark.one_loop
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "agent.py"
 
 
 class Connected:
@@ -157,6 +162,25 @@ async def test_a_peer_that_leaves_is_heard_to_the_end_of_what_it_said():
             assert payload_of(await phone.packets(50)) == farewell
             await phone.until_bye()
         assert (await robot.ended).ended_by is StreamEnd.PEER
+
+
+async def test_the_example_repeats_what_it_hears():
+    spec = importlib.util.spec_from_file_location("agent_example", EXAMPLE)
+    assert spec is not None and spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    async with serve(example.talk, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        robot = Connected(f"ws://127.0.0.1:{port}/")
+        async with serving(robot) as engine, phoning(engine) as phone:
+            mouth = Mouth(phone, await phone.call())
+            beep = PCMU.decode(payload_of(await phone.packets(10)))
+            assert correlation(PCMU.decode(tone(0.2, 440)), beep) > 0.99
+            words = vowel(0.4)
+            await mouth.say(np.append(words, np.zeros(8_000, np.int16)))
+            assert correlation(words, PCMU.decode(payload_of(await phone.packets(24)))) > 0.95
+            await phone.hang_up()
+            await robot.ended
 
 
 async def test_the_caller_hangs_up_and_the_peer_is_told():

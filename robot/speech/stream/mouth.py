@@ -23,11 +23,7 @@ class CallMouth:
     ``on_sent`` is called with the number of a mark when the sound before it was sent.
     """
 
-    def __init__(
-        self, call: Call, rate_hz: int, *, encoded: bool, on_sent: Callable[[int], None]
-    ) -> None:
-        self._leg, self._codec = call.connected()
-        self._packet_ms = call._packet_ms
+    def __init__(self, rate_hz: int, *, encoded: bool, on_sent: Callable[[int], None]) -> None:
         self._rate_hz = rate_hz
         self._encoded = encoded
         self._on_sent = on_sent
@@ -37,6 +33,11 @@ class CallMouth:
         self._written = 0
         self._live: LiveSound | None = None
 
+    async def open(self, call: Call) -> None:
+        """Begin to play to a call that was answered, behind what is queued already."""
+        self._leg, self._codec = call.connected()
+        self._packet_ms = call._packet_ms
+
     def close(self) -> None:
         """Play nothing any more."""
         self.clear()
@@ -44,8 +45,9 @@ class CallMouth:
     @property
     def buffered_ms(self) -> float:
         """How much was written and not yet sent."""
-        waiting = self._live.waiting if self._live is not None else 0
-        return waiting * 1000 / self._codec.sample_rate_hz
+        if self._live is None:
+            return 0
+        return self._live.waiting * 1000 / self._codec.sample_rate_hz
 
     def write(self, sound: memoryview) -> int:
         """Takes what there is room for."""
@@ -86,7 +88,14 @@ class CallMouth:
         while self._marks and self._marks[0][0] <= sent:
             self._on_sent(self._marks.popleft()[1])
         if self._marks and self._poll is None:
+            self._fill_up()
             self._poll = self._loop.call_later(POLL_S, self._tell)
+
+    def _fill_up(self) -> None:
+        """What is less than a packet is not sent: silence behind it."""
+        packet = self._packet_ms * self._codec.sample_rate_hz // 1000
+        if self._live is not None and 0 < self._live.waiting < packet:
+            self._live.write(np.zeros(packet - self._live.waiting, np.int16))
 
     def clear(self) -> None:
         """Stop at once."""

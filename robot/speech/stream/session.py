@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -20,8 +20,7 @@ from .outbox import MarkPassed, Outbox, OutboxFull, Outgoing, Pressed, Said
 from .playout import Playout
 from .tcp import AudioSocketWire
 from .twilio import Answer, Clear, Incoming, Mark, Media
-from .websocket import WebSocketWire
-from .wire import Address, Opening, StreamFailed, Wire, check_opening, read_address
+from .wire import Address, Opening, PeerBargeIn, StreamFailed, Wire, check_opening, read_address
 
 log = structlog.get_logger(__name__)
 
@@ -45,8 +44,6 @@ SILENCE_CHECK_S = 0.5
 
 BUFFER_MS = 180_000
 """Sound of a peer that may wait; what is more is discarded."""
-
-PeerBargeIn = Literal["none", "speech"]
 
 
 class StreamEnd(StrEnum):
@@ -109,9 +106,11 @@ class Session:
         barge_in: PeerBargeIn = "none",
         max_silence_ms: int | None = None,
         asks: bool = False,
+        answer: Callable[[Call], Awaitable[None]] | None = None,
     ) -> None:
         self._call = call
         self._wire = wire
+        self._answer_call = answer
         self._barge_in = barge_in
         self._max_silence_ms = max_silence_ms
         self._asks = asks
@@ -125,7 +124,7 @@ class Session:
         self._blocks = 0
         self._barge_ins = 0
         self._answer: Answer | None = None
-        self._mouth = CallMouth(call, wire.rate_hz, encoded=wire.encoded, on_sent=self._on_sent)
+        self._mouth = CallMouth(wire.rate_hz, encoded=wire.encoded, on_sent=self._on_sent)
         self._bytes_per_s = (1 if wire.encoded else 2) * wire.rate_hz
         room = BUFFER_MS // 1000 * self._bytes_per_s
         bytes_per_ms = self._bytes_per_s // 1000
@@ -185,6 +184,9 @@ class Session:
 
     async def _stream(self) -> StreamEnd:
         await self._wire.open()
+        if self._answer_call is not None:
+            await self._answer_call(self._call)
+        await self._mouth.open(self._call)
         self._call.forget_digits()
         works = [self._receive(), self._hear(), self._send(), self._type(), self._check()]
         if self._max_silence_ms is not None:
@@ -344,8 +346,9 @@ async def stream(
     connect_ms: int = 5_000,
     max_silence_ms: int | None = None,
     barge_in: PeerBargeIn = "none",
+    answer: Callable[[Call], Awaitable[None]] | None = None,
 ) -> Streamed:
-    """Connect a call that was answered with a peer: ``ws://`` and ``wss://`` for one that speaks
+    """Connect a call with a peer: ``ws://`` and ``wss://`` for one that speaks
     Twilio Media Streams, ``audiosocket+tcp://HOST:PORT`` for an AudioSocket server. Returns when
     the peer or the caller has ended it, or after ``max_ms``. The call itself goes on, unless the
     caller has hung up. Cancelling it ends the stream.
@@ -353,13 +356,18 @@ async def stream(
     ``parameters`` reach the peer as ``customParameters``; AudioSocket has only ``uuid``. ``tls``
     verifies the peer of a ``wss://``, by the system's authorities if it is None. With ``barge_in``
     ``speech`` a caller who speaks ends what the peer has sent, as a ``clear`` of the peer would.
-    ``max_silence_ms``: if neither side says anything for so long, the stream fails.
+    ``max_silence_ms``: if neither side says anything for so long, the stream fails. ``answer`` is
+    called once the peer is there, and answers a call that was not; without it, the call has to be.
     :class:`StreamFailed`: it could not be had, or broke.
     """
     address = read_address(url)
     opening = Opening(call.id, parameters or {}, headers or {}, tls, connect_ms)
     session = Session(
-        call, wire_to(address, opening), barge_in=barge_in, max_silence_ms=max_silence_ms
+        call,
+        wire_to(address, opening),
+        barge_in=barge_in,
+        max_silence_ms=max_silence_ms,
+        answer=answer,
     )
     note = log.bind(call=call.id, peer=address.shown)
     note.info("stream begins")
@@ -378,6 +386,9 @@ def wire_to(address: Address, opening: Opening) -> Wire:
     check_opening(opening)
     if address.scheme == "audiosocket+tcp":
         return AudioSocketWire(address, opening)
+    # A slow import, which nobody needs who streams nothing.
+    from .websocket import WebSocketWire  # noqa: PLC0415
+
     return WebSocketWire(address, opening)
 
 

@@ -7,7 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from .audiosocket import RATES_HZ
@@ -15,6 +15,9 @@ from .outbox import Outgoing
 from .twilio import Incoming
 
 SCHEMES = ("ws", "wss", "audiosocket+tcp")
+
+PeerBargeIn = Literal["none", "speech"]
+"""What the caller may do to end what a peer says, without the peer."""
 
 MAX_URL_CHARS = 2_048
 MAX_PARAMETERS = 64

@@ -1,0 +1,88 @@
+"""`ringwheel serve --stream`: each call is connected with an agent."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from ..media.call import Call
+from ..media.secret import SecretError, environment_secret
+from ..media.sip.tls import TlsConfig, TlsContexts
+from ..media.sip.transport import ListenError
+from ..robot.speech.stream import StreamFailed, stream
+from .config import ServeConfig
+from .errors import CommandError
+
+log = structlog.get_logger(__name__)
+
+
+def make_streamer(
+    config: ServeConfig, on_answer: Callable[[Call], None]
+) -> Callable[[Call], Awaitable[None]]:
+    """What is done with each call: the agent first, then the answer. An agent that cannot be had
+    refuses the call with 503, and one that breaks off ends it. ``on_answer`` is called in between.
+    Raises CommandError.
+    """
+    assert config.stream is not None
+    url = config.stream
+    headers = _headers(config)
+    tls = _tls(config)
+
+    async def connect(call: Call) -> None:
+        answered = False
+
+        async def answer(call: Call) -> None:
+            nonlocal answered
+            answered = True
+            await call.answer()
+            on_answer(call)
+
+        call.ring()
+        try:
+            await stream(
+                call,
+                url,
+                parameters=_parameters(call, url),
+                headers=headers,
+                tls=tls,
+                max_ms=round(config.stream_max_s * 1000),
+                barge_in=config.stream_barge_in,
+                answer=answer,
+            )
+        except StreamFailed as error:
+            if not answered:
+                call.reject(503)
+                return
+            await call.hangup(f"agent: {error.kind}")
+        await call.hangup()
+
+    return connect
+
+
+def _parameters(call: Call, url: str) -> dict[str, str]:
+    """Who talks with whom, where the form has a place for it."""
+    if url.startswith("audiosocket"):
+        return {}
+    return {"from": call.from_uri, "to": call.to_uri, "call_id": call.call_id}
+
+
+def _headers(config: ServeConfig) -> dict[str, str]:
+    if config.stream_token_env is None:
+        return {}
+    try:
+        token = environment_secret(config.stream_token_env, os.environ)
+    except SecretError as error:
+        raise CommandError(f"--stream-token-env: {error}") from None
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _tls(config: ServeConfig) -> ssl.SSLContext | None:
+    if config.tls_ca is None:
+        return None
+    try:
+        return TlsContexts(TlsConfig(ca=config.tls_ca)).client
+    except ListenError as error:
+        raise CommandError(str(error)) from error
