@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Literal, Protocol
 
@@ -96,20 +97,28 @@ class Recognizer(Protocol):
 
 Group = Literal["ringwheel.recognizers", "ringwheel.synthesizers"]
 
+_OURS: dict[Group, dict[str, tuple[str, str]]] = {
+    "ringwheel.recognizers": {"pocketsphinx": ("sphinx", "PocketsphinxRecognizer")},
+    "ringwheel.synthesizers": {"espeak-ng": ("espeak", "EspeakSynthesizer")},
+}
+"""The engines that come with us: module and class, loaded when they are asked for."""
+
 
 def engine_names(group: Group) -> list[str]:
-    """The engines that are installed."""
-    return sorted({point.name for point in entry_points(group=group)})
+    """The engines that there are."""
+    return sorted({*_OURS[group], *(point.name for point in entry_points(group=group))})
 
 
 def make_engine(group: Group, name: str) -> Any:
     """A new engine. EngineFailed: there is none of that name, or it cannot work here."""
-    found = [point for point in entry_points(group=group) if point.name == name]
-    if not found:
-        known = ", ".join(engine_names(group)) or "none"
-        kind = group.rpartition(".")[2]
-        raise EngineFailed("missing", f"no {name!r} among the {kind}; installed: {known}")
     try:
-        return found[0].load()()
+        if name in _OURS[group]:
+            module, attribute = _OURS[group][name]
+            return getattr(import_module(f".{module}", __package__), attribute)()
+        for point in entry_points(group=group):
+            if point.name == name:
+                return point.load()()
     except ImportError as error:
         raise EngineFailed("missing", f"{name}: {error}; install it with pip") from error
+    kind, known = group.rpartition(".")[2], ", ".join(engine_names(group))
+    raise EngineFailed("missing", f"no {name!r} among the {kind}; there are: {known}")

@@ -97,7 +97,9 @@ class EspeakSynthesizer:
             async with asyncio.timeout(TURN_S):
                 await self._places.acquire()
         except TimeoutError:
-            raise EngineFailed("busy", f"no room for one more espeak-ng in {TURN_S:.0f} s") from None
+            raise EngineFailed(
+                "busy", f"no room for one more espeak-ng in {TURN_S:.0f} s"
+            ) from None
         try:
             async with aclosing(_sound_of(command, text)) as blocks:
                 async for block in blocks:
@@ -145,7 +147,9 @@ def _languages(program: str) -> frozenset[str]:
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise EngineFailed("failed", f"espeak-ng cannot list its voices: {error}") from error
-    return frozenset(fields[1].lower() for line in listed.splitlines()[1:] if (fields := line.split()))
+    return frozenset(
+        fields[1].lower() for line in listed.splitlines()[1:] if (fields := line.split())
+    )
 
 
 def _bytes_of(utterance: Utterance) -> bytes:
@@ -175,7 +179,7 @@ async def _sound_of(command: list[str], text: bytes) -> AsyncGenerator[Samples, 
             if whole:
                 some = True
                 yield np.frombuffer(sound[:whole], "<i2").astype(np.int16)
-        if not some and await asyncio.to_thread(process.wait, TURN_S):
+        if not some and await asyncio.to_thread(process.wait):
             raise EngineFailed("failed", f"espeak-ng ended with status {process.returncode}")
     finally:
         transport.close()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from subprocess import DEVNULL, PIPE, Popen
 from types import TracebackType
-from typing import cast
+from typing import Any
 
 import structlog
 
@@ -200,7 +200,8 @@ class RecognizerPool:
         while True:
             getting = asyncio.ensure_future(self._waiting.get())
             try:
-                await asyncio.wait([getting, worker.ended], return_when=asyncio.FIRST_COMPLETED)
+                either: list[asyncio.Future[Any]] = [getting, worker.ended]
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 getting.cancel()
             if not getting.done():
@@ -276,11 +277,11 @@ class _Worker:
         try:
             while True:
                 (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
-                answer = cast(Answer, pickle.loads(await self._reader.readexactly(length)))
+                answer: Answer = pickle.loads(await self._reader.readexactly(length))
                 answered = self._expected.get(answer.number)
                 if answered is not None and not answered.done():
                     answered.set_result(answer)
-        except (EOFError, OSError):
+        except (EOFError, OSError, pickle.UnpicklingError):
             for answered in self._expected.values():
                 if not answered.done():
                     answered.set_exception(EOFError())
@@ -302,8 +303,9 @@ def _sent(grammars: Sequence[Grammar]) -> tuple[Sent, ...]:
 
 
 def _spawn(name: str) -> Popen[bytes]:
-    module = f"{__package__}.worker"
+    # Not -m: then what it pickles would belong to `__main__`.
+    program = f"from {__package__}.worker import main; main()"
     try:
-        return Popen([sys.executable, "-m", module, name], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+        return Popen([sys.executable, "-c", program, name], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
     except OSError as error:
         raise EngineFailed("failed", f"{name}: worker not started: {error.strerror}") from error

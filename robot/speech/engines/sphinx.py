@@ -17,6 +17,7 @@ import soxr
 from pocketsphinx import Config, Decoder, get_model_path
 
 from ....media.codec import Samples
+from ....media.sound import to_int16
 from ...grammar import jsgf
 from ...grammar.model import Grammar, GrammarError
 from .engine import EngineFailed, Hypothesis
@@ -28,10 +29,10 @@ MAX_COMPILED = 64
 WORD_PENALTY = 0.01
 """Of one more word: a slow one is taken for two otherwise."""
 
-PHONES = (
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W "
-    "Y Z ZH"
-).split()
+PHONES = tuple(
+    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V "
+    "W Y Z ZH".split()
+)
 _PHONE = "phone_"
 _FILLERS = "any phones"
 
@@ -162,7 +163,7 @@ def widen(samples: Samples, sample_rate_hz: int) -> Samples:
         spread[::2] = 2 * samples.astype(np.float64)
         spread = spread[: len(low)]
         low = low[: len(spread)] + MIRROR_GAIN * (spread - low[: len(spread)])
-    return np.clip(np.rint(low + _noise(len(low))), -32768, 32767).astype(np.int16)
+    return to_int16(low + _noise(len(low)))
 
 
 def _noise(count: int) -> np.typing.NDArray[np.float64]:

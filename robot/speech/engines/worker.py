@@ -133,5 +133,3 @@ def main() -> None:
         answers.flush()
 
 
-if __name__ == "__main__":
-    main()

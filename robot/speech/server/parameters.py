@@ -1,7 +1,7 @@
 """What the header fields of requests may say, and what holds where they say nothing.
 
-One table a resource: a field that stands in it is supported, and its reader says what a value means,
-or why it cannot be used.
+One table a resource: a field that stands in it is supported, and its reader says what a value
+means, or why it cannot be used.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ....media.sip.edge import TimerHandle, Timers
 from ....media.codec import Samples
+from ....media.sip.edge import TimerHandle, Timers
 from ...grammar.model import GrammarError, Json
 from ...grammar.results import InputMode, Interpretation, Result, write_nlsml
 from ..engines.engine import EngineFailed, Hypothesis
@@ -61,7 +61,9 @@ def interpret_text(text: str, active: Sequence[Active]) -> Ended:
     return Ended(Cause.SUCCESS, body=_body([found])) if found else Ended(Cause.NO_MATCH)
 
 
-def _match(text: str, confidence: float, active: Sequence[Active], mode: InputMode) -> _Match | None:
+def _match(
+    text: str, confidence: float, active: Sequence[Active], mode: InputMode
+) -> _Match | None:
     """By the first grammar that it fits. GrammarError: what it means cannot be told."""
     wanted = "voice" if mode == SPEECH else "dtmf"
     for one in active:

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from ....media.sip.edge import Timers
 from ....media.codec import Samples
+from ....media.sip.edge import Timers
 from ...grammar.model import Grammar
 from ..engines.engine import EngineFailed, Hypothesis
 from ..mrcp.message import ChannelId, Request

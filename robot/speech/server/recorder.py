@@ -95,9 +95,7 @@ class Recorder(ChannelResource):
         """The caller says nothing since ``silent_ms``."""
         if self._current is not None:
             left_ms = max(0, self._value(Header.FINAL_SILENCE) - silent_ms)
-            self._silence_timer = self._arm(
-                left_ms, lambda: self._end(RecordCause.SUCCESS_SILENCE)
-            )
+            self._silence_timer = self._arm(left_ms, lambda: self._end(RecordCause.SUCCESS_SILENCE))
 
     def speech_resumed(self) -> None:
         """The caller goes on."""
@@ -177,9 +175,7 @@ class Recorder(ChannelResource):
         current = self._current
         assert current is not None
         self._leave()
-        self._deliver(
-            current, cause, lambda *ended: self._complete(current, *ended)
-        )
+        self._deliver(current, cause, lambda *ended: self._complete(current, *ended))
 
     def _deliver(
         self,

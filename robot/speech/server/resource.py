@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ....media.sip.edge import TimerHandle, Timers
 from ..mrcp.message import AnyMessage, ChannelId, Event, Headers, Request, Response, request_ids
@@ -28,6 +29,7 @@ from .parameters import Parameters, Wrong
 
 Send = Callable[[AnyMessage], None]
 Lines = Iterable[tuple[str, str]]
+_Key = TypeVar("_Key", int, str)
 
 MAX_HELD = 64
 """Requests that wait for one that takes time; a client that sends more is refused."""
@@ -66,7 +68,7 @@ class ResourceFigures:
             _add(self.causes, name)
 
 
-def _add[Key](counts: dict[Key, int], key: Key) -> None:
+def _add(counts: dict[_Key, int], key: _Key) -> None:
     counts[key] = counts.get(key, 0) + 1
 
 

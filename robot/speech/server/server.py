@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -182,9 +181,7 @@ def as_json(figures: SpeechFigures) -> dict[str, Any]:
     return {
         "sessions": figures.sessions,
         "channels": figures.channels,
-        "recognition": {
-            name: getattr(figures.recognition, name) for name in PoolFigures.__slots__
-        },
+        "recognition": {name: getattr(figures.recognition, name) for name in PoolFigures.__slots__},
         "requests": dict(figures.resources.requests),
         "statuses": {str(status): n for status, n in figures.resources.statuses.items()},
         "events": dict(figures.resources.events),

@@ -13,7 +13,8 @@ import structlog
 from ....media.call import Call, CallEnded
 from ....media.sdp import ApplicationLine
 from ....media.sip.edge import Timers
-from ..engines.engine import EngineFailed, Synthesizer as SynthesizerEngine
+from ..engines.engine import EngineFailed
+from ..engines.engine import Synthesizer as SynthesizerEngine
 from ..mrcp.message import AnyMessage, ChannelId, Request
 from ..mrcp.words import RECOGNIZERS, SYNTHESIZERS, Resource
 from .control import ControlConnection
@@ -214,5 +215,3 @@ def _resource_of(line: ApplicationLine) -> Resource | None:
         return Resource((line.value("resource") or "").strip().lower())
     except ValueError:
         return None
-
-

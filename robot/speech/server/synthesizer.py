@@ -158,9 +158,7 @@ class Synthesizer(ChannelResource):
         """RFC 6787, 8.7: those that are named, or all; no event follows for them."""
         wanted = self._listed(request)
         gone = [
-            speak
-            for speak in self._queue
-            if wanted is None or speak.request.request_id in wanted
+            speak for speak in self._queue if wanted is None or speak.request.request_id in wanted
         ]
         self._drop(gone)
         self._respond(request, Status.SUCCESS, lines=[*_listing(gone), self._mark()])
