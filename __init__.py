@@ -13,6 +13,7 @@ from .media.monitor import Monitor
 from .media.outcome import Outcome
 from .media.prompt import PromptError
 from .media.recording import Recorded, Recording
+from .media.sdp import ApplicationLine
 from .media.sip.digest import Credentials
 from .media.sip.events import Refuse
 from .media.sip.gate import GateRules
@@ -34,6 +35,7 @@ from .media.trunk.figures import TrunkFigures
 __version__ = "0.1.0"
 
 __all__ = [
+    "ApplicationLine",
     "Call",
     "CallEnded",
     "CallerRules",

@@ -11,7 +11,7 @@ from typer.exceptions import Abort, TyperException
 
 from .. import __version__
 from ..bench import commands as bench
-from . import call, demo, doctor, prompt, serve, settings, speech, trace, watch
+from . import call, demo, doctor, prompt, script, serve, settings, speech, trace, watch
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
 from .logging import LEVELS, LogFormat, LogOptions, configure_logging
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.add_typer(prompt.app, name="prompt")
 app.add_typer(bench.app, name="bench")
 app.add_typer(settings.app, name="config")
+app.add_typer(script.app, name="script")
 app.command(
     "serve",
     epilog=examples(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -13,17 +13,28 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import structlog
 
 from ._core import LiveSound, dial_tones
-from .codec import Samples
-from .connection import CallEnded, Connection, HoldRefused, quotable
+from .codec import PCMU, Codec, Samples
+from .connection import CallEnded, Connection, HoldChange, HoldRefused, quotable
 from .events import BargeIn, PlayEnded, PlayOutcome
 from .keypad import Gathered, check_digits, check_entry
-from .listening import MAX_BLOCK_MS, MIN_BLOCK_MS, listen
-from .live import LIVE_ROOM_MS, Feed, Pcm, checked_rate
+from .listening import MAX_BLOCK_MS, MIN_BLOCK_MS, listen, listen_mulaw
+from .live import (
+    LIVE_ROOM_MS,
+    MAX_MARKS,
+    MAX_OUT_ROOM_MS,
+    OUT_ROOM_MS,
+    Converter,
+    Feed,
+    LiveOut,
+    Pcm,
+    checked_rate,
+)
+from .one_way import OneWay
 from .position import Position
 from .prompt import NOTHING, Playable
 from .quality import Quality
 from .recording import Recording
-from .sdp import Direction
+from .sdp import ApplicationLine, Direction
 from .session import MediaSession
 from .sip.adoption import snapshot_of
 from .sip.events import EndCause, EndedBy
@@ -38,6 +49,15 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 BargeInName = Literal["none", "dtmf", "speech", "both"]
+SoundEncoding = Literal["pcm", "mulaw"]
+
+FROM_ROOM_MS = 8_000
+"""What another call has said and this one has not played yet: behind a prompt it adds up."""
+BEGIN_S = 0.2
+"""How long to wait for a media thread to say that it listens; it does within some milliseconds."""
+FROM_LEAD_MS = 10
+"""So much is there more than a packet before the first one leaves: then a media thread that is late
+by less, and serves the two calls in another order than else, leaves no gap."""
 
 MAX_DIGITS = 32
 MIN_DIGIT_MS = 40
@@ -71,6 +91,8 @@ class Call(Connection):
         "_bridged_to",
         "_position",
         "_queueing",
+        "_sound_from",
+        "_sound_to",
         "_sound_until_s",
         "_tail",
     )
@@ -78,6 +100,8 @@ class Call(Connection):
     def __init__(self, engine: Engine, sip: SipCall, media: MediaSession | None = None) -> None:
         super().__init__(engine, sip, media)
         self._bridged_to: Call | None = None
+        self._sound_to: OneWay | None = None
+        self._sound_from: OneWay | None = None
         self._queueing = asyncio.Lock()
         self._sound_until_s = 0.0
         self._tail = NOTHING
@@ -100,15 +124,21 @@ class Call(Connection):
         if self._history:
             self._history.ringing_s = time.time()
 
-    async def answer(self) -> None:
+    async def answer(self, *, applications: Sequence[ApplicationLine] = ()) -> None:
         """Answer the call; returns when the caller has confirmed (ACK) and sound can flow.
+
+        ``applications``: what answers the caller's :attr:`application_lines`, one for each, in
+        their order; port 0 refuses one, and so does leaving it out. To those of a re-INVITE the
+        function in :attr:`on_applications` gives the answer; without it they stay as they are.
 
         An offer that cannot be met is refused with the status that fits (488 for codecs, 503 if
         there is no RTP port), and :class:`CallEnded` raised.
         """
         self._check()
+        if applications and self._description is not None:
+            raise RuntimeError("the session was described already, with the early media")
         if self._media is None or self._description is not None:
-            self._accept()
+            self._accept(applications)
         while not self._confirmed:
             await self._change()
             self._check()
@@ -193,6 +223,92 @@ class Call(Connection):
             await _cancelled(feeding)
         return await self._played(done, playable)
 
+    async def play_from(
+        self, other: Call, until: Awaitable[object], *, barge_in: BargeInName = "none"
+    ) -> Played:
+        """Play what the peer of ``other`` says from now on, such as a speech synthesizer; returns
+        when the last packet left.
+
+        It goes from leg to leg within the C core, through a jitter buffer, and leaves in packets of
+        this call's own length and clock; silence before it and pauses in it are not sent. What is
+        heard before ``until`` is done belongs to it, and it ends with the end of ``other``, too. An
+        error of ``until`` stops the sound, and is raised here; a coroutine is begun when all is
+        ready, and cancelled when the sound ends before it. Otherwise as :meth:`play`. Up to 8 s
+        wait behind what is queued already. RuntimeError: one of the calls was not answered.
+        """
+        self._check()
+        ends = _barge_in_of(barge_in)
+        (leg, codec), (source, source_codec) = self._open_leg(), other.connected()
+        name = (codec.name, codec.clock_rate_hz)
+        live = LiveSound(name, self._packet_ms, FROM_ROOM_MS, lead_ms=FROM_LEAD_MS)
+        playable = Playable([], codec, self._packet_ms)
+        async with self._queueing:
+            playing = leg.play_live(live, barge_in=ends)
+        begun = asyncio.Event()
+        tap = source.speak_to(source_codec, live, begun.set)
+        self._note(playing, ("(live)",), playable)
+        waiting = asyncio.ensure_future(_behind(begun, until))
+        either: list[asyncio.Future[Any]] = [waiting, playing, tap.ended]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                waiting.result()
+            source.end_tap(tap)
+            done = await playing
+        except BaseException:
+            if not leg.closed.done():
+                leg.stop_playing()
+            raise
+        finally:
+            source.end_tap(tap)
+            await _cancelled(waiting)
+        if live.dropped:
+            log.warning("sound of another call dropped", call=self.id, samples=live.dropped)
+        return await self._played(done, playable)
+
+    async def open_live(
+        self,
+        *,
+        sample_rate_hz: int | None = None,
+        encoding: SoundEncoding = "pcm",
+        room_ms: int = OUT_ROOM_MS,
+    ) -> LiveOut:
+        """Sound that is written piece by piece for as long as the call lasts, with marks that tell
+        when it has left, and cleared at once if need be: what voice agents stream.
+
+        ``encoding``: ``pcm``, int16 at ``sample_rate_hz`` (that of the codec, if not given), or
+        ``mulaw`` at 8,000 Hz, which is sent as it is where that is the codec. Up to ``room_ms``
+        (1,000 to 60,000) wait. It plays behind what is queued already.
+        """
+        self._check()
+        leg, codec = self._open_leg()
+        if encoding not in get_args(SoundEncoding):
+            raise ValueError(f"encoding: {encoding!r}; use {' or '.join(get_args(SoundEncoding))}")
+        if not 1_000 <= room_ms <= MAX_OUT_ROOM_MS:
+            raise ValueError(f"room_ms: use 1000 to {MAX_OUT_ROOM_MS}")
+        mulaw = encoding == "mulaw"
+        from_hz = checked_rate(sample_rate_hz or (8_000 if mulaw else codec.sample_rate_hz))
+        if mulaw and from_hz != PCMU.sample_rate_hz:
+            raise ValueError("sample_rate_hz: mu-law has 8000")
+        out = self._live_out(codec, from_hz, mulaw, room_ms)
+        async with self._queueing:
+            playing = out.begin(leg)
+        self._note(playing, ("(live)",), Playable([], codec, self._packet_ms))
+        return out
+
+    def _live_out(self, codec: Codec, from_hz: int, mulaw: bool, room_ms: int) -> LiveOut:
+        native = mulaw and codec == PCMU
+        live = LiveSound(
+            (codec.name, codec.clock_rate_hz),
+            self._packet_ms,
+            room_ms,
+            marks=MAX_MARKS,
+            encoded=native,
+            rounds_up=True,
+        )
+        converter = None if native else Converter(from_hz, codec.sample_rate_hz, mulaw=mulaw)
+        return LiveOut(live, converter, codec.sample_rate_hz)
+
     def listen(
         self, *, sample_rate_hz: int | None = None, block_ms: int = 20
     ) -> AsyncGenerator[Samples, None]:
@@ -204,10 +320,16 @@ class Call(Connection):
         """
         self._check()
         leg, codec = self._open_leg()
-        if not MIN_BLOCK_MS <= block_ms <= MAX_BLOCK_MS:
-            raise ValueError(f"block_ms: use {MIN_BLOCK_MS} to {MAX_BLOCK_MS}")
+        _check_block(block_ms)
         rate_hz = checked_rate(sample_rate_hz or codec.sample_rate_hz)
         return listen(leg, codec, rate_hz, block_ms)
+
+    def listen_mulaw(self, *, block_ms: int = 20) -> AsyncGenerator[bytes, None]:
+        """As :meth:`listen`, in blocks of mu-law at 8,000 Hz."""
+        self._check()
+        leg, codec = self._open_leg()
+        _check_block(block_ms)
+        return listen_mulaw(leg, codec, block_ms)
 
     def record(self, path: StrPath, *, stereo: bool = True, rotate_s: float = 0) -> Recording:
         """Record the call from now on to a WAV file, which must not be there yet.
@@ -276,6 +398,22 @@ class Call(Connection):
                 ending.cancel()
             leg.end_relay()
             other_leg.end_relay()
+
+    def send_sound_to(self, other: Call) -> OneWay:
+        """Send what the caller of this call says to ``other``, such as a speech recognizer, from
+        now on until :meth:`OneWay.stop` or the end of either call.
+
+        Packets go from leg to leg within the C core, transcoded only where the codecs differ;
+        digits pass, and are still gathered. What plays to this caller goes on; to ``other`` nothing
+        else is sent meanwhile. ValueError: the calls are on different shards (`Engine.dial` has
+        ``beside``); RuntimeError: one was not answered, or is connected already.
+        """
+        if other is self:
+            raise ValueError("a call cannot be connected with itself")
+        self.check_unbridged()
+        other.check_unbridged()
+        self._sound_to = other._sound_from = OneWay(self, other)
+        return self._sound_to
 
     async def transfer(
         self,
@@ -362,6 +500,17 @@ class Call(Connection):
         self._open_leg()
         await self._offer_direction(Direction.SENDRECV, [])
 
+    async def offer_applications(self, lines: Sequence[ApplicationLine]) -> None:
+        """Change our application lines, by a re-INVITE; :attr:`application_lines` has the answer
+        then. Those that were there come first, in their order: as they were, or with port 0 to
+        turn them off. Raises HoldRefused."""
+        self._check()
+        self._open_leg()
+        assert self._media is not None
+        await self._unchanging()
+        change = HoldChange(self._media.direction, [], tuple(lines))
+        await self._renegotiate(self._media, change)
+
     async def wait_held(self) -> None:
         """Wait until the peer puts us on hold."""
         self._check()
@@ -421,6 +570,9 @@ class Call(Connection):
             raise RuntimeError(
                 f"call {self.id} is connected with call {self._bridged_to.id} already"
             )
+        for way in (self._sound_to, self._sound_from):
+            if way is not None and way.active:
+                raise RuntimeError(f"{way}; stop that first")
 
     # Within
 
@@ -458,7 +610,26 @@ def _barge_in_of(name: BargeInName) -> BargeIn:
     return BargeIn[name.upper()]
 
 
-async def _cancelled(task: asyncio.Future[None]) -> None:
+def _check_block(block_ms: int) -> None:
+    if not MIN_BLOCK_MS <= block_ms <= MAX_BLOCK_MS:
+        raise ValueError(f"block_ms: use {MIN_BLOCK_MS} to {MAX_BLOCK_MS}")
+
+
+async def _behind(begun: asyncio.Event, until: Awaitable[object]) -> None:
+    """Wait for ``until``, which is begun once sound is listened to. A future is its owner's, and is
+    not cancelled with this."""
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BEGIN_S):
+                await begun.wait()
+    except asyncio.CancelledError:
+        if isinstance(until, Coroutine):
+            until.close()
+        raise
+    await (asyncio.shield(until) if isinstance(until, asyncio.Future) else until)
+
+
+async def _cancelled(task: asyncio.Future[Any]) -> None:
     """End a task; what it may still raise is nobody's."""
     task.cancel()
     await asyncio.wait([task])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,7 +21,14 @@ from .pool import NoRtpPort
 from .quality import Quality, quality_of
 from .record import History
 from .recording import Recorded
-from .sdp import Direction, NotAcceptable, SdpError, SdpReason
+from .sdp import (
+    ApplicationLine,
+    Direction,
+    NotAcceptable,
+    SdpError,
+    SdpReason,
+    applications_in,
+)
 from .session import MediaSession
 from .sip.events import CallStateError, EndCause, Refuse
 from .sip.message import REASON_PHRASES, Headers
@@ -30,6 +38,9 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 log = structlog.get_logger(__name__)
+
+OnApplications = Callable[[tuple[ApplicationLine, ...]], Sequence[ApplicationLine]]
+"""Gives our application lines for those of an offer, one for each in their order."""
 
 
 class CallEnded(Exception):
@@ -41,7 +52,8 @@ class CallEnded(Exception):
 
 
 class HoldRefused(Exception):
-    """The peer has refused to be held, or taken up again, with ``status``; all is as it was."""
+    """The peer has refused to be held or taken up again, or another change of the session, with
+    ``status``; all is as it was."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the peer refused: {status} {REASON_PHRASES.get(status, '')}".rstrip())
@@ -50,10 +62,12 @@ class HoldRefused(Exception):
 
 @dataclass(slots=True)
 class HoldChange:
-    """A re-INVITE of ours that is under way, what it offers, and the music that goes with it."""
+    """A re-INVITE of ours that is under way, what it offers, and the music that goes with it;
+    ``applications``: or it changes those lines, and the music stays."""
 
     direction: Direction
     music: list[Prompt]
+    applications: tuple[ApplicationLine, ...] | None = None
     status: int = 0
 
 
@@ -78,6 +92,7 @@ class Connection:
         "call_id",
         "ended",
         "id",
+        "on_applications",
         "speaking",
         "trunk",
     )
@@ -93,6 +108,7 @@ class Connection:
         self._keypad = Keypad()
         self._history = History() if engine.keeps_records else None
         self.speaking = False
+        self.on_applications: OnApplications | None = None
         self.ended: EndCause | None = None
         self.trunk: str | None = None
         self.id = sip.id
@@ -158,6 +174,13 @@ class Connection:
         """True while we have put the peer on hold."""
         return self._media is not None and self._media.direction is not Direction.SENDRECV
 
+    @property
+    def application_lines(self) -> tuple[ApplicationLine, ...]:
+        """The application lines of the peer's last description, such as the control channels of
+        MRCPv2 (RFC 6787 4.2): of its offer, before :meth:`Call.answer`; later of what it said
+        last."""
+        return applications_in(self._sip.remote_sdp)
+
     async def wait_ended(self) -> EndCause:
         """Wait until the call is over, whoever ends it."""
         while self.ended is None:
@@ -217,11 +240,17 @@ class Connection:
         """A re-INVITE: returns our answer, or our offer if it had none. Raises Refuse."""
         assert self._media is not None
         try:
-            return self._media.offer() if sdp is None else self._media.answer(sdp)
+            if sdp is None:
+                return self._media.offer()
+            return self._media.answer(sdp, self._applications_for(sdp))
         except SdpError as error:
             raise Refuse(error.status, text=str(error)) from error
         finally:
             self._changed()
+
+    def _applications_for(self, offer: bytes) -> Sequence[ApplicationLine] | None:
+        """Our application lines for an offer within the call; None: as they stand."""
+        return self.on_applications(applications_in(offer)) if self.on_applications else None
 
     def on_answer(self, sdp: bytes) -> None:
         """The peer answers an offer of ours: one before the 200, or one of what stood anyway."""
@@ -271,16 +300,20 @@ class Connection:
 
     async def _offer_direction(self, direction: Direction, music: list[Prompt]) -> None:
         assert self._media is not None
-        while self._hold_change is not None:
-            await self._change()
-            self._check()
+        await self._unchanging()
         if direction is self._media.direction:
             self._play_music(music)
             return
         await self._renegotiate(self._media, HoldChange(direction, music))
 
+    async def _unchanging(self) -> None:
+        """Wait until no re-INVITE of ours is under way."""
+        while self._hold_change is not None:
+            await self._change()
+            self._check()
+
     async def _renegotiate(self, media: MediaSession, change: HoldChange) -> None:
-        self._sip.reinvite(partial(media.offer, change.direction))
+        self._sip.reinvite(partial(media.offer, change.direction, change.applications))
         self._hold_change = change
         while self._hold_change is change:
             await self._change()
@@ -299,7 +332,8 @@ class Connection:
         except (SdpError, OSError, ValueError) as error:
             self._fail(error)
         else:
-            self._play_music(change.music)
+            if change.applications is None:
+                self._play_music(change.music)
 
     def _play_music(self, music: list[Prompt]) -> None:
         leg, _ = self._open_leg()
@@ -341,14 +375,14 @@ class Connection:
         if self.ended is not None:
             raise CallEnded(self.ended)
 
-    def _accept(self) -> None:
-        body = self._describe()
+    def _accept(self, applications: Sequence[ApplicationLine] = ()) -> None:
+        body = self._describe(applications)
         self._description = None
         self._sip.accept(body)
         if self._history:
             self._history.answered_s = time.time()
 
-    def _describe(self) -> bytes:
+    def _describe(self, applications: Sequence[ApplicationLine] = ()) -> bytes:
         """Our answer to the INVITE, or our offer: the same before the 200 and in it. CallEnded: it
         cannot be had, and the call is refused."""
         if self._description is None:
@@ -356,7 +390,9 @@ class Connection:
                 self._media = self._engine.open_media(self._sip)
                 offer = self._sip.remote_sdp
                 self._description = (
-                    self._media.offer() if offer is None else self._media.answer(offer)
+                    self._media.offer(applications=applications)
+                    if offer is None
+                    else self._media.answer(offer, applications)
                 )
             except (SdpError, NoRtpPort) as error:
                 self._refuse(error)

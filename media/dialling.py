@@ -19,7 +19,7 @@ from .order import NoRoute, Order, Way
 from .outcome import ANSWERED, DialResult, Outcome, failure_of, not_answered
 from .pool import NoRtpPort
 from .record import History, Record, address_text
-from .sdp import SdpError
+from .sdp import ApplicationLine, SdpError
 from .session import MediaSession
 from .sip.events import EndCause, Refuse
 from .sip.message import REASON_PHRASES, Response
@@ -47,6 +47,7 @@ class Wishes:
     early: EarlyFunction | None = None
     ringing: RingingFunction | None = None
     beside: Call | None = None
+    applications: tuple[ApplicationLine, ...] = ()
 
 
 class DialFailed(Exception):

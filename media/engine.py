@@ -34,7 +34,7 @@ from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
 from .record import Record, RecordFile, RecordTaker
 from .recording import Recorder
-from .sdp import SrtpPolicy
+from .sdp import ApplicationLine, SrtpPolicy
 from .session import MediaSession
 from .sip.admission import Limits
 from .sip.digest import Credentials
@@ -424,6 +424,7 @@ class Engine:
         privacy: str | None = None,
         diversion: str | None = None,
         beside: Call | None = None,
+        applications: Sequence[ApplicationLine] = (),
     ) -> DialledCall:
         """Place a call to ``uri``; returns when it was answered. Cancelling it gives the call up.
 
@@ -436,7 +437,9 @@ class Engine:
         ``ringing`` is called with it for each provisional response.
         ``redirects``: how many targets of 3xx answers to try, 0: none. ``credentials`` answer
         challenges (401, 407).
-        ``beside``: on the media thread of that call, so that the two can be bridged.
+        ``beside``: on the media thread of that call, so that sound can go from one to the other.
+        ``applications``: lines to offer beside the sound, as for the control channels of MRCPv2
+        (RFC 6787 4.2); the call's :attr:`~Call.application_lines` are the answer to them.
 
         Raises DialFailed when nobody answers within ``timeout_s`` (180 at most), ValueError for
         what cannot be dialled, UnknownCodec.
@@ -460,7 +463,7 @@ class Engine:
             credentials=credentials,
             private=privacy is not None,
         )
-        wishes = Wishes(early, ringing, beside)
+        wishes = Wishes(early, ringing, beside, tuple(applications))
         try:
             call = await dial(self, order, wishes)
         except DialFailed as error:
@@ -484,7 +487,7 @@ class Engine:
         try:
             sip = self._agent.dial(
                 order.uri,
-                media.offer(),
+                media.offer(applications=wishes.applications),
                 flow,
                 from_uri=order.from_uri(self._agent.config.addresses[flow.listener]),
                 display_name=order.display_name,

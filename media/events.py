@@ -177,6 +177,15 @@ class PlayEnded(NamedTuple):
     played_packets: int = 0
 
 
+class MarkReached(NamedTuple):
+    """Live sound was played up to a mark; ``cleared``: it was given up before."""
+
+    leg_id: int
+    play_id: int
+    mark_id: int
+    cleared: bool
+
+
 class LegClosed(NamedTuple):
     """A leg and its socket are gone. ``error`` is 0, or the errno that closed it."""
 
@@ -192,7 +201,7 @@ class RelayEnded(NamedTuple):
 
 
 class SoundHeard(NamedTuple):
-    """There is sound for a listener that had read all."""
+    """There is sound for a listener that had read all; or what another leg plays has begun."""
 
     leg_id: int
     tap_id: int

@@ -16,6 +16,7 @@ from .events import (
     LegClosed,
     LegFigures,
     LegMedia,
+    MarkReached,
     MediaTimeout,
     PlayEnded,
     PlayOutcome,
@@ -29,7 +30,11 @@ from .events import (
 )
 
 Heard = DigitHeard | SpeechHeard | MediaTimeout
-LegEvent = PlayEnded | LegClosed | RelayEnded | SoundHeard | TapEnded | SeatEnded | Heard
+LegEvent = (
+    PlayEnded | LegClosed | RelayEnded | SoundHeard | MarkReached | TapEnded | SeatEnded | Heard
+)
+OnMark = Callable[[int, bool], None]
+"""Told the number of a mark in live sound, and whether the sound before it was cleared."""
 
 _play_ids = itertools.count(1)
 _tap_ids = itertools.count(1)
@@ -66,7 +71,17 @@ class Leg:
     called with what the leg hears.
     """
 
-    __slots__ = ("_loop", "_plays", "_seats", "_shard", "_taps", "closed", "id", "on_heard")
+    __slots__ = (
+        "_loop",
+        "_on_marks",
+        "_plays",
+        "_seats",
+        "_shard",
+        "_taps",
+        "closed",
+        "id",
+        "on_heard",
+    )
 
     def __init__(self, shard: Shard, leg_id: int, loop: asyncio.AbstractEventLoop) -> None:
         self._shard = shard
@@ -74,6 +89,7 @@ class Leg:
         self._plays: dict[int, asyncio.Future[PlayEnded]] = {}
         self._taps: dict[int, Tap] = {}
         self._seats: dict[int, Seat] = {}
+        self._on_marks: dict[int, OnMark] | None = None
         self.id = leg_id
         self.closed: asyncio.Future[LegClosed] = loop.create_future()
         self.on_heard: Callable[[Heard], None] | None = None
@@ -98,11 +114,16 @@ class Leg:
         return self._hand_over(play)
 
     def play_live(
-        self, live: LiveSound, *, replace: bool = False, barge_in: BargeIn = BargeIn.NONE
+        self,
+        live: LiveSound,
+        *,
+        replace: bool = False,
+        barge_in: BargeIn = BargeIn.NONE,
+        on_mark: OnMark | None = None,
     ) -> asyncio.Future[PlayEnded]:
         """As :meth:`play`, what is written to ``live`` meanwhile."""
         play = partial(self._shard.play_live, live=live, replace=replace, barge_in=barge_in)
-        return self._hand_over(play)
+        return self._hand_over(play, on_mark)
 
     def play_music(self, prompts: Sequence[Prompt]) -> asyncio.Future[PlayEnded]:
         """Play ``prompts`` round and round until :meth:`end_music`; all else stands still."""
@@ -112,7 +133,9 @@ class Leg:
         """End the music: what it has silenced goes on from its place."""
         self._shard.end_music(self.id)
 
-    def _hand_over(self, play: Callable[..., None]) -> asyncio.Future[PlayEnded]:
+    def _hand_over(
+        self, play: Callable[..., None], on_mark: OnMark | None = None
+    ) -> asyncio.Future[PlayEnded]:
         play_id = next(_play_ids)
         ended: asyncio.Future[PlayEnded] = self._loop.create_future()
         if self.closed.done():
@@ -120,6 +143,9 @@ class Leg:
             return ended
         play(self.id, play_id)
         self._plays[play_id] = ended
+        if on_mark is not None:
+            self._on_marks = self._on_marks or {}
+            self._on_marks[play_id] = on_mark
         return ended
 
     def stop_playing(self) -> None:
@@ -154,6 +180,13 @@ class Leg:
     def listen(self, codec: Codec, listener: Listener, on_sound: Callable[[], None]) -> Tap:
         """Give what this leg hears to ``listener``."""
         return self._tap(partial(self._shard.tap_listener, listener=listener), codec, on_sound)
+
+    def speak_to(self, codec: Codec, live: LiveSound, on_begun: Callable[[], None]) -> Tap:
+        """Give what this leg hears to ``live``, which another leg plays, and finish it with the
+        tap. ``on_begun``: what is sent from now on belongs to it."""
+        tap = self._tap(partial(self._shard.tap_speaker, live=live), codec, on_begun)
+        tap.ended.add_done_callback(lambda _: live.finish())
+        return tap
 
     def _tap(
         self, begin: Callable[..., None], codec: Codec, on_sound: Callable[[], None] | None
@@ -234,6 +267,9 @@ class Leg:
                 self._end_tap(event)
             case SeatEnded():
                 self._end_seat(event)
+            case MarkReached():
+                if self._on_marks and (on_mark := self._on_marks.get(event.play_id)):
+                    on_mark(event.mark_id, event.cleared)
             case LegClosed():
                 self._end(event)
             case RelayEnded():
@@ -266,6 +302,8 @@ class Leg:
 
     def _end_play(self, event: PlayEnded) -> None:
         ended = self._plays.pop(event.play_id)
+        if self._on_marks:
+            self._on_marks.pop(event.play_id, None)
         if not ended.done():  # cancelled by whoever waited
             ended.set_result(event)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 
 import numpy as np
 import structlog
 
 from ._core import Listener
-from .codec import Codec, Samples
+from .codec import PCMU, Codec, Samples
 from .leg import Leg
 from .live import resampler_between
 
@@ -37,6 +38,13 @@ class _Blocks:
         whole = len(joined) // self._length * self._length
         self._rest = joined[whole:]
         return list(joined[:whole].reshape(-1, self._length))
+
+
+async def listen_mulaw(leg: Leg, codec: Codec, block_ms: int) -> AsyncGenerator[bytes, None]:
+    """As :func:`listen`, encoded as mu-law at 8,000 Hz."""
+    async with contextlib.aclosing(listen(leg, codec, PCMU.sample_rate_hz, block_ms)) as blocks:
+        async for block in blocks:
+            yield PCMU.encode(block)
 
 
 async def listen(

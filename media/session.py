@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._core import SRTP_AVAILABLE, SrtpKeys
@@ -14,6 +14,7 @@ from .leg import Leg
 from .packets import silence_packet
 from .pool import Place, ShardPool
 from .sdp import (
+    ApplicationLine,
     Direction,
     LocalMedia,
     NegotiatedMedia,
@@ -28,6 +29,7 @@ from .sdp import (
     make_offer,
     offer_again,
     parse_sdp,
+    settled,
 )
 from .snapshot import SnapshotError, State, member, number, text
 
@@ -61,6 +63,7 @@ class MediaSession:
 
     __slots__ = (
         "_agreed_body",
+        "_applications",
         "_codecs",
         "_comfort_noise",
         "_early",
@@ -70,6 +73,7 @@ class MediaSession:
         "_last_body",
         "_negotiated",
         "_offered",
+        "_offered_applications",
         "_own_order",
         "_place",
         "_pool",
@@ -112,6 +116,8 @@ class MediaSession:
         self._negotiated: NegotiatedMedia | None = None
         self._early = False
         self._spare: Place | None = None
+        self._applications: tuple[ApplicationLine, ...] = ()
+        self._offered_applications: tuple[ApplicationLine, ...] = ()
         self.direction = self._offered = Direction.SENDRECV
         self.leg: Leg | None = None
 
@@ -146,9 +152,13 @@ class MediaSession:
         media = self._negotiated
         return media is not None and media.telephone_event_payload_type is not None
 
-    def answer(self, offer: bytes) -> bytes:
-        """Our answer to the peer's offer. Raises SdpError (its ``status`` fits the response)."""
-        answer = answer_offer(parse_sdp(offer), self._local())
+    def answer(self, offer: bytes, applications: Sequence[ApplicationLine] | None = None) -> bytes:
+        """Our answer to the peer's offer. Raises SdpError (its ``status`` fits the response).
+
+        ``applications`` answer its application lines, in their order; None: as they stand.
+        """
+        lines = self._applications if applications is None else tuple(applications)
+        answer = answer_offer(parse_sdp(offer), self._local(lines))
         media = answer.media
         if media is None:
             if self._negotiated is None:
@@ -158,6 +168,7 @@ class MediaSession:
         else:
             self._agreed_body = answer.body
         self._last_body = answer.body
+        self._applications = answer.applications
         self._agree(media)
         return answer.body
 
@@ -166,14 +177,23 @@ class MediaSession:
         none. Raises SdpError, as :meth:`answer`."""
         if self._srtp_secret:  # which the one who leaves knows
             self._srtp_secret = os.urandom(SRTP_SECRET_BYTES)
+        self._applications = ()
         return self.offer() if offer is None else self.answer(offer)
 
-    def offer(self, direction: Direction | None = None) -> bytes:
+    def offer(
+        self,
+        direction: Direction | None = None,
+        applications: Sequence[ApplicationLine] | None = None,
+    ) -> bytes:
         """Our offer, for an INVITE that came without one (RFC 3261 section 13.2.1), or to change
         our ``direction``. What stands is offered again as it is: peers may not expect more.
+
+        ``applications``: our application lines, those that stand first; None: those that stand.
         """
         self._offered = direction or self.direction
-        local = self._local()._replace(direction=self._offered)
+        lines = self._applications if applications is None else tuple(applications)
+        self._offered_applications = lines
+        local = self._local(lines)._replace(direction=self._offered)
         if self._negotiated is None:
             self._last_body = make_offer(local)
         else:
@@ -186,11 +206,14 @@ class MediaSession:
         ``early``: it is not the last word, as in a provisional response. Until that comes nothing
         is sent, and the codec may still change: then ``leg`` is closed and None, to be opened anew.
         """
-        media = accept_answer(self._last_body, parse_sdp(answer), self._local())
+        description = parse_sdp(answer)
+        media = accept_answer(self._last_body, description, self._local())
         if self._offered is Direction.INACTIVE:
             # It cannot be answered otherwise (RFC 3264 section 6.1): so it tells nothing.
             media = media._replace(held=self.held)
         self.direction, self._agreed_body = self._offered, self._last_body
+        if self._offered_applications:
+            self._applications = settled(self._offered_applications, description)
         self._early = early
         self._agree(media)
 
@@ -235,7 +258,7 @@ class MediaSession:
         self._codecs = (media.codec,)
         self._srtp = SrtpPolicy.OFF if media.srtp is None else SrtpPolicy.REQUIRED
 
-    def _local(self) -> LocalMedia:
+    def _local(self, applications: tuple[ApplicationLine, ...] = ()) -> LocalMedia:
         return LocalMedia(
             self._host,
             self._port,
@@ -248,6 +271,7 @@ class MediaSession:
             rtcp_mux=True,
             srtp=self._srtp,
             srtp_secret=self._srtp_secret,
+            applications=applications,
         )
 
     def _agree(self, media: NegotiatedMedia) -> None:

@@ -776,6 +776,10 @@ rw_jitter_kind rw_jitter_take(rw_jitter *jitter, int16_t *pcm, size_t samples) {
     return jitter->concealed ? RW_JITTER_CONCEALED : RW_JITTER_SILENCE;
 }
 
+bool rw_jitter_waiting(const rw_jitter *jitter) {
+    return jitter->pending || rw_jitter_queue_first(&jitter->queue);
+}
+
 void rw_jitter_read(const rw_jitter *jitter, rw_jitter_figures *figures) {
     *figures = jitter->figures;
     figures->delay_ms = (uint32_t)delay_of(jitter) / jitter->per_ms;

@@ -24,6 +24,7 @@
 #ifndef RW_JITTER_H
 #define RW_JITTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -101,6 +102,9 @@ rw_jitter_verdict rw_jitter_put_other(rw_jitter *jitter, const rw_rtp_header *he
 /* Fills `pcm`, which belongs to the caller, with the next `samples` at the codec's sample rate; to
  * be called in every slot, whether anything comes or not. */
 rw_jitter_kind rw_jitter_take(rw_jitter *jitter, int16_t *pcm, size_t samples);
+
+/* True while there is something that came and was not taken. */
+bool rw_jitter_waiting(const rw_jitter *jitter);
 
 void rw_jitter_read(const rw_jitter *jitter, rw_jitter_figures *figures);
 

@@ -136,7 +136,8 @@ static void test_late_live_sound_leaves_its_slot_empty(void) {
     int16_t pcm[200] = {0};
     rw_live *live = NULL;
     start(RW_SILENCE_STOP);
-    CHECK_EQUAL(rw_live_create(rw_codec_find("PCMU", 8000), 20, 100, &live), 0);
+    const rw_live_config config = {.ptime_ms = 20, .room_ms = 100};
+    CHECK_EQUAL(rw_live_create(rw_codec_find("PCMU", 8000), &config, &live), 0);
     rw_playlist_queue_push(&leg.playing, rw_playlist_create_live(1, live));
     enqueue(2, 160, 2);
     CHECK_EQUAL(compose().payload_bytes, 0);

@@ -90,7 +90,15 @@ bool rw_pcm_ring_write(rw_pcm_ring *ring, const int16_t *pcm, size_t samples) {
     return true;
 }
 
+size_t rw_pcm_ring_written(const rw_pcm_ring *ring) {
+    return own(&ring->writer);
+}
+
 /* --- the side that reads ------------------------------------------------------------------- */
+
+size_t rw_pcm_ring_taken(const rw_pcm_ring *ring) {
+    return own(&ring->reader);
+}
 
 static size_t readable_as_seen(const rw_pcm_ring *ring) {
     return ring->reader.seen - own(&ring->reader);

@@ -34,7 +34,13 @@ bool rw_pcm_ring_fits(rw_pcm_ring *ring, size_t samples);
 /* Copies all of `samples` in, or, for want of room, none: then false. */
 bool rw_pcm_ring_write(rw_pcm_ring *ring, const int16_t *pcm, size_t samples);
 
+/* How many samples have been written since the ring was made. */
+size_t rw_pcm_ring_written(const rw_pcm_ring *ring);
+
 /* --- the side that reads ------------------------------------------------------------------- */
+
+/* How many samples have been read or skipped since the ring was made. */
+size_t rw_pcm_ring_taken(const rw_pcm_ring *ring);
 
 /* How many samples can be read now. */
 size_t rw_pcm_ring_readable(rw_pcm_ring *ring);

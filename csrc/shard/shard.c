@@ -237,12 +237,22 @@ static bool needs_slots(const rw_leg *leg) {
            (leg->ear && rw_ear_waits(leg->ear));
 }
 
+/* Marks that the last packet has reached: it was handed to the backend. */
+static void tell_marks(rw_shard *shard, const rw_leg *leg, const rw_playlist *list) {
+    rw_event event = {.kind = RW_EVENT_MARK, .leg_id = rw_read(&leg->id), .play_id = list->play_id};
+    while (rw_live_at_mark(list->live, &event.mark_id, &event.mark_cleared)) {
+        if (!rw_shard_keep_news(shard, &event)) return; /* in the next slot */
+        rw_live_pass_mark(list->live);
+    }
+}
+
 static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     uint64_t due_us = leg->due_tick * TICK_US;
     if (rw_leg_has_output(leg) && leg->due_tick <= shard->wheel.now_tick)
         rw_histogram_add(&shard->lateness_us, now_us > due_us ? now_us - due_us : 0, 1);
     leave_out_late_slots(shard, leg);
     if (leg->due_tick <= shard->wheel.now_tick) send_slot(shard, leg);
+    if (leg->playing.first && leg->playing.first->live) tell_marks(shard, leg, leg->playing.first);
     if (leg->receiving) read_leg(shard, leg);
     if (leg->ear) pass_time(shard, leg);
     if (leg->taps) rw_shard_advance_taps(shard, leg);

@@ -31,7 +31,9 @@ typedef enum rw_event_kind {
     RW_EVENT_SPEECH,        /* the caller started or stopped to speak: `speech` */
     RW_EVENT_RELAY_ENDED,   /* a relay from this leg is no more in use */
     RW_EVENT_MEDIA_TIMEOUT, /* nothing was heard for the time that was asked for */
-    RW_EVENT_SOUND,         /* there is sound for the listener of `tap_id` */
+    RW_EVENT_SOUND,         /* there is sound for the listener of `tap_id`, or, for one whose sound
+                               another leg plays, from now on there may be */
+    RW_EVENT_MARK,          /* live sound has been played up to `mark` */
     RW_EVENT_TAP_ENDED,     /* a tap is no more in use; `tapped` says what it made of the stream */
     RW_EVENT_SEAT_ENDED,    /* a seat is no more in use; `status` is -ENOSPC if the conference was
                                full, `tapped` says what was made of the stream */
@@ -88,6 +90,10 @@ typedef struct rw_event {
             rw_hearing hearing;
             rw_told told;
         };
+        struct { /* with RW_EVENT_MARK, of the list `play_id` */
+            uint64_t mark_id;
+            bool mark_cleared;
+        };
         rw_jitter_figures tapped; /* with RW_EVENT_TAP_ENDED and RW_EVENT_SEAT_ENDED: of the
                                     caller's side */
     };
@@ -124,7 +130,8 @@ int rw_shard_pause(rw_shard *shard, uint64_t leg_id, bool paused);
 int rw_shard_relay(rw_shard *shard, uint64_t leg_id, uint64_t to, rw_relay *relay);
 int rw_shard_end_relay(rw_shard *shard, uint64_t leg_id);
 
-/* Gives the leg's sound to `tap` from now on, until rw_shard_end_tap() or until the leg is closed;
+/* Gives the leg's sound to `tap` from now on (for one whose sound another leg plays, what has come
+ * by now is none of it), until rw_shard_end_tap() or until the leg is closed;
  * RW_EVENT_TAP_ENDED then tells that it is given back. On success the shard owns `tap`. The leg
  * needs an ear. */
 int rw_shard_tap(rw_shard *shard, uint64_t leg_id, rw_tap *tap);

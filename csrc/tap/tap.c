@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "base/base.h"
+
 /* Sound is taken in pieces of at most this length. */
 #define PIECE_MS 20
 #define PIECE_SAMPLES (PIECE_MS * 48)
@@ -51,8 +53,31 @@ int rw_tap_create_listening(uint64_t tap_id, const rw_codec *codec, rw_listener 
     return error;
 }
 
+int rw_tap_create_speaking(uint64_t tap_id, const rw_codec *codec, rw_live *live, rw_tap **tap) {
+    const rw_jitter_config delay = {
+        .min_ms = RW_TAP_LISTENER_MIN_MS,
+        .max_ms = RW_TAP_LISTENER_MAX_MS,
+        .initial_ms = RW_TAP_LISTENER_INITIAL_MS,
+    };
+    rw_tap *self;
+    int error = create(tap_id, codec, &delay, &self);
+    if (error) return error;
+    self->live = rw_live_retain(live);
+    self->resampler = malloc(sizeof(*self->resampler));
+    error = self->resampler ? rw_resampler_init(self->resampler, codec->sample_rate_hz,
+                                                rw_live_sample_rate_hz(live))
+                            : -ENOMEM;
+    if (error)
+        rw_tap_destroy(self);
+    else
+        *tap = self;
+    return error;
+}
+
 void rw_tap_destroy(rw_tap *tap) {
     if (!tap) return;
+    rw_live_release(tap->live);
+    free(tap->resampler);
     rw_jitter_destroy(tap->caller);
     rw_jitter_destroy(tap->robot);
     rw_listener_release(tap->listener);
@@ -68,6 +93,12 @@ rw_tap *rw_tap_pop(rw_tap **list) {
     rw_tap *tap = *list;
     if (tap) *list = tap->next;
     return tap;
+}
+
+const rw_tap *rw_tap_find(const rw_tap *list, uint64_t tap_id) {
+    while (list && list->tap_id != tap_id)
+        list = list->next;
+    return list;
 }
 
 rw_tap *rw_tap_remove(rw_tap **list, uint64_t tap_id) {
@@ -109,10 +140,22 @@ static void record(rw_tap *tap, const int16_t *caller, const int16_t *robot, siz
         rw_recording_push(tap->recording, caller + skip, robot + skip, samples - skip);
 }
 
+/* What is missing within the sound is made up; what is missing behind it may be its end. */
+static void speak(rw_tap *tap, const int16_t *pcm, size_t samples, rw_jitter_kind kind) {
+    int16_t resampled[PIECE_SAMPLES + 1];
+    bool sound = kind == RW_JITTER_SOUND;
+    if (!sound && !(tap->begun && rw_jitter_waiting(tap->caller))) return;
+    tap->begun = true;
+    size_t made = rw_resample(tap->resampler, pcm, samples, resampled, RW_LENGTH_OF(resampled));
+    rw_live_push(tap->live, resampled, made);
+}
+
 static bool take(rw_tap *tap, uint32_t ms) {
     int16_t caller[PIECE_SAMPLES], robot[PIECE_SAMPLES];
     size_t samples = ms * (tap->codec->sample_rate_hz / 1000);
-    rw_jitter_take(tap->caller, caller, samples);
+    rw_jitter_kind kind = rw_jitter_take(tap->caller, caller, samples);
+    if (tap->live) speak(tap, caller, samples, kind);
+    if (tap->live) return false;
     if (tap->listener) return rw_listener_push(tap->listener, caller, samples);
     rw_jitter_take(tap->robot, robot, samples);
     record(tap, caller, robot, samples);
@@ -130,7 +173,15 @@ bool rw_tap_advance(rw_tap *tap, uint64_t tick) {
     return tell;
 }
 
+static void finish_speaking(rw_tap *tap) {
+    uint32_t left_ms = RW_TAP_LISTENER_MAX_MS + RW_CODEC_MAX_PACKET_MS;
+    for (; left_ms && rw_jitter_waiting(tap->caller); left_ms -= PIECE_MS)
+        take(tap, PIECE_MS);
+    rw_live_finish(tap->live);
+}
+
 void rw_tap_finish(rw_tap *tap) {
+    if (tap->live) finish_speaking(tap);
     if (!tap->recording) return;
     for (uint32_t left_ms = RW_TAP_RECORDING_DELAY_MS; left_ms; left_ms -= PIECE_MS)
         take(tap, PIECE_MS);

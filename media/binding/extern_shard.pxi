@@ -18,10 +18,23 @@ cdef extern from "live/live.h" nogil:
     ctypedef struct rw_live:
         pass
 
-    int rw_live_create(const rw_codec *codec, uint32_t ptime_ms, uint32_t room_ms, rw_live **live)
+    ctypedef struct rw_live_config:
+        uint32_t ptime_ms
+        uint32_t room_ms
+        uint32_t lead_ms
+        uint32_t marks
+        bint encoded
+        bint rounds_up
+
+    int rw_live_create(const rw_codec *codec, const rw_live_config *config, rw_live **live)
     void rw_live_release(rw_live *live)
     size_t rw_live_write(rw_live *live, const int16_t *pcm, size_t samples)
+    size_t rw_live_write_encoded(rw_live *live, const uint8_t *payload, size_t bytes)
+    int rw_live_mark(rw_live *live, uint64_t id)
+    void rw_live_clear(rw_live *live)
+    uint64_t rw_live_dropped(const rw_live *live)
     size_t rw_live_waiting(rw_live *live)
+    size_t rw_live_writable(rw_live *live)
     void rw_live_finish(rw_live *live)
     uint64_t rw_live_starved(const rw_live *live)
 
@@ -213,6 +226,8 @@ cdef extern from "tap/tap.h" nogil:
         uint64_t tap_id, const rw_codec *codec, rw_recording *recording, rw_tap **tap)
     int rw_tap_create_listening(
         uint64_t tap_id, const rw_codec *codec, rw_listener *listener, rw_tap **tap)
+    int rw_tap_create_speaking(
+        uint64_t tap_id, const rw_codec *codec, rw_live *live, rw_tap **tap)
     void rw_tap_destroy(rw_tap *tap)
 
 
@@ -231,6 +246,7 @@ cdef extern from "shard/shard.h" nogil:
         RW_EVENT_SPEECH
         RW_EVENT_MEDIA_TIMEOUT
         RW_EVENT_SOUND
+        RW_EVENT_MARK
         RW_EVENT_TAP_ENDED
         RW_EVENT_SEAT_ENDED
         RW_EVENT_RELAY_ENDED
@@ -278,6 +294,8 @@ cdef extern from "shard/shard.h" nogil:
         rw_told told
         uint64_t tap_id
         uint64_t seat_id
+        uint64_t mark_id
+        bint mark_cleared
         rw_jitter_figures tapped
     enum:
         RW_MAX_DIGITS

@@ -10,6 +10,7 @@ from .events import (
     DigitHeard,
     LegClosed,
     LegFigures,
+    MarkReached,
     MediaTimeout,
     PlayEnded,
     PlayOutcome,
@@ -157,6 +158,8 @@ cdef event_of(const rw_event *event):
         return MediaTimeout(event.leg_id)
     if event.kind == RW_EVENT_SOUND:
         return SoundHeard(event.leg_id, event.tap_id)
+    if event.kind == RW_EVENT_MARK:
+        return MarkReached(event.leg_id, event.play_id, event.mark_id, event.mark_cleared)
     if event.kind == RW_EVENT_TAP_ENDED:
         return TapEnded(event.leg_id, event.tap_id, tapped_of(&event.tapped))
     if event.kind == RW_EVENT_SEAT_ENDED:
@@ -254,13 +257,24 @@ cdef class LiveSound:
     """Sound that is made while it plays, at the sample rate of its codec.
 
     ``codec`` is ``(SDP name, clock rate in Hz)``, ``ptime_ms`` the packet time of the leg that is to
-    play it, ``room_ms`` how much may wait. OSError EINVAL: times that are none.
+    play it, ``room_ms`` how much may wait. ``lead_ms``: so much more than a packet waits before the
+    first is played. ``marks``: so many may wait. With ``rounds_up`` what is less than a packet is
+    played with silence behind it, when nothing was added for a slot. With ``encoded`` it takes
+    payload of the codec (G.711). OSError EINVAL: times that are none, or another codec.
     """
 
     cdef rw_live *live
 
-    def __cinit__(self, codec, uint32_t ptime_ms, uint32_t room_ms):
-        raise_errno(rw_live_create(codec_called(codec[0], codec[1]), ptime_ms, room_ms, &self.live))
+    def __cinit__(self, codec, uint32_t ptime_ms, uint32_t room_ms, *, uint32_t lead_ms=0,
+                  uint32_t marks=0, bint encoded=False, bint rounds_up=False):
+        cdef rw_live_config config
+        config.ptime_ms = ptime_ms
+        config.room_ms = room_ms
+        config.lead_ms = lead_ms
+        config.marks = marks
+        config.encoded = encoded
+        config.rounds_up = rounds_up
+        raise_errno(rw_live_create(codec_called(codec[0], codec[1]), &config, &self.live))
 
     def __dealloc__(self):
         rw_live_release(self.live)
@@ -268,6 +282,21 @@ cdef class LiveSound:
     def write(self, const int16_t[::1] samples) -> int:
         """Take as many samples as there is room for; returns how many."""
         return rw_live_write(self.live, &samples[0], samples.shape[0]) if samples.shape[0] else 0
+
+    def write_encoded(self, const uint8_t[::1] payload) -> int:
+        """The same of payload, where it is ``encoded``: returns how many bytes."""
+        if not payload.shape[0]:
+            return 0
+        return rw_live_write_encoded(self.live, &payload[0], payload.shape[0])
+
+    def mark(self, uint64_t mark_id) -> None:
+        """Have :class:`MarkReached` tell when all that was written has been played, or cleared.
+        OSError ENOBUFS: too many marks wait."""
+        raise_errno(rw_live_mark(self.live, mark_id))
+
+    def clear(self) -> None:
+        """What was written is not played any more, from the next packet on."""
+        rw_live_clear(self.live)
 
     def finish(self) -> None:
         """Nothing more is written: playing ends behind what waits."""
@@ -279,9 +308,19 @@ cdef class LiveSound:
         return rw_live_waiting(self.live)
 
     @property
+    def writable(self) -> int:
+        """Samples that there is room for."""
+        return rw_live_writable(self.live)
+
+    @property
     def starved(self) -> int:
         """How often a packet was due and its sound was not there."""
         return rw_live_starved(self.live)
+
+    @property
+    def dropped(self) -> int:
+        """Samples that another leg has heard, and there was no room for."""
+        return rw_live_dropped(self.live)
 
 
 cdef class Shard:
@@ -489,6 +528,14 @@ cdef class Shard:
             tap_id, codec_called(codec[0], codec[1]), listener.listener, &tap))
         self.add_tap(leg_id, tap)
 
+    def tap_speaker(self, uint64_t leg_id, uint64_t tap_id, codec, LiveSound live not None):
+        """Give what a leg of ``codec`` hears from now on to ``live``, which another leg plays and
+        nobody else writes to. Its end, which finishes ``live``, is told by :class:`TapEnded`."""
+        cdef rw_tap *tap = NULL
+        raise_errno(rw_tap_create_speaking(
+            tap_id, codec_called(codec[0], codec[1]), live.live, &tap))
+        self.add_tap(leg_id, tap)
+
     cdef int add_tap(self, uint64_t leg_id, rw_tap *tap) except -1:
         cdef int error
         with nogil:
@@ -499,7 +546,7 @@ cdef class Shard:
         return 0
 
     def end_tap(self, uint64_t leg_id, uint64_t tap_id) -> None:
-        """End what :meth:`tap_recording` or :meth:`tap_listener` began."""
+        """End what :meth:`tap_recording`, :meth:`tap_listener` or :meth:`tap_speaker` began."""
         cdef int error
         with nogil:
             error = rw_shard_end_tap(self.shard, leg_id, tap_id)

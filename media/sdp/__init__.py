@@ -6,6 +6,7 @@ No I/O, no clock, no state: bytes in, values out. :func:`parse_sdp` reads hostil
 """
 
 from .agreement import agreement_of, agreement_state
+from .application import ApplicationLine, applications_in, settled
 from .crypto import SrtpKey, SrtpPolicy, SrtpSuite, SrtpTerms
 from .description import (
     MAX_BODY_BYTES,
@@ -30,6 +31,7 @@ from .negotiation import (
 __all__ = [
     "MAX_BODY_BYTES",
     "Answer",
+    "ApplicationLine",
     "Connection",
     "Direction",
     "LocalMedia",
@@ -49,7 +51,9 @@ __all__ = [
     "agreement_of",
     "agreement_state",
     "answer_offer",
+    "applications_in",
     "make_offer",
     "offer_again",
     "parse_sdp",
+    "settled",
 ]

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..codec import MAX_PTIME_MS, OPUS, Codec
+from .application import ApplicationLine, is_application, section_of, stream_id
 from .crypto import (
     CryptoLine,
     SrtpPolicy,
@@ -73,7 +74,7 @@ class LocalMedia(NamedTuple):
     ``own_order`` lets our order of codecs and SRTP suites decide on an offer, instead of the
     offerer's. ``rtcp_port`` is announced where it is not the port behind RTP's (RFC 3605).
     ``srtp_secret`` is 32 or more random bytes from which our keys are made: they change when it
-    does.
+    does. ``applications`` are our lines of that kind, in the order in which theirs and ours stand.
     """
 
     host: str
@@ -91,6 +92,7 @@ class LocalMedia(NamedTuple):
     srtp: SrtpPolicy = SrtpPolicy.OFF
     srtp_suites: tuple[SrtpSuite, ...] = ALL_SUITES
     srtp_secret: bytes = b""
+    applications: tuple[ApplicationLine, ...] = ()
 
     def __repr__(self) -> str:
         # The secret and the last body hold keys.
@@ -126,10 +128,12 @@ class NegotiatedMedia(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer to send. ``media`` is None if the offer had no stream that is on."""
+    """An answer to send. ``media`` is None if the offer had no stream that is on; ``applications``
+    are our lines in it, with port 0 where they are off."""
 
     body: bytes
     media: NegotiatedMedia | None
+    applications: tuple[ApplicationLine, ...] = ()
 
 
 class _Usable(NamedTuple):
@@ -142,7 +146,8 @@ class _Usable(NamedTuple):
 
 
 def answer_offer(offer: SessionDescription, local: LocalMedia) -> Answer:
-    """Answer an offer: the first audio stream that we can do is on, every other one is refused.
+    """Answer an offer: the first audio stream that we can do is on, every other one is refused,
+    but for the application lines that we have something to say to.
 
     The codec is the first of the offerer's that is one of ours (RFC 3264 section 6.1), or as
     ``own_order`` says. Raises
@@ -152,18 +157,34 @@ def answer_offer(offer: SessionDescription, local: LocalMedia) -> Answer:
     chosen = _best_usable(offer, local, _answered_srtp)
     media = None
     sections = []
+    applications: list[ApplicationLine] = []
     for described in offer.media:
         if chosen is not None and described is chosen.media:
             muxed = local.rtcp_mux and "rtcp-mux" in described.said.flags
             media = _negotiate(chosen, offer, local, local.direction, muxed)
-            sections.append(_accepted_section(described.protocol, media, local))
+            mid = described.said.first.get("mid") if local.applications else None
+            sections.append(_accepted_section(described.protocol, media, local, mid))
+        elif local.applications and is_application(described):
+            applications.append(_answered_application(described, local, len(applications)))
+            sections.append(section_of(applications[-1], local.host))
         else:
             sections.append(_refused_section(described))
-    return Answer(_body(local, "".join(sections)), media)
+    return Answer(_body(local, "".join(sections)), media, tuple(applications))
+
+
+def _answered_application(
+    described: MediaDescription, local: LocalMedia, index: int
+) -> ApplicationLine:
+    """Our line in the place of theirs: off if either is (RFC 3264 sections 6 and 8.2)."""
+    ours = ApplicationLine(0)
+    if index < len(local.applications) and described.port:
+        ours = local.applications[index]
+    return ours._replace(protocol=described.protocol, formats=described.formats)
 
 
 def make_offer(local: LocalMedia) -> bytes:
-    """The offer to send where the INVITE had none: one audio stream, our codecs in our order.
+    """The offer to send where the INVITE had none: one audio stream, our codecs in our order,
+    behind our application lines, as RFC 6787 section 4.2 shows them.
 
     With SRTP optional it is RTP/AVP with ``a=crypto``: who does not know these ignores them.
     """
@@ -186,7 +207,18 @@ def make_offer(local: LocalMedia) -> bytes:
         f"{_rtcp_lines(local, local.rtcp_mux)}"
         f"a=ptime:{local.ptime_ms}\r\na={local.direction.value}\r\n"
     )
+    if local.applications:
+        section = _application_sections(local) + section + _mid_line(stream_id(local.applications))
     return _body(local, section)
+
+
+def _application_sections(local: LocalMedia) -> str:
+    return "".join([section_of(line, local.host) for line in local.applications])
+
+
+def _mid_line(mid: str | None) -> str:
+    """RFC 5888 section 4; of what a peer calls its stream only what is fit to be said again."""
+    return f"a=mid:{mid}\r\n" if mid and mid.isprintable() else ""
 
 
 def offer_again(body: bytes, agreed: NegotiatedMedia, local: LocalMedia) -> bytes:
@@ -196,12 +228,18 @@ def offer_again(body: bytes, agreed: NegotiatedMedia, local: LocalMedia) -> byte
     section 8), and payload types mean what they did (section 8.3.2).
     """
     media = agreed._replace(direction=local.direction)
-    sections = [
-        _accepted_section(described.protocol, media, local)
-        if described.port
-        else _refused_section(described)
-        for described in parse_sdp(body).media
-    ]
+    mid = stream_id(local.applications)
+    ours = iter(local.applications)
+    sections = []
+    for described in parse_sdp(body).media:
+        if is_application(described) and (line := next(ours, None)) is not None:
+            sections.append(section_of(line, local.host))
+        elif described.port and not is_application(described):
+            sections.append(_accepted_section(described.protocol, media, local, mid))
+        else:
+            sections.append(_refused_section(described))
+    # RFC 3264 section 8.1: what is new comes behind what was there.
+    sections += [section_of(line, local.host) for line in ours]
     return _body(local, "".join(sections))
 
 
@@ -215,7 +253,7 @@ def accept_answer(offer: bytes, answer: SessionDescription, local: LocalMedia) -
     # RFC 3264 section 6: as many streams as offered, in the same order.
     if [m.kind.lower() for m in answer.media] != [m.kind.lower() for m in offered]:
         raise SdpError(SdpReason.ANSWER_MISMATCH, f"{len(answer.media)} streams")
-    ours = next(media for media in offered if media.port)
+    ours = next(media for media in offered if media.port and not is_application(media))
 
     def settled_srtp(media: MediaDescription, local: LocalMedia) -> SrtpTerms | None:
         return _settled_srtp(ours, media, local)
@@ -562,7 +600,9 @@ def _rtcp_lines(local: LocalMedia, muxed: bool) -> str:
     return f"a=rtcp:{local.rtcp_port}\r\n"
 
 
-def _accepted_section(protocol: str, media: NegotiatedMedia, local: LocalMedia) -> str:
+def _accepted_section(
+    protocol: str, media: NegotiatedMedia, local: LocalMedia, mid: str | None = None
+) -> str:
     """One codec, so that the peer cannot change it in mid-call, under the offerer's number."""
     formats = str(media.payload_type)
     lines = _codec_lines(media.payload_type, media.codec)
@@ -577,7 +617,7 @@ def _accepted_section(protocol: str, media: NegotiatedMedia, local: LocalMedia) 
     return (
         f"m=audio {local.rtp_port} {protocol} {formats}\r\n{lines}"
         f"{_rtcp_lines(local, media.rtcp_mux)}"
-        f"a=ptime:{media.ptime_ms}\r\na={media.direction.value}\r\n"
+        f"a=ptime:{media.ptime_ms}\r\na={media.direction.value}\r\n{_mid_line(mid)}"
     )
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from .builtins import builtin
 from .expansion import (
     Alternatives,
     Expansion,
@@ -24,6 +25,21 @@ Resolver = Callable[[str], Grammar]
 """Gives the grammar at a URI, which has no fragment. GrammarError: there is none."""
 
 MAX_LINKS = 64
+
+
+def with_builtins(resolver: Resolver | None, locale: str) -> Resolver:
+    """Gives builtin grammars in a locale, and others by ``resolver``, if there is one."""
+
+    def resolve(uri: str) -> Grammar:
+        if uri.startswith("builtin:"):
+            return builtin(uri, locale)
+        if resolver is None:
+            raise GrammarError(
+                f"the grammar {uri!r} is elsewhere: only builtin ones are known here"
+            )
+        return resolver(uri)
+
+    return resolve
 
 
 def mapped(expansion: Expansion, change: Callable[[Expansion], Expansion]) -> Expansion:
@@ -50,7 +66,7 @@ def scripted(rule: Rule) -> Rule:
 class Linker:
     """Grammars that others of one file are referred to by, each taken over once."""
 
-    def __init__(self, mode: Mode, names: set[str], resolver: Resolver | None) -> None:
+    def __init__(self, mode: Mode, names: set[str], resolver: Resolver) -> None:
         self._mode = mode
         self._names = names
         self._resolver = resolver

@@ -107,6 +107,10 @@ class Grammar:
     def __hash__(self) -> int:
         return hash(self.id)
 
+    def __reduce__(self) -> tuple[type[Grammar], tuple[object, ...]]:
+        """Pickled as its content: what is made of it for matching is made anew."""
+        return Grammar, (self.mode, self.locale, self.root, self.rules, self.tag_format)
+
     def match(self, text: str) -> Match | None:
         """What the whole of ``text`` means; None if it does not fit.
 

@@ -9,7 +9,6 @@ import re
 
 from .. import markup
 from ..markup import Element, MarkupError, quoted, tag
-from .builtins import builtin
 from .expansion import (
     Alternatives,
     Expansion,
@@ -23,7 +22,7 @@ from .expansion import (
     Tag,
     Words,
 )
-from .link import Linker, Resolver
+from .link import Linker, Resolver, with_builtins
 from .model import Grammar
 from .semantics import TagFormat, parse_tag
 
@@ -76,13 +75,7 @@ class _Reader:
         for element in root.elements():
             self._read_header(element)
 
-        def resolve(uri: str) -> Grammar:
-            if uri.startswith("builtin:"):
-                return builtin(uri, self._locale)
-            if resolver is None:
-                raise GrammarError(f"the grammar {uri!r} is elsewhere: only builtin ones are known")
-            return resolver(uri)
-
+        resolve = with_builtins(resolver, self._locale)
         self._linker = Linker(self._mode, set(self._rules), resolve)
 
     def _read_tag_format(self) -> TagFormat | None:
@@ -262,7 +255,7 @@ def _written_items(items: tuple[Expansion, ...], weights: tuple[float, ...]) -> 
 
 def figure(value: float) -> str:
     """A weight or probability, written without an exponent."""
-    return f"{value:.12f}".rstrip("0").rstrip(".")
+    return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
 def repeat_text(repeat: Repeat) -> str:

@@ -58,6 +58,17 @@ class Expression:
         node = _Reader(place).read(source)
         return cls(source, place, frozenset(_names(node)), node)
 
+    def keys_of(self, name: str) -> frozenset[str]:
+        """The keys of a variable that it names outright (``secrets.key``)."""
+        found = set()
+        for node in ast.walk(self._node):
+            if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.value, ast.Name):
+                inner = node.attr if isinstance(node, ast.Attribute) else node.slice
+                key = inner.value if isinstance(inner, ast.Constant) else inner
+                if node.value.id == name and isinstance(key, str):
+                    found.add(key)
+        return frozenset(found)
+
     def evaluate(self, scope: Mapping[str, Json]) -> Json:
         """Its value in this scope; :class:`ExpressionError` if it has none."""
         node = self._node
@@ -105,6 +116,11 @@ class Template:
     def is_constant(self) -> bool:
         """Whether there are no expressions in it."""
         return all(isinstance(part, str) for part in self.parts)
+
+    def keys_of(self, name: str) -> frozenset[str]:
+        """The keys of a variable that its expressions name outright."""
+        read = [part.keys_of(name) for part in self.parts if isinstance(part, Expression)]
+        return frozenset().union(*read)
 
     def render(self, scope: Mapping[str, Json]) -> str:
         """The text with the values in it; :class:`ExpressionError` if one has none."""
@@ -359,6 +375,15 @@ def _power(base: Any, exponent: Any) -> Any:
     return base**exponent
 
 
+def _ordered(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """An order of values; null, for what was not answered, is neither less nor more than any."""
+
+    def checked(left: Any, right: Any) -> Any:
+        return left is not None and right is not None and compare(left, right)
+
+    return checked
+
+
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: _add,
     ast.Sub: _numbers(operator.sub),
@@ -372,10 +397,10 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Not: operator.not_,
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
+    ast.Lt: _ordered(operator.lt),
+    ast.LtE: _ordered(operator.le),
+    ast.Gt: _ordered(operator.gt),
+    ast.GtE: _ordered(operator.ge),
     ast.In: lambda item, where: operator.contains(where, item),
     ast.NotIn: lambda item, where: not operator.contains(where, item),
 }

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from ringwheel.bench.conference import ConferenceResult
+from ringwheel.bench.conference import KINDS, ConferenceResult
 from ringwheel.cli.main import run_command
 
 from .test_bench_duplex import an_exchange
@@ -22,9 +22,13 @@ def test_members_are_sent_the_others_and_lose_nothing(capsys: pytest.CaptureFixt
         assert run["packets"] >= 12 * 20
 
 
-def test_a_table_is_shown_without_json(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--legs", "4", "--members", "2", "--seconds", "0.2", "--rounds", "1"]
-    assert run_command(["bench", "conference", *arguments]) == 0
+def test_a_table_is_shown_without_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = ConferenceResult(10, 5, 2.0)
+    found.runs.update({kind: [an_exchange(400)] for kind in KINDS})
+    monkeypatch.setattr("ringwheel.bench.commands.run_conference", lambda *_: found)
+    assert run_command(["bench", "conference"]) == 0
     shown = capsys.readouterr().out
     assert "mixed" in shown
     assert "playing" in shown

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ringwheel.bench._native import Receiver, Talker, run_limit
-from ringwheel.bench.duplex import DuplexResult, Exchange
+from ringwheel.bench.duplex import KINDS, DuplexResult, Exchange
 from ringwheel.bench.measure import LOOPBACK, Reception, Run, destinations
 from ringwheel.bench.speech import caller_sound
 from ringwheel.cli.main import run_command
@@ -89,9 +89,12 @@ def test_every_leg_is_heard_and_hears_all(
     assert limit["received_packets"] > 0
 
 
-def test_a_table_is_shown_without_json(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--legs", "5", "--seconds", "0.2", "--rounds", "1"]
-    assert run_command(["bench", "duplex", *arguments]) == 0
+def test_a_table_is_shown_without_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = DuplexResult(10, 2.0, {kind: [an_exchange(400)] for kind in KINDS})
+    monkeypatch.setattr("ringwheel.bench.commands.run_duplex", lambda *_: found)
+    assert run_command(["bench", "duplex"]) == 0
     shown = capsys.readouterr().out
     assert "detecting" in shown
     assert "bare loop" in shown

@@ -41,9 +41,12 @@ def test_the_others_are_measured_and_reasons_counted(
     assert 0 < rtcp <= sent["rtcp_lies"]
 
 
-def test_a_table_is_shown_without_json(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--legs", "5", "--seconds", "0.2", "--rounds", "1", "--times", "10"]
-    assert run_command(["bench", "flood", *arguments]) == 0
+def test_a_table_is_shown_without_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = FloodResult(5, 0.2, 500.0, {window: [heard_with(100)] for window in WINDOWS})
+    monkeypatch.setattr("ringwheel.bench.commands.run_flood", lambda *_: found)
+    assert run_command(["bench", "flood"]) == 0
     shown = capsys.readouterr().out
     assert "500 datagrams/s" in shown
     assert "undisturbed" in shown

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 from ringwheel.bench._native import Receiver, run_limit
+from ringwheel.bench.limit import WAYS, LimitResult
 from ringwheel.bench.measure import destinations
 from ringwheel.cli.main import run_command
+
+from .test_bench_prompt_legs import a_run
 
 
 def rtp(sequence: int, ssrc: int = 1, payload: bytes = b"") -> bytes:
@@ -75,9 +78,13 @@ def test_unknown_way_is_refused() -> None:
         run_limit("carrier pigeon", True, [(0x7F000001, 9)], 0.1)
 
 
-def test_bench_limit_prints_its_public_keys(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--legs", "20", "--seconds", "0.1", "--rounds", "1", "--json"]
+def test_bench_limit_prints_its_public_keys_and_draws_a_png(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plot = tmp_path / "limit.png"
+    arguments = ["--legs", "20", "--seconds", "0.1", "--rounds", "1", "--json", f"--plot={plot}"]
     assert run_command(["bench", "limit", *arguments]) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
     document = json.loads(capsys.readouterr().out)
     assert document["legs"] == 20
     assert document["seconds"] == 0.1
@@ -102,9 +109,12 @@ def test_more_legs_than_files_is_one_line(
     assert "ulimit" in message
 
 
-def test_bench_limit_draws_a_png(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plot = tmp_path / "limit.png"
-    arguments = ["--legs", "20", "--seconds", "0.1", "--rounds", "1", f"--plot={plot}"]
-    assert run_command(["bench", "limit", *arguments]) == 0
-    assert plot.read_bytes().startswith(b"\x89PNG")
+def test_a_table_is_shown_without_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = LimitResult(20, 0.1)
+    for way in WAYS:
+        found.runs[way, False] = found.runs[way, True] = [a_run(200, 100)]
+    monkeypatch.setattr("ringwheel.bench.commands.run_limit", lambda *_: found)
+    assert run_command(["bench", "limit"]) == 0
     assert "sendmmsg, paced" in capsys.readouterr().out

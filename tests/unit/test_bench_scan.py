@@ -38,13 +38,6 @@ def test_good_calls_are_served_and_strangers_not(
     assert run["strangers"] <= sum(run["sent"].values())
 
 
-def test_a_table_is_shown_without_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["bench", "scan", *QUICK, "--requests", "500"]) == 0
-    shown = capsys.readouterr().out
-    assert "500 requests/s of strangers (drop) beside 10 calls" in shown
-    assert "undisturbed" in shown
-
-
 def test_a_policy_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["bench", "scan", "--strangers", "open"]) == 2
     assert "--strangers: no 'open'. Take drop or 403." in capsys.readouterr().err
@@ -52,7 +45,7 @@ def test_a_policy_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
 
 def window_of(p99_us: int, cpu_us: int, sent: int = 0, failed: int = 0) -> Window:
     error_us = {"p50": 1, "p99": p99_us, "p999": p99_us, "max": p99_us}
-    caller = {"interval_error_us": error_us, "failed": failed}
+    caller = {"interval_error_us": error_us, "failed": failed, "setup_ms": {"p99": 7.5}}
     engine = {"cpu_us": cpu_us, "wall_us": 1_000_000}
     return Window(caller, engine, Counter(OPTIONS=sent), 0)
 
@@ -68,6 +61,18 @@ def test_figures_are_medians_over_the_windows() -> None:
     assert result.flood_cpu_share == 0.04
     assert result.cpu_us_per_request == 4.0
     assert result.failed == 3
+
+
+def test_a_table_is_shown_without_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    windows = {window: [window_of(100, 100_000, sent=10)] for window in WINDOWS}
+    found = ScanResult(Load(1.0, 1.0, 10), 1.0, 500.0, "drop", windows)
+    monkeypatch.setattr("ringwheel.bench.commands.run_scan", lambda *_, **__: found)
+    assert run_command(["bench", "scan"]) == 0
+    shown = capsys.readouterr().out
+    assert "500 requests/s of strangers (drop) beside 10 calls" in shown
+    assert all(window in shown for window in WINDOWS)
 
 
 def test_scanners_send_what_sip_allows_from_many_addresses() -> None:

@@ -1,13 +1,14 @@
 """Recognition by pocketsphinx, with the English model that its wheel brings.
 
 The model knows sound up to 6.8 kHz, and a telephone line ends at 4: what is missing is put together
-from what is there (`widen`). Confidence is how much better the words explain the sound than a
-string of any phones does.
+from what is there (`widen`). Confidence is how well the words explain the sound, compared with the best
+that any part of the model could: the engine scores each frame against that.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,12 +30,9 @@ MAX_COMPILED = 64
 WORD_PENALTY = 0.01
 """Of one more word: a slow one is taken for two otherwise."""
 
-PHONES = tuple(
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V "
-    "W Y Z ZH".split()
-)
-_PHONE = "phone_"
-_FILLERS = "any phones"
+FIT_EVEN = -6.0
+FIT_SCALE = 0.7
+"""Measured with words in and out of the grammar: `ringwheel bench recognition`."""
 
 MIRROR_GAIN = 4.0
 FLOOR = 60.0
@@ -44,12 +42,15 @@ model was made of."""
 
 @dataclass(frozen=True, slots=True)
 class _Path:
-    """The best path of a search: what was said, and how well it explains the sound."""
+    """The best path of a search: what was said, and how well it explains the sound.
+
+    ``fit`` is the mean of what a frame of speech has lost against the best senone, a natural
+    logarithm below zero.
+    """
 
     text: str
     score: float
-    frames: int
-    """Without silence."""
+    fit: float
 
 
 class PocketsphinxRecognizer:
@@ -66,10 +67,6 @@ class PocketsphinxRecognizer:
             loglevel="FATAL",
         )
         self._decoder = Decoder(config)
-        for phone in PHONES:
-            self._decoder.add_word(_PHONE + phone.lower(), phone, phone == PHONES[-1])
-        phones = " | ".join(_PHONE + phone.lower() for phone in PHONES)
-        self._add(_FILLERS, f"#JSGF V1.0;\ngrammar any;\npublic <any> = ({phones})+;\n")
         self._searches: OrderedDict[str, tuple[str, ...]] = OrderedDict()
 
     def compile(self, grammars: Sequence[Grammar], locale: str) -> tuple[str, ...]:
@@ -92,9 +89,8 @@ class PocketsphinxRecognizer:
         paths = [path for grammar in grammars if (path := self._run(grammar.id, sound))]
         if not paths:
             return []
-        fillers = self._run(_FILLERS, sound)
         ranked = sorted(paths, key=lambda path: -path.score)
-        return [Hypothesis(path.text, _confidence(path, fillers)) for path in ranked]
+        return [Hypothesis(path.text, confidence_of(path.fit)) for path in ranked]
 
     def _search(self, grammar: Grammar) -> tuple[str, ...]:
         """Words of the grammar that the dictionary does not have."""
@@ -109,7 +105,6 @@ class PocketsphinxRecognizer:
         self._searches[grammar.id] = written.unknown
         if len(self._searches) > MAX_COMPILED:
             oldest, _ = self._searches.popitem(last=False)
-            self._decoder.activate_search(_FILLERS)
             self._decoder.remove_search(oldest)
         return written.unknown
 
@@ -131,24 +126,17 @@ class PocketsphinxRecognizer:
         found = decoder.hyp()
         if found is None or not found.hypstr:
             return None
-        frames = sum(
-            part.end_frame - part.start_frame + 1
-            for part in decoder.seg()
-            if not part.word.startswith(("<", "("))
-        )
-        return _Path(found.hypstr, found.score, max(1, frames))
+        lost, frames = 0.0, 0
+        for part in decoder.seg():
+            if not part.word.startswith(("<", "(")):
+                lost += math.log(max(part.ascore, sys.float_info.min))
+                frames += part.end_frame - part.start_frame + 1
+        return _Path(found.hypstr, found.best_score, lost / max(1, frames))
 
 
-def _confidence(path: _Path, fillers: _Path | None) -> float:
-    """0 to 1, by the mean log likelihood ratio of a frame of speech to any phones."""
-    if fillers is None:
-        return 0.5
-    ratio = (path.score - fillers.score) / fillers.frames
-    return round(1 / (1 + math.exp(-(ratio - RATIO_EVEN) / RATIO_SCALE)), 3)
-
-
-RATIO_EVEN = -40.0
-RATIO_SCALE = 10.0
+def confidence_of(fit: float) -> float:
+    """0 to 1: `FIT_EVEN` is as likely wrong as right."""
+    return round(1 / (1 + math.exp((FIT_EVEN - fit) / FIT_SCALE)), 3)
 
 
 def widen(samples: Samples, sample_rate_hz: int) -> Samples:

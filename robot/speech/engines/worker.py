@@ -32,7 +32,7 @@ NICENESS = 5
 
 
 Sent = tuple[str, bytes]
-"""A grammar: its id, and a pickle of what it is made from."""
+"""A grammar: its id, and its pickle, which is read where the id is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,8 @@ def _read(stream: BinaryIO) -> Job | None:
 
 @lru_cache(maxsize=256)
 def pickled(grammar: Grammar) -> Sent:
-    """A grammar as it is sent: a Grammar itself holds tables that are made anew."""
-    parts = (grammar.mode, grammar.locale, grammar.root, grammar.rules, grammar.tag_format)
-    return grammar.id, pickle.dumps(parts, pickle.HIGHEST_PROTOCOL)
+    """A grammar as it is sent."""
+    return grammar.id, pickle.dumps(grammar, pickle.HIGHEST_PROTOCOL)
 
 
 class Shelf:
@@ -91,7 +90,7 @@ class Shelf:
 
     def _one(self, name: str, data: bytes) -> Grammar:
         if name not in self._known:
-            self._known[name] = Grammar(*pickle.loads(data))
+            self._known[name] = pickle.loads(data)
             if len(self._known) > MAX_GRAMMARS:
                 self._known.popitem(last=False)
         self._known.move_to_end(name)

@@ -1,0 +1,85 @@
+"""`ringwheel script`: dialogue scripts are checked, tried and packed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..robot.script.compiler import check_file
+from ..robot.script.problems import Problem, ScriptError
+from .errors import STATUS_FAILED, STATUS_USAGE
+from .help import examples
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Dialogue scripts.")
+
+Files = Annotated[list[Path], typer.Argument(help="Scripts: YAML, JSON.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")]
+
+
+@app.command(
+    epilog=examples(
+        "ringwheel script check survey.yaml",
+        "ringwheel script check scripts/*.yaml --strict",
+        "ringwheel script check survey.yaml --json",
+    ),
+)
+def check(files: Files, as_json: AsJson = False, strict: Strict = False) -> None:
+    """Say all that is wrong with scripts. Exit status 1 if a script cannot be run, 2 if a file
+    cannot be read."""
+    status = 0
+    reports = []
+    for file in files:
+        problems, lines = _problems_of(file)
+        status = max(status, _status_of(problems, strict))
+        reports.append({"file": str(file), "problems": [_plain(found) for found in problems]})
+        if not as_json:
+            _show(file, problems, lines)
+    if as_json:
+        typer.echo(json.dumps({"good": status == 0, "files": reports}))
+    raise typer.Exit(status)
+
+
+def _problems_of(file: Path) -> tuple[tuple[Problem, ...], list[str]]:
+    try:
+        compiled = check_file(file)
+    except ScriptError as error:
+        return error.problems, []
+    return compiled.problems, compiled.data.decode("utf-8-sig", "replace").splitlines()
+
+
+def _status_of(problems: tuple[Problem, ...], strict: bool) -> int:
+    if any(problem.code == "unreadable" for problem in problems):
+        return STATUS_USAGE
+    bad = any(strict or problem.severity == "error" for problem in problems)
+    return STATUS_FAILED if bad else 0
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
+    return {
+        "severity": problem.severity,
+        "code": problem.code,
+        "line": problem.place.line,
+        "column": problem.place.column,
+        "message": problem.message,
+        "remedy": problem.remedy,
+    }
+
+
+def _show(file: Path, problems: tuple[Problem, ...], lines: list[str]) -> None:
+    """Problems as compilers show them, each with its line and a mark below the column."""
+    for problem in problems:
+        typer.echo(f"{file}:{problem}")
+        if problem.place.line <= len(lines):
+            line = lines[problem.place.line - 1]
+            before = line[: problem.place.column - 1]
+            blank = "".join("\t" if character == "\t" else " " for character in before)
+            typer.echo(f"    {line}\n    {blank}^")
+    errors = sum(problem.severity == "error" for problem in problems)
+    if errors:
+        typer.echo(f"{file}: {errors} error{'s' if errors > 1 else ''}: it cannot be run.")
+    elif not problems:
+        typer.echo(f"{file} is good.")
