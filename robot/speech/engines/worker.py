@@ -130,5 +130,3 @@ def main() -> None:
     while job := _read(sys.stdin.buffer):
         answers.write(pack(do(engine, shelf, job)))
         answers.flush()
-
-

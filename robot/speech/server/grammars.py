@@ -6,15 +6,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...grammar import srgs_xml
+from ...grammar import srgs_abnf, srgs_xml
 from ...grammar.builtins import builtin
 from ...grammar.model import Grammar, GrammarError
 from ..mrcp.message import Message
 from ..mrcp.words import Header, RecognizeCause
 
-XML = "application/srgs+xml"
+XML, ABNF = "application/srgs+xml", "application/srgs"
 URI_LIST, REFERENCES = "text/uri-list", "text/grammar-ref-list"
-ACCEPTED = f"{XML}, {URI_LIST}, {REFERENCES}"
+ACCEPTED = f"{XML}, {ABNF}, {URI_LIST}, {REFERENCES}"
 
 MAX_DEFINED = 256
 MAX_ACTIVE = 32
@@ -58,6 +58,9 @@ class Grammars:
             text = body.decode()
         except UnicodeDecodeError:
             raise UnknownEntity from None
+        if kind == ABNF:
+            grammar = _checked(lambda: srgs_abnf.read(text, locale=locale))
+            return [Active(_own_uri(message), grammar)]
         if kind not in {URI_LIST, REFERENCES} or not text.strip():
             raise UnknownEntity
         lines = [line.strip() for line in text.splitlines()]

@@ -98,6 +98,7 @@ class Recognition:
         request: Request,
         active: Sequence[Active],
         value: Callable[[Header], Any],
+        *,
         hearing: Hearing,
         timers: Timers,
         began: Callable[[Recognition, str], None],

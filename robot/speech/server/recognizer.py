@@ -205,7 +205,13 @@ class Recognizer(ChannelResource):
         if value(Header.CLEAR_DTMF_BUFFER):
             self._typed_ahead.clear()
         current = Recognition(
-            request, active, value, self._hearing, self._timers, self._input_began, self._ended
+            request,
+            active,
+            value,
+            hearing=self._hearing,
+            timers=self._timers,
+            began=self._input_began,
+            ended=self._ended,
         )
         self._current = current
         current.begin()
