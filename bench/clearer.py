@@ -75,7 +75,7 @@ class Measured:
 
 def arrivals_of(waiting: socket.socket) -> list[tuple[int, int]]:
     """The packets in a socket: when each came, on the system's clock, and its first sample."""
-    found = []
+    found: list[tuple[int, int]] = []
     while True:
         try:
             data, notes, _, _ = waiting.recvmsg(2048, 128)

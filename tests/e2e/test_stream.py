@@ -16,7 +16,7 @@ import pytest
 import trustme
 from ringwheel import Call
 from ringwheel.media.codec import PCMU
-from ringwheel.robot.speech.stream import Streamed, StreamEnd, StreamFailed, session, stream
+from ringwheel.robot.speech.stream import Streamed, StreamEnd, StreamFailed, stream, uplink
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
@@ -451,8 +451,8 @@ async def test_a_flood_of_sound_is_bounded_and_a_clear_gets_through():
 
 
 async def test_a_peer_that_reads_nothing_is_cut(monkeypatch):
-    monkeypatch.setattr(session, "STALL_S", 0.3)
-    monkeypatch.setattr(session, "CHECK_S", 0.2)
+    monkeypatch.setattr(uplink, "STALL_S", 0.3)
+    monkeypatch.setattr(uplink, "CHECK_S", 0.2)
 
     cut = asyncio.Event()
 
@@ -465,6 +465,23 @@ async def test_a_peer_that_reads_nothing_is_cut(monkeypatch):
         failed = await fails(Connected(made.url))
         cut.set()
     assert failed.kind == "stalled"
+
+
+async def test_who_stops_what_plays_has_ended_the_stream():
+    async def program(talk: Talk) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            await talk.say(tone(2.0, 400))
+            await talk.until(lambda: robot.call is not None and len(talk.heard) > 1_600)
+            assert robot.call is not None
+            robot.call.stop_playing()
+            await talk.say(tone(2.0, 400))
+            await talk.socket.wait_closed()
+
+    async with agent(program) as made:
+        robot = Connected(made.url)
+        failed = await fails(robot)
+    assert failed.kind == "lost"
+    assert "stopped" in str(failed)
 
 
 async def test_nobody_says_anything():

@@ -45,9 +45,12 @@ class Wheel:
         self._written += len(part)
         return len(part)
 
-    def mark(self, number: int) -> None:
+    def mark(self, number: int) -> bool:
+        if len(self._marks) == 8:
+            return False
         self._marks.append((self._written, number))
         self._tell()
+        return True
 
     def clear(self) -> None:
         self._gone += len(self._buffer)

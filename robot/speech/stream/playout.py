@@ -31,8 +31,8 @@ class Mouth(Protocol):
         """Takes as many bytes as there is room for, whole samples; returns how many."""
         ...
 
-    def mark(self, number: int) -> None:
-        """To be told when all that was written before was sent."""
+    def mark(self, number: int) -> bool:
+        """To be told when all that was written before was sent; False if too many marks wait."""
         ...
 
     def clear(self) -> None:
@@ -137,7 +137,8 @@ class Playout:
         while self._items:
             item = self._items[0]
             if isinstance(item, int):
-                self._mouth.mark(item)
+                if not self._mouth.mark(item):
+                    return REFILL_MS
             else:
                 taken = self._mouth.write(item)
                 self._waiting -= taken

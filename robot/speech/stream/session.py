@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
 
 import structlog
 
 from ....media.call import Call, CallEnded
-from ....media.codec import PCMU
-from .budget import Budget
 from .mouth import CallMouth
-from .outbox import MarkPassed, Outbox, OutboxFull, Outgoing, Pressed, Said
+from .outbox import MarkPassed
 from .playout import Playout
 from .tcp import AudioSocketWire
+from .together import first_of
 from .twilio import Answer, Clear, Incoming, Mark, Media
+from .uplink import BLOCK_MS, Uplink
 from .wire import Address, Opening, PeerBargeIn, StreamFailed, Wire, check_opening, read_address
 
 log = structlog.get_logger(__name__)
-
-BLOCK_MS = 20
-STALL_S = 10.0
-"""How long a peer may leave unread what is sent to it, or a question whether it is there."""
-
-CHECK_S = 5.0
-DIGIT_WAIT_MS = 60_000
-BATCH = 32
-"""Messages that are taken before others have their turn."""
-
-MAX_MESSAGES_PER_S = 2_000
-MAX_MESSAGES_AT_ONCE = 10_000
-"""What may come in a burst, which is more than three minutes of sound in blocks of 20 ms."""
-
-MAX_BYTES_PER_S = 1 << 20
-MAX_BYTES_AT_ONCE = 1 << 23
 
 SILENCE_CHECK_S = 0.5
 
@@ -47,12 +29,11 @@ BUFFER_MS = 180_000
 
 
 class StreamEnd(StrEnum):
-    """Who ended a stream; ``answer``: the peer, by an answer to the question that it was asked."""
+    """Who, or what, ended a stream."""
 
     PEER = "peer"
     CALLER = "caller"
     LIMIT = "limit"
-    ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +61,10 @@ class Streamed:
     ended_by: StreamEnd
     seconds: float
     figures: StreamFigures
-    answer: Answer | None = None
-
-
-async def first_of(*works: Coroutine[Any, Any, StreamEnd]) -> StreamEnd:
-    """What the first of them to end returns or raises; the others are ended too."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return next(task for task in tasks if task in done).result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Session:
-    """One stream of one call. ``asks``: it ends with the peer's answer to a question."""
+    """One stream of one call."""
 
     def __init__(
         self,
@@ -105,7 +73,6 @@ class Session:
         *,
         barge_in: PeerBargeIn = "none",
         max_silence_ms: int | None = None,
-        asks: bool = False,
         answer: Callable[[Call], Awaitable[None]] | None = None,
     ) -> None:
         self._call = call
@@ -113,25 +80,18 @@ class Session:
         self._answer_call = answer
         self._barge_in = barge_in
         self._max_silence_ms = max_silence_ms
-        self._asks = asks
         self._loop = asyncio.get_running_loop()
-        self._outbox = Outbox()
-        self._outbox_full = False
-        self._outgoing = asyncio.Event()
+        self._uplink = Uplink(call, wire, self._on_speech)
         self._timer: asyncio.TimerHandle | None = None
         self._end_mark: int | None = None
         self._played_out = asyncio.Event()
-        self._blocks = 0
+        self._silenced = asyncio.Event()
         self._barge_ins = 0
-        self._answer: Answer | None = None
         self._mouth = CallMouth(wire.rate_hz, encoded=wire.encoded, on_sent=self._on_sent)
         self._bytes_per_s = (1 if wire.encoded else 2) * wire.rate_hz
         room = BUFFER_MS // 1000 * self._bytes_per_s
         bytes_per_ms = self._bytes_per_s // 1000
         self._playout = Playout(self._mouth, bytes_per_ms=bytes_per_ms, room=room)
-        now_ms = self._now_ms()
-        self._messages = Budget(MAX_MESSAGES_PER_S, MAX_MESSAGES_AT_ONCE, now_ms)
-        self._bytes = Budget(MAX_BYTES_PER_S, MAX_BYTES_AT_ONCE, now_ms)
 
     async def run(self, max_ms: int | None) -> Streamed:
         """Connect, and go on until one side ends it, or ``max_ms`` are over."""
@@ -151,15 +111,15 @@ class Session:
             self._stop_playing()
             await self._wire.close(politely=politely)
         seconds = round(self._loop.time() - began_s, 3)
-        return Streamed(ended_by, seconds, self.figures, self._answer)
+        return Streamed(ended_by, seconds, self.figures)
 
     @property
     def figures(self) -> StreamFigures:
         """What went over it up to now."""
         playout = self._playout.figures
         return StreamFigures(
-            heard_ms=self._blocks * BLOCK_MS,
-            dropped_ms=self._outbox.dropped_blocks * BLOCK_MS,
+            heard_ms=self._uplink.blocks * BLOCK_MS,
+            dropped_ms=self._uplink.dropped_blocks * BLOCK_MS,
             spoken_ms=self._ms(playout.taken),
             discarded_ms=self._ms(playout.discarded),
             cleared_ms=self._ms(playout.cleared),
@@ -188,85 +148,37 @@ class Session:
             await self._answer_call(self._call)
         await self._mouth.open(self._call)
         self._call.forget_digits()
-        works = [self._receive(), self._hear(), self._send(), self._type(), self._check()]
+        uplink = self._uplink
+        works = [
+            self._receive(),
+            self._speak(),
+            uplink.hear(),
+            uplink.send(),
+            uplink.type(),
+            uplink.check(),
+        ]
         if self._max_silence_ms is not None:
             works.append(self._mind(self._max_silence_ms))
         ended_by = await first_of(*works)
         if ended_by is StreamEnd.PEER:
             # What it has said before it left is said to the end.
-            ended_by = await first_of(self._play_out(), self._hear())
+            ended_by = await first_of(self._play_out(), self._speak(), uplink.hear())
         return ended_by
 
     async def _receive(self) -> StreamEnd:
         """Take what the peer sends. A peer that sends too fast waits, and so does its clear."""
-        turn = 0
         while True:
-            before = self._wire.received, self._wire.received_bytes
             try:
                 found = await self._wire.receive()
             except EOFError:
                 return StreamEnd.PEER
             for incoming in found:
                 self._take(incoming)
-            if self._answer is not None:
-                return StreamEnd.ANSWER
-            now_ms = self._now_ms()
-            turn += self._wire.received - before[0]
-            wait_ms = max(
-                self._messages.take(self._wire.received - before[0], now_ms),
-                self._bytes.take(self._wire.received_bytes - before[1], now_ms),
-            )
-            if wait_ms or turn >= BATCH:
-                turn = 0
-                await asyncio.sleep(wait_ms / 1000)
 
-    async def _hear(self) -> StreamEnd:
-        """Give the peer what the caller says."""
-        spoke = self._call.speaking
-        hears = self._call.listen(sample_rate_hz=self._wire.rate_hz, block_ms=BLOCK_MS)
-        async with aclosing(hears) as blocks:
-            async for block in blocks:
-                sound = PCMU.encode(block) if self._wire.encoded else block.tobytes()
-                self._put(Said(sound, self._blocks * BLOCK_MS))
-                self._blocks += 1
-                speaks = self._call.speaking
-                if speaks and not spoke and self._barge_in == "speech":
-                    self._barge_ins += 1
-                    self._clear()
-                spoke = speaks
-        return StreamEnd.CALLER
-
-    async def _send(self) -> StreamEnd:
-        while not self._outbox_full:
-            message = self._outbox.take()
-            if message is None:
-                self._outgoing.clear()
-                await self._outgoing.wait()
-                continue
-            try:
-                async with asyncio.timeout(STALL_S):
-                    await self._wire.send(message)
-            except TimeoutError:
-                break
-        raise StreamFailed("stalled", f"the peer has read nothing for {STALL_S:g} s, or too little")
-
-    async def _type(self) -> StreamEnd:
-        """Tell the peer what the caller types."""
-        while True:
-            typed = await self._call.gather(1, "", first_ms=DIGIT_WAIT_MS)
-            if typed.digits:
-                self._put(Pressed(typed.digits))
-
-    async def _check(self) -> StreamEnd:
-        """Ask now and then whether the peer is there."""
-        while True:
-            await asyncio.sleep(CHECK_S)
-            try:
-                async with asyncio.timeout(STALL_S):
-                    await self._wire.check()
-            except TimeoutError:
-                text = f"the peer has not answered a ping for {STALL_S:g} s"
-                raise StreamFailed("stalled", text) from None
+    async def _speak(self) -> StreamEnd:
+        """See that the peer can be heard."""
+        await self._silenced.wait()
+        raise StreamFailed("lost", "what plays to the caller was stopped")
 
     async def _mind(self, max_silence_ms: int) -> StreamEnd:
         """See that there is no silence for too long."""
@@ -298,35 +210,34 @@ class Session:
                 self._pump()
             case Clear():
                 self._clear()
-            case Answer() if self._asks:
-                self._answer = incoming
             case Answer():
                 self._wire.rejections.note("unexpected_answer")
-
-    def _put(self, message: Outgoing) -> None:
-        try:
-            self._outbox.put(message)
-        except OutboxFull:
-            self._outbox_full = True
-        self._outgoing.set()
 
     def _pump(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._mouth.over:
+            self._silenced.set()
+            return
         delay_ms = self._playout.advance(self._now_ms())
         if delay_ms is not None:
             self._timer = self._loop.call_later(delay_ms / 1000, self._pump)
 
     def _on_sent(self, number: int) -> None:
         for name in self._playout.sent(number):
-            self._put(MarkPassed(name))
+            self._uplink.put(MarkPassed(name))
         if self._end_mark is not None and number >= self._end_mark:
             self._played_out.set()
 
+    def _on_speech(self) -> None:
+        if self._barge_in == "speech":
+            self._barge_ins += 1
+            self._clear()
+
     def _clear(self) -> None:
         for name in self._playout.clear():
-            self._put(MarkPassed(name))
+            self._uplink.put(MarkPassed(name))
         self._played_out.set()
 
     def _stop_playing(self) -> None:

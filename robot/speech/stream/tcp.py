@@ -14,7 +14,7 @@ from ....media.sip.tls import failure_text
 from . import audiosocket
 from .outbox import MarkPassed, Outgoing, Pressed, Said
 from .twilio import Incoming, Media
-from .wire import CLOSE_S, Address, Opening, Rejections, StreamFailed, call_uuid
+from .wire import CLOSE_S, Address, Intake, Opening, Rejections, StreamFailed, call_uuid
 
 READ_BYTES = 1 << 16
 SEND_BUFFER_BYTES = 1 << 16
@@ -27,7 +27,7 @@ class AudioSocketWire:
     encoded = False
 
     def __init__(self, address: Address, opening: Opening) -> None:
-        self.received = self.received_bytes = 0
+        self._intake = Intake()
         self.rejections = Rejections()
         self.rate_hz = address.rate_hz
         self.uuid = call_uuid(opening)
@@ -85,10 +85,10 @@ class AudioSocketWire:
             if self._reader.within:
                 raise StreamFailed("lost", "the peer has closed within a message")
             raise EOFError
-        self.received_bytes += len(data)
         found: list[Incoming] = []
-        for message in self._reader.feed(data):
-            self.received += 1
+        messages = self._reader.feed(data)
+        await self._intake.took(len(messages), len(data))
+        for message in messages:
             if self._over is None:  # sound before the end is played, behind it there is nothing
                 self._take(message, found)
         return found

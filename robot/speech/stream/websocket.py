@@ -20,7 +20,7 @@ from websockets.exceptions import (
 from ....media.sip.tls import failure_text
 from .outbox import MarkPassed, Outgoing, Pressed, Said
 from .twilio import MAX_MESSAGE_BYTES, SAMPLE_RATE_HZ, Incoming, Reject, TwilioStream
-from .wire import CLOSE_S, Address, Opening, Rejections, StreamFailed
+from .wire import CLOSE_S, Address, Intake, Opening, Rejections, StreamFailed
 
 MAX_FRAMES = 64
 """Frames that are read ahead; the peer's own system keeps what comes beyond."""
@@ -48,7 +48,7 @@ class WebSocketWire:
     encoded = True
 
     def __init__(self, address: Address, opening: Opening) -> None:
-        self.received = self.received_bytes = 0
+        self._intake = Intake()
         self.rejections = Rejections()
         self._address = address
         self._opening = opening
@@ -126,8 +126,7 @@ class WebSocketWire:
             raise EOFError from None
         except ConnectionClosed as error:
             raise self._closed(error) from None
-        self.received += 1
-        self.received_bytes += len(message)
+        await self._intake.took(1, len(message))
         found = self._stream.read(message)
         if not isinstance(found, Reject):
             return [found]

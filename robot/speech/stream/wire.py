@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import uuid
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Literal, Protocol
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from .audiosocket import RATES_HZ
+from .budget import Budget
 from .outbox import Outgoing
 from .twilio import Incoming
 
@@ -27,6 +29,16 @@ MAX_HEADERS_CHARS = 8_192
 
 CLOSE_S = 1.0
 """How long a peer gets to take its leave."""
+
+BATCH = 32
+"""Messages that are taken before others have their turn."""
+
+MAX_MESSAGES_PER_S = 2_000
+MAX_MESSAGES_AT_ONCE = 10_000
+"""What may come in a burst, which is more than three minutes of sound in blocks of 20 ms."""
+
+MAX_BYTES_PER_S = 1 << 20
+MAX_BYTES_AT_ONCE = 1 << 23
 
 MAX_REJECTED = 100
 """Messages that cannot be taken, after which a peer is cut."""
@@ -81,18 +93,36 @@ class Rejections:
             raise StreamFailed("protocol", f"the peer has sent too much that is wrong: {reason}")
 
 
+class Intake:
+    """Holds a peer to what it may send: who sends more is read later, and others have their turn
+    meanwhile."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        now_ms = int(self._loop.time() * 1000)
+        self._messages = Budget(MAX_MESSAGES_PER_S, MAX_MESSAGES_AT_ONCE, now_ms)
+        self._bytes = Budget(MAX_BYTES_PER_S, MAX_BYTES_AT_ONCE, now_ms)
+        self._turn = 0
+
+    async def took(self, messages: int, size_bytes: int) -> None:
+        """So much came; returns when more may be read."""
+        now_ms = int(self._loop.time() * 1000)
+        wait_ms = max(self._messages.take(messages, now_ms), self._bytes.take(size_bytes, now_ms))
+        self._turn += messages
+        if wait_ms or self._turn >= BATCH:
+            self._turn = 0
+            await asyncio.sleep(wait_ms / 1000)
+
+
 class Wire(Protocol):
     """A connection to a peer, in one of the two forms. Methods raise :class:`StreamFailed`.
 
     ``rate_hz`` is that of the sound that is sent and that :class:`~.twilio.Media` has, which is
-    mu-law if ``encoded``, else linear with 16 bits. ``received`` and ``received_bytes`` count all
-    that the peer has sent, ``rejections`` what of it was not taken.
+    mu-law if ``encoded``, else linear with 16 bits. ``rejections`` are of what it has sent.
     """
 
     rate_hz: int
     encoded: bool
-    received: int
-    received_bytes: int
     rejections: Rejections
 
     async def open(self) -> None:
