@@ -36,7 +36,9 @@ class Client:
         if kind:
             lines.append(("Content-Type", kind))
         before = len(self.sent)
-        self.resource.receive(Request(self.last_id, headers=Headers(lines), body=body, method=method))
+        self.resource.receive(
+            Request(self.last_id, headers=Headers(lines), body=body, method=method)
+        )
         new = [m for m in self.sent[before:] if isinstance(m, Response)]
         return next((m for m in new if m.request_id == self.last_id), None)
 

@@ -11,7 +11,8 @@ from .speech_channels import FAILED, RecognizerClient
 
 YES, KEYS = "builtin:speech/boolean", "builtin:dtmf/digits?length=4"
 BAD_SEMANTICS = b"""<grammar xmlns="http://www.w3.org/2001/06/grammar" version="1.0" mode="dtmf"
- root="r" tag-format="semantics/1.0"><rule id="r">1<tag>out = nothing.at.all;</tag></rule></grammar>"""
+ root="r" tag-format="semantics/1.0">
+ <rule id="r">1<tag>out = nothing.at.all;</tag></rule></grammar>"""
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_an_engine_that_fails(client):
 class TestHotword:
     """Recognition-Mode hotword: only what fits counts (RFC 6787, 9.4.20)."""
 
-    LINES = [("Recognition-Mode", "hotword"), ("Recognition-Timeout", "10000")]
+    LINES = (("Recognition-Mode", "hotword"), ("Recognition-Timeout", "10000"))
 
     def test_others_are_not_heard(self, client):
         client.recognize(lines=self.LINES)
@@ -251,7 +252,9 @@ class TestGrammars:
     def test_it_is_forgotten_by_an_empty_body(self, client):
         self.define(client)
         assert self.define(client, b"").status == 200
-        assert self.define(client, b"").headers.get("Completion-Cause") == "004 grammar-load-failure"
+        assert (
+            self.define(client, b"").headers.get("Completion-Cause") == "004 grammar-load-failure"
+        )
         response = client.recognize("session:four@keys")
         assert response.headers.get("Completion-Cause") == "004 grammar-load-failure"
         assert response.headers.get("Failed-URI") == "session:four@keys"

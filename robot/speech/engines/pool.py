@@ -139,7 +139,7 @@ class RecognizerPool:
             raise EngineFailed(
                 "busy", f"{self._max_waiting} recognitions wait already; give it more --workers"
             ) from None
-        answer = await task.done
+        answer: Answer = await task.done
         self._figures.jobs += 1
         self._figures.cpu_us += answer.cpu_us
         if answer.failure is not None:
@@ -265,7 +265,8 @@ class _Worker:
         """EOFError, OSError: the worker has died."""
         if self.ended.done():
             raise EOFError
-        answered = self._expected[job.number] = asyncio.get_running_loop().create_future()
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._expected[job.number] = answered
         try:
             self._writer.write(pack(job))
             await self._writer.drain()
