@@ -157,7 +157,6 @@ async def _serve(server: SpeechServer, options: SpeechOptions, log_options: LogO
 async def _announced(server: SpeechServer) -> AsyncIterator[None]:
     """Tell the addresses, and drain when whoever has started us is gone."""
     told = {"sip": server.engine.listeners, "mrcp": f"127.0.0.1:{server.ports[PLAIN]}"}
-    print(json.dumps(told), flush=True)
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     transport, _ = await loop.connect_read_pipe(
@@ -165,6 +164,7 @@ async def _announced(server: SpeechServer) -> AsyncIterator[None]:
     )
 
     async def watch() -> None:
+        print(json.dumps(told), flush=True)  # now that it serves
         while await reader.read(1024):
             pass
         await server.drain(0.0)
