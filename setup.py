@@ -102,6 +102,7 @@ setup(
         "ringwheel": ["py.typed"],
         "ringwheel.media": ["*.pyi"],
         "ringwheel.bench": ["*.pyi"],
+        "ringwheel.robot.script": ["schema.json"],
     },
     ext_modules=cythonize(
         [

@@ -25,6 +25,7 @@ from ..media.sip.session_timer import MIN_SE_S, checked_intervals
 from ..media.sip.tls import TlsConfig, VerifyClient
 from ..media.sip.transport import Listener, ListenError
 from ..media.trunk import Peer, Trunk, TrunkError
+from ..robot.speech.mrcp.service import MrcpOptions
 from ..robot.speech.stream.wire import PeerBargeIn, StreamFailed, read_address
 from .access import GATE_FLAGS, override_gate, read_gate
 from .checks import (
@@ -43,6 +44,7 @@ from .checks import (
     whole,
 )
 from .errors import CommandError
+from .speech_servers import read_speech
 from .trunks import read_trunks
 
 MAX_CONFIG_BYTES = 1024 * 1024
@@ -53,7 +55,7 @@ class ServeConfig:
     """What `ringwheel serve` runs with. ``max_calls`` None: as many as ports and files allow.
 
     ``per_source_rate`` is the number of requests outside of dialogs taken from one address per
-    second; None: no limit.
+    second; None: no limit. ``speech``: the servers that scripts speak and hear by.
     """
 
     prompts: tuple[Path, ...] = ()
@@ -90,6 +92,7 @@ class ServeConfig:
     dns: tuple[str, ...] = ()
     gate: GateRules = field(default_factory=GateRules)
     trunks: tuple[Trunk, ...] = ()
+    speech: MrcpOptions | None = None
 
 
 def _prompts(value: object) -> tuple[Path, ...]:
@@ -202,7 +205,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
 }
 """The check of each key: from what TOML or a flag gave to what the class holds."""
 
-_TABLES = {"trunk": text, "gate": text}
+_TABLES = {"trunk": text, "gate": text, "speech": text}
 """Keys that are tables, for who writes one of them wrong; they are read on their own."""
 
 _FLAGS = {
@@ -242,12 +245,15 @@ def check_config(path: Path) -> tuple[ServeConfig, list[Problem]]:
     problems: list[Problem] = []
     trunks = read_trunks(values.pop("trunk", {}), path.parent, problems)
     gate = read_gate(values.pop("gate", {}), path.parent, problems)
+    speech = None
+    if "speech" in values:
+        speech = read_speech(values.pop("speech"), path.parent, problems)
     checked = read_table(values, CHECKS | _TABLES, "", problems)
     if "prompts" in checked:
         checked["prompts"] = tuple(path.parent / prompt for prompt in checked["prompts"])
     for key in _TLS_FILES & checked.keys():
         checked[key] = path.parent / checked[key]
-    config = ServeConfig(**checked, trunks=trunks, gate=gate)
+    config = ServeConfig(**checked, trunks=trunks, gate=gate, speech=speech)
     problems += _contradictions(config)
     return config, problems
 

@@ -9,11 +9,24 @@ from typing import Annotated, Any
 import typer
 
 from ..robot.script.compiler import check_file
+from ..robot.script.pack import PackError, write_pack
 from ..robot.script.problems import Problem, ScriptError
-from .errors import STATUS_FAILED, STATUS_USAGE
+from . import script_run
+from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
 
+SCHEMA = Path(__file__).parent.parent / "robot" / "script" / "schema.json"
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Dialogue scripts.")
+
+app.command(
+    "run",
+    epilog=examples(
+        "ringwheel script run survey.yaml --text",
+        "ringwheel script run survey.yaml --text --answers answers.txt --expect done --json",
+        "ringwheel script run survey.yaml --text --state talk.json --fact caller=+4930123456",
+    ),
+)(script_run.run)
 
 Files = Annotated[list[Path], typer.Argument(help="Scripts: YAML, JSON.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -83,3 +96,39 @@ def _show(file: Path, problems: tuple[Problem, ...], lines: list[str]) -> None:
         typer.echo(f"{file}: {errors} error{'s' if errors > 1 else ''}: it cannot be run.")
     elif not problems:
         typer.echo(f"{file} is good.")
+
+
+@app.command(epilog=examples("ringwheel script schema > ringwheel-script.schema.json"))
+def schema() -> None:
+    """Print the JSON Schema (draft 2020-12) of scripts, for editors and other tools."""
+    typer.echo(SCHEMA.read_text("utf-8"), nl=False)
+
+
+@app.command(
+    epilog=examples(
+        "ringwheel script pack survey.yaml -o survey.rwpack",
+        "ringwheel robot --script survey.rwpack",
+    )
+)
+def pack(
+    file: Annotated[Path, typer.Argument(help="The script.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The pack, NAME.rwpack.")],
+) -> None:
+    """Put a script with its sound files and grammars into one archive that is checked when it is
+    read. The same content is the same bytes. Exit status 1 if the script cannot be run."""
+    try:
+        compiled = check_file(file)
+    except ScriptError as error:
+        _show(file, error.problems, [])
+        raise typer.Exit(_status_of(error.problems, strict=False)) from None
+    if compiled.script is None:
+        _show(file, compiled.problems, compiled.data.decode("utf-8-sig", "replace").splitlines())
+        raise typer.Exit(STATUS_FAILED)
+    try:
+        packed = write_pack(compiled, file, output, {})
+    except PackError as error:
+        raise CommandError(str(error)) from None
+    except OSError as error:
+        cause = f"{output}: {error.strerror or error}"
+        raise CommandError(cause, "Choose another place") from None
+    typer.echo(f"{output}: {packed.files} files, {packed.bytes:,} bytes, hash {packed.hash}")

@@ -16,6 +16,7 @@ from ..robot.speech.stream.wire import read_address
 from .config import ServeConfig, check_config, load_config
 from .errors import STATUS_USAGE
 from .help import examples
+from .speech_servers import speech_table
 
 MASK = "***"
 
@@ -79,12 +80,13 @@ def shown(config: ServeConfig) -> dict[str, Any]:
     values = {
         item.name: plain(getattr(config, item.name))
         for item in fields(ServeConfig)
-        if item.name not in ("gate", "trunks")
+        if item.name not in ("gate", "trunks", "speech")
     }
     if config.stream is not None:
         values["stream"] = read_address(config.stream).shown  # users and queries hold secrets
     values["gate"] = _gate_of(config.gate) | {"strangers": gate_policy(config)}
     values["trunk"] = {trunk.name: _trunk_of(trunk) for trunk in config.trunks}
+    values["speech"] = {} if config.speech is None else speech_table(config.speech)
     return without_nothing(values)
 
 

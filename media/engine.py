@@ -483,7 +483,9 @@ class Engine:
         """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
         order, flow = way.order, way.flow
         leg = None if wishes.beside is None else wishes.beside.connected()[0]
-        media = self.media_on(flow, order.codecs, order.srtp, leg)
+        media = self.media_on(
+            flow, order.codecs, order.srtp, leg, controlled=bool(wishes.applications)
+        )
         try:
             sip = self._agent.dial(
                 order.uri,
@@ -567,11 +569,16 @@ class Engine:
         codecs: tuple[Codec, ...] = (),
         srtp: SrtpPolicy | None = None,
         beside: Leg | None = None,
+        *,
+        controlled: bool = False,
     ) -> MediaSession:
         """A media session for the peer at the other end of a flow. NoRtpPort.
 
         ``codecs`` and ``srtp`` instead of the engine's; ``beside``: on the shard of that leg.
+        ``controlled``: the peer may be silent for any time, such as a recognizer; that it lives is
+        known by its control channel.
         """
+        hearing = self._hearing._replace(media_timeout_ms=0) if controlled else self._hearing
         bind_host = self._bind_hosts[flow.listener]
         key = flow.listener, flow.remote_host
         host = self._endpoint.media_host(flow.listener) or self._announced.get(key)
@@ -585,7 +592,7 @@ class Engine:
             bind_host,
             host,
             beside=beside,
-            hearing=self._hearing,
+            hearing=hearing,
             srtp=self._srtp if srtp is None else srtp,
             own_order=self._own_order,
             comfort_noise=self._silence == "comfort-noise",

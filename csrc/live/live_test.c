@@ -1,6 +1,8 @@
 #include "live/live.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -234,6 +236,60 @@ static void test_what_finds_no_room_is_counted(void) {
     rw_live_release(live);
 }
 
+#define WRITTEN_BYTES 400000
+#define CYCLE 251 /* codes come round after so many */
+#define MARK_EVERY 1000
+#define CLEAR_EVERY 40000
+
+static _Atomic unsigned clears_done;
+
+static void *write_on(void *context) {
+    rw_live *live = context;
+    uint8_t piece[100];
+    for (size_t at = 0; at < WRITTEN_BYTES;) {
+        size_t count = sizeof(piece) - at % sizeof(piece); /* up to where a mark may be */
+        for (size_t i = 0; i < count; i++)
+            piece[i] = (uint8_t)((at + i) % CYCLE);
+        size_t taken = rw_live_write_encoded(live, piece, count);
+        at += taken;
+        if (taken && at % MARK_EVERY == 0)
+            while (rw_live_mark(live, at / MARK_EVERY))
+                ;
+        if (taken && at % CLEAR_EVERY == 0) {
+            atomic_fetch_add(&clears_done, 1);
+            rw_live_clear(live);
+        }
+    }
+    rw_live_finish(live);
+    return NULL;
+}
+
+/* Every mark comes once and in order; sound leaps only where it was cleared. */
+static void test_a_thread_writes_while_another_reads(void) {
+    const rw_live_config config = {.ptime_ms = 20, .room_ms = 64, .marks = 8, .encoded = true};
+    rw_live *live = open_with("PCMU", 8000, &config);
+    uint8_t payload[160];
+    uint64_t id, next_id = 1;
+    bool cleared;
+    unsigned leaps = 0;
+    int next = 0;
+    pthread_t writer;
+    atomic_store(&clears_done, 0);
+    CHECK_EQUAL(pthread_create(&writer, NULL, write_on, live), 0);
+    while (!rw_live_ended(live) || next_id <= WRITTEN_BYTES / MARK_EVERY) {
+        size_t bytes = rw_live_read(live, payload, sizeof(payload), &level_dbov);
+        for (size_t i = 0; i < bytes; i++) {
+            leaps += payload[i] != next;
+            next = (payload[i] + 1) % CYCLE;
+        }
+        CHECK(leaps <= atomic_load(&clears_done));
+        for (; rw_live_at_mark(live, &id, &cleared); rw_live_pass_mark(live))
+            CHECK_EQUAL(id, next_id++);
+    }
+    CHECK_EQUAL(pthread_join(writer, NULL), 0);
+    rw_live_release(live);
+}
+
 static void test_impossible_figures_are_refused(void) {
     rw_live *live = NULL;
     const rw_codec *codec = rw_codec_find("PCMU", 8000);
@@ -266,6 +322,7 @@ int main(void) {
     test_what_is_less_than_a_packet_is_rounded_up();
     test_the_first_packet_waits_for_its_lead();
     test_what_finds_no_room_is_counted();
+    test_a_thread_writes_while_another_reads();
     test_impossible_figures_are_refused();
     return 0;
 }

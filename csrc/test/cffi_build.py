@@ -309,6 +309,25 @@ ffi.cdef(
     typedef struct rw_codec { const char *label; uint32_t clock_rate_hz; ...; } rw_codec;
     size_t rw_codec_count(void);
     const rw_codec *rw_codec_at(size_t index);
+    typedef struct rw_live_config {
+        uint32_t ptime_ms; uint32_t room_ms; uint32_t lead_ms; uint32_t marks; bool encoded;
+        bool rounds_up;
+    } rw_live_config;
+    typedef struct rw_live rw_live;
+    int rw_live_create(const rw_codec *codec, const rw_live_config *config, rw_live **live);
+    void rw_live_release(rw_live *live);
+    size_t rw_live_write(rw_live *live, const int16_t *pcm, size_t samples);
+    size_t rw_live_write_encoded(rw_live *live, const uint8_t *payload, size_t bytes);
+    int rw_live_mark(rw_live *live, uint64_t id);
+    void rw_live_clear(rw_live *live);
+    size_t rw_live_waiting(rw_live *live);
+    size_t rw_live_writable(rw_live *live);
+    void rw_live_finish(rw_live *live);
+    size_t rw_live_read(rw_live *live, uint8_t *to, size_t bytes, int8_t *level_dbov);
+    bool rw_live_at_mark(rw_live *live, uint64_t *id, bool *cleared);
+    void rw_live_pass_mark(rw_live *live);
+    bool rw_live_ended(rw_live *live);
+
     typedef struct rw_jitter_config {
         uint32_t min_ms; uint32_t max_ms; uint32_t initial_ms; uint32_t early_ms;
     } rw_jitter_config;
@@ -334,6 +353,7 @@ ffi.cdef(
     rw_jitter_verdict rw_jitter_put_other(rw_jitter *jitter, const rw_rtp_header *header,
                                           rw_heard heard);
     rw_jitter_kind rw_jitter_take(rw_jitter *jitter, int16_t *pcm, size_t samples);
+    bool rw_jitter_waiting(const rw_jitter *jitter);
     void rw_jitter_read(const rw_jitter *jitter, rw_jitter_figures *figures);
 
     typedef enum { RW_VAD_LOW, RW_VAD_MEDIUM, RW_VAD_HIGH } rw_vad_sensitivity;
@@ -362,6 +382,7 @@ ffi.set_source(
     #include "jitter/jitter.h"
     #include "latch/latch.h"
     #include "leg/leg.h"
+    #include "live/live.h"
     #include "pcm_ring/pcm_ring.h"
     #include "mixer/mixer.h"
     #include "prompt/prompt.h"

@@ -103,11 +103,14 @@ class TextChannel:
         return Done(at_ms=self._clock_ms(), turn=turn, result=result)
 
     def _say(self, speech: Speech) -> None:
+        pieces = []
         for spoken in speech:
             if isinstance(spoken, SpokenText):
-                self._write(without_markup(spoken.text) if spoken.ssml else spoken.text)
+                pieces.append(without_markup(spoken.text) if spoken.ssml else spoken.text)
             elif isinstance(spoken, SpokenFile):
-                self._write(spoken.text or f"[{spoken.path}]")
+                pieces.append(spoken.text or f"[{spoken.path}]")
+        if pieces:
+            self._write(" ".join(pieces))
 
     async def _ask(self, action: AskNow) -> Event:
         menu = self._menu(action)

@@ -7,6 +7,7 @@ given out: :func:`load_script` raises :class:`~.problems.ScriptError`.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from .forms import Form, Reader
 from .handling import HandlerReader
 from .model import By, Flow, Limits, Script
 from .nearest import suggestion
+from .pack import is_pack, open_pack, with_rendered
 from .place import NOWHERE, Place
 from .problems import Problem, Problems, ScriptError, in_order
 from .prompting import PromptReader
@@ -52,23 +54,50 @@ LIMITS = ("call", "steps", "silence", "state")
 _ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
-def load_script(path: Path | str) -> Script:
-    """The script in a file, YAML, JSON or a pack. ScriptError: what is wrong with it, all of it."""
-    found = check_file(Path(path))
+def load_script(path: Path | str, cache: Path | None = None) -> Script:
+    """The script in a file: YAML, JSON, or a pack, whose files are taken out into ``cache``.
+
+    ScriptError: what is wrong with it, all of it.
+    """
+    found = check_file(Path(path), cache)
     if found.script is None:
         raise ScriptError(str(path), found.problems)
     return found.script
 
 
-def check_file(path: Path) -> Compiled:
+def check_file(path: Path, cache: Path | None = None) -> Compiled:
     """Compile a file and look for what cannot go well. ScriptError: it cannot be read."""
+    data = _read(path)
+    if not is_pack(data):
+        return check_source(data, path.parent, str(path))
+    opened = open_pack(path, cache or _cache_folder(path))
+    inner = opened.folder / opened.script
+    found = check_source(_read(inner), opened.folder, str(path))
+    if found.script is None:
+        return found
+    return replace(found, script=with_rendered(found.script, opened.folder))
+
+
+def _read(path: Path) -> bytes:
+    """What a file begins with: more than a source may have, and enough to know a pack by."""
     try:
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            return file.read(MOST_BYTES + 1)
     except OSError as error:
         cause = f"it cannot be read: {error.strerror or error}"
         raise ScriptError(str(path), [Problem("unreadable", NOWHERE, cause)]) from None
-    return check_source(data, path.parent, str(path))
+
+
+def _cache_folder(path: Path) -> Path:
+    """Where the files of packs are kept (XDG Base Directory Specification)."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        folder = Path(given) if Path(given).is_absolute() else Path.home() / ".cache"
+    except RuntimeError:
+        cause = "there is no home directory to keep the files of packs in"
+        remedy = "Set XDG_CACHE_HOME to a folder"
+        raise ScriptError(str(path), [Problem("unreadable", NOWHERE, cause, remedy)]) from None
+    return folder / "ringwheel" / "packs"
 
 
 def check_source(data: bytes, folder: Path, file: str = "script") -> Compiled:

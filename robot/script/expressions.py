@@ -117,11 +117,6 @@ class Template:
         """Whether there are no expressions in it."""
         return all(isinstance(part, str) for part in self.parts)
 
-    def keys_of(self, name: str) -> frozenset[str]:
-        """The keys of a variable that its expressions name outright."""
-        read = [part.keys_of(name) for part in self.parts if isinstance(part, Expression)]
-        return frozenset().union(*read)
-
     def render(self, scope: Mapping[str, Json]) -> str:
         """The text with the values in it; :class:`ExpressionError` if one has none."""
         text = "".join(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .compiled import Compiled
-from .expressions import Expression, Template
+from .expressions import Expression
 from .forms import SCOPE_NAMES
 from .model import (
     Ask,
@@ -90,6 +90,8 @@ def _frame(
             waiting += [s.to_flow for s in by_flow.get(name, ()) if isinstance(s, Goto)]
     steps = tuple(step for name in seen for step in by_flow.get(name, ()))
     entries = (script.flows[name].entry for name in flows)
+    # That `goto` does not give them is told elsewhere.
+    given = given.union(*(script.flows[name].parameters for name in seen))
     return Frame(given, tuple(e for e in entries if e is not None), steps, is_main)
 
 
@@ -123,7 +125,7 @@ class _Values:
                 for name in sorted(names - sure):
                     self._tell(name, part.place)
 
-    def _reads(self, step: Step) -> Iterator[tuple[Expression | Template, Names]]:
+    def _reads(self, step: Step) -> Iterator[tuple[Expression, Names]]:
         """What a step reads, without what it gives a value itself before."""
         before: set[str] = set(SCOPE_NAMES)
         if isinstance(step, Set):
@@ -235,9 +237,8 @@ class _Secrets:
     def check(self) -> None:
         """Tell where they come out, and which are not declared."""
         for step in self._steps:
-            for part in parts(step):
-                if isinstance(part, Expression | Template):
-                    self._check_known(part)
+            for part in reads(step):
+                self._check_known(part)
             for said in _said(step):
                 if said.names & self._tainted:
                     cause = "a secret would be said here"
@@ -252,7 +253,7 @@ class _Secrets:
                     remedy = "Take it out of `report`, or give the variable something else"
                     self._problems.error("secret", expression.place, cause, remedy)
 
-    def _check_known(self, part: Expression | Template) -> None:
+    def _check_known(self, part: Expression) -> None:
         known = self._script.secrets
         for name in sorted(part.keys_of("secrets") - known.keys()):
             cause = f"there is no secret `{name}`{suggestion(name, known)}"
@@ -267,15 +268,16 @@ def _assigned(step: Step, script: Script) -> Iterator[tuple[str, Expression]]:
         yield from step.arguments
 
 
-def _said(step: Step) -> Iterator[Expression | Template]:
+def _said(step: Step) -> Iterator[Expression]:
     """What is said in a step, of which a person hears every word."""
-    for part in _prompts(step):
-        if isinstance(part, TextPrompt):
-            yield part.text
-        elif isinstance(part, ValuePrompt):
-            yield part.value
-        elif isinstance(part, FilePrompt) and part.text is not None:
-            yield part.text
+    for prompt in _prompts(step):
+        if isinstance(prompt, TextPrompt):
+            said: object = prompt.text
+        elif isinstance(prompt, ValuePrompt):
+            said = prompt.value
+        else:
+            said = prompt.text if isinstance(prompt, FilePrompt) else ()
+        yield from (part for part in parts(said) if isinstance(part, Expression))
 
 
 def _prompts(step: Step) -> Iterator[object]:

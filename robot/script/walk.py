@@ -65,10 +65,12 @@ def leads_to(step: Step) -> str | None:
     return step.to_flow if isinstance(step, Goto | CallFlow) else None
 
 
-def parts(value: object) -> Iterator[Expression | Template | FilePrompt]:
-    """All expressions, templates and files in a step, or in a part of it."""
-    if isinstance(value, Expression | Template):
+def parts(value: object) -> Iterator[Expression | FilePrompt]:
+    """All expressions and sound files in a step, or in a part of it."""
+    if isinstance(value, Expression):
         yield value
+    elif isinstance(value, Template):
+        yield from (part for part in value.parts if isinstance(part, Expression))
     elif isinstance(value, tuple):
         for item in value:
             yield from parts(item)
@@ -79,9 +81,9 @@ def parts(value: object) -> Iterator[Expression | Template | FilePrompt]:
             yield from parts(getattr(value, item.name))
 
 
-def reads(step: Step) -> Iterator[Expression | Template]:
+def reads(step: Step) -> Iterator[Expression]:
     """What a step reads variables by."""
-    return (part for part in parts(step) if not isinstance(part, FilePrompt))
+    return (part for part in parts(step) if isinstance(part, Expression))
 
 
 def writes(step: Step) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ async def spoken(text, voice="en-us"):
 async def settled(condition):
     """Wait until it holds."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - figures tell nobody when they change
             await asyncio.sleep(0.01)
 
 

@@ -179,17 +179,15 @@ async def _sound_of(command: list[str], text: bytes) -> AsyncGenerator[Samples, 
             if whole:
                 some = True
                 yield np.frombuffer(sound[:whole], "<i2").astype(np.int16)
-        if not some and await asyncio.to_thread(_status_of, process):
-            raise EngineFailed("failed", f"espeak-ng ended with status {process.returncode}")
+        if not some:
+            await asyncio.to_thread(process.wait)
+            if process.returncode:
+                raise EngineFailed("failed", f"espeak-ng ended with status {process.returncode}")
     finally:
         transport.close()
         with suppress(ProcessLookupError):
             process.kill()
         await asyncio.shield(asyncio.to_thread(process.wait))
-
-
-def _status_of(process: subprocess.Popen[bytes]) -> int:
-    return process.wait()
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

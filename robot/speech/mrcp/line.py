@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from typing import cast
 
 from .channel import Asked, Channel, Oddity, Outcome, RequestUser
 from .connection import ControlConnection
@@ -49,6 +48,11 @@ class Running:
     def open(self) -> bool:
         """True until it is over, whoever still waits for it."""
         return self.asked is not None and self.asked.state is not RequestState.COMPLETE
+
+    @property
+    def ok(self) -> bool:
+        """True once it has ended as it should."""
+        return self.ended.done() and self.ended.result().ok
 
     async def outcome(self) -> Outcome:
         """Wait until it is over. Cancelling that leaves the request as it is."""
@@ -153,7 +157,7 @@ class Line:
     def _expire(self) -> None:
         self._timer = None
         # The loop may wake a little early: what it woke up for is due all the same.
-        self.channel.expire(max(self._now_ms(), cast("int", self.channel.due_ms or 0)))
+        self.channel.expire(max(self._now_ms(), self.channel.due_ms or 0))
         self._arm()
 
 

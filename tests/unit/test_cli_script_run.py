@@ -1,0 +1,146 @@
+"""`ringwheel script run`: a script is talked to by typing."""
+
+import io
+import json
+
+import pytest
+from ringwheel.cli.main import run_command
+
+SCRIPT = """
+ringwheel: 1
+name: A test
+locale: en-GB
+report: [topic, code]
+on:
+  repeat: {phrases: [say that again]}
+steps:
+  - say: Hello.
+  - choose:
+      prompt: Tea or coffee?
+      into: topic
+      options:
+        tea: {key: 7, phrases: [tea, some tea], then: tea}
+        coffee: {phrases: [coffee], then: tea}
+flows:
+  tea:
+    - ask:
+        into: code
+        prompt: ["The code for", {characters: topic}, "please."]
+        answer: {digits: 3}
+        retries: {no_input: ["Are you there?"], no_match: ["Three digits."], max_total: 3}
+    - hang_up: {cause: served, say: "Here is ${topic} ${code}."}
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    file = tmp_path / "tea.yaml"
+    file.write_text(SCRIPT)
+    return file
+
+
+def run(script, *arguments):
+    return run_command(["script", "run", str(script), "--text", *map(str, arguments)])
+
+
+def answers_in(tmp_path, text, name="answers.txt"):
+    file = tmp_path / name
+    file.write_text(text)
+    return file
+
+
+def test_a_conversation_by_a_file_of_answers(script, tmp_path, capsys):
+    answers = answers_in(tmp_path, "say that again\n7\nno idea\n\n123\n")
+    assert run(script, "--answers", answers, "--expect", "served") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:13] == [
+        "Hello.",
+        "Tea or coffee?",
+        "  7) tea",
+        "  2) coffee",
+        "> say that again",
+        "Tea or coffee?",
+        "  7) tea",
+        "  2) coffee",
+        "> 7",
+        "The code for T, E, A please.",
+        "> no idea",
+        "Three digits.",
+        "> ",
+    ]
+    assert lines[13:17] == ["Are you there?", "> 123", "Here is tea 123.", "ended: served, 8 steps"]
+
+
+def test_a_number_that_is_no_key_is_the_place_in_the_menu(script, tmp_path, capsys):
+    answers = answers_in(tmp_path, "['2', 123]", "answers.yaml")
+    assert run(script, "--answers", answers, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["good"] is True
+    assert told["ended"]["report"] == {"topic": "coffee", "code": "123"}
+    assert told["transcript"][-1] == {"robot": "Here is coffee 123."}
+
+
+def test_answers_that_run_out(script, tmp_path, capsys):
+    assert run(script, "--answers", answers_in(tmp_path, "tea\n")) == 1
+    assert "the answers ran out" in capsys.readouterr().err
+
+
+def test_another_end_than_was_expected(script, tmp_path, capsys):
+    assert run(script, "--answers", answers_in(tmp_path, "tea\n1 2 3"), "--expect", "done") == 1
+    assert "ended with served, and not with done" in capsys.readouterr().err
+
+
+def test_typed_kept_and_gone_on_with(script, tmp_path, monkeypatch, capsys):
+    state = tmp_path / "talk.json"
+    monkeypatch.setattr("sys.stdin", io.StringIO("tea\n"))
+    assert run(script, "--state", state) == 0
+    assert "Tea or coffee?" in capsys.readouterr().out
+    assert "main.1" in state.read_text("ascii")
+    monkeypatch.setattr("sys.stdin", io.StringIO("123\n"))
+    assert run(script, "--state", state) == 0
+    shown = capsys.readouterr().out
+    assert "Tea or coffee?" not in shown
+    assert "Here is tea 123." in shown
+    assert not state.exists()
+
+
+def test_the_end_of_the_input_is_leaving(script, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert run(script, "--expect", "left") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--answers", "nowhere.txt"], "--answers nowhere.txt: "),
+        (["--fact", "no"], "is no NAME=VALUE"),
+        (["--state", "{bad}"], "not JSON"),
+        (["--answers", "{bad}"], "not a list"),
+    ],
+)
+def test_what_cannot_be_used(script, tmp_path, arguments, line, capsys):
+    bad = (
+        answers_in(tmp_path, "7: {", "bad.yaml")
+        if "state" in arguments[0]
+        else answers_in(tmp_path, "{}", "bad.yaml")
+    )
+    assert run(script, *(a.format(bad=bad) for a in arguments)) == 2
+    assert line in capsys.readouterr().err
+
+
+def test_a_script_that_is_none(tmp_path, capsys):
+    file = answers_in(tmp_path, "ringwheel: 1\nsteps:\n  - sya: hello\n", "bad.yaml")
+    assert run(file) == 2
+    assert f"{file}:3:" in capsys.readouterr().err
+
+
+def test_without_its_secrets_nothing_begins(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("A_KEY_OF_A_TEST", raising=False)
+    text = "ringwheel: 1\nlocale: en\nsecrets: {key: A_KEY_OF_A_TEST}\nsteps:\n  - http: {url: 'https://a.example/${secrets.key}'}\n"
+    assert run(answers_in(tmp_path, text, "secret.yaml")) == 2
+    assert "A_KEY_OF_A_TEST" in capsys.readouterr().err
+
+
+def test_there_is_no_other_way_than_text(script, capsys):
+    assert run_command(["script", "run", str(script)]) == 2
+    assert "Add --text" in capsys.readouterr().err
