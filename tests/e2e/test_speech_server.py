@@ -255,6 +255,6 @@ class TestHostile:
 
     async def test_other_versions(self):
         async with serving() as server, session(server, "speechsynth") as (phone, control):
-            control.writer.write(b"MRCP/1.0 26 GET-PARAMS 7\r\n\r\n")
+            control.writer.write(b"MRCP/1.0 28 GET-PARAMS 7\r\n\r\n")
             answer = await control.read()
             assert (answer.request_id, answer.status) == (7, 502)
