@@ -291,6 +291,11 @@ class TestRefusals:
         with pytest.raises(GrammarError, match=reason):
             voice(*rules)
 
+    def test_the_size_tells_what_a_grammar_takes(self):
+        small, large = (voice(("a", Repeat(words("x"), 0, most))) for most in (1, 9_000))
+        assert small.size < 10
+        assert 9_000 < large.size < 50_000
+
     def test_depth_is_bounded(self):
         expansion = words("x")
         for _ in range(100):
