@@ -381,8 +381,8 @@ def _assignment(name: str, keys: tuple[_Value, ...], mark: str, value: _Value) -
         if mark != "=":
             before = _property(_variable(scope, name), path)
             found = _operate(mark[0], before, found)
-        found = bounded_copy(found)
         if path:
+            # Values are shared until one is changed: that is done to a copy.
             whole = bounded_copy(_variable(scope, name))
             _put(whole, path, found)
             found = bounded_copy(whole)

@@ -98,6 +98,7 @@ class TestMeaning:
             ("out = rules.absent", None),
             ("out = meta.current().text", "go"),
             ("out = [1]; out[1] = out[0]", [1, 1]),
+            ("var x = {a: 1}; out = x; x.a = 2; out.b = x", {"a": 1, "b": {"a": 2}}),
             ("", {}),
         ],
     )
@@ -204,6 +205,9 @@ class TestWords:
 
     def test_english_words_are_not(self):
         assert voice(("a", words("twenty three"))).match("twentythree") is None
+        apart = voice(("a", Repeat(Alternatives((words("one"), words("two"))), 1, None)))
+        assert apart.match("one two")
+        assert apart.match("onetwo") is None
 
     def test_figures_are_words(self):
         assert voice(("a", words("twenty three"))).match("23")
