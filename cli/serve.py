@@ -17,13 +17,14 @@ from rich.console import Console
 
 from ..media.call import Call
 from ..media.capacity import RESERVED_FILES
-from ..media.engine import Engine
+from ..media.engine import Engine, Voice
 from ..media.memory import settle_gc
 from ..media.monitor import Monitor
 from ..media.ports import NoRtpPort
 from ..media.prompt import PromptError
 from ..media.sip.transport import ListenError
 from ..robot.speech.stream.wire import read_address
+from . import options
 from .config import ServeConfig, load_config, override, tls_of
 from .errors import CommandError
 from .logging import LogOptions, configure_logging
@@ -65,42 +66,22 @@ def serve(
         str | None,
         typer.Option(help="Environment variable with a token for the agent.", metavar="NAME"),
     ] = None,
-    sip: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Listen here; again for more.", metavar="udp|tcp|tls:HOST:PORT[=OUTSIDE]"
-        ),
-    ] = None,
-    codec: Annotated[
-        str | None, typer.Option(help="Codecs to accept, with commas: pcmu,pcma.")
-    ] = None,
+    sip: options.Sip = None,
+    codec: options.CodecNames = None,
     codec_order: Annotated[
         str | None, typer.Option(help="Whose order of codecs decides: caller, or own.")
     ] = None,
-    rtp_ports: Annotated[
-        str | None, typer.Option(help="Ports for RTP, two a call.", metavar="FIRST-LAST")
-    ] = None,
-    advertise: Annotated[
-        str | None, typer.Option(help="Address that peers reach us by, behind a NAT.")
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(help="Certificate (chain) to show, PEM.", metavar="FILE")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(help="The key of the certificate, PEM.", metavar="FILE")
-    ] = None,
-    tls_ca: Annotated[
-        Path | None,
-        typer.Option(help="Authorities to trust instead of the system's, PEM.", metavar="FILE"),
-    ] = None,
+    rtp_ports: options.RtpPortRange = None,
+    advertise: options.Advertise = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    tls_ca: options.TlsCa = None,
     tls_verify_client: Annotated[
         str | None,
         typer.Option(help="Certificates of those who connect: off, optional, required."),
     ] = None,
     shards: Annotated[int | None, typer.Option(help="Media threads.")] = None,
-    max_calls: Annotated[
-        int | None, typer.Option(help="Calls at the same time; 503 beyond.")
-    ] = None,
+    max_calls: options.MaxCalls = None,
     rtp_sockets: Annotated[str | None, typer.Option(help="per-leg, or shared for trunks.")] = None,
     rtp_source: Annotated[
         str | None,
@@ -110,15 +91,11 @@ def serve(
         str | None,
         typer.Option(help="While nothing plays: stop, send silence, or comfort-noise (RFC 3389)."),
     ] = None,
-    srtp: Annotated[
-        str | None, typer.Option(help="Encrypt sound: off, optional (if offered), required.")
-    ] = None,
+    srtp: options.SrtpPolicy = None,
     per_source_rate: Annotated[
         float | None, typer.Option(help="New requests a second from one address.")
     ] = None,
-    records: Annotated[
-        Path | None, typer.Option(help="Append a JSON line to FILE for each call.", metavar="FILE")
-    ] = None,
+    records: options.Records = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -133,26 +110,11 @@ def serve(
         int | None,
         typer.Option(help="Shortest that callers may ask for; 422 below.", metavar="SECONDS"),
     ] = None,
-    drain: Annotated[
-        float | None, typer.Option(help="Seconds that running calls get at SIGTERM.")
-    ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(help="Serve callers of this network; again for more.", metavar="NETWORK"),
-    ] = None,
-    strangers: Annotated[
-        str | None, typer.Option(help="Everybody else: drop, 403, challenge, open.")
-    ] = None,
-    users: Annotated[
-        str | None, typer.Option(help="Challenge strangers; htdigest's file.", metavar="FILE")
-    ] = None,
-    http: Annotated[
-        str | None,
-        typer.Option(
-            help="Metrics, health and traces by HTTP, for `ringwheel status` and Prometheus.",
-            metavar="HOST:PORT",
-        ),
-    ] = None,
+    drain: options.Drain = None,
+    allow: options.Allow = None,
+    strangers: options.Strangers = None,
+    users: options.Users = None,
+    http: options.Http = None,
     trace_messages: Annotated[
         int | None, typer.Option(help="SIP messages kept for `ringwheel trace`; 0: none.")
     ] = None,
@@ -161,7 +123,7 @@ def serve(
         typer.Option(help="Send copies of SIP messages there (HEP3, Homer).", metavar="HOST:PORT"),
     ] = None,
     hep_id: Annotated[int | None, typer.Option(help="Our agent number in HEP3.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file; flags override its keys.")] = None,
+    config: options.Config = None,
 ) -> None:
     """Answer every call, play the prompts without a gap, hang up; or connect it with an agent by
     --stream.
@@ -215,11 +177,11 @@ def serve(
         remedy = "Name one with --prompt FILE, or an agent with --stream URL"
         raise CommandError("there is no prompt to play", remedy)
     raise_file_limit(settled)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(settled, context.obj or LogOptions(), settle))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop's, where it is installed; None is asyncio's own."""
     try:
         import uvloop  # noqa: PLC0415 - not there on every system
@@ -252,9 +214,9 @@ async def _serve(
             settle_gc()
             async with (
                 make_monitor(engine, config),
-                _status(engine, log_options),
+                shown_status(engine, log_options),
                 reload_on_signal(engine, config, settle),
-                _drain_on_signal(engine, config.drain_s),
+                drain_on_signal(engine, config.drain_s),
             ):
                 # Calls that came while prompts were read got 503: now they are welcome.
                 log.info("serving", **_served(config))
@@ -269,8 +231,9 @@ async def _serve(
         raise CommandError(f"--records {config.records}: {error.strerror}") from error
 
 
-def make_engine(config: ServeConfig) -> Engine:
-    """The engine of a configuration, not started."""
+def make_engine(config: ServeConfig, voice: Voice = "off") -> Engine:
+    """The engine of a configuration, not started. ``voice``: how easily a caller is taken to
+    speak; prompts that nobody may interrupt need none of it."""
     return Engine(
         config.sip,
         codecs=config.codecs,
@@ -354,7 +317,7 @@ def _record(call: Call, directory: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _status(engine: Engine, options: LogOptions) -> AsyncIterator[None]:
+async def shown_status(engine: Engine, options: LogOptions) -> AsyncIterator[None]:
     """Live on a terminal, where only warnings are logged above it; by log lines elsewhere."""
     console = Console()
     async with asyncio.TaskGroup() as tasks:
@@ -372,14 +335,19 @@ async def _status(engine: Engine, options: LogOptions) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _drain_on_signal(engine: Engine, drain_s: float) -> AsyncIterator[None]:
-    """The first SIGTERM or SIGINT drains; any further one hangs up at once."""
+async def drain_on_signal(
+    engine: Engine, drain_s: float, on_drain: Callable[[], None] | None = None
+) -> AsyncIterator[None]:
+    """The first SIGTERM or SIGINT drains; any further one hangs up at once. ``on_drain`` is called
+    with each."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
     async with asyncio.TaskGroup() as tasks:
         timeouts_s = iter([drain_s])
 
         def drain() -> None:
+            if on_drain is not None:
+                on_drain()
             tasks.create_task(engine.drain(next(timeouts_s, 0.0)))
 
         for number in signals:

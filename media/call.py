@@ -437,6 +437,16 @@ class Call(Connection):
             self, target, how=how, timeout_s=timeout_s, caller=caller, on_progress=on_progress
         )
 
+    @property
+    def typed(self) -> str:
+        """The digits that wait to be gathered."""
+        return self._keypad.typed
+
+    async def next_digit(self, timeout_s: float) -> str | None:
+        """The next digit, one that was typed before or the first to come; None after
+        ``timeout_s``. It does not end with the call."""
+        return await self._keypad.next(timeout_s)
+
     def forget_digits(self) -> None:
         """Forget what the caller has typed ahead."""
         self._keypad.clear()

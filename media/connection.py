@@ -187,6 +187,20 @@ class Connection:
             await self._change()
         return self.ended
 
+    async def wait_closed(self) -> None:
+        """Wait until the call is over and its leg closed: :attr:`figures` and :meth:`quality` say
+        how it was in the end."""
+        await self.wait_ended()
+        leg = self._media.leg if self._media else None
+        if leg is not None:
+            await asyncio.wait([leg.closed])
+
+    async def wait_speaking(self, speaking: bool) -> None:
+        """Wait until the caller speaks, or does not any more. CallEnded: the call is over."""
+        while self.speaking is not speaking:
+            self._check()
+            await self._change()
+
     # What the engine, conferences and transfers ask and tell
 
     @property
@@ -355,6 +369,7 @@ class Connection:
                 self.take_digit(heard.symbol)
         elif isinstance(heard, SpeechHeard):
             self.speaking = heard.started
+            self._changed()
         elif self.ended is None:
             log.warning("nothing heard, hanging up", call=self.id)
             self._sip.hangup([("Reason", 'SIP;cause=408;text="no media"')])

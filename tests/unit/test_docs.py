@@ -80,7 +80,7 @@ def test_functions_named_in_the_architecture_exist():
     assert named
     sources = "".join(
         file.read_text("utf-8")
-        for pattern in ("csrc/*/*.[ch]", "media/**/*.p*", "bench/*.py", "cli/*.py")
+        for pattern in ("csrc/*/*.[ch]", "media/**/*.p*", "robot/**/*.py", "bench/*.py", "cli/*.py")
         for file in ROOT.glob(pattern)
         if file.suffix in (".c", ".h", ".py", ".pxi", ".pyx")
     )

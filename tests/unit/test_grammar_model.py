@@ -98,6 +98,7 @@ class TestMeaning:
             ("out = rules.absent", None),
             ("out = meta.current().text", "go"),
             ("out = [1]; out[1] = out[0]", [1, 1]),
+            ("var x = {a: 1}; out = x; x.a = 2; out.b = x", {"a": 1, "b": {"a": 2}}),
             ("", {}),
         ],
     )
@@ -204,6 +205,9 @@ class TestWords:
 
     def test_english_words_are_not(self):
         assert voice(("a", words("twenty three"))).match("twentythree") is None
+        apart = voice(("a", Repeat(Alternatives((words("one"), words("two"))), 1, None)))
+        assert apart.match("one two")
+        assert apart.match("onetwo") is None
 
     def test_figures_are_words(self):
         assert voice(("a", words("twenty three"))).match("23")
@@ -290,6 +294,11 @@ class TestRefusals:
     def test_grammars_that_cannot_be(self, rules, reason):
         with pytest.raises(GrammarError, match=reason):
             voice(*rules)
+
+    def test_the_size_tells_what_a_grammar_takes(self):
+        small, large = (voice(("a", Repeat(words("x"), 0, most))) for most in (1, 9_000))
+        assert small.size < 10
+        assert 9_000 < large.size < 50_000
 
     def test_depth_is_bounded(self):
         expansion = words("x")

@@ -1,0 +1,279 @@
+"""`ringwheel robot`: hold the conversations of a script, with callers or by calling out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import structlog
+import typer
+from rich.console import Console
+
+from ..media.call import Call
+from ..media.engine import Engine
+from ..media.memory import settle_gc
+from ..media.ports import NoRtpPort
+from ..media.sip.transport import ListenError
+from ..robot.calling import MAX_CONCURRENT, CallingOut, Tally
+from ..robot.numbers import NumbersError, check_numbers, read_numbers
+from ..robot.results import ResultsError, ResultWriter, format_of, open_sink
+from ..robot.runner import Robot, RobotError
+from ..robot.script.compiler import load_script
+from ..robot.script.model import Script
+from ..robot.script.problems import ScriptError
+from . import options
+from .config import ServeConfig, load_config, override
+from .errors import STATUS_FAILED, CommandError
+from .logging import LogOptions
+from .reload import reload_on_signal
+from .serve import (
+    drain_on_signal,
+    loop_factory,
+    make_engine,
+    make_monitor,
+    raise_file_limit,
+    shown_status,
+)
+
+if TYPE_CHECKING:
+    from ..robot.results import Format
+
+log = structlog.get_logger(__name__)
+
+DIAL_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a robot is to do. Without ``dial`` it answers calls."""
+
+    script: Script
+    results: Path | None
+    form: Format | None
+    recordings: Path | None
+    dial: Path | None
+    trunk: str | None
+    concurrent: int
+    rate_per_s: float
+    caller: str | None
+    timeout_s: float
+
+
+def robot(
+    context: typer.Context,
+    *,
+    script: Annotated[
+        Path, typer.Option(help="The script: YAML, JSON, or a pack.", metavar="FILE")
+    ],
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Append what comes of each call: .jsonl, .csv, .db.", metavar="FILE"),
+    ] = None,
+    results_format: Annotated[
+        str | None, typer.Option(help="jsonl, csv or sqlite, where the suffix does not say.")
+    ] = None,
+    recordings: Annotated[
+        Path | None, typer.Option(help="Folder for what callers leave.", metavar="DIR")
+    ] = None,
+    dial: Annotated[
+        Path | None,
+        typer.Option(
+            help="Call these numbers instead of answering: CSV, columns become facts.",
+            metavar="FILE",
+        ),
+    ] = None,
+    trunk: Annotated[
+        str | None, typer.Option(help="Trunk of the configuration to call by.", metavar="NAME")
+    ] = None,
+    concurrent: Annotated[
+        int, typer.Option(min=1, max=MAX_CONCURRENT, help="With --dial: calls at the same time.")
+    ] = 10,
+    rate: Annotated[
+        float, typer.Option(min=0.01, max=1000, help="With --dial: new calls a second.")
+    ] = 1.0,
+    caller: Annotated[
+        str | None, typer.Option(help="With --dial: the number that is shown.")
+    ] = None,
+    ring: Annotated[
+        float, typer.Option(min=1, max=180, help="With --dial: seconds to wait for an answer.")
+    ] = DIAL_TIMEOUT_S,
+    sip: options.Sip = None,
+    codec: options.CodecNames = None,
+    rtp_ports: options.RtpPortRange = None,
+    advertise: options.Advertise = None,
+    max_calls: options.MaxCalls = None,
+    srtp: options.SrtpPolicy = None,
+    drain: options.Drain = None,
+    allow: options.Allow = None,
+    strangers: options.Strangers = None,
+    http: options.Http = None,
+    config: options.Config = None,
+) -> None:
+    """Answer calls with a script, or call numbers with it, and write down what came of each.
+
+    SIGTERM and Ctrl-C drain: no new calls, and the conversations under way get --drain seconds to
+    come to their end; a second one hangs up. With --dial the exit status is 1 if nobody was
+    reached, or if a conversation ended by an error.
+    """
+    flags = {
+        "sip": sip,
+        "codecs": codec,
+        "rtp_ports": rtp_ports,
+        "advertise": advertise,
+        "max_calls": max_calls,
+        "srtp": srtp,
+        "drain_s": drain,
+        "allow": allow,
+        "strangers": strangers,
+        "http": http,
+    }
+
+    def settle() -> ServeConfig:
+        return override(load_config(config) if config else ServeConfig(), flags)
+
+    settled = settle()
+    work = Work(
+        script=_script(script),
+        results=results,
+        form=_form(results, results_format),
+        recordings=_folder(recordings),
+        dial=dial,
+        trunk=trunk,
+        concurrent=concurrent,
+        rate_per_s=rate,
+        caller=caller,
+        timeout_s=ring,
+    )
+    if dial is not None:
+        settled = _for_dialling(settled, work, sip_given=bool(sip) or config is not None)
+    raise_file_limit(settled)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        tally = runner.run(_run(settled, work, context.obj or LogOptions(), settle))
+    if tally is not None:
+        _report(tally)
+        raise typer.Exit(0 if tally.good else STATUS_FAILED)
+
+
+def _script(path: Path) -> Script:
+    try:
+        return load_script(path)
+    except ScriptError as error:
+        raise CommandError(str(error), f"See all of it: ringwheel script check {path}") from error
+
+
+def _form(results: Path | None, wanted: str | None) -> Format | None:
+    if results is None:
+        if wanted is not None:
+            raise CommandError("--results-format says how --results is written", "Name a file")
+        return None
+    try:
+        return format_of(results, wanted)
+    except ResultsError as error:
+        raise CommandError(f"--results {error}", "Or say --results-format") from error
+
+
+def _folder(recordings: Path | None) -> Path | None:
+    if recordings is not None and not recordings.is_dir():
+        raise CommandError(f"--recordings {recordings} is no folder", "Create it first")
+    return recordings
+
+
+def _for_dialling(config: ServeConfig, work: Work, *, sip_given: bool) -> ServeConfig:
+    """A configuration to call out with: on a port of its own, where nobody names one."""
+    names = [trunk.name for trunk in config.trunks]
+    if work.trunk is not None and work.trunk not in names:
+        known = f"the configuration has {', '.join(names)}" if names else "there is no --config"
+        raise CommandError(f"--trunk: no {work.trunk!r}", f"Take one of those: {known}")
+    assert work.dial is not None
+    try:
+        count = check_numbers(work.dial, work.trunk)
+    except NumbersError as error:
+        raise CommandError(f"--dial {error}") from error
+    log.info("numbers to call", numbers=count)
+    return config if sip_given else replace(config, sip=("udp:0.0.0.0:0",))
+
+
+async def _run(
+    config: ServeConfig, work: Work, log_options: LogOptions, settle: Callable[[], ServeConfig]
+) -> Tally | None:
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            writer = await _writer(work, stack)
+            engine = await stack.enter_async_context(make_engine(config, voice="medium"))
+            robot = await stack.enter_async_context(
+                Robot(
+                    engine,
+                    work.script,
+                    recordings=work.recordings,
+                    results=None if writer is None else writer.put,
+                )
+            )
+            await robot.prepare()
+            settle_gc()
+            await stack.enter_async_context(make_monitor(engine, config))
+            await stack.enter_async_context(shown_status(engine, log_options))
+            await stack.enter_async_context(reload_on_signal(engine, config, settle))
+            if work.dial is None:
+                await stack.enter_async_context(drain_on_signal(engine, config.drain_s))
+                log.info("answering", script=work.script.name, sip=engine.addresses)
+                await engine.serve(robot.answer)
+                return None
+            return await _call_out(engine, robot, config, work)
+    except (RobotError, ResultsError, ListenError, NoRtpPort, NumbersError) as error:
+        raise CommandError(str(error)) from error
+
+
+async def _writer(work: Work, stack: contextlib.AsyncExitStack) -> ResultWriter | None:
+    if work.results is None or work.form is None:
+        return None
+    sink = open_sink(work.results, work.form, work.script.report)
+    return await stack.enter_async_context(ResultWriter(sink))
+
+
+async def _call_out(engine: Engine, robot: Robot, config: ServeConfig, work: Work) -> Tally:
+    """Call all numbers, and end when the last conversation is over."""
+    assert work.dial is not None
+    calling = CallingOut(
+        robot,
+        trunk=work.trunk,
+        concurrent=work.concurrent,
+        rate_per_s=work.rate_per_s,
+        caller=work.caller,
+        timeout_s=work.timeout_s,
+    )
+    async with _serving(engine), drain_on_signal(engine, config.drain_s, calling.stop):
+        return await calling.run(read_numbers(work.dial, work.trunk))
+
+
+@contextlib.asynccontextmanager
+async def _serving(engine: Engine) -> AsyncIterator[None]:
+    """Transfers need an engine that serves; whoever calls it is refused."""
+
+    async def refuse(call: Call) -> None:
+        call.reject(480)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(engine.serve(refuse))
+        try:
+            yield
+        finally:
+            await engine.drain(0)
+
+
+def _report(tally: Tally) -> None:
+    """What came of calling out: for people on a terminal, as JSON elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        typer.echo(json.dumps({"outcomes": tally.outcomes, "causes": tally.causes}))
+        return
+    for title, counts in (("calls", tally.outcomes), ("conversations", tally.causes)):
+        console.print(f"{title}: {_counts(counts.most_common())}")
+
+
+def _counts(counts: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts) or "none"
