@@ -66,9 +66,11 @@ class Question:
         try:
             return await self._over
         finally:
-            for task in tasks:
+            running = [task for task in tasks if not task.done()]
+            for task in running:
                 task.cancel()
-            await asyncio.wait(tasks)
+            if running:
+                await asyncio.wait(running)
             if self._silence is not None:
                 self._silence.cancel()
 
