@@ -27,6 +27,8 @@ PACKAGES = [
     ".robot.grammar",
     ".robot.script",
     ".robot.speech",
+    ".robot.speech.server",
+    ".robot.speech.engines",
     ".robot.speech.mrcp",
     ".robot.speech.stream",
     ".cli",

@@ -11,7 +11,20 @@ from typer.exceptions import Abort, TyperException
 
 from .. import __version__
 from ..bench import commands as bench
-from . import call, demo, doctor, grammar, prompt, robot, script, serve, settings, trace, watch
+from . import (
+    call,
+    demo,
+    doctor,
+    grammar,
+    prompt,
+    robot,
+    script,
+    serve,
+    settings,
+    speech,
+    trace,
+    watch,
+)
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
 from .logging import LEVELS, LogFormat, LogOptions, configure_logging
@@ -55,6 +68,15 @@ app.command(
         "ringwheel call sip:+442071234567@carrier --config ringwheel.toml",
     ),
 )(call.call)
+app.command(
+    "speech",
+    epilog=examples(
+        "ringwheel speech",
+        "ringwheel speech --sip udp:192.0.2.1:5070 --mrcp 192.0.2.1:1544 --workers 4",
+        "ringwheel speech --mrcp none --mrcp-tls 192.0.2.1:1545 --tls-cert cert.pem --tls-key "
+        "key.pem",
+    ),
+)(speech.speech)
 app.command(
     "demo", epilog=examples("ringwheel demo", "ringwheel demo --calls 1000 --rate 100 --json")
 )(demo.demo)

@@ -11,7 +11,7 @@ import typer
 from ..robot.script.compiler import check_file
 from ..robot.script.pack import PackError, write_pack
 from ..robot.script.problems import Problem, ScriptError
-from . import script_run
+from . import script_graph, script_run, script_simulate
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
 
@@ -27,6 +27,21 @@ app.command(
         "ringwheel script run survey.yaml --text --state talk.json --fact caller=+4930123456",
     ),
 )(script_run.run)
+app.command(
+    "graph",
+    epilog=examples(
+        "ringwheel script graph survey.yaml -o survey.svg",
+        "ringwheel script graph survey.yaml -o survey.mmd",
+    ),
+)(script_graph.graph)
+app.command(
+    "simulate",
+    epilog=examples(
+        "ringwheel script simulate survey.yaml",
+        "ringwheel script simulate survey.yaml --calls 100000 --seed 7 --json",
+        "ringwheel script simulate menu.yaml --answers-model callers.yaml",
+    ),
+)(script_simulate.run_simulation)
 
 Files = Annotated[list[Path], typer.Argument(help="Scripts: YAML, JSON.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-from ..grammar import amounts, builders, dates, srgs_xml, times
+from ..grammar import amounts, builders, dates, srgs_abnf, srgs_xml, times
 from ..grammar.expansion import GrammarError, Mode
 from ..grammar.model import Grammar
 from .forms import Form, Reader
@@ -350,7 +350,8 @@ class AnswerReader:
             return None
         try:
             data = self._read(name)
-            grammar = srgs_xml.read(data, locale=self._locale)
+            read = srgs_abnf.read if data.startswith(b"#ABNF") else srgs_xml.read
+            grammar = read(data, locale=self._locale)
         except OSError as error:
             cause = f"the grammar `{name}` cannot be read: {error.strerror or error}"
             self._problems.error("missing-file", node.place, cause)

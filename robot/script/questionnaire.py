@@ -145,10 +145,10 @@ class _Question:
         place = form.place_of("optional")
         skip = Items(place, (_set(place, name, "null"),))
         if isinstance(retries, Table):
-            entry = Entry("then", place, skip)
-            return Table(
-                retries.place, {**retries.entries, "then": retries.entries.get("then", entry)}
-            )
+            # The question's own `then` comes first, and that of the whole survey last.
+            own = form.get("retries") is retries and "then" in retries.entries
+            then = retries.entries["then"] if own else Entry("then", place, skip)
+            return Table(retries.place, {**retries.entries, "then": then})
         values: dict[str, Node] = {"then": skip}
         if isinstance(retries, Scalar) and type(retries.value) is int:
             most = Scalar(retries.place, retries.value + 1, str(retries.value + 1))
@@ -163,15 +163,19 @@ class _Question:
         place = form.place_of("score")
         if not isinstance(node, Table):
             counted = self._reader.expression(node)
-            return [] if counted is None else [_set(place, "score", f"score + ({counted.source})")]
+            if counted is None:
+                return []
+            # What was not answered has no points: there may be none to count for null.
+            points = f"({counted.source}) if {name} != null else 0"
+            return [_set(place, "score", f"score + ({points})")]
         pairs: list[str] = []
         for entry in node.entries.values():
             number = self._reader.number(entry.value, "points", -1_000_000, 1_000_000)
             # An answer of yes or no is a truth value, which is written as JSON has it.
             keys = {entry.key, {"yes": "true", "no": "false"}.get(entry.key, entry.key)}
             pairs += [f"{key!r}: {0 if number is None else number}" for key in sorted(keys)]
-        points = f"{{{', '.join(pairs)}}}"
-        return [_set(place, "score", f"score + get({points}, str({name}), 0)")]
+        table = f"{{{', '.join(pairs)}}}"
+        return [_set(place, "score", f"score + get({table}, str({name}), 0)")]
 
     def _end(self, form: Form) -> list[Node]:
         """An answer that ends the survey."""

@@ -475,7 +475,7 @@ class StepReader:
 
     def _stream(self, at: At, node: Node) -> Step | None:
         form = self._form(node, "stream", "url")
-        schemes = self._url("ws://", "wss://", "audiosocket://")
+        schemes = self._url("ws://", "wss://", "audiosocket+tcp://")
         url = self._reader.optional(form, "url", schemes) if form else None
         if form is None or url is None:
             return None

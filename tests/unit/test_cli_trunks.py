@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from ringwheel.cli import access, config, trunks
+from ringwheel.cli import access, config, speech_servers, trunks
 from ringwheel.cli.config import check_config, load_config, override
 from ringwheel.cli.errors import CommandError
 from ringwheel.cli.main import run_command
@@ -242,8 +242,10 @@ def test_the_example_is_good_and_names_every_key(tmp_path, monkeypatch):
     assert [trunk.name for trunk in settled.trunks] == ["carrier", "sbc"]
     named = set(re.findall(r"^(?:# )?\[?([a-z_.]+)", EXAMPLE.read_text(), re.MULTILINE))
     named |= {name.rpartition(".")[2] for name in named}
-    elsewhere = {"password_file", "user", "domain"}
-    for checks in (config.CHECKS, access.CHECKS, trunks._TRUNK, trunks._CALLER, trunks._HEADERS):
+    elsewhere = {"password_file", "user", "domain", "server"}
+    speech = speech_servers._SPEECH | speech_servers._SERVER
+    trunk = trunks._TRUNK | trunks._CALLER | trunks._HEADERS
+    for checks in (config.CHECKS, access.CHECKS, trunk, speech):
         assert set(checks) - elsewhere <= named, set(checks) - named
 
 

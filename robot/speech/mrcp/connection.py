@@ -80,16 +80,18 @@ class ChannelSink(Protocol):
 
 
 class ControlConnection(asyncio.Protocol):
-    """One connection, and the channels that use it."""
+    """One connection, and the channels that use it; ``shared``: more may join them."""
 
     def __init__(
         self,
         address: ControlAddress,
+        shared: bool,
         limits: ConnectionLimits,
         stray: Counter[Stray],
         on_lost: Callable[[ControlConnection], None],
     ) -> None:
         self.address = address
+        self.shared = shared
         self._limits = limits
         self._stray = stray
         self._on_lost = on_lost
@@ -127,8 +129,12 @@ class ControlConnection(asyncio.Protocol):
     def detach(self, channel: ChannelId) -> None:
         """The channel is not used any more."""
         self._sinks.pop(channel, None)
-        if not self._sinks and self.usable:
+        if self._sinks or not self.usable:
+            return
+        if self.shared:
             self._rest()
+        else:
+            self._end()
 
     def send(self, data: bytes) -> None:
         """Send a message. A peer that reads too little is cut, which `on_lost` tells."""
@@ -258,27 +264,31 @@ class ControlConnections:
         self._limits = limits or ConnectionLimits()
         self._open: set[ControlConnection] = set()
         self._opening: dict[ControlAddress, asyncio.Task[ControlConnection]] = {}
+        self._dialling = 0
         self._closed = False
 
     def __len__(self) -> int:
         """Connections that are open or being opened."""
-        return len(self._open) + len(self._opening)
+        return len(self._open) + self._dialling
 
     def existing(self, address: ControlAddress) -> ControlConnection | None:
         """One that is there, and can be shared."""
-        usable = (c for c in self._open if c.address == address and c.usable)
+        usable = (c for c in self._open if c.shared and c.address == address and c.usable)
         return next(usable, None)
 
-    async def get(self, address: ControlAddress, *, shared: bool) -> ControlConnection:
-        """A connection: with ``shared`` one that is there, else a new one. ConnectFailed."""
-        if not shared:
-            return await self._connect(address)
+    async def get(
+        self, address: ControlAddress, *, fresh: bool = False, shared: bool = True
+    ) -> ControlConnection:
+        """A connection: one that is there, or with ``fresh`` a new one, which others may join if it
+        is ``shared``. ConnectFailed."""
+        if fresh or not shared:
+            return await self._connect(address, shared=shared)
         found = self.existing(address)
         if found is not None:
             return found
         task = self._opening.get(address)
         if task is None:
-            task = asyncio.ensure_future(self._connect(address))
+            task = asyncio.ensure_future(self._connect(address, shared=True))
             self._opening[address] = task
             task.add_done_callback(lambda done: self._opened(address, done))
         # Others wait for the same one: who gives up does not end it for them.
@@ -289,27 +299,30 @@ class ControlConnections:
         if not done.cancelled():
             done.exception()  # told to those who wait, if there still are any
 
-    async def _connect(self, address: ControlAddress) -> ControlConnection:
-        if self._closed or len(self._open) >= self._limits.connections:
+    async def _connect(self, address: ControlAddress, *, shared: bool) -> ControlConnection:
+        if self._closed or len(self) >= self._limits.connections:
             raise ConnectFailed("too many control connections are open")
+        self._dialling += 1
         try:
             async with asyncio.timeout(self._limits.connect_s):
-                connection = await self._dial(address)
+                connection = await self._dial(address, shared)
         except (OSError, ValueError) as error:
             self.failed += 1
             raise ConnectFailed(
                 f"no control connection to {address}: {failure_text(error)}"
             ) from None
+        finally:
+            self._dialling -= 1
         self.opened += 1
         return connection
 
-    async def _dial(self, address: ControlAddress) -> ControlConnection:
+    async def _dial(self, address: ControlAddress, shared: bool) -> ControlConnection:
         ipaddress.ip_address(address.host)  # a name would be looked up, which blocks
         context: ssl.SSLContext | None = None
         if address.tls:
             context = self._tls = self._tls or ssl.create_default_context()
         made = await asyncio.get_running_loop().create_connection(
-            lambda: ControlConnection(address, self._limits, self.stray, self._lost),
+            lambda: ControlConnection(address, shared, self._limits, self.stray, self._lost),
             address.host,
             address.port,
             ssl=context,

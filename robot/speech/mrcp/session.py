@@ -216,8 +216,9 @@ class MrcpSession:
         around, server = self._around, self.server
         host = line.host or self.call.peer[0]
         address = ControlAddress(host, line.port, server.transport == "tls", server.host)
-        shared = server.share and line.value("connection") != "new"
-        connection = await around.connections.get(address, shared=shared)
+        connection = await around.connections.get(
+            address, fresh=line.value("connection") == "new", shared=server.share
+        )
         around.control[server.uri] = address
         made = Line(
             connection, channel, self._ids, around.odd, response_ms=around.limits.response_ms

@@ -16,14 +16,22 @@ from websockets.exceptions import (
     InvalidStatus,
     InvalidURI,
 )
+from websockets.protocol import Event
 
 from ....media.sip.tls import failure_text
+from .budget import Budget
 from .outbox import MarkPassed, Outgoing, Pressed, Said
 from .twilio import MAX_MESSAGE_BYTES, SAMPLE_RATE_HZ, Incoming, Reject, TwilioStream
 from .wire import CLOSE_S, Address, Intake, Opening, Rejections, StreamFailed
 
 MAX_FRAMES = 64
 """Frames that are read ahead; the peer's own system keeps what comes beyond."""
+
+MAX_FRAMES_PER_S = 5_000
+MAX_FRAMES_AT_ONCE = 20_000
+"""More than messages may come, since those of them that are too many are not read."""
+
+SLICE_BYTES = 4_096
 
 SEND_BUFFER_BYTES = 1 << 16
 """What the system may hold for a peer that does not read: four seconds of sound, instead of the
@@ -41,6 +49,32 @@ class _Connect(connect):
         return exc
 
 
+class _Connection(ClientConnection):
+    """Cuts a peer that floods us with frames, such as pings, that the library answers by itself."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.flooded = False
+        self._frames = Budget(MAX_FRAMES_PER_S, MAX_FRAMES_AT_ONCE, self._now_ms())
+
+    def _now_ms(self) -> int:
+        return int(self.loop.time() * 1000)
+
+    def data_received(self, data: bytes) -> None:
+        # Cut up, because a flood is only seen between the pieces.
+        for at in range(0, len(data), SLICE_BYTES):
+            if self.flooded:
+                return
+            super().data_received(data[at : at + SLICE_BYTES])
+
+    def process_event(self, event: Event) -> None:
+        if self._frames.take(1, self._now_ms()):
+            self.flooded = True
+            self.transport.abort()
+        else:
+            super().process_event(event)
+
+
 class WebSocketWire:
     """A `Wire` to an agent that speaks Twilio's messages."""
 
@@ -53,7 +87,7 @@ class WebSocketWire:
         self._address = address
         self._opening = opening
         self._stream = TwilioStream(opening.call_id, opening.parameters)
-        self._socket: ClientConnection | None = None
+        self._socket: _Connection | None = None
 
     async def open(self) -> None:
         """Connect, and send ``connected`` and ``start``."""
@@ -78,7 +112,7 @@ class WebSocketWire:
         except OSError as error:
             raise StreamFailed("unreachable", failure_text(error)) from None
 
-    async def _connect(self) -> ClientConnection:
+    async def _connect(self) -> _Connection:
         secure: dict[str, Any] = {}
         if self._opening.tls is not None and self._address.scheme == "wss":
             secure["ssl"] = self._opening.tls
@@ -94,8 +128,10 @@ class WebSocketWire:
             max_size=MAX_MESSAGE_BYTES,
             max_queue=MAX_FRAMES,
             logger=_QUIET,
+            create_connection=_Connection,
             **secure,
         )
+        assert isinstance(opened, _Connection)
         bound: socket.socket = opened.transport.get_extra_info("socket")
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         return opened
@@ -156,9 +192,10 @@ class WebSocketWire:
         finally:
             self._socket.transport.abort()
 
-    @staticmethod
-    def _closed(error: ConnectionClosed) -> StreamFailed:
+    def _closed(self, error: ConnectionClosed) -> StreamFailed:
         """Who has broken what."""
+        if self._socket is not None and self._socket.flooded:
+            return StreamFailed("protocol", "the peer has flooded us with frames")
         if error.rcvd is not None and error.rcvd_then_sent is not False:
             return StreamFailed("lost", f"the peer has closed with code {error.rcvd.code}")
         if error.sent is not None:

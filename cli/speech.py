@@ -1,0 +1,221 @@
+"""`ringwheel speech`: an MRCPv2 server on local engines of speech."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from ..media.memory import settle_gc
+from ..media.monitor import Monitor
+from ..media.sip.tls import TlsConfig
+from ..media.sip.transport import ListenError
+from ..robot.speech.engines.engine import EngineFailed
+from ..robot.speech.server.server import MAX_SESSIONS, WORKERS, SpeechServer, as_json
+from ..robot.speech.server.session import PLAIN
+from .errors import CommandError
+from .logging import LogOptions, configure_logging
+from .serve import drain_on_signal, loop_factory
+from .status import LOG_INTERVAL_S, TERMINAL_INTERVAL_S, live_display
+
+log = structlog.get_logger(__name__)
+
+MAX_WORKERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechOptions:
+    """What the command was given."""
+
+    http: str | None
+    drain_s: float
+    announce: bool
+
+
+def speech(
+    context: typer.Context,
+    *,
+    sip: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Set sessions up here; again for more. [default: udp:127.0.0.1:5070]",
+            metavar="udp|tcp|tls:HOST:PORT",
+            show_default=False,
+        ),
+    ] = None,
+    mrcp: Annotated[
+        str, typer.Option(help="Control connections by TCP; none: only TLS.", metavar="HOST:PORT")
+    ] = "127.0.0.1:1544",
+    mrcp_tls: Annotated[
+        str | None, typer.Option(help="Control connections by TLS.", metavar="HOST:PORT")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate (chain) to show, PEM.", metavar="FILE")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="The key of the certificate, PEM.", metavar="FILE")
+    ] = None,
+    recognizer: Annotated[
+        str, typer.Option(help="Engine that recognizes (entry point ringwheel.recognizers).")
+    ] = "pocketsphinx",
+    synthesizer: Annotated[
+        str, typer.Option(help="Engine that speaks (entry point ringwheel.synthesizers).")
+    ] = "espeak-ng",
+    voice: Annotated[
+        str | None, typer.Option(help="Voice where a request names none, such as en-gb+f3.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that recognize.")] = WORKERS,
+    records: Annotated[
+        Path | None,
+        typer.Option(help="Keep recordings in DIR; else they are sent back.", metavar="DIR"),
+    ] = None,
+    rtp_ports: Annotated[
+        str, typer.Option(help="Ports for RTP, two a session.", metavar="FIRST-LAST")
+    ] = "40002-44000",
+    advertise: Annotated[
+        str | None, typer.Option(help="Address that clients reach us by, behind a NAT.")
+    ] = None,
+    max_sessions: Annotated[
+        int, typer.Option(help="Sessions at the same time; 503 beyond.")
+    ] = MAX_SESSIONS,
+    drain: Annotated[float, typer.Option(help="Seconds that sessions get at SIGTERM.")] = 30.0,
+    http: Annotated[
+        str | None,
+        typer.Option(help="Metrics, health and traces by HTTP.", metavar="HOST:PORT"),
+    ] = None,
+    announce: Annotated[
+        bool,
+        typer.Option(
+            help="For programs: tell the addresses as a line of JSON; end when stdin closes."
+        ),
+    ] = False,
+) -> None:
+    """Serve speech recognition and synthesis by MRCPv2 (RFC 6787).
+
+    Needs nothing but espeak-ng: speech is recognized by pocketsphinx, in processes of its own.
+    SIGTERM and Ctrl-C drain: new sessions get 503, running ones may end.
+    """
+    if not 1 <= workers <= MAX_WORKERS:
+        raise CommandError(f"--workers {workers}", f"Take 1 to {MAX_WORKERS}")
+    if records is not None and not records.is_dir():
+        raise CommandError(f"--records {records}: no such directory", "Make it first")
+    try:
+        server = SpeechServer(
+            sip or ("udp:127.0.0.1:5070",),
+            mrcp=None if mrcp == "none" else mrcp,
+            mrcp_tls=mrcp_tls,
+            tls=TlsConfig(tls_cert, tls_key) if tls_cert or tls_key else None,
+            recognizer=recognizer,
+            synthesizer=synthesizer,
+            workers=workers,
+            voice=voice,
+            records=records,
+            max_sessions=max_sessions,
+            rtp_ports=_port_range(rtp_ports),
+            advertise=advertise,
+        )
+    except (ValueError, ListenError) as error:
+        raise CommandError(str(error)) from error
+    options = SpeechOptions(http, drain, announce)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(server, options, context.obj or LogOptions()))
+
+
+def _port_range(text: str) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    if not dash or not (first + last).isascii() or not (first + last).isdigit():
+        raise CommandError(f"--rtp-ports {text}", "Write it as FIRST-LAST, such as 40002-44000")
+    return int(first), int(last)
+
+
+async def _serve(server: SpeechServer, options: SpeechOptions, log_options: LogOptions) -> None:
+    try:
+        async with server:
+            settle_gc()
+            async with (
+                Monitor(server.engine, http=options.http),
+                _announced(server) if options.announce else _status(server, log_options),
+                drain_on_signal(server.engine, options.drain_s),
+            ):
+                await server.serve()
+    except (EngineFailed, ListenError) as error:
+        raise CommandError(str(error)) from error
+
+
+@contextlib.asynccontextmanager
+async def _announced(server: SpeechServer) -> AsyncIterator[None]:
+    """Tell the addresses, and drain when whoever has started us is gone."""
+    told = {"sip": server.engine.listeners, "mrcp": f"127.0.0.1:{server.ports[PLAIN]}"}
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer
+    )
+
+    async def watch() -> None:
+        print(json.dumps(told), flush=True)  # now that it serves
+        while await reader.read(1024):
+            pass
+        await server.drain(0.0)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        transport.close()
+
+
+@contextlib.asynccontextmanager
+async def _status(server: SpeechServer, options: LogOptions) -> AsyncIterator[None]:
+    """Live on a terminal, where only warnings are logged above it; by log lines elsewhere."""
+    console = Console()
+    async with asyncio.TaskGroup() as tasks:
+        if not console.is_terminal:
+            task = tasks.create_task(_log_status(server))
+            yield
+        else:
+            with live_display(console) as live:
+                # stderr is the display's for as long as it lasts: lines go above the status.
+                configure_logging(options.terse_level, options.log_format, sys.stderr)
+                task = tasks.create_task(_show_status(server, live))
+                yield
+            configure_logging(options.level, options.log_format)
+        task.cancel()
+
+
+async def _log_status(server: SpeechServer) -> None:
+    while True:
+        await asyncio.sleep(LOG_INTERVAL_S)
+        log.info("status", **as_json(server.figures()))
+
+
+async def _show_status(server: SpeechServer, live: Live) -> None:
+    while True:
+        await asyncio.sleep(TERMINAL_INTERVAL_S)
+        live.update(table_of(as_json(server.figures())), refresh=True)
+
+
+def table_of(figures: dict[str, object]) -> Table:
+    """The status for people."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in figures.items():
+        shown = _shown(value) if isinstance(value, dict) else str(value)
+        table.add_row(name, shown or "none")
+    return table
+
+
+def _shown(counts: dict[str, object]) -> str:
+    nested = {n: _shown(v) if isinstance(v, dict) else v for n, v in counts.items()}
+    return ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in nested.items() if value)

@@ -1,0 +1,1 @@
+"""Engines of speech: what recognizes and what speaks, each behind one small interface."""
