@@ -31,6 +31,12 @@ class Entry:
         """Whether keys can be an answer at all."""
         return bool(self._grammars)
 
+    def strays(self, symbol: str) -> bool:
+        """Whether a first key means nothing: the end of an entry that was complete without it."""
+        if self.typed or symbol != TERMINATOR:
+            return False
+        return not any(any(_progress(grammar, symbol)) for _, grammar in self._grammars)
+
     def press(self, symbol: str) -> bool:
         """Take a key; True: no more are waited for."""
         typed = self.typed + symbol
