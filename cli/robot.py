@@ -93,8 +93,8 @@ def robot(
     speech: Annotated[
         list[str] | None,
         typer.Option(
-            help="Who speaks and hears: local, an MRCP server, an agent; again for more.",
-            metavar="local|sip:HOST:PORT|ws://HOST/PATH",
+            help="Who speaks and hears: local, or an MRCP server; again for more.",
+            metavar="local|sip:HOST:PORT",
         ),
     ] = None,
     keep_prompts: Annotated[
@@ -123,6 +123,14 @@ def robot(
     ring: Annotated[
         float, typer.Option(min=1, max=180, help="With --dial: seconds to wait for an answer.")
     ] = DIAL_TIMEOUT_S,
+    stream: Annotated[
+        str | None,
+        typer.Option(
+            help="Agent that speaks and hears where the script says `by: stream`.",
+            metavar="wss://HOST/PATH",
+        ),
+    ] = None,
+    stream_token_env: options.StreamTokenEnv = None,
     sip: options.Sip = None,
     codec: options.CodecNames = None,
     rtp_ports: options.RtpPortRange = None,
@@ -142,6 +150,8 @@ def robot(
     reached, or if a conversation ended by an error.
     """
     flags = {
+        "stream": stream,
+        "stream_token_env": stream_token_env,
         "sip": sip,
         "codecs": codec,
         "rtp_ports": rtp_ports,

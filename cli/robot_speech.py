@@ -19,12 +19,12 @@ from ..robot.speech.engines.espeak import EspeakSynthesizer
 from ..robot.speech.mrcp.servers import MrcpServer
 from ..robot.speech.mrcp.service import MrcpOptions, MrcpService
 from ..robot.speech.service import SpeechService
-from ..robot.speech.stream.speech import StreamSpeech
 from .config import ServeConfig
 from .errors import CommandError
+from .streaming import stream_speech
 
 LOCAL = "local"
-REMEDY = "Use local, an MRCP server's sip:HOST:PORT, or an agent's ws://HOST/PATH"
+REMEDY = "Use local, or an MRCP server's sip:HOST:PORT; an agent is named by --stream"
 
 Services = dict[By, SpeechService]
 
@@ -56,9 +56,7 @@ async def speech_services(
                 found["mrcp"] = await _mrcp(engine, options, stack)
         except (SpeechUnavailable, ListenError, ValueError) as error:
             raise CommandError(f"--speech: {error}") from error
-        for url in given:
-            if url.startswith(("ws:", "wss:")):
-                found["stream"] = StreamSpeech(url)
+        found |= stream_speech(config)
         others: tuple[tuple[By, tuple[By, ...]], ...] = (
             ("local", ("mrcp", "stream")),
             ("mrcp", ("local", "stream")),
@@ -79,12 +77,12 @@ async def close_when_idle(robot: Robot, services: Services) -> None:
 
 
 def _uris(given: Sequence[str]) -> list[str]:
-    """The MRCP servers among them. CommandError for what is none of the three."""
+    """The MRCP servers among them. CommandError for what is neither that nor local."""
     uris = []
     for text in given:
         if text.startswith(("sip:", "sips:")):
             uris.append(text)
-        elif text != LOCAL and not text.startswith(("ws:", "wss:")):
+        elif text != LOCAL:
             raise CommandError(f"--speech: no {text!r}", REMEDY)
     return uris
 

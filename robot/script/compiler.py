@@ -70,7 +70,12 @@ def check_file(path: Path, cache: Path | None = None) -> Compiled:
     data = _read(path)
     if not is_pack(data):
         return check_source(data, path.parent, str(path))
-    opened = open_pack(path, cache or _cache_folder(path))
+    try:
+        opened = open_pack(path, cache or cache_folder("packs"))
+    except OSError as error:
+        raise ScriptError(
+            str(path), [Problem("unreadable", NOWHERE, str(error.strerror))]
+        ) from None
     inner = opened.folder / opened.script
     found = check_source(_read(inner), opened.folder, str(path))
     if found.script is None:
@@ -84,20 +89,22 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MOST_BYTES + 1)
     except OSError as error:
-        cause = f"it cannot be read: {error.strerror or error}"
-        raise ScriptError(str(path), [Problem("unreadable", NOWHERE, cause)]) from None
+        raise _unreadable(path, f"it cannot be read: {error.strerror or error}") from None
 
 
-def _cache_folder(path: Path) -> Path:
-    """Where the files of packs are kept (XDG Base Directory Specification)."""
+def _unreadable(path: Path, cause: str) -> ScriptError:
+    return ScriptError(str(path), [Problem("unreadable", NOWHERE, cause)])
+
+
+def cache_folder(name: str) -> Path:
+    """Where files are kept that can be made again (XDG Base Directory Specification). OSError."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     try:
         folder = Path(given) if Path(given).is_absolute() else Path.home() / ".cache"
     except RuntimeError:
-        cause = "there is no home directory to keep the files of packs in"
-        remedy = "Set XDG_CACHE_HOME to a folder"
-        raise ScriptError(str(path), [Problem("unreadable", NOWHERE, cause, remedy)]) from None
-    return folder / "ringwheel" / "packs"
+        cause = "there is no home directory to keep files in; set XDG_CACHE_HOME to a folder"
+        raise OSError(None, cause) from None
+    return folder / "ringwheel" / name
 
 
 def check_source(data: bytes, folder: Path, file: str = "script") -> Compiled:

@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, cast
 
 from simpleeval import SimpleEval
@@ -101,7 +102,7 @@ class Template:
         """Read a template; :class:`ExpressionError` says what is wrong with it."""
         if len(source) > MOST_TEMPLATE:
             raise ExpressionError(place, f"a text has at most {MOST_TEMPLATE} characters")
-        parts = tuple(_parts(source, place))
+        parts = tuple(islice(_parts(source, place), MOST_PARTS + 1))
         if len(parts) > MOST_PARTS:
             raise ExpressionError(place, f"a text has at most {MOST_PARTS} parts")
         read = [part.names for part in parts if isinstance(part, Expression)]

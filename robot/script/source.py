@@ -19,7 +19,9 @@ from .place import NOWHERE, Place
 from .problems import Problem, Problems, ScriptError
 
 MOST_BYTES = 1 << 20
-MOST_NODES = 50_000
+MOST_NODES = 100_000
+TEXT_OF_A_NODE = 16
+"""A text counts as one more value for each so many characters, where aliases repeat it as well."""
 DEEPEST = 50
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
@@ -184,7 +186,8 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event.anchor, place, depth)
         before = self._nodes
-        self._count(1, place)
+        text = len(event.value) if isinstance(event, yaml.ScalarEvent) else 0
+        self._count(1 + text // TEXT_OF_A_NODE, place)
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         self._check_tag(event, place)
@@ -231,7 +234,7 @@ class _Builder:
             raise _Unreadable(
                 "too-large",
                 place,
-                f"there are more than {MOST_NODES} values so far",
+                "there is too much in it so far, aliases written out",
                 "Split the script",
             )
 
