@@ -39,6 +39,7 @@ from .serve import (
     raise_file_limit,
     shown_status,
 )
+from .streaming import stream_speech
 
 if TYPE_CHECKING:
     from ..robot.results import Format
@@ -102,6 +103,14 @@ def robot(
     ring: Annotated[
         float, typer.Option(min=1, max=180, help="With --dial: seconds to wait for an answer.")
     ] = DIAL_TIMEOUT_S,
+    stream: Annotated[
+        str | None,
+        typer.Option(
+            help="Agent that speaks and hears where the script says `by: stream`.",
+            metavar="wss://HOST/PATH",
+        ),
+    ] = None,
+    stream_token_env: options.StreamTokenEnv = None,
     sip: options.Sip = None,
     codec: options.CodecNames = None,
     rtp_ports: options.RtpPortRange = None,
@@ -121,6 +130,8 @@ def robot(
     reached, or if a conversation ended by an error.
     """
     flags = {
+        "stream": stream,
+        "stream_token_env": stream_token_env,
         "sip": sip,
         "codecs": codec,
         "rtp_ports": rtp_ports,
@@ -209,6 +220,7 @@ async def _run(
                 Robot(
                     engine,
                     work.script,
+                    speech=stream_speech(config),
                     recordings=work.recordings,
                     results=None if writer is None else writer.put,
                 )

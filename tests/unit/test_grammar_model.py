@@ -335,6 +335,9 @@ class TestBoundedWork:
         both = Alternatives((words("a"), Sequence((r, r)), Sequence((r, r, r))))
         with pytest.raises(GrammarError, match="too much work"):
             voice(("r", both)).match("a " * 300)
+        typed = Grammar("dtmf", "en", "r", voice(("r", both)).rules)
+        assert typed.progress("a" * 10) == (True, True)
+        assert typed.progress("a" * 300) == (False, False)
 
     def test_deep_right_recursion_is_matched(self):
         grammar = voice(("r", Sequence((words("a"), optional(RuleRef("r"))))))
