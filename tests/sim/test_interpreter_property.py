@@ -166,7 +166,7 @@ def scripts(draw):
         report=NAMES,
         limits=model.Limits(
             steps=draw(st.sampled_from([1, 5, 30, 100])),
-            state_bytes=draw(st.sampled_from([4_096, 6_000, 16_384])),
+            state_bytes=draw(st.sampled_from([2_048, 4_096, 16_384])),
         ),
     )
 
