@@ -148,6 +148,8 @@ def pack(
     if compiled.script is None:
         _show(file, compiled.problems, compiled.data.decode("utf-8-sig", "replace").splitlines())
         raise typer.Exit(STATUS_FAILED)
+    if compiled.is_pack:
+        raise CommandError(f"{file} is a pack already", "Pack the script that it was made from")
     try:
         rendered = _rendered(compiled.script, render) if render else {}
         packed = write_pack(compiled, file, output, rendered)

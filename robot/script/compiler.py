@@ -80,7 +80,7 @@ def check_file(path: Path, cache: Path | None = None) -> Compiled:
     found = check_source(_read(inner), opened.folder, str(path))
     if found.script is None:
         return found
-    return replace(found, script=with_rendered(found.script, opened.folder))
+    return replace(found, script=with_rendered(found.script, opened.folder), is_pack=True)
 
 
 def _read(path: Path) -> bytes:

@@ -27,6 +27,9 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+_TWO_HALVES = re.compile(
+    r"((?<!\\)(?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+)
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE"})
 _FALSE = frozenset({"false", "False", "FALSE"})
@@ -95,7 +98,7 @@ def describe(node: Node) -> str:
 def read_source(data: bytes, problems: Problems, file: str = "script") -> Node:
     """The tree of a file. Faults that leave a tree go into ``problems``; :class:`ScriptError` is
     raised for those that leave none."""
-    text = _decode(data, file)
+    text = _whole_characters(_decode(data, file))
     loader = _LOADER(text)
     try:
         return _Builder(loader, _LINE_BREAK.split(text), problems).document()
@@ -118,6 +121,19 @@ def _decode(data: bytes, file: str) -> str:
         place = _place_of(before, len(before))
         text = "this is not UTF-8"
         raise ScriptError(file, [Problem("syntax", place, text, "Save it as UTF-8")]) from None
+
+
+def _whole_characters(text: str) -> str:
+    """JSON may write a character in two halves, which YAML does not know."""
+    if "\\ud" not in text.lower() or not text.lstrip().startswith(("{", "[")):
+        return text
+
+    def joined(found: re.Match[str]) -> str:
+        halves = int(found[2], 16), int(found[3], 16)
+        code = 0x10000 + ((halves[0] - 0xD800) << 10) + (halves[1] - 0xDC00)
+        return f"{found[1]}\\U{code:08x}"
+
+    return _TWO_HALVES.sub(joined, text)
 
 
 def _place_of(text: str, offset: int) -> Place:

@@ -192,6 +192,11 @@ class TestCommand:
         assert run_command(["script", "pack", str(source), "-o", str(tmp_path / "x")]) == 2
         assert "lies outside of the script's folder" in capsys.readouterr().err
 
+    def test_a_pack_is_not_packed_again(self, pack, tmp_path, capsys, monkeypatch):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        assert run_command(["script", "pack", str(pack), "-o", str(tmp_path / "x")]) == 2
+        assert "is a pack already" in capsys.readouterr().err
+
     def test_texts_are_spoken_beforehand(self, source, tmp_path, capsys, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.setattr("ringwheel.cli.script.make_engine", lambda *_: Beeper())
