@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from ringwheel import ApplicationLine, Call, DialledCall, HoldRefused
+from ringwheel import ApplicationLine, Call, DialledCall, Engine, HoldRefused
 from ringwheel.media.codec import CODECS, PCMU
 from ringwheel.media.events import PlayOutcome
 
@@ -133,6 +133,7 @@ async def test_lines_that_nobody_asked_for_are_refused_and_the_call_goes_on(make
 class Pair:
     """A call that came in and one of ours beside it; the phones of both, and their mouths."""
 
+    engine: Engine
     call: Call
     session: DialledCall
     phone: Phone
@@ -171,7 +172,9 @@ async def paired(
         callee.answer(invite, body=head + control + mark + audio)
         session = await dialled
         await callee.request("ACK")
-        yield Pair(call, session, phone, callee, Mouth(phone, answer), Mouth(callee, invite))
+        yield Pair(
+            engine, call, session, phone, callee, Mouth(phone, answer), Mouth(callee, invite)
+        )
 
 
 def payload_of(packets: list[Rtp]) -> bytes:
