@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ from ringwheel.media.sip.session import SipCall
 from ringwheel.media.sip.trace import Trace
 from ringwheel.media.sip.traffic import Traffic
 from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
+from ringwheel.robot.script.actions import AskNow
+from ringwheel.robot.script.compiler import load_script
+from ringwheel.robot.script.events import Begin, Done, Event, Heard
+from ringwheel.robot.script.interpreter import Interpreter
+from ringwheel.robot.script.model import Json
+from ringwheel.robot.script.state import State
 
 Benchmark = Callable[..., Any]
 
@@ -204,3 +211,36 @@ def test_signalling_of_a_complete_call(benchmark: Benchmark) -> None:
     benchmark(call)
     assert handler.ended == calls
     agent.shutdown()
+
+
+SURVEY = load_script(Path(__file__).resolve().parents[1] / "examples" / "scripts" / "survey.yaml")
+SURVEY_ANSWERS: tuple[Json, ...] = (True, 3, 5, "garden", False)
+
+
+def hold(interpreter: Interpreter) -> int:
+    """The survey from its first question to its last words; how many steps that took."""
+    answers = iter(SURVEY_ANSWERS)
+    (action,) = interpreter.begin(Begin(at_ms=0))
+    while interpreter.waiting is not None:
+        turn = interpreter.waiting.turn
+        event: Event = Done(at_ms=0, turn=turn)
+        if isinstance(action, AskNow):
+            event = Heard(at_ms=0, turn=turn, mode="dtmf", text="", value=next(answers))
+        (action,) = interpreter.handle(event)
+    return interpreter.steps
+
+
+def test_hold_a_survey(benchmark: Benchmark) -> None:
+    """A conversation of 15 steps, five of them questions, by the interpreter alone."""
+    assert benchmark(lambda: hold(Interpreter(SURVEY, {}))) == 15
+
+
+def test_save_and_restore_a_conversation(benchmark: Benchmark) -> None:
+    interpreter = Interpreter(SURVEY, {})
+    interpreter.begin(Begin(at_ms=0))
+
+    def carry() -> Interpreter:
+        text = interpreter.state().to_json()
+        return Interpreter.restore(SURVEY, State.from_json(text), {})
+
+    assert benchmark(carry).resume() == interpreter.resume()

@@ -14,7 +14,7 @@ from ..robot.grammar import jsgf, srgs_abnf, srgs_xml
 from ..robot.grammar.builtins import builtin
 from ..robot.grammar.expansion import Words, walk
 from ..robot.grammar.model import Grammar, GrammarError
-from ..robot.grammar.sample import Sampler
+from ..robot.grammar.sampling import random_sentence
 from .errors import STATUS_FAILED, CommandError
 from .help import examples
 
@@ -154,9 +154,6 @@ def _words(grammar: Grammar) -> set[str]:
 
 def _examples(grammar: Grammar) -> list[str]:
     """A few sentences, the same ones each time; none of a grammar that has no short ones."""
-    sampler, chance = Sampler(grammar), random.Random(1)
-    try:
-        found = [sampler.sentence(chance) for _ in range(10 * EXAMPLES)]
-    except GrammarError:
-        return []
+    chance = random.Random(1)
+    found = [random_sentence(grammar, chance) for _ in range(10 * EXAMPLES)]
     return [text for text in dict.fromkeys(found) if text][:EXAMPLES]

@@ -51,4 +51,8 @@ Http = Annotated[
         metavar="HOST:PORT",
     ),
 ]
+StreamTokenEnv = Annotated[
+    str | None,
+    typer.Option(help="Environment variable with a token for the agent.", metavar="NAME"),
+]
 Config = Annotated[Path | None, typer.Option(help="TOML file; flags override its keys.")]

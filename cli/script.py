@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..robot.script.compiler import check_file
-from ..robot.script.pack import PackError, write_pack
+from ..robot.script.compiler import cache_folder, check_file
+from ..robot.script.model import Script
+from ..robot.script.pack import PackError, Said, write_pack
+from ..robot.script.prerender import prerender
 from ..robot.script.problems import Problem, ScriptError
+from ..robot.speech.cache import PromptCache
+from ..robot.speech.engines.engine import EngineFailed, make_engine
 from . import script_graph, script_run, script_simulate
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
@@ -122,12 +127,16 @@ def schema() -> None:
 @app.command(
     epilog=examples(
         "ringwheel script pack survey.yaml -o survey.rwpack",
+        "ringwheel script pack survey.yaml -o survey.rwpack --render espeak-ng",
         "ringwheel robot --script survey.rwpack",
     )
 )
 def pack(
     file: Annotated[Path, typer.Argument(help="The script.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The pack, NAME.rwpack.")],
+    render: Annotated[
+        str, typer.Option(help="An engine that speaks all fixed texts beforehand.", metavar="NAME")
+    ] = "",
 ) -> None:
     """Put a script with its sound files and grammars into one archive that is checked when it is
     read. The same content is the same bytes. Exit status 1 if the script cannot be run."""
@@ -139,11 +148,23 @@ def pack(
     if compiled.script is None:
         _show(file, compiled.problems, compiled.data.decode("utf-8-sig", "replace").splitlines())
         raise typer.Exit(STATUS_FAILED)
+    if compiled.is_pack:
+        raise CommandError(f"{file} is a pack already", "Pack the script that it was made from")
     try:
-        packed = write_pack(compiled, file, output, {})
+        rendered = _rendered(compiled.script, render) if render else {}
+        packed = write_pack(compiled, file, output, rendered)
     except PackError as error:
         raise CommandError(str(error)) from None
+    except EngineFailed as error:
+        raise CommandError(f"--render {render}: {error}", status=STATUS_FAILED) from None
     except OSError as error:
-        cause = f"{output}: {error.strerror or error}"
+        cause = f"{error.filename or output}: {error.strerror or error}"
         raise CommandError(cause, "Choose another place") from None
     typer.echo(f"{output}: {packed.files} files, {packed.bytes:,} bytes, hash {packed.hash}")
+
+
+def _rendered(script: Script, engine: str) -> dict[Said, bytes]:
+    """The fixed texts of a script, spoken by an engine; what was spoken before is not again."""
+    synthesizer = make_engine("ringwheel.synthesizers", engine)
+    cache = PromptCache(cache_folder("prompts"), synthesizer=synthesizer)
+    return asyncio.run(prerender(script, cache))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -55,6 +56,9 @@ def run(
     fact: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="What is known: facts.NAME.")
     ] = None,
+    timeouts: Annotated[
+        bool, typer.Option("--timeouts", help="Not to type in time is a silence, as on the phone.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print how it ended as JSON.")] = False,
 ) -> None:
     """Hold a conversation by typing: the same script as on the phone, without one.
@@ -69,7 +73,15 @@ def run(
     interpreter = _interpreter_of(script, state)
     lines = None if answers is None else read_answers(answers)
     say = (lambda line: print(line, file=sys.stderr)) if as_json else typer.echo
-    talk = _Talk(script, interpreter, say, answers=lines, state=state, facts=_facts(fact or []))
+    talk = _Talk(
+        script,
+        interpreter,
+        say,
+        answers=lines,
+        state=state,
+        facts=_facts(fact or []),
+        waits=timeouts,
+    )
     ended = asyncio.run(talk.hold())
     status = _show(ended, talk, expect, as_json)
     raise typer.Exit(status)
@@ -148,6 +160,7 @@ class _Talk:
         answers: list[str] | None,
         state: Path | None,
         facts: dict[str, Json],
+        waits: bool,
     ) -> None:
         self.script = script
         self.interpreter = interpreter
@@ -158,12 +171,16 @@ class _Talk:
         self._state = state
         self._facts = facts
         self._closed = asyncio.Event()
+        self._keyboard = Keyboard()
+        self._waits = waits
 
     async def hold(self) -> Ended | None:
         """To the end; None, if the input ended before, and the state is kept."""
         read = self._typed if self._answers is None else self._next_of(self._answers)
         async with Fetcher(clock_ms) as fetcher:
-            channel = TextChannel(self.script, read, self._write, fetcher, clock_ms)
+            channel = TextChannel(
+                self.script, read, self._write, fetcher, clock_ms, waits=self._waits
+            )
             task = asyncio.create_task(
                 converse(
                     self.interpreter,
@@ -202,7 +219,7 @@ class _Talk:
         return read
 
     async def _typed(self) -> str | None:
-        line = await read_line()
+        line = await self._keyboard.read()
         if line is None:
             return await self._end_of_input()
         self.transcript.append({"person": line})
@@ -232,22 +249,30 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def read_line() -> str | None:
-    """A line from the terminal. A thread waits for it, which whoever stops waiting leaves behind:
-    nothing else can be done about a read that blocks."""
-    loop = asyncio.get_running_loop()
-    typed: asyncio.Future[str | None] = loop.create_future()
+class Keyboard:
+    """Lines from the terminal. A thread waits for each, since nothing else can be done about a read
+    that blocks; whoever stops waiting leaves the line to the next who asks."""
 
-    def read() -> None:
+    def __init__(self) -> None:
+        self._coming: asyncio.Future[str | None] | None = None
+
+    async def read(self) -> str | None:
+        """The next line without its end; None at the end of the input."""
+        if self._coming is None:
+            self._coming = asyncio.get_running_loop().create_future()
+            threading.Thread(
+                target=self._wait, args=(self._coming,), daemon=True, name="keyboard"
+            ).start()
+        line = await asyncio.shield(self._coming)
+        self._coming = None
+        return line
+
+    def _wait(self, coming: asyncio.Future[str | None]) -> None:
         line = sys.stdin.readline()
-        loop.call_soon_threadsafe(tell, line.rstrip("\r\n") if line else None)
-
-    def tell(line: str | None) -> None:
-        if not typed.done():
-            typed.set_result(line)
-
-    threading.Thread(target=read, daemon=True, name="typed").start()
-    return await typed
+        typed = line.rstrip("\r\n") if line else None
+        # The loop is closed where the conversation has ended while nobody typed.
+        with contextlib.suppress(RuntimeError):
+            coming.get_loop().call_soon_threadsafe(coming.set_result, typed)
 
 
 def _show(ended: Ended | None, talk: _Talk, expect: str | None, as_json: bool) -> int:

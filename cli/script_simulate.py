@@ -67,7 +67,7 @@ def read_callers(file: Path, script: Script) -> Callers:
         with file.open("rb") as opened:
             content = opened.read(MAX_ANSWERS_BYTES)
         model = yaml.safe_load(content)
-        callers = _callers_of(model)
+        callers = callers_of(model)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise CommandError(f"--answers-model {file}: {error}", MODEL_REMEDY) from error
     unknown = unknown_places(script, callers)
@@ -77,7 +77,8 @@ def read_callers(file: Path, script: Script) -> Callers:
     return callers
 
 
-def _callers_of(model: object) -> Callers:
+def callers_of(model: object) -> Callers:
+    """The model, checked. ValueError."""
     given = _mapping(model, "the model", ("default", "at", "facts"))
     manners = _manners(given.get("default"), Manners(), "default")
     places = _mapping(given.get("at"), "at", None)

@@ -62,10 +62,7 @@ def serve(
         str | None,
         typer.Option(help="What ends at once what the agent says: none, or the caller's speech."),
     ] = None,
-    stream_token_env: Annotated[
-        str | None,
-        typer.Option(help="Environment variable with a token for the agent.", metavar="NAME"),
-    ] = None,
+    stream_token_env: options.StreamTokenEnv = None,
     sip: options.Sip = None,
     codec: options.CodecNames = None,
     codec_order: Annotated[

@@ -1,4 +1,4 @@
-"""`ringwheel serve --stream`: each call is connected with an agent."""
+"""The agent of a configuration: connected with calls, or asking and hearing for a script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from ..media.call import Call
 from ..media.secret import SecretError, environment_secret
 from ..media.sip.tls import TlsConfig, TlsContexts
 from ..media.sip.transport import ListenError
+from ..robot.script.model import By
+from ..robot.speech.service import SpeechService
 from ..robot.speech.stream import StreamFailed, stream
+from ..robot.speech.stream.speech import StreamSpeech
 from .config import ServeConfig
 from .errors import CommandError
 
@@ -60,6 +63,18 @@ def make_streamer(
         await call.hangup()
 
     return connect
+
+
+def stream_speech(config: ServeConfig) -> dict[By, SpeechService]:
+    """What speaks and hears where a script says ``by: stream``; nothing without an agent. Raises
+    CommandError."""
+    if config.stream is None:
+        return {}
+    try:
+        speech = StreamSpeech(config.stream, headers=_headers(config), tls=_tls(config))
+    except ValueError as error:
+        raise CommandError(f"--stream: {error}") from None
+    return {"stream": speech}
 
 
 def _parameters(call: Call, url: str) -> dict[str, str]:

@@ -67,6 +67,9 @@ GOODBYE_S = 1.0
 
 MIN_MEDIA_TIMEOUT_MS = 1_000
 
+_OF_SERVERS = Hearing("", 0, speech=False, tones=False)
+"""What is heard of servers of speech."""
+
 HANDLER_GRACE_S = 1.0
 """How long handlers may go on when serving has ended."""
 
@@ -439,7 +442,8 @@ class Engine:
         challenges (401, 407).
         ``beside``: on the media thread of that call, so that sound can go from one to the other.
         ``applications``: lines to offer beside the sound, as for the control channels of MRCPv2
-        (RFC 6787 4.2); the call's :attr:`~Call.application_lines` are the answer to them.
+        (RFC 6787 4.2); the call's :attr:`~Call.application_lines` are the answer to them. What such
+        a server says is taken for neither speech nor digits, and its silence for no lost call.
 
         Raises DialFailed when nobody answers within ``timeout_s`` (180 at most), ValueError for
         what cannot be dialled, UnknownCodec.
@@ -576,9 +580,9 @@ class Engine:
 
         ``codecs`` and ``srtp`` instead of the engine's; ``beside``: on the shard of that leg.
         ``controlled``: the peer may be silent for any time, such as a recognizer; that it lives is
-        known by its control channel.
+        known by its control channel. What it says is for others, and is not listened to.
         """
-        hearing = self._hearing._replace(media_timeout_ms=0) if controlled else self._hearing
+        hearing = _OF_SERVERS if controlled else self._hearing
         bind_host = self._bind_hosts[flow.listener]
         key = flow.listener, flow.remote_host
         host = self._endpoint.media_host(flow.listener) or self._announced.get(key)

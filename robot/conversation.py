@@ -8,8 +8,13 @@ as well: the script goes on by its error branch, or ends.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import soundfile
 
 from .channels.channel import Channel
 from .script.actions import (
@@ -40,6 +45,10 @@ PAUSE_DIGIT_S = 1.5
 MAX_DIGITS = 64
 BACK_OFF_S = 2.5
 """The longest pause of the fetcher between two tries, and some."""
+RAW_SUFFIXES = (".ulaw", ".alaw")
+RAW_BYTES_PER_S = 8_000
+LOADING_S = 2.0
+UNKNOWN_FILE_S = 60.0
 LAST_WORDS_S = 10.0
 STOP_S = 2.0
 """How long an action that is cancelled may take to stop."""
@@ -124,7 +133,7 @@ class _Driver:
         if left in watched and left.done():
             return self._take(left.result())
         task = group.create_task(self._perform(action))
-        limit_s = min(loop.time() + deadline_s(action, self.limits.silence_s), call_ends_s)
+        limit_s = min(loop.time() + self._deadline_s(action), call_ends_s)
         try:
             done, _ = await asyncio.wait(
                 {task, *watched},
@@ -144,6 +153,11 @@ class _Driver:
             log.warning("conversation stopped: limits.call_s (%d s) reached", self.limits.call_s)
             return self.interpreter.stop(self.clock_ms(), "limit")
         return self._take(self._failed("deadline", "it has taken too long"))
+
+    def _deadline_s(self, action: Action) -> float:
+        # To nobody, nothing can be too long a silence.
+        silence_s = math.inf if self.interpreter.alone else self.limits.silence_s
+        return deadline_s(action, silence_s)
 
     def _take(self, event: Event | None) -> list[Action]:
         """The actions that follow from an event; a channel that gives a wrong one has failed."""
@@ -202,7 +216,7 @@ def deadline_s(action: Action, silence_s: float) -> float:  # noqa: PLR0911 - on
         case FetchNow():
             tries_s = (action.deadline_ms / 1000 + BACK_OFF_S) * (1 + action.retries)
             # Nothing is heard without a filler: then the silence that is allowed is the limit.
-            return tries_s + silence_s if action.filler else min(tries_s, silence_s)
+            return tries_s if action.filler else min(tries_s, silence_s)
         case RecordNow():
             return speech_s(action.speech) + (action.max_ms + action.silence_ms) / 1000 + silence_s
         case TransferNow():
@@ -220,8 +234,8 @@ def _answer_s(timing: Timing) -> float:
     return (timing.no_input_ms + max(digits_ms, spoken_ms)) / 1000
 
 
-def speech_s(speech: Speech, file_s: float = 3_600.0) -> float:
-    """How long this takes to say, at most. How long files are, only their channel knows."""
+def speech_s(speech: Speech) -> float:
+    """How long this takes to say, at most."""
     total_s = 0.0
     for spoken in speech:
         if isinstance(spoken, SpokenText):
@@ -229,5 +243,17 @@ def speech_s(speech: Speech, file_s: float = 3_600.0) -> float:
         elif isinstance(spoken, SpokenPause):
             total_s += spoken.pause_ms / 1000
         else:
-            total_s += file_s
+            total_s += file_s(spoken.path)
     return total_s
+
+
+@functools.lru_cache(maxsize=4_096)
+def file_s(path: str) -> float:
+    """How long a sound file is, and its loading may take; a guess, where that cannot be read."""
+    try:
+        if path.endswith(RAW_SUFFIXES):
+            return LOADING_S + Path(path).stat().st_size / RAW_BYTES_PER_S
+        return LOADING_S + float(soundfile.info(path).duration)
+    except (OSError, RuntimeError):
+        # The channel will say what is wrong with it.
+        return UNKNOWN_FILE_S

@@ -172,7 +172,10 @@ class Fetcher:
 
 
 def _check(url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _Refused(f"a URL that cannot be read: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _Refused(f"{parts.scheme or 'no scheme'}: only http and https are spoken")
 
@@ -183,7 +186,8 @@ def _origin_of(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _host_of(url: str) -> str:
-    return urlsplit(url).hostname or "a URL without host"
+    """For people: of a URL that was asked, and so has one."""
+    return urlsplit(url).hostname or ""
 
 
 def _encoded(body: Json) -> bytes | None:

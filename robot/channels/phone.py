@@ -282,7 +282,11 @@ class PhoneChannel:
     async def _stream(self, action: StreamNow) -> Event | None:
         try:
             streamed = await stream(
-                self._call, action.url, parameters=action.parameters, max_ms=action.max_ms
+                self._call,
+                action.url,
+                parameters=action.parameters,
+                max_ms=action.max_ms,
+                max_silence_ms=action.max_silence_ms,
             )
         except StreamFailed as error:
             return self._failed(action, "stream", f"{error.kind}: {error}")

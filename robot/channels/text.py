@@ -4,7 +4,6 @@ question's grammars. The terminal is one such channel, a file of answers another
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
@@ -26,6 +25,7 @@ from ..script.actions import (
 )
 from ..script.events import Done, Event, Failed, Heard, Left, Mode, NoInput, NoMatch
 from ..script.model import Ask, Branch, Input, Json, Script
+from ..speech.ssml import SsmlError, plain_text
 
 MAX_LINE_CHARACTERS = 2_000
 KEYS = "1234567890*#"
@@ -206,8 +206,8 @@ def _label(value: Json) -> str:
 
 
 def without_markup(ssml: str) -> str:
-    """What SSML says, without its elements."""
-    text = re.sub(r"<[^<>]*>", " ", ssml)
-    for name, character in (("lt", "<"), ("gt", ">"), ("quot", '"'), ("apos", "'"), ("amp", "&")):
-        text = text.replace(f"&{name};", character)
-    return " ".join(text.split())
+    """What SSML says; as it is written, where it is none."""
+    try:
+        return plain_text(ssml)
+    except SsmlError:
+        return ssml

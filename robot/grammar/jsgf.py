@@ -5,6 +5,7 @@ It has words alone: what they mean is found by :meth:`Grammar.match` in what was
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ from .text import language_of, normalize_word
 MAX_WORDS = 50_000
 """Words of a grammar with every rule written out in its place, as the engine does it."""
 _NOTHING = "<NULL>"
+_MARKS = re.compile(r"[;=|*+<>()\[\]{}\"/\\]")
+"""What no word can have: it means something in JSGF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class _Writer:
         if not isinstance(part, Words):
             return part
         words = " ".join(normalize_word(word, self._language) for word in part.words).split()
-        missing = {word for word in words if not self._known(word)}
+        missing = {word for word in words if _MARKS.search(word) or not self._known(word)}
         self.unknown |= missing
         if missing:
             return Special("VOID")

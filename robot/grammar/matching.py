@@ -16,7 +16,7 @@ from .expansion import GrammarError, Json
 from .network import GARBAGE_COST, Network
 from .semantics import RuleScope, Script, bounded_copy
 
-MAX_WORK = 100_000
+MAX_WORK = 50_000
 """Steps of one match, a few microseconds each: what people say takes some hundreds."""
 
 
@@ -39,13 +39,16 @@ class _Item:
 
 
 class Chart:
-    """All that can be made of a text by a network. GrammarError: it would take too much work."""
+    """All that can be made of a text by a network. GrammarError: it would take too much work.
 
-    def __init__(self, network: Network, text: str) -> None:
+    ``work`` is what was done for other readings of the text, and what this one adds to it.
+    """
+
+    def __init__(self, network: Network, text: str, work: int = 0) -> None:
         self._network = network
         self._states = network.states
         self._text = text
-        self._work = 0
+        self.work = work
         self._items: dict[_Key, _Item] = {}
         self._agendas: dict[int, deque[_Key]] = {}
         # By a rule's start, and where it began: who waits for it, and where it has ended.
@@ -75,8 +78,8 @@ class Chart:
         It is never dearer than the items that it comes from, so a cheaper way cannot lead through
         the item itself: the ways back from an item always end.
         """
-        self._work += 1
-        if self._work > MAX_WORK:
+        self.work += 1
+        if self.work > MAX_WORK:
             raise GrammarError("matching takes too much work: make the grammar less ambiguous")
         known = self._items.get(key)
         if known is None or item.cost < known.cost:

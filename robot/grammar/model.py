@@ -111,6 +111,11 @@ class Grammar:
         """Pickled as its content: what is made of it for matching is made anew."""
         return Grammar, (self.mode, self.locale, self.root, self.rules, self.tag_format)
 
+    @property
+    def size(self) -> int:
+        """How many states it has for matching: about 500 bytes of memory each."""
+        return len(self._network.states)
+
     def match(self, text: str) -> Match | None:
         """What the whole of ``text`` means; None if it does not fit.
 
@@ -121,19 +126,25 @@ class Grammar:
         if normal is None:
             return None
         spoken = spellings(normal, self.locale) if self.mode == "voice" else ()
+        work = 0
         for candidate in (normal, *spoken):
-            chart = Chart(self._network, candidate)
+            chart = Chart(self._network, candidate, work)
+            work = chart.work
             if chart.end is not None:
                 return Match(chart.value(chart.end), candidate)
         return None
 
     def progress(self, typed: str) -> tuple[bool, bool]:
         """Whether the keys that were typed so far are a complete entry, and whether more keys may
-        follow. With neither, they fit no more."""
+        follow. With neither, they fit no more; so too where it would take too much work to tell,
+        which `match` then says."""
         normal = normalize(typed, self.mode, self.locale)
         if normal is None:
             return False, False
-        chart = Chart(self._network, normal)
+        try:
+            chart = Chart(self._network, normal)
+        except GrammarError:
+            return False, False
         return chart.end is not None, chart.more()
 
     def _check_rules(self) -> None:

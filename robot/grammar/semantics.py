@@ -23,6 +23,7 @@ TagFormat = Literal["semantics/1.0", "semantics/1.0-literals"]
 
 MAX_TAG_CHARS = 8_192
 MAX_TAG_DEPTH = 32
+MAX_KEPT_CHARS = 128
 MAX_VALUE_PARTS = 1_000
 MAX_VALUE_CHARS = 16_384
 """Of all strings in a value together: a tag that doubles its string soon meets this bound."""
@@ -94,11 +95,16 @@ class Script:
             raise GrammarError(f"tag {_shown(self.text)}: {error.cause}") from None
 
 
-@lru_cache(maxsize=8_192)
 def parse_tag(text: str, tag_format: TagFormat) -> Script:
     """Read a tag. GrammarError: it is none, or has what is not understood here."""
     if len(text) > MAX_TAG_CHARS:
         raise GrammarError(f"a tag is longer than {MAX_TAG_CHARS} characters")
+    # Grammars have the same short tags again and again; long ones must not fill the memory.
+    parse = _parse_short if len(text) <= MAX_KEPT_CHARS else _parse
+    return parse(text, tag_format)
+
+
+def _parse(text: str, tag_format: TagFormat) -> Script:
     if tag_format == "semantics/1.0-literals":
         literal = text.strip()
         return Script(text, (lambda scope: setattr(scope, "out", literal),))
@@ -106,6 +112,9 @@ def parse_tag(text: str, tag_format: TagFormat) -> Script:
         return Script(text, tuple(_Parser(_tokens(text)).program()))
     except GrammarError as error:
         raise GrammarError(f"tag {_shown(text)}: {error.cause}") from None
+
+
+_parse_short = lru_cache(maxsize=4_096)(_parse)
 
 
 def rename_rules(text: str, names: Mapping[str, str]) -> str:
@@ -372,8 +381,8 @@ def _assignment(name: str, keys: tuple[_Value, ...], mark: str, value: _Value) -
         if mark != "=":
             before = _property(_variable(scope, name), path)
             found = _operate(mark[0], before, found)
-        found = bounded_copy(found)
         if path:
+            # Values are shared until one is changed: that is done to a copy.
             whole = bounded_copy(_variable(scope, name))
             _put(whole, path, found)
             found = bounded_copy(whole)

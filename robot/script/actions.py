@@ -118,13 +118,15 @@ class SendDigitsNow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamNow:
-    """Connect the sound to a peer; ``result`` of Done: ``{"ended_by": str, "seconds": float}``."""
+    """Connect the sound to a peer; ``result`` of Done: ``{"ended_by": str, "seconds": float}``.
+    It has failed when neither side has said anything for ``max_silence_ms``."""
 
     turn: int
     step: str
     url: str
     parameters: Mapping[str, str]
     max_ms: int
+    max_silence_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

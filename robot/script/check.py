@@ -31,6 +31,8 @@ from .walk import WAITS, leads_to, parts, reachable, ways
 END = None
 """The end of a flow, as the target of a way."""
 Graph = dict[str, list[str | None]]
+MOST_COMPARISONS = 20_000
+"""So many words of handlers are tried at grammars; a script that has more is told so."""
 
 
 def check(compiled: Compiled) -> tuple[Problem, ...]:
@@ -42,6 +44,7 @@ def check(compiled: Compiled) -> tuple[Problem, ...]:
     steps = [step for id_, step in script.steps.items() if id_ in live]
     _check_arguments(script, steps, problems)
     _check_ends(script, steps, problems)
+    _check_left(script, steps, problems)
     _Loops(script, live, problems).check()
     _check_recursion(script, live, problems)
     _check_files(script, problems)
@@ -120,6 +123,16 @@ def _check_ends(script: Script, steps: Iterable[Step], problems: Problems) -> No
             problems.warning("dead-end", step.place, cause, remedy)
 
 
+def _check_left(script: Script, steps: Iterable[Step], problems: Problems) -> None:
+    """When the person has left, nobody answers."""
+    handler = script.handlers.get("hang_up")
+    for step in steps:
+        if handler is not None and step.flow == handler.flow and isinstance(step, WAITS):
+            cause = "this waits for somebody who has left: the conversation ends here"
+            remedy = "The handler `hang_up` can set variables and ask web services"
+            problems.warning("nobody-there", step.place, cause, remedy)
+
+
 class _Loops:
     """Loops that nobody can leave: neither the person, nor by a condition."""
 
@@ -127,6 +140,7 @@ class _Loops:
         self._script = script
         self._steps = {id_: script.steps[id_] for id_ in live}
         self._problems = problems
+        self._within: dict[str, set[str]] = {}
 
     def check(self) -> None:
         """Look for loops, and for those that are there for somebody who says nothing."""
@@ -157,8 +171,10 @@ class _Loops:
         """Whether a step is of a kind, or calls a flow that has one."""
         if not isinstance(step, CallFlow):
             return isinstance(step, kinds)
-        within = reachable(self._script, [self._script.flows[step.to_flow].entry])
-        return any(isinstance(self._script.steps[id_], kinds) for id_ in within)
+        flow = step.to_flow
+        if flow not in self._within:
+            self._within[flow] = reachable(self._script, [self._script.flows[flow].entry])
+        return any(isinstance(self._script.steps[id_], kinds) for id_ in self._within[flow])
 
     def _whole_graph(self) -> Graph:
         graph: Graph = {}
@@ -280,15 +296,25 @@ def _check_handlers(compiled: Compiled, steps: Iterable[Step], problems: Problem
             _check_taken(" ".join(phrase.casefold().split()), name, phrases, place, problems)
         if words.key is not None:
             _check_taken(words.key[0], name, keys, words.key[1], problems)
+    _compare(compiled, steps, problems)
+
+
+def _compare(compiled: Compiled, steps: Iterable[Step], problems: Problems) -> None:
+    """Try what opens handlers at the grammars of all questions."""
     fits = _Fits()
     for step in steps:
-        if isinstance(step, Ask):
-            for name, words in compiled.words.items():
-                for phrase, _ in words.phrases:
-                    if fits.whole(step.input.speech, phrase):
-                        _collides(step, name, f"`{phrase}`", problems)
-                if words.key is not None:
-                    _check_key(step, name, words.key[0], fits, problems)
+        for name, words in compiled.words.items() if isinstance(step, Ask) else ():
+            assert isinstance(step, Ask)
+            for phrase, _ in words.phrases:
+                if fits.whole(step.input.speech, phrase):
+                    _collides(step, name, f"`{phrase}`", problems)
+            if words.key is not None:
+                _check_key(step, name, words.key[0], fits, problems)
+        if fits.asked > MOST_COMPARISONS:
+            cause = "the questions from here on were not compared with the handlers' phrases"
+            remedy = f"There are more than {MOST_COMPARISONS} to compare: take fewer phrases"
+            problems.warning("too-large", step.place, cause, remedy)
+            return
 
 
 def _check_taken(
@@ -318,6 +344,7 @@ class _Fits:
     """What fits grammars; scripts have the same ones again and again, so that it is kept."""
 
     def __init__(self) -> None:
+        self.asked = 0
         self._known: dict[tuple[str, str], bool] = {}
 
     def whole(self, grammar: Grammar | None, text: str) -> bool:
@@ -333,6 +360,7 @@ class _Fits:
     def _ask(self, grammar: Grammar, text: str, ask: Callable[[], bool]) -> bool:
         known = self._known.get((grammar.id, text))
         if known is None:
+            self.asked += 1
             try:
                 known = ask()
             except GrammarError:

@@ -26,3 +26,4 @@ class Compiled:
     files: Mapping[str, bytes] = field(default_factory=dict)
     variables: Mapping[str, Place] = field(default_factory=dict)
     report: Mapping[str, Place] = field(default_factory=dict)
+    is_pack: bool = False

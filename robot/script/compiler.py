@@ -70,12 +70,17 @@ def check_file(path: Path, cache: Path | None = None) -> Compiled:
     data = _read(path)
     if not is_pack(data):
         return check_source(data, path.parent, str(path))
-    opened = open_pack(path, cache or _cache_folder(path))
+    try:
+        opened = open_pack(path, cache or cache_folder("packs"))
+    except OSError as error:
+        raise ScriptError(
+            str(path), [Problem("unreadable", NOWHERE, str(error.strerror))]
+        ) from None
     inner = opened.folder / opened.script
-    found = check_source(_read(inner), opened.folder, str(path))
+    found = check_source(_read(inner), opened.folder, str(path), inner.stem)
     if found.script is None:
         return found
-    return replace(found, script=with_rendered(found.script, opened.folder))
+    return replace(found, script=with_rendered(found.script, opened.folder), is_pack=True)
 
 
 def _read(path: Path) -> bytes:
@@ -84,25 +89,27 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MOST_BYTES + 1)
     except OSError as error:
-        cause = f"it cannot be read: {error.strerror or error}"
-        raise ScriptError(str(path), [Problem("unreadable", NOWHERE, cause)]) from None
+        raise _unreadable(path, f"it cannot be read: {error.strerror or error}") from None
 
 
-def _cache_folder(path: Path) -> Path:
-    """Where the files of packs are kept (XDG Base Directory Specification)."""
+def _unreadable(path: Path, cause: str) -> ScriptError:
+    return ScriptError(str(path), [Problem("unreadable", NOWHERE, cause)])
+
+
+def cache_folder(name: str) -> Path:
+    """Where files are kept that can be made again (XDG Base Directory Specification). OSError."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     try:
         folder = Path(given) if Path(given).is_absolute() else Path.home() / ".cache"
     except RuntimeError:
-        cause = "there is no home directory to keep the files of packs in"
-        remedy = "Set XDG_CACHE_HOME to a folder"
-        raise ScriptError(str(path), [Problem("unreadable", NOWHERE, cause, remedy)]) from None
-    return folder / "ringwheel" / "packs"
+        cause = "there is no home directory to keep files in; set XDG_CACHE_HOME to a folder"
+        raise OSError(None, cause) from None
+    return folder / "ringwheel" / name
 
 
-def check_source(data: bytes, folder: Path, file: str = "script") -> Compiled:
+def check_source(data: bytes, folder: Path, file: str = "script", name: str = "") -> Compiled:
     """Compile a source whose files lie in ``folder``, and look for what cannot go well."""
-    compiled = compile_source(data, folder, file)
+    compiled = compile_source(data, folder, file, name)
     if compiled.script is None:
         return compiled
     problems = in_order([*compiled.problems, *check(compiled)])
@@ -110,14 +117,17 @@ def check_source(data: bytes, folder: Path, file: str = "script") -> Compiled:
     return replace(compiled, problems=problems, script=compiled.script if good else None)
 
 
-def compile_source(data: bytes, folder: Path, file: str = "script") -> Compiled:
-    """Compile a source whose files lie in ``folder``; ``file`` is its name in errors."""
+def compile_source(data: bytes, folder: Path, file: str = "script", name: str = "") -> Compiled:
+    """Compile a source whose files lie in ``folder``.
+
+    ``file`` is what it is called in errors, ``name`` in reports, where it does not say that itself.
+    """
     problems = Problems()
     try:
         tree = read_source(data, problems, file)
     except ScriptError as error:
         return Compiled(data, None, error.problems)
-    return _Compiler(problems, folder, file).compile(tree, data)
+    return _Compiler(problems, folder, name or Path(file).stem).compile(tree, data)
 
 
 def hash_of(data: bytes, files: Mapping[str, bytes]) -> str:
@@ -129,11 +139,11 @@ def hash_of(data: bytes, files: Mapping[str, bytes]) -> str:
 
 
 class _Compiler:
-    def __init__(self, problems: Problems, folder: Path, file: str) -> None:
+    def __init__(self, problems: Problems, folder: Path, name: str) -> None:
         self._problems = problems
         self._reader = Reader(problems)
         self._folder = folder
-        self._file = file
+        self._name = name
 
     def compile(self, tree: Node, data: bytes) -> Compiled:
         form = self._reader.form(tree, TOP, "a script", ("ringwheel",))
@@ -153,7 +163,7 @@ class _Compiler:
         report = self._report(form)
         variables, declared = self._variables(form)
         script = Script(
-            name=self._text(form, "name") or Path(self._file).stem,
+            name=self._text(form, "name") or self._name,
             hash=hash_of(data, answers.files),
             locale=locale,
             start=self._start(form, flows),

@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, cast
 
 from simpleeval import SimpleEval
@@ -97,11 +98,14 @@ class Template:
     parts: tuple[str | Expression, ...]
 
     @classmethod
-    def parse(cls, source: str, place: Place = NOWHERE) -> Template:
-        """Read a template; :class:`ExpressionError` says what is wrong with it."""
+    def parse(cls, source: str, place: Place = NOWHERE, *, exact: bool = True) -> Template:
+        """Read a template; :class:`ExpressionError` says what is wrong with it.
+
+        ``exact``: the text stands at ``place`` as it is, so that its parts have their own places.
+        """
         if len(source) > MOST_TEMPLATE:
             raise ExpressionError(place, f"a text has at most {MOST_TEMPLATE} characters")
-        parts = tuple(_parts(source, place))
+        parts = tuple(islice(_parts(source, place, exact and "\n" not in source), MOST_PARTS + 1))
         if len(parts) > MOST_PARTS:
             raise ExpressionError(place, f"a text has at most {MOST_PARTS} parts")
         read = [part.names for part in parts if isinstance(part, Expression)]
@@ -139,7 +143,7 @@ def _written(node: ast.expr) -> str:
         return "a part of it"
 
 
-def _parts(source: str, place: Place) -> Iterator[str | Expression]:
+def _parts(source: str, place: Place, exact: bool) -> Iterator[str | Expression]:
     """Text and expressions in turn. Text is whole: no two texts follow each other."""
     at, text = 0, ""
     while (found := source.find("${", at)) >= 0:
@@ -152,7 +156,7 @@ def _parts(source: str, place: Place) -> Iterator[str | Expression]:
             yield text
         text = ""
         at = _closing_brace(source, found + 2, place)
-        where = Place(place.line, place.column + found + 2) if "\n" not in source else place
+        where = Place(place.line, place.column + found + 2) if exact else place
         yield Expression.parse(source[found + 2 : at - 1], where)
     if text or at < len(source):
         yield text + source[at:]

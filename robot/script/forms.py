@@ -214,7 +214,8 @@ class Reader:
             return None
         assert isinstance(node, Scalar)
         try:
-            return Template.parse(text, node.begin or node.place)
+            exact = node.begin is not None
+            return Template.parse(text, node.begin or node.place, exact=exact)
         except ExpressionError as error:
             self.problems.error("expression", error.place, error.text)
             return None

@@ -172,7 +172,7 @@ def _join(values: Json, separator: Json = ", ") -> str:
     return _text("join", separator).join(as_text(value) for value in _list("join", values))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def compile_pattern(pattern: str) -> Any:
     """A regular expression (RE2: matching takes time in proportion to the text, whatever it is)."""
     if len(pattern) > MOST_PATTERN:

@@ -495,6 +495,7 @@ class Interpreter:
                 name: line_of(value, scope, "stream", name) for name, value in step.parameters
             },
             max_ms=step.max_ms,
+            max_silence_ms=self.script.limits.silence_s * 1000,
         )
 
     # What comes back.

@@ -19,12 +19,17 @@ from .place import NOWHERE, Place
 from .problems import Problem, Problems, ScriptError
 
 MOST_BYTES = 1 << 20
-MOST_NODES = 50_000
+MOST_NODES = 100_000
+TEXT_OF_A_NODE = 16
+"""A text counts as one more value for each so many characters, where aliases repeat it as well."""
 DEEPEST = 50
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+_TWO_HALVES = re.compile(
+    r"((?<!\\)(?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+)
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE"})
 _FALSE = frozenset({"false", "False", "FALSE"})
@@ -93,7 +98,7 @@ def describe(node: Node) -> str:
 def read_source(data: bytes, problems: Problems, file: str = "script") -> Node:
     """The tree of a file. Faults that leave a tree go into ``problems``; :class:`ScriptError` is
     raised for those that leave none."""
-    text = _decode(data, file)
+    text = _whole_characters(_decode(data, file))
     loader = _LOADER(text)
     try:
         return _Builder(loader, _LINE_BREAK.split(text), problems).document()
@@ -116,6 +121,19 @@ def _decode(data: bytes, file: str) -> str:
         place = _place_of(before, len(before))
         text = "this is not UTF-8"
         raise ScriptError(file, [Problem("syntax", place, text, "Save it as UTF-8")]) from None
+
+
+def _whole_characters(text: str) -> str:
+    """JSON may write a character in two halves, which YAML does not know."""
+    if "\\ud" not in text.lower() or not text.lstrip().startswith(("{", "[")):
+        return text
+
+    def joined(found: re.Match[str]) -> str:
+        halves = int(found[2], 16), int(found[3], 16)
+        code = 0x10000 + ((halves[0] - 0xD800) << 10) + (halves[1] - 0xDC00)
+        return f"{found[1]}\\U{code:08x}"
+
+    return _TWO_HALVES.sub(joined, text)
 
 
 def _place_of(text: str, offset: int) -> Place:
@@ -184,7 +202,8 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event.anchor, place, depth)
         before = self._nodes
-        self._count(1, place)
+        text = len(event.value) if isinstance(event, yaml.ScalarEvent) else 0
+        self._count(1 + text // TEXT_OF_A_NODE, place)
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         self._check_tag(event, place)
@@ -231,7 +250,7 @@ class _Builder:
             raise _Unreadable(
                 "too-large",
                 place,
-                f"there are more than {MOST_NODES} values so far",
+                "there is too much in it so far, aliases written out",
                 "Split the script",
             )
 

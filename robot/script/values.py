@@ -10,6 +10,8 @@ from .place import Json
 MOST_TEXT = 10_000
 MOST_NUMBER = 10**18
 MOST_ITEMS = 2_000
+TEXT_OF_AN_ITEM = 64
+"""Within a list or mapping, a text counts as one more part for each so many characters."""
 DEEPEST = 20
 
 
@@ -46,8 +48,8 @@ def _check_number(value: int | float) -> int | float:
 def _count(value: object, depth: int) -> int:
     """How many values there are in this one, which is checked."""
     if not isinstance(value, list | dict):
-        check_value(value)
-        return 1
+        checked = check_value(value)
+        return 1 + (len(checked) // TEXT_OF_AN_ITEM if isinstance(checked, str) else 0)
     if depth >= DEEPEST:
         raise TooMuch(f"values are nested more than {DEEPEST} deep")
     if len(value) > MOST_ITEMS:

@@ -6,7 +6,7 @@ handlers, share those of the script.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .compiled import Compiled
@@ -31,6 +31,8 @@ from .problems import Problems
 from .walk import parts, reads, ways, writes
 
 Names = frozenset[str]
+Reads = Mapping[str, tuple[Expression, ...]]
+"""What each step reads variables by, by its id."""
 ANSWER = "answer"
 
 
@@ -49,18 +51,19 @@ def check_variables(compiled: Compiled, live: set[str], problems: Problems) -> N
     """All that is wrong with variables and secrets."""
     script = compiled.script
     assert script is not None
+    read = {id_: tuple(reads(script.steps[id_])) for id_ in live}
     frames = list(_frames(compiled, script, live))
     _check_declared(script, problems)
     for frame in frames:
-        _Values(script, frame, problems).check()
+        _Values(script, frame, read, problems).check()
     main = frames[0]
     for name, place in compiled.report.items():
         known = main.given.union(*map(writes, main.steps))
         if name not in known:
             cause = f"nothing gives `{name}` a value{suggestion(name, known)}"
             problems.error("unset-variable", place, cause)
-    _check_used(compiled, script, frames, problems)
-    _Secrets(script, frames, problems).check()
+    _check_used(compiled, frames, read, problems)
+    _Secrets(script, frames, read, problems).check()
 
 
 def _frames(compiled: Compiled, script: Script, live: set[str]) -> Iterator[Frame]:
@@ -109,9 +112,10 @@ def _check_declared(script: Script, problems: Problems) -> None:
 class _Values:
     """Which variables of a frame surely have a value at each step."""
 
-    def __init__(self, script: Script, frame: Frame, problems: Problems) -> None:
+    def __init__(self, script: Script, frame: Frame, read: Reads, problems: Problems) -> None:
         self._script = script
         self._frame = frame
+        self._read = read
         self._problems = problems
         self._steps = {step.id: step for step in frame.steps}
         self._known = frame.given.union(*map(writes, frame.steps))
@@ -133,7 +137,7 @@ class _Values:
                 yield expression, expression.names - before
                 before.add(name)
             return
-        for part in reads(step):
+        for part in self._read[step.id]:
             yield part, part.names - before
 
     def _tell(self, name: str, place: Place) -> None:
@@ -177,12 +181,14 @@ class _Values:
 
 
 def _check_used(
-    compiled: Compiled, script: Script, frames: Sequence[Frame], problems: Problems
+    compiled: Compiled, frames: Sequence[Frame], all_read: Reads, problems: Problems
 ) -> None:
     """Variables that nobody reads or reports, each told once."""
+    script = compiled.script
+    assert script is not None
     told: set[str] = set()
     for frame in frames:
-        read = {name for step in frame.steps for part in reads(step) for name in part.names}
+        read = {n for step in frame.steps for part in all_read[step.id] for n in part.names}
         if frame.is_main:
             read |= set(script.report)
             read |= {name for _, first in script.variables for name in first.names}
@@ -213,8 +219,11 @@ def _tell_unused(
 class _Secrets:
     """Secrets are neither said nor reported, whatever variable they have come into."""
 
-    def __init__(self, script: Script, frames: Sequence[Frame], problems: Problems) -> None:
+    def __init__(
+        self, script: Script, frames: Sequence[Frame], read: Reads, problems: Problems
+    ) -> None:
         self._script = script
+        self._read = read
         self._steps = {step.id: step for frame in frames for step in frame.steps}.values()
         self._problems = problems
         self._tainted = self._spread()
@@ -237,7 +246,7 @@ class _Secrets:
     def check(self) -> None:
         """Tell where they come out, and which are not declared."""
         for step in self._steps:
-            for part in reads(step):
+            for part in self._read[step.id]:
                 self._check_known(part)
             for said in _said(step):
                 if said.names & self._tainted:

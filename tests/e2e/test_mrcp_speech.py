@@ -21,6 +21,7 @@ from ringwheel.robot.grammar.builders import yes_no
 from ringwheel.robot.script.model import Timing
 from ringwheel.robot.speech.mrcp.pool import PoolLimits
 from ringwheel.robot.speech.mrcp.resources import RecordWish
+from ringwheel.robot.speech.mrcp.results import ServerRecording
 from ringwheel.robot.speech.mrcp.servers import MrcpServer
 from ringwheel.robot.speech.mrcp.service import MrcpOptions, MrcpService
 from ringwheel.robot.speech.mrcp.session import SessionLimits
@@ -588,17 +589,18 @@ async def test_a_server_that_has_nothing_gives_no_session(peer: SpeechPeer) -> N
 
 
 async def test_a_recorder_is_added_when_it_is_needed(peer: SpeechPeer) -> None:
-    def recorded(asked: Asked) -> None:
+    def record(asked: Asked) -> None:
         asked.respond(200, GOES_ON)
         asked.tell("START-OF-INPUT", GOES_ON)
         uri = "Record-URI: <file:///tmp/a.wav>;size=242552;duration=25645"
         asked.tell("RECORD-COMPLETE", "COMPLETE", "Completion-Cause: 000 success-silence", uri)
 
-    peer.on["RECORD"] = recorded
+    peer.on["RECORD"] = record
     async with talking(options_of(peer)) as talk:
         for _ in range(2):
-            cause, uri = await talk.speech.record(RecordWish(max_ms=500, final_silence_ms=100))
-            assert (cause, uri) == (RecordCause.SUCCESS_SILENCE, "file:///tmp/a.wav")
+            wish = RecordWish("", max_ms=500, final_silence_ms=100)
+            recorded = await talk.speech.record(wish)
+            assert recorded == ServerRecording(RecordCause.SUCCESS_SILENCE, "file:///tmp/a.wav")
         assert (peer.invites, peer.connections) == (2, 1)
         assert (await talk.hear()).value is True
         assert (await talk.say()).outcome is PlayOutcome.FINISHED
@@ -625,6 +627,18 @@ async def test_a_session_serves_one_call_after_the_other(peer: SpeechPeer) -> No
         assert (peer.invites, peer.methods.count("DEFINE-GRAMMAR")) == (1, 1)
         (server,) = talk.service.figures().servers
         assert (server.opened, server.reused, server.taken, server.idle) == (1, 3, 1, 0)
+
+
+async def test_a_session_in_which_something_goes_on_serves_nobody_else(peer: SpeechPeer) -> None:
+    peer.on["RECOGNIZE"] = take
+    async with talking(options_of(peer)) as talk:
+        hearing = asyncio.create_task(talk.hear_kind())
+        await peer.got("RECOGNIZE")
+        await talk.speech.close()
+        assert await hearing == "lost"
+        await eventually(lambda: peer.open_sessions == 0)
+        talk.speech = await talk.service.open(talk.call)
+        assert peer.invites == 2
 
 
 async def test_no_more_sessions_than_the_server_may_have(peer: SpeechPeer) -> None:

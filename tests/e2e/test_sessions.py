@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from ringwheel import ApplicationLine, Call, DialledCall, HoldRefused
+from ringwheel import ApplicationLine, Call, DialledCall, Engine, HoldRefused
 from ringwheel.media.codec import CODECS, PCMU
 from ringwheel.media.events import PlayOutcome
 
@@ -133,6 +133,7 @@ async def test_lines_that_nobody_asked_for_are_refused_and_the_call_goes_on(make
 class Pair:
     """A call that came in and one of ours beside it; the phones of both, and their mouths."""
 
+    engine: Engine
     call: Call
     session: DialledCall
     phone: Phone
@@ -147,6 +148,7 @@ async def paired(
     server_offer: Callable[[Phone], str] = Phone.offer,
     caller: dict | None = None,
     server: dict | None = None,
+    lines: Sequence[ApplicationLine] = (),
     **options: object,
 ) -> AsyncIterator[Pair]:
     arrived: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
@@ -163,12 +165,16 @@ async def paired(
     ):
         answer = await phone.call(caller_offer(phone))
         call = await arrived
-        dialled = asyncio.create_task(engine.dial(callee.uri, beside=call))
+        dialled = asyncio.create_task(engine.dial(callee.uri, beside=call, applications=lines))
         invite = await callee.invited()
-        callee.answer(invite, body=server_offer(callee))
+        head, mark, audio = server_offer(callee).partition("m=audio")
+        control = CONTROL.format("1@speechrecog") if lines else ""
+        callee.answer(invite, body=head + control + mark + audio)
         session = await dialled
         await callee.request("ACK")
-        yield Pair(call, session, phone, callee, Mouth(phone, answer), Mouth(callee, invite))
+        yield Pair(
+            engine, call, session, phone, callee, Mouth(phone, answer), Mouth(callee, invite)
+        )
 
 
 def payload_of(packets: list[Rtp]) -> bytes:
@@ -342,6 +348,16 @@ async def test_the_end_of_a_session_ends_its_sound_and_an_error_is_told():
         await pair.session.hangup()
         assert (await speaking).outcome is PlayOutcome.FINISHED
         assert not never.done()  # a future is its owner's
+
+
+async def test_a_server_of_speech_may_be_silent_for_longer_than_callers():
+    line = ApplicationLine(9, attributes=RECOG)
+    async with paired(lines=[line], media_timeout_ms=1_000) as pair:
+        pair.call.send_sound_to(pair.session)
+        await pair.caller_says.say(sweep(1.0))
+        # Now the caller is silent, and is taken for lost; the server has been all the time.
+        assert "no media" in (await pair.call.wait_ended()).text
+        assert pair.session.ended is None
 
 
 async def test_a_session_lands_on_the_shard_of_its_call():

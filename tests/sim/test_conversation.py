@@ -3,7 +3,9 @@
 import asyncio
 import logging
 
+import numpy as np
 import pytest
+import soundfile
 from ringwheel.robot.conversation import converse
 from ringwheel.robot.script import actions, model
 from ringwheel.robot.script.events import Done, Heard, Left, NoInput
@@ -19,7 +21,9 @@ from .dialogue import (
     record,
     say,
     send_digits,
+    step,
     stream,
+    t,
     text,
     transfer,
 )
@@ -123,7 +127,7 @@ DEADLINES = {
     "ask": (ask("x", "ten letter"), 3.0 + 10 * 0.2 + 5 + 64 * 2 + 20),
     "http": (http(), 20 / 1),
     "http, short": (http(deadline_ms=1_000, retries=0), 1 + 2.5),
-    "http, filled": (http(filler=text("wait")), 2 * (3 + 2.5) + 20),
+    "http, filled": (http(filler=text("wait")), 2 * (3 + 2.5)),
     "record": (record(), 3.0 + 9 * 0.2 + 63 + 20),
     "transfer": (transfer(), 3.0 + 10 * 0.2 + 30 + 20),
     "send_digits": (send_digits("1,2"), 3 * 0.4 + 1.5 + 20),
@@ -133,9 +137,9 @@ DEADLINES = {
 
 @pytest.mark.parametrize("name", DEADLINES)
 def test_an_action_that_never_ends_has_a_deadline(name):
-    step, deadline_s = DEADLINES[name]
+    slow, deadline_s = DEADLINES[name]
     person = Person(main_0=never)
-    script = make_script(step, flows={"sorry": [say("sorry"), put(x="error.kind")]},
+    script = make_script(slow, flows={"sorry": [say("sorry"), put(x="error.kind")]},
                          handlers=[("error", "sorry", False)], **REPORT)  # fmt: skip
     if name == "http":
         deadline_s = min(deadline_s, 2 * (3 + 2.5))
@@ -146,6 +150,16 @@ def test_an_action_that_never_ends_has_a_deadline(name):
     assert ended.cause == "error"
 
 
+def test_a_file_takes_as_long_as_it_is(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(8_000 * 7, np.int16), 8_000)
+    (tmp_path / "b.ulaw").write_bytes(bytes(8_000 * 5))
+    for name, seconds in (("a.wav", 7), ("b.ulaw", 5), ("none.wav", 58)):
+        prompt = model.FilePrompt(t(name))
+        script = make_script(step(model.Say, prompts=(prompt,)), base=str(tmp_path), **REPORT)
+        _, took_s = hold(script, Person(main_0=never))
+        assert took_s == pytest.approx(seconds + 2 + 20, abs=0.01)
+
+
 def test_nothing_is_heard_for_the_limit_of_silence_at_most():
     slow = http(deadline_ms=60_000, retries=5)
     ended, took_s = hold(make_script(slow, **REPORT), Person(main_0=never))
@@ -154,14 +168,14 @@ def test_nothing_is_heard_for_the_limit_of_silence_at_most():
 
 
 @pytest.mark.parametrize(
-    "step",
+    "slow",
     [say("a"), ask(), http(), record(), transfer(), send_digits("1"), stream()],
     ids=["say", "ask", "http", "record", "transfer", "send_digits", "stream"],
 )
-def test_who_leaves_ends_what_goes_on(step):
+def test_who_leaves_ends_what_goes_on(slow):
     person = Person(main_0=never)
     person.leaves_after_s = 1.5
-    script = make_script(step, flows={"gone": [put(x="1"), http(), put(x="reply.status")]},
+    script = make_script(slow, flows={"gone": [put(x="1"), http(), put(x="reply.status")]},
                          handlers=[("hang_up", "gone", False)], **REPORT)  # fmt: skip
     person.does["gone_1"] = after(
         4, lambda a: Done(at_ms=now_ms(), turn=a.turn, result={"status": 204, "body": None})
@@ -239,3 +253,17 @@ def test_cancelled_and_gone_on_elsewhere():
     ended, other = run_virtual(main())
     assert ended.report == {"x": "a"}
     assert [step for step, _ in other.performed] == ["main.1", "main.2", "main.2"]
+
+
+def test_what_is_done_for_nobody_may_be_silent():
+    slow = http(deadline_ms=30_000, retries=1)
+    script = make_script(say("a"), flows={"gone": [slow, put(x="reply.status")]},
+                         handlers=[("hang_up", "gone", False)], **REPORT)  # fmt: skip
+    person = Person(
+        main_0=never,
+        gone_0=after(50, lambda a: Done(at_ms=now_ms(), turn=a.turn, result={"status": 200})),
+    )
+    person.leaves_after_s = 1
+    ended, took_s = hold(script, person)
+    assert ended.report == {"x": 200}
+    assert took_s == pytest.approx(51, abs=0.01)

@@ -512,12 +512,13 @@ def test_every_method_of_a_recorder_is_written_as_the_rfc_has_it():
     bench, user = Bench(Resource.RECORDER), Asker()
     recorder = bench.recorder
     recorder.record(user, 0, RecordWish("file:///tmp/a.wav", "audio/wav", 5_000, 60_000, 2_000))
-    recorder.record(user, 0, RecordWish(on_speech=True, timers_run=False))
+    recorder.record(user, 0, RecordWish("", on_speech=True, timers_run=False))
+    recorder.record(user, 0, RecordWish())
     recorder.start_input_timers(user, 0)
     recorder.set_params(user, 0, {"Max-Time": "1"})
     recorder.get_params(user, 0, ["Max-Time"])
     recorder.stop(user, 0)
-    first, second, *_ = bench.sent
+    first, second, third, *_ = bench.sent
     assert {message.method for message in bench.sent} == methods_of(Resource.RECORDER)
     assert fields(first) == {
         "Channel-Identifier": "1@recorder",
@@ -530,6 +531,7 @@ def test_every_method_of_a_recorder_is_written_as_the_rfc_has_it():
         "Start-Input-Timers": "true",
     }
     assert fields(second).items() >= {("Record-URI", ""), ("Capture-On-Speech", "true")}
+    assert "Record-URI" not in fields(third)
 
 
 # Any server at all

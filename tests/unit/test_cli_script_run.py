@@ -1,10 +1,14 @@
 """`ringwheel script run`: a script is talked to by typing."""
 
+import asyncio
 import io
 import json
+import queue
+from types import SimpleNamespace
 
 import pytest
 from ringwheel.cli.main import run_command
+from ringwheel.cli.script_run import Keyboard
 
 SCRIPT = """
 ringwheel: 1
@@ -144,3 +148,31 @@ def test_without_its_secrets_nothing_begins(tmp_path, capsys, monkeypatch):
 def test_there_is_no_other_way_than_text(script, capsys):
     assert run_command(["script", "run", str(script)]) == 2
     assert "Add --text" in capsys.readouterr().err
+
+
+def test_a_line_that_comes_late_is_the_next_answer(monkeypatch):
+    came = queue.Queue()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(readline=came.get))
+
+    async def main():
+        keyboard = Keyboard()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await keyboard.read()
+        came.put("tea\n")
+        first = await keyboard.read()
+        came.put("")
+        return first, await keyboard.read()
+
+    assert asyncio.run(main()) == ("tea", None)
+
+
+def test_not_to_type_in_time_is_a_silence(script, monkeypatch, capsys):
+    quick = "{digits: 3}\n        timing: {no_input: 100ms}"
+    script.write_text(SCRIPT.replace("{digits: 3}", quick))
+    came = queue.Queue()
+    came.put("tea\n")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(readline=came.get))
+    assert run(script, "--timeouts", "--expect", "no-input") == 0
+    assert capsys.readouterr().out.count("Are you there?") == 2
+    came.put("")

@@ -2,11 +2,15 @@
 
 import json
 import random
+import re
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from ringwheel.cli.main import run_command
+from ringwheel.cli.script_simulate import callers_of
 from ringwheel.robot.grammar import builders
 from ringwheel.robot.grammar.sampling import random_sentence
 
@@ -118,6 +122,14 @@ def test_models_that_cannot_be_used(simulated, model, cause):
     status, line = simulated(model)
     assert status == 2
     assert cause in line
+
+
+def test_the_model_in_the_documents_is_one():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "scripts.md").read_text("utf-8")
+    (block,) = re.findall(r"```yml\n(.*?)```", text, re.DOTALL)
+    callers = callers_of(yaml.safe_load(block))
+    assert callers.at["topic"].leave == 0.05
+    assert callers.at["main.4"].silence == callers.manners.silence == 0.1
 
 
 def test_for_people(tmp_path, capsys):

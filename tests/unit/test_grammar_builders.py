@@ -134,6 +134,15 @@ class TestNumber:
             said = meaning(grammar, cardinal(value, language))
             assert said == (value if low <= value <= high else None), value
 
+    @pytest.mark.parametrize(
+        ("low", "high"), [(0, 1_998), (1_001, 2_000), (101, 198), (199_999, 1_000_001)]
+    )
+    def test_the_ends_of_a_range(self, low, high):
+        grammar = number(low, high, "en")
+        ends = (low - 1, low, low + 1, high - 1, high, high + 1)
+        found = {value: meaning(grammar, cardinal(value, "en")) for value in ends if value >= 0}
+        assert found == {value: value if low <= value <= high else None for value in found}
+
     @pytest.mark.parametrize("language", ["de", "en"])
     def test_large_numbers(self, language):
         grammar = number(0, 999_999_999, language)

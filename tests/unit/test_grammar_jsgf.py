@@ -108,6 +108,12 @@ class TestWrite:
         assert written.words == ("main", "street")
         assert sentences(written.text) == {"main street"}
 
+    def test_words_cannot_be_read_as_anything_else(self):
+        grammar = choices([("a", ["yes", "a|b", "<r0>", "x=y", "c*"], None)], "en")
+        written = jsgf.write(grammar)
+        assert written.unknown == ("<r0>", "a|b", "c*", "x=y")
+        assert sentences(written.text) == {"yes"}
+
     def test_refusals(self):
         with pytest.raises(GrammarError, match="does not have no, yes"):
             jsgf.write(choices([(1, ["yes"], None), (2, ["no"], None)], "en"), lambda _: False)

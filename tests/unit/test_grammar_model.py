@@ -98,6 +98,7 @@ class TestMeaning:
             ("out = rules.absent", None),
             ("out = meta.current().text", "go"),
             ("out = [1]; out[1] = out[0]", [1, 1]),
+            ("var x = {a: 1}; out = x; x.a = 2; out.b = x", {"a": 1, "b": {"a": 2}}),
             ("", {}),
         ],
     )
@@ -204,6 +205,9 @@ class TestWords:
 
     def test_english_words_are_not(self):
         assert voice(("a", words("twenty three"))).match("twentythree") is None
+        apart = voice(("a", Repeat(Alternatives((words("one"), words("two"))), 1, None)))
+        assert apart.match("one two")
+        assert apart.match("onetwo") is None
 
     def test_figures_are_words(self):
         assert voice(("a", words("twenty three"))).match("23")
@@ -291,6 +295,11 @@ class TestRefusals:
         with pytest.raises(GrammarError, match=reason):
             voice(*rules)
 
+    def test_the_size_tells_what_a_grammar_takes(self):
+        small, large = (voice(("a", Repeat(words("x"), 0, most))) for most in (1, 9_000))
+        assert small.size < 10
+        assert 9_000 < large.size < 50_000
+
     def test_depth_is_bounded(self):
         expansion = words("x")
         for _ in range(100):
@@ -326,6 +335,9 @@ class TestBoundedWork:
         both = Alternatives((words("a"), Sequence((r, r)), Sequence((r, r, r))))
         with pytest.raises(GrammarError, match="too much work"):
             voice(("r", both)).match("a " * 300)
+        typed = Grammar("dtmf", "en", "r", voice(("r", both)).rules)
+        assert typed.progress("a" * 10) == (True, True)
+        assert typed.progress("a" * 300) == (False, False)
 
     def test_deep_right_recursion_is_matched(self):
         grammar = voice(("r", Sequence((words("a"), optional(RuleRef("r"))))))

@@ -104,3 +104,9 @@ def test_what_cannot_be_written(name, cause, tmp_path, capsys):
     file = str(EXAMPLES / "menu.yaml")
     assert run_command(["script", "graph", file, "-o", str(tmp_path / name)]) > 0
     assert cause in capsys.readouterr().err
+
+
+def test_the_picture_in_the_documents_is_that_of_the_example():
+    drawn = (EXAMPLES.parents[1] / "docs" / "menu.svg").read_text("utf-8")
+    told = "draw it anew: ringwheel script graph examples/scripts/menu.yaml -o docs/menu.svg"
+    assert drawn == to_svg(picture_of(load_script(EXAMPLES / "menu.yaml"))), told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 from pathlib import Path
 
@@ -83,6 +84,20 @@ def test_hostile_files_are_refused(data, code):
 def test_a_script_may_be_json():
     text = '{"ringwheel": 1,\n\t"steps": [{"say": "Hi"}, {"hang_up": "done"}]}'
     assert not check_source(text.encode(), Path()).problems
+
+
+def test_json_may_write_a_character_in_two_halves():
+    text = json.dumps({"ringwheel": 1, "steps": [{"say": "\N{GRINNING FACE} \\ud83d"}]})
+    script = check_source(text.encode(), Path()).script
+    assert script.steps["main.0"].prompts[0].text.source == "\N{GRINNING FACE} \\ud83d"
+    half = check_source(b'{"ringwheel": 1, "name": "\\ud83d"}', Path())
+    assert [problem.code for problem in half.problems] == ["syntax"]
+
+
+def test_a_mistake_in_a_text_of_several_lines_is_where_it_begins():
+    text = "ringwheel: 1\nsteps:\n  - say: |\n      Hello\n      and ${1 +}\n"
+    (problem,) = check_source(text.encode(), Path()).problems
+    assert (problem.code, problem.place.line, problem.place.column) == ("expression", 3, 10)
 
 
 def test_words_of_yaml_stay_words():

@@ -6,7 +6,9 @@ import contextlib
 import json
 import zipfile
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ringwheel.cli.main import run_command
@@ -14,6 +16,7 @@ from ringwheel.robot.script.compiler import check_file, load_script
 from ringwheel.robot.script.model import FilePrompt
 from ringwheel.robot.script.pack import MANIFEST, texts_of, write_pack
 from ringwheel.robot.script.problems import ScriptError
+from ringwheel.robot.speech.engines.engine import EngineFailed
 
 SCRIPT = """\
 ringwheel: 1
@@ -48,13 +51,13 @@ def source(tmp_path):
 @pytest.fixture
 def pack(source, tmp_path):
     """It as a pack."""
-    write_pack(check_file(source), source, tmp_path / "mood.rwpack", {})
-    return tmp_path / "mood.rwpack"
+    write_pack(check_file(source), source, tmp_path / "packed.rwpack", {})
+    return tmp_path / "packed.rwpack"
 
 
 def test_a_pack_is_loaded_like_the_script(source, pack, tmp_path):
     of_file, of_pack = load_script(source), load_script(pack, tmp_path / "cache")
-    assert of_pack.hash == of_file.hash
+    assert (of_pack.hash, of_pack.name) == (of_file.hash, "mood")
     assert of_pack.steps == of_file.steps
     sound = of_pack.steps["main.0"].prompts[0]
     assert isinstance(sound, FilePrompt)
@@ -188,3 +191,49 @@ class TestCommand:
         source.write_text(SCRIPT.replace("prompts: sounds", "prompts: .."))
         assert run_command(["script", "pack", str(source), "-o", str(tmp_path / "x")]) == 2
         assert "lies outside of the script's folder" in capsys.readouterr().err
+
+    def test_a_pack_is_not_packed_again(self, pack, tmp_path, capsys, monkeypatch):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        assert run_command(["script", "pack", str(pack), "-o", str(tmp_path / "x")]) == 2
+        assert "is a pack already" in capsys.readouterr().err
+
+    def test_texts_are_spoken_beforehand(self, source, tmp_path, capsys, monkeypatch):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setattr("ringwheel.cli.script.make_engine", lambda *_: Beeper())
+        target = tmp_path / "out.rwpack"
+        command = ["script", "pack", str(source), "-o", str(target), "--render", "beeper"]
+        assert run_command(command) == 0
+        assert f"{target}: 5 files" in capsys.readouterr().out
+        played = load_script(target).steps["main.1"].prompts[0]
+        samples, rate_hz = soundfile.read(played.path.constant, dtype="int16")
+        assert (rate_hz, len(samples)) == (8_000, 8 * len("Well?"))
+        first = target.read_bytes()
+        assert run_command(command) == 0
+        assert target.read_bytes() == first
+
+    def test_an_engine_that_cannot_speak_it_is_told(self, source, tmp_path, capsys, monkeypatch):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        source.write_text(SCRIPT.replace("ringwheel: 1", "ringwheel: 1\nlocale: en-GB"))
+        monkeypatch.setattr("ringwheel.cli.script.make_engine", lambda *_: Beeper("en"))
+        target = tmp_path / "out.rwpack"
+        command = ["script", "pack", str(source), "-o", str(target), "--render", "beeper"]
+        assert run_command(command) == 1
+        assert "--render beeper: “How are you?”: it does not speak en-GB" in capsys.readouterr().err
+        assert not target.exists()
+
+
+class Beeper:
+    """A synthesizer that needs eight samples for each letter, and knows one language."""
+
+    name = "beeper"
+    sample_rate_hz = 8_000
+
+    def __init__(self, locale="en"):
+        self.locale = locale
+
+    async def check(self, utterance):
+        if utterance.locale != self.locale:
+            raise EngineFailed("language", f"it does not speak {utterance.locale}")
+
+    async def synthesize(self, utterance):
+        yield np.ones(8 * len(utterance.text), np.int16)

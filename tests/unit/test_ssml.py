@@ -52,6 +52,7 @@ class TestPieces:
             ("a<break/>b", [said("a"), PausePiece(400), said("b")]),
             ("a<break time='1.5s'/>", [said("a"), PausePiece(1_500)]),
             ("a<break strength='none'/> b", [said("a b")]),
+            ("a<break/><break time='100ms'/>b", [said("a"), PausePiece(500), said("b")]),
             ("<p>One.</p><p><s>Two.</s><s>Three.</s></p>",
              [said("One."), PausePiece(500), said("Two."), PausePiece(200), said("Three.")]),
             ("a<mark name='m1'/>b", [said("a"), MarkPiece("m1"), said("b")]),

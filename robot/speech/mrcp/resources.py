@@ -299,10 +299,11 @@ class Recognizer(_Resource):
 class RecordWish:
     """How to record; times in milliseconds, None leaves it to the server (10.4).
 
-    ``uri``: where the recording goes; empty: the server says where it is (10.4.7).
+    ``uri``: where the recording goes; empty: the server says where it is; None: it comes with the
+    answer (10.4.7).
     """
 
-    uri: str = ""
+    uri: str | None = None
     media_type: str | None = None
     no_input_ms: int | None = None
     max_ms: int | None = None
@@ -319,11 +320,16 @@ class RecordWish:
             (Header.FINAL_SILENCE, self.final_silence_ms),
         )
         return [
-            (Header.RECORD_URI, f"<{self.uri}>" if self.uri else ""),
+            *self._uri_lines(),
             (Header.CAPTURE_ON_SPEECH, _flag(self.on_speech)),
             (Header.START_INPUT_TIMERS, _flag(self.timers_run)),
             *((name, str(value)) for name, value in values if value is not None),
         ]
+
+    def _uri_lines(self) -> list[tuple[str, str]]:
+        if self.uri is None:
+            return []
+        return [(Header.RECORD_URI, f"<{self.uri}>" if self.uri else "")]
 
 
 class Recorder(_Resource):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ...grammar import results
 from ...grammar.model import Grammar, GrammarError
@@ -120,9 +121,20 @@ def _understood(
     return Recognition(completion, best.text, best.value, best.confidence, named)
 
 
-def recording_of(outcome: Outcome) -> tuple[RecordCause, str]:
-    """How a recording ended, and its URI (RFC 6787, 10.4.7)."""
-    if not isinstance(outcome.cause, RecordCause) or outcome.message is None:
+@dataclass(frozen=True, slots=True)
+class ServerRecording:
+    """A recording that a server has made: where it is, or itself, in the form ``content_type``."""
+
+    cause: RecordCause
+    uri: str = ""
+    body: bytes = b""
+    content_type: str = ""
+
+
+def recording_of(outcome: Outcome) -> ServerRecording:
+    """What a RECORD has brought (RFC 6787, 10.4.7). SpeechFailed: it does not say how it ended."""
+    message = outcome.message
+    if not isinstance(outcome.cause, RecordCause) or message is None:
         raise SpeechFailed("protocol", f"{outcome.text}: without a completion cause")
-    uri = outcome.message.headers.get(Header.RECORD_URI) or ""
-    return outcome.cause, uri.partition(";")[0].strip().strip("<>")
+    uri = (message.headers.get(Header.RECORD_URI) or "").partition(";")[0].strip().strip("<>")
+    return ServerRecording(outcome.cause, uri, message.body, message.content_type)

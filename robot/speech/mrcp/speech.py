@@ -17,8 +17,8 @@ from .channel import Asked, Ending, Outcome, RequestUser, TooManyRequests
 from .line import Ask, Line, Running
 from .message import Event
 from .resources import RecognizeWish, RecordWish, VoiceWish
-from .results import failure_of, recognition_of, recording_of
-from .words import EventName, RecordCause, Resource
+from .results import ServerRecording, failure_of, recognition_of, recording_of
+from .words import EventName, Resource
 
 if TYPE_CHECKING:
     from ....media.call import Call, Played
@@ -249,8 +249,8 @@ class MrcpSpeech:
 
     # Recording
 
-    async def record(self, wish: RecordWish) -> tuple[RecordCause, str]:
-        """Record the caller by the server; gives how it ended, and the URI of the recording."""
+    async def record(self, wish: RecordWish) -> ServerRecording:
+        """Record the caller by the server."""
         session, line = await self._line(Resource.RECORDER)
         way = self._hear(session)
         within_ms = (wish.no_input_ms or 0) + (wish.max_ms or MAX_RECORD_MS)

@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 MAX_KNOWN = 1_024
 DIGIT_WAIT_MS = 3_600_000
+STALE_PACKETS = 10
+"""So many have to come before what the voice detector says is news."""
 MAX_RECORDED_MS = 130_000
 """A little more than the longest Max-Time."""
 
@@ -66,6 +68,7 @@ class CallHearing:
         self._folder = folder
         self._call = call
         self._engines = engines
+        self._received_before = 0
         self._endpointer: Endpointer | None = None
         self._recorded: Endpointer | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -78,12 +81,16 @@ class CallHearing:
         self.stop()
         self._endpointer = endpointer = Endpointer(sensitivity)
         self._listening = asyncio.create_task(self._listen(endpointer))
-        return self._call.speaking
+        # A client may send sound only while it wants something heard: whoever spoke when that ended
+        # last does not speak for that reason still.
+        came = self._call.figures.packets_received - self._received_before
+        return self._call.speaking and came > STALE_PACKETS
 
     def stop(self) -> None:
         """Do not listen any more."""
         self._endpointer = None
         if self._listening is not None:
+            self._received_before = self._call.figures.packets_received
             self._listening.cancel()
             self._listening = None
 

@@ -19,7 +19,7 @@ from ringwheel.robot.grammar.model import (
     Words,
     optional,
 )
-from ringwheel.robot.grammar.sample import Sampler
+from ringwheel.robot.grammar.sampling import Sampler, random_sentence
 
 
 def voice(*rules):
@@ -49,21 +49,22 @@ def test_weights_and_what_is_never_there():
     root = Alternatives((Words(("a",)), Words(("b",)), Special("VOID")), (1.0, 0.0, 5.0))
     sampler, chance = Sampler(voice(("r", root))), random.Random(1)
     assert {sampler.sentence(chance) for _ in range(50)} == {"a"}
+    nothing = Alternatives((Words(("a",)), Words(("b",))), (0.0, 0.0))
+    assert random_sentence(voice(("r", nothing)), chance) in {"a", "b"}
+    never = Repeat(Words(("a",)), 1, None, 0.0)
+    assert {random_sentence(voice(("r", never)), chance) for _ in range(20)} == {"a"}
 
 
 def test_recursion_finds_its_way_out():
-    r = RuleRef("r")
+    again = Sequence((Words(("x",)), RuleRef("s"), RuleRef("t")))
     grammar = voice(
-        ("r", Alternatives((Sequence((r, r, Words(("x",)))), Sequence((RuleRef("s"),))))),
-        ("s", Alternatives((RuleRef("r"), Words(("y",))))),
+        ("r", Alternatives((again, RuleRef("t")), (1.0, 0.0))),
+        ("s", Alternatives((RuleRef("r"), RuleRef("t")), (1.0, 0.0))),
+        ("t", Words(("y",))),
     )
-    sampler, chance = Sampler(grammar), random.Random(1)
-    for _ in range(20):
-        try:
-            sentence = sampler.sentence(chance)
-        except GrammarError:
-            continue
-        assert set(sentence.split()) <= {"x", "y"}
+    sentence = Sampler(grammar).sentence(random.Random(1))
+    assert set(sentence.split()) == {"x", "y"}
+    assert grammar.match(sentence)
 
 
 def test_sentences_without_end_are_given_up():
@@ -71,5 +72,6 @@ def test_sentences_without_end_are_given_up():
     sampler = Sampler(voice(*chain, ("r40", Words(("x",)))))
     with pytest.raises(GrammarError, match="no sentence"):
         sampler.sentence(random.Random(1))
+    assert random_sentence(voice(*chain, ("r40", Words(("x",)))), random.Random(1)) is None
     once = Sampler(voice(("r", Repeat(optional(Words(("x",))), 1, 1))))
     assert {once.sentence(random.Random(n)) for n in range(20)} == {"", "x"}
