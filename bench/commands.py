@@ -20,11 +20,8 @@ from .duplex import run_duplex
 from .flood import run_flood
 from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
-<<<<<<< HEAD
 from .recognition import run_recognition
-=======
 from .robot import run_robot
->>>>>>> main
 from .scan import POLICIES, run_scan
 from .soak import run_soak
 from .stream import run_stream

@@ -102,7 +102,7 @@ async def test_confidence_tells_words_of_the_grammar_from_others():
         others = ("hello who is there", "what time is it", "I like coffee", "elephant", "Thursday")
         strange = [await confidence(text) for text in others]
     assert min(known) > 0.5
-    assert sorted(strange)[len(strange) // 2] < min(known)
+    assert np.median(strange) < np.median(known) - 0.2, (known, strange)
 
 
 async def test_a_pool_that_is_full_says_so():
