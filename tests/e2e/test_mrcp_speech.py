@@ -629,6 +629,18 @@ async def test_a_session_serves_one_call_after_the_other(peer: SpeechPeer) -> No
         assert (server.opened, server.reused, server.taken, server.idle) == (1, 3, 1, 0)
 
 
+async def test_a_session_in_which_something_goes_on_serves_nobody_else(peer: SpeechPeer) -> None:
+    peer.on["RECOGNIZE"] = take
+    async with talking(options_of(peer)) as talk:
+        hearing = asyncio.create_task(talk.hear_kind())
+        await peer.got("RECOGNIZE")
+        await talk.speech.close()
+        assert await hearing == "lost"
+        await eventually(lambda: peer.open_sessions == 0)
+        talk.speech = await talk.service.open(talk.call)
+        assert peer.invites == 2
+
+
 async def test_no_more_sessions_than_the_server_may_have(peer: SpeechPeer) -> None:
     async with talking(options_of(peer, max_sessions=1, keep=1)) as talk:
         with pytest.raises(SpeechFailed, match="all 1 sessions in use"):
