@@ -103,6 +103,7 @@ setup(
         "ringwheel.media": ["*.pyi"],
         "ringwheel.bench": ["*.pyi"],
         "ringwheel.robot.script": ["schema.json"],
+        "ringwheel.cli": ["demo_survey.yaml"],
     },
     ext_modules=cythonize(
         [

@@ -20,6 +20,7 @@ from .duplex import run_duplex
 from .flood import run_flood
 from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
+from .robot import run_robot
 from .scan import POLICIES, run_scan
 from .soak import run_soak
 from .stream import run_stream
@@ -177,6 +178,30 @@ def dial(
     else:
         report.show_dial(result)
     raise typer.Exit(STATUS_FAILED if result.failed else 0)
+
+
+@app.command(
+    epilog=examples("ringwheel bench robot --calls 500 --json", "ringwheel bench robot --calls 50")
+)
+def robot(
+    *,
+    calls: Annotated[int, typer.Option(min=1, max=10_000, help="Conversations in a run.")] = 500,
+    rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Calls a second.")] = 200.0,
+    rounds: Rounds = 3,
+    as_json: Json = False,
+) -> None:
+    """What a step of a dialogue with digits costs the robot's process, on one core.
+
+    Exit status 1 if a conversation went otherwise than it should.
+    """
+    with report.progress() as progress:
+        result = run_robot(calls, rate, rounds, progress)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_robot(result)
+    if result.failed:
+        raise typer.Exit(STATUS_FAILED)
 
 
 @app.command(

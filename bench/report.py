@@ -20,6 +20,7 @@ from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult, Progress
 from .measure import median_quantiles
 from .prompt_legs import PromptLegsResult
+from .robot import STEPS, RobotResult
 from .scan import WINDOWS as SCAN_WINDOWS
 from .scan import ScanResult
 from .soak import MIB, SoakResult
@@ -309,6 +310,30 @@ def show_dial(result: DialRuns) -> None:
     )
     for fault, count in sorted({f: n for r in result.runs for f, n in r["faults"].items()}.items()):
         Console().print(f"{count} times: {fault}")
+
+
+def show_robot(result: RobotResult) -> None:
+    """The table of `bench robot`."""
+    rows = [
+        (
+            f"run {number}",
+            run.callers["calls"],
+            run.callers["up_most"],
+            run.failed,
+            run.steps,
+            f"{run.cpu_us_per_step:.0f}",
+        )
+        for number, run in enumerate(result.runs, 1)
+    ]
+    faults = {fault: count for run in result.runs for fault, count in run.faults.items()}
+    show_table(
+        f"Robot: {result.calls} calls of {STEPS} steps, {result.rate_per_s:g} a second",
+        ("", "calls", "at once", "failed", "steps", "CPU us"),
+        rows,
+        f"CPU time of the robot's process a step: {result.cpu_us_per_step:.0f} us, the median; "
+        f"a whole call costs a stateless answerer in C {CallsResult.cost_us(result.floor):.0f} us. "
+        + "".join(f"{count} times: {fault}. " for fault, count in faults.items()),
+    )
 
 
 def show_barge_in(result: BargeInResult) -> None:

@@ -17,7 +17,9 @@ from rich.table import Table
 
 from ..bench.calls import start_engine
 from ..bench.child import Child
+from .demo_robot import demo_robot
 from .errors import STATUS_FAILED, CommandError
+from .help import examples
 
 START_TIMEOUT_S = 30.0
 CALL_TIMEOUT_S = 60.0
@@ -33,7 +35,15 @@ TUNES = (
 Tell = Callable[[dict[str, Any], dict[str, Any]], None]
 
 
+app = typer.Typer(add_completion=False, invoke_without_command=True)
+app.command("robot", epilog=examples("ringwheel demo robot", "ringwheel demo robot --json"))(
+    demo_robot
+)
+
+
+@app.callback()
 def demo(
+    context: typer.Context,
     calls: Annotated[int, typer.Option(min=1, max=5000, help="Calls to place.")] = 200,
     rate: Annotated[float, typer.Option(min=1, max=200, help="Calls placed a second.")] = 25.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -43,6 +53,8 @@ def demo(
     Engine and caller are processes of their own. Every packet of every call is held against the
     prompt: its bytes, its sequence number, its timestamp. Exit status 1 if anything is wrong.
     """
+    if context.invoked_subcommand is not None:
+        return
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="ringwheel-demo-") as folder:
         prompts = write_tunes(Path(folder))

@@ -77,9 +77,13 @@ app.command(
         "key.pem",
     ),
 )(speech.speech)
-app.command(
-    "demo", epilog=examples("ringwheel demo", "ringwheel demo --calls 1000 --rate 100 --json")
-)(demo.demo)
+app.add_typer(
+    demo.app,
+    name="demo",
+    epilog=examples(
+        "ringwheel demo", "ringwheel demo --calls 1000 --rate 100 --json", "ringwheel demo robot"
+    ),
+)
 app.command(
     "doctor",
     epilog=examples("ringwheel doctor", "ringwheel doctor --max-calls 4000 --json"),

@@ -31,6 +31,13 @@ from .config import ServeConfig, load_config, override
 from .errors import STATUS_FAILED, CommandError
 from .logging import LogOptions
 from .reload import reload_on_signal
+from .robot_speech import (
+    Services,
+    close_when_idle,
+    kept_prompts,
+    speech_services,
+    wants_speech,
+)
 from .serve import (
     drain_on_signal,
     loop_factory,
@@ -39,7 +46,6 @@ from .serve import (
     raise_file_limit,
     shown_status,
 )
-from .streaming import stream_speech
 
 if TYPE_CHECKING:
     from ..robot.results import Format
@@ -57,6 +63,9 @@ class Work:
     results: Path | None
     form: Format | None
     recordings: Path | None
+    speech: tuple[str, ...]
+    kept: Path | None
+    max_calls: int | None
     dial: Path | None
     trunk: str | None
     concurrent: int
@@ -80,6 +89,17 @@ def robot(
     ] = None,
     recordings: Annotated[
         Path | None, typer.Option(help="Folder for what callers leave.", metavar="DIR")
+    ] = None,
+    speech: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Who speaks and hears: local, or an MRCP server; again for more.",
+            metavar="local|sip:HOST:PORT",
+        ),
+    ] = None,
+    keep_prompts: Annotated[
+        Path | None,
+        typer.Option(help="With --speech local: keep spoken prompts in DIR.", metavar="DIR"),
     ] = None,
     dial: Annotated[
         Path | None,
@@ -153,6 +173,9 @@ def robot(
         results=results,
         form=_form(results, results_format),
         recordings=_folder(recordings),
+        speech=tuple(speech or ()),
+        kept=keep_prompts,
+        max_calls=settled.max_calls,
         dial=dial,
         trunk=trunk,
         concurrent=concurrent,
@@ -162,6 +185,9 @@ def robot(
     )
     if dial is not None:
         settled = _for_dialling(settled, work, sip_given=bool(sip) or config is not None)
+    if settled.max_calls is not None and wants_speech(settled, work.speech):
+        # A session with a speech server is a call of the engine, too.
+        settled = replace(settled, max_calls=2 * settled.max_calls)
     raise_file_limit(settled)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         tally = runner.run(_run(settled, work, context.obj or LogOptions(), settle))
@@ -216,11 +242,15 @@ async def _run(
         async with contextlib.AsyncExitStack() as stack:
             writer = await _writer(work, stack)
             engine = await stack.enter_async_context(make_engine(config, voice="medium"))
+            services = await stack.enter_async_context(speech_services(engine, config, work.speech))
+            kept = await stack.enter_async_context(kept_prompts(work.kept, work.speech))
             robot = await stack.enter_async_context(
                 Robot(
                     engine,
                     work.script,
-                    speech=stream_speech(config),
+                    speech=services,
+                    kept=kept,
+                    max_conversations=work.max_calls,
                     recordings=work.recordings,
                     results=None if writer is None else writer.put,
                 )
@@ -231,13 +261,23 @@ async def _run(
             await stack.enter_async_context(shown_status(engine, log_options))
             await stack.enter_async_context(reload_on_signal(engine, config, settle))
             if work.dial is None:
-                await stack.enter_async_context(drain_on_signal(engine, config.drain_s))
-                log.info("answering", script=work.script.name, sip=engine.addresses)
-                await engine.serve(robot.answer)
+                await _answer(engine, robot, services, config)
                 return None
             return await _call_out(engine, robot, config, work)
     except (RobotError, ResultsError, ListenError, NoRtpPort, NumbersError) as error:
         raise CommandError(str(error)) from error
+
+
+async def _answer(engine: Engine, robot: Robot, services: Services, config: ServeConfig) -> None:
+    """Answer calls until a signal ends that."""
+    closing = asyncio.create_task(close_when_idle(robot, services))
+    try:
+        async with drain_on_signal(engine, config.drain_s, robot.drain):
+            log.info("answering", script=robot.script.name, sip=engine.addresses)
+            await engine.serve(robot.answer)
+    finally:
+        closing.cancel()
+        await asyncio.wait([closing])
 
 
 async def _writer(work: Work, stack: contextlib.AsyncExitStack) -> ResultWriter | None:
@@ -269,12 +309,12 @@ async def _serving(engine: Engine) -> AsyncIterator[None]:
     async def refuse(call: Call) -> None:
         call.reject(480)
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(engine.serve(refuse))
-        try:
-            yield
-        finally:
-            await engine.drain(0)
+    serving = asyncio.create_task(engine.serve(refuse))
+    try:
+        yield
+    finally:
+        await engine.drain(0)
+        await serving
 
 
 def _report(tally: Tally) -> None:

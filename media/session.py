@@ -144,7 +144,7 @@ class MediaSession:
     @property
     def ptime_ms(self) -> int:
         """The length of the packets that are sent; 20 before the agreement."""
-        return _leg_media(self._negotiated).ptime_ms if self._negotiated else 20
+        return _ptime_ms_of(self._negotiated) if self._negotiated else 20
 
     @property
     def sends_events(self) -> bool:
@@ -350,14 +350,18 @@ def _version_of(body: bytes) -> int:
     return int(body.split(b" ", 3)[2])
 
 
+def _ptime_ms_of(media: NegotiatedMedia) -> int:
+    """A wish, not a must (RFC 8866 section 6.4): 60 ms of L16 at 16 kHz fit no packet."""
+    return min(media.ptime_ms, media.codec.max_ptime_ms)
+
+
 def _leg_media(media: NegotiatedMedia) -> LegMedia:
     codec = media.codec
     return LegMedia(
         remote_host=media.remote_host,
         remote_port=media.remote_port,
         payload_type=media.payload_type,
-        # A wish, not a must (RFC 8866 section 6.4): 60 ms of L16 at 16 kHz fit no packet.
-        ptime_ms=min(media.ptime_ms, codec.max_ptime_ms),
+        ptime_ms=_ptime_ms_of(media),
         clock_rate_hz=codec.clock_rate_hz,
         bytes_per_ts=codec.bytes_per_ts,
         silence=codec.silence,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
 from ..media.call import Call
+from ..media.quality import Quality
 from .script.model import Json, Script
 from .script.outcome import Ended
 
 VERSION = 1
+QUESTION = ("step", "asked", "no_input", "no_match", "repeats", "ms", "outcome")
+TURN = ("step", "at_ms", "ms", "outcome")
+QUALITY = tuple(field.name for field in fields(Quality))
 
 
 def time_text(at_ms: int) -> str:
@@ -33,7 +37,7 @@ def record_of(
 ) -> dict[str, Any]:
     """What is known in the end. Without ``ended`` there was no conversation: ``outcome`` says why,
     and ``reason`` in words."""
-    quality = asdict(call.quality()) if call is not None else {}
+    quality = _plain(call.quality(), QUALITY) if call is not None else {}
     record: dict[str, Any] = {
         "version": VERSION,
         "call": facts.get("call") or "",
@@ -53,14 +57,18 @@ def record_of(
         "step": ended.step if ended else None,
         "steps": ended.steps if ended else 0,
         "report": dict(ended.report) if ended else {},
-        "questions": [asdict(question) for question in ended.questions] if ended else [],
-        "turns": [asdict(turn) for turn in ended.trace] if ended else [],
+        "questions": [_plain(question, QUESTION) for question in ended.questions] if ended else [],
+        "turns": [_plain(turn, TURN) for turn in ended.trace] if ended else [],
         "turns_left_out": ended.left_out if ended else 0,
         "error": ended.error if ended else None,
         "quality": {name: value for name, value in quality.items() if value is not None},
         "facts": {name: value for name, value in facts.items() if name not in KNOWN_FACTS},
     }
     return record
+
+
+def _plain(values: object, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(values, name) for name in names}
 
 
 KNOWN_FACTS = frozenset({"call", "call_id", "direction", "caller", "callee"})

@@ -52,7 +52,9 @@ class Robot:
     ``engine`` is one that runs. ``speech`` has the services that speak and recognize, by what
     scripts call them; without any, a script has files and keys. ``kept`` has prompts that were
     spoken before. ``recordings`` is the folder of `record` steps. ``results`` is given the record
-    of each call. ``observe`` sees what goes on. ``target`` says where a transfer goes.
+    of each call. ``observe`` sees what goes on. ``target`` says where a transfer goes. Beyond
+    ``max_conversations`` at the same time, calls are refused with 503. ``conversations`` counts
+    those that go on; ``idle`` is set after :meth:`drain`, when there are none.
 
     RobotError: the script needs a secret that the environment does not have.
     """
@@ -68,9 +70,13 @@ class Robot:
         results: TakeRecord | None = None,
         observe: Observe | None = None,
         target: Target = sip_target,
+        max_conversations: int | None = None,
     ) -> None:
         self.script = script
         self.conversations = 0
+        self.idle = asyncio.Event()
+        self._draining = False
+        self._most = max_conversations
         self._engine = engine
         self._secrets = secrets_of(script)
         self._results = results
@@ -105,8 +111,20 @@ class Robot:
         except PromptError as error:
             raise RobotError(str(error)) from error
 
+    def drain(self) -> None:
+        """No more calls will come."""
+        self._draining = True
+        self._rest()
+
+    def _rest(self) -> None:
+        if self._draining and not self.conversations:
+            self.idle.set()
+
     async def answer(self, call: Call) -> None:
         """Answer a call and hold the conversation: a handler for :meth:`Engine.serve`."""
+        if self._most is not None and self.conversations >= self._most:
+            call.reject(503)
+            return
         facts = facts_of(call)
         began_ms = clock_ms()
         try:
@@ -167,6 +185,8 @@ class Robot:
             interpreter.stop(clock_ms(), "shutdown")
             raise
         finally:
+            self.conversations -= 1
+            self._rest()
             ended = interpreter.ended
             await _quiet(call)
             record = record_of(

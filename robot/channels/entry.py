@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from ..grammar.model import Grammar, GrammarError
+from ..grammar.model import Grammar, GrammarError, Match
 from ..script.model import Json
 
 TERMINATOR = "#"
 """Ends an entry, where no grammar takes it for something else (VoiceXML 2.1, ``termchar``)."""
 MAX_KEYS = 64
+KEPT_KEYS = 2
+"""Entries of so many keys are worked out once for all calls: menus and marks, and no secrets."""
+KEPT = 4_096
 
 
 class Entry:
@@ -27,12 +31,18 @@ class Entry:
         """Whether keys can be an answer at all."""
         return bool(self._grammars)
 
+    def strays(self, symbol: str) -> bool:
+        """Whether a first key means nothing: the end of an entry that was complete without it."""
+        if self.typed or symbol != TERMINATOR:
+            return False
+        return not any(any(_progress(grammar, symbol)) for _, grammar in self._grammars)
+
     def press(self, symbol: str) -> bool:
         """Take a key; True: no more are waited for."""
         typed = self.typed + symbol
         fits = more = False
         for _, grammar in self._grammars:
-            complete, continues = grammar.progress(typed)
+            complete, continues = _progress(grammar, typed)
             fits = fits or complete or continues
             more = more or continues
         if not fits and symbol == TERMINATOR:
@@ -44,9 +54,29 @@ class Entry:
         """Whose grammar the keys fit, and what they mean; None if they fit none."""
         for name, grammar in self._grammars:
             try:
-                match = grammar.match(self.typed)
+                match = _match(grammar, self.typed)
             except GrammarError:  # it cannot say what these keys mean
                 continue
             if match is not None:
                 return name, match.value
         return None
+
+
+def _progress(grammar: Grammar, typed: str) -> tuple[bool, bool]:
+    if len(typed) > KEPT_KEYS:
+        return grammar.progress(typed)
+    return _kept_progress(grammar, typed)
+
+
+def _match(grammar: Grammar, typed: str) -> Match | None:
+    return grammar.match(typed) if len(typed) > KEPT_KEYS else _kept_match(grammar, typed)
+
+
+@lru_cache(KEPT)
+def _kept_progress(grammar: Grammar, typed: str) -> tuple[bool, bool]:
+    return grammar.progress(typed)
+
+
+@lru_cache(KEPT)
+def _kept_match(grammar: Grammar, typed: str) -> Match | None:
+    return grammar.match(typed)

@@ -12,10 +12,12 @@ from ..script.actions import AskNow
 from ..script.events import Event, Failed, Heard, NoInput, NoMatch
 from ..script.model import By
 from ..speech.service import Completion, Recognition, SpeechFailed, SpeechSession
-from .entry import Entry
+from .entry import TERMINATOR, Entry
 from .voice import SayFailed, Voice
 
 FITS = frozenset({Completion.SUCCESS, Completion.SUCCESS_MAXTIME})
+KEY_S = 0.02
+"""A key that has ended the prompt is known here by then."""
 LONG_S = 86_400.0
 """A wait that something else ends."""
 
@@ -42,6 +44,7 @@ class Question:
         self._spoken: list[tuple[str | None, Grammar]] = []
         if voice.serves(by):
             self._spoken = [(name, given.speech) for name, given in inputs if given.speech]
+        self._stray_keys = TERMINATOR if self._entry.strays(TERMINATOR) else ""
         self._keys_interrupt = action.barge_in in ("dtmf", "both")
         self._speech_interrupts = action.barge_in in ("speech", "both")
         self._prompted = asyncio.Event()
@@ -51,6 +54,7 @@ class Question:
         self._session: SpeechSession | None = None
         self._silence: asyncio.TimerHandle | None = None
         self._typing = False
+        self._strays = 0
 
     async def run(self) -> Event:
         """Ask it; the event that answers the action. CallEnded."""
@@ -66,9 +70,11 @@ class Question:
         try:
             return await self._over
         finally:
-            for task in tasks:
+            running = [task for task in tasks if not task.done()]
+            for task in running:
                 task.cancel()
-            await asyncio.wait(tasks)
+            if running:
+                await asyncio.wait(running)
             if self._silence is not None:
                 self._silence.cancel()
 
@@ -96,9 +102,9 @@ class Question:
     async def _prompt(self) -> None:
         action = self._action
         try:
-            ahead = self._keys_interrupt and self._entry.open and self._call.typed
-            if action.speech and not ahead:
-                await self._voice.say(action.speech, action.barge_in, self._by)
+            ahead = self._call.typed if self._keys_interrupt and self._entry.open else ""
+            if action.speech and not ahead.lstrip(self._stray_keys):
+                await self._say()
         except SayFailed as error:
             self._settle(self._failed(error.kind, str(error)))
             return
@@ -107,6 +113,15 @@ class Question:
             if action.speech and not self._keys_interrupt:
                 self._call.forget_digits()
             self._await_answer()
+
+    async def _say(self) -> None:
+        """The prompt; once more, where only a key has ended it that means nothing."""
+        strays = self._strays
+        said = await self._voice.say(self._action.speech, self._action.barge_in, self._by)
+        if not said:
+            await asyncio.sleep(KEY_S)
+            if self._strays > strays and not self._typing:
+                await self._voice.say(self._action.speech, self._action.barge_in, self._by)
 
     def _stop_prompt(self) -> None:
         if self._prompting is not None and not self._prompted.is_set():
@@ -118,6 +133,9 @@ class Question:
         if not self._keys_interrupt:
             await self._prompted.wait()
         symbol = await self._call.next_digit(LONG_S)
+        while symbol is not None and self._entry.strays(symbol):
+            self._strays += 1
+            symbol = await self._call.next_digit(LONG_S)
         self._typing = True
         self._stop_prompt()
         if self._recognizing is not None:

@@ -12,7 +12,7 @@ import structlog
 
 from ...media.call import Call
 from ...media.events import PlayOutcome
-from ...media.sound import PromptError
+from ...media.sound import PromptError, StrPath
 from ..script.actions import Speech, Spoken, SpokenFile, SpokenPause, SpokenText
 from ..script.model import BargeIn, By
 from ..speech.service import SpeechFailed, SpeechService, SpeechSession
@@ -45,7 +45,7 @@ class SayFailed(Exception):
 class Run:
     """Files that are played in one go."""
 
-    files: tuple[Path, ...]
+    files: tuple[StrPath, ...]
 
 
 class Voice:
@@ -102,7 +102,7 @@ class Voice:
 
     def _parts(self, speech: Speech) -> Iterator[Run | SpokenText]:
         """What is there as files, in the longest runs, and what has to be spoken between."""
-        files: list[Path] = []
+        files: list[StrPath] = []
         for spoken in speech:
             path = self._file_of(spoken)
             if path is not None:
@@ -115,9 +115,9 @@ class Voice:
         if files:
             yield Run(tuple(files))
 
-    def _file_of(self, spoken: Spoken) -> Path | None:
+    def _file_of(self, spoken: Spoken) -> StrPath | None:
         if isinstance(spoken, SpokenFile):
-            return Path(spoken.path)
+            return spoken.path
         if isinstance(spoken, SpokenPause):
             return self._sounds.pause(spoken.pause_ms)
         return self._kept.find(spoken) if self._kept is not None and spoken.text.strip() else None

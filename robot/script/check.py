@@ -44,6 +44,7 @@ def check(compiled: Compiled) -> tuple[Problem, ...]:
     steps = [step for id_, step in script.steps.items() if id_ in live]
     _check_arguments(script, steps, problems)
     _check_ends(script, steps, problems)
+    _check_left(script, steps, problems)
     _Loops(script, live, problems).check()
     _check_recursion(script, live, problems)
     _check_files(script, problems)
@@ -120,6 +121,16 @@ def _check_ends(script: Script, steps: Iterable[Step], problems: Problems) -> No
             cause = "nothing says what is done when this fails: the call just ends"
             remedy = "Give a handler `error`" + (", or `failed` here" if branch else "")
             problems.warning("dead-end", step.place, cause, remedy)
+
+
+def _check_left(script: Script, steps: Iterable[Step], problems: Problems) -> None:
+    """When the person has left, nobody answers."""
+    handler = script.handlers.get("hang_up")
+    for step in steps:
+        if handler is not None and step.flow == handler.flow and isinstance(step, WAITS):
+            cause = "this waits for somebody who has left: the conversation ends here"
+            remedy = "The handler `hang_up` can set variables and ask web services"
+            problems.warning("nobody-there", step.place, cause, remedy)
 
 
 class _Loops:

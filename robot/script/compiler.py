@@ -77,7 +77,7 @@ def check_file(path: Path, cache: Path | None = None) -> Compiled:
             str(path), [Problem("unreadable", NOWHERE, str(error.strerror))]
         ) from None
     inner = opened.folder / opened.script
-    found = check_source(_read(inner), opened.folder, str(path))
+    found = check_source(_read(inner), opened.folder, str(path), inner.stem)
     if found.script is None:
         return found
     return replace(found, script=with_rendered(found.script, opened.folder), is_pack=True)
@@ -107,9 +107,9 @@ def cache_folder(name: str) -> Path:
     return folder / "ringwheel" / name
 
 
-def check_source(data: bytes, folder: Path, file: str = "script") -> Compiled:
+def check_source(data: bytes, folder: Path, file: str = "script", name: str = "") -> Compiled:
     """Compile a source whose files lie in ``folder``, and look for what cannot go well."""
-    compiled = compile_source(data, folder, file)
+    compiled = compile_source(data, folder, file, name)
     if compiled.script is None:
         return compiled
     problems = in_order([*compiled.problems, *check(compiled)])
@@ -117,14 +117,17 @@ def check_source(data: bytes, folder: Path, file: str = "script") -> Compiled:
     return replace(compiled, problems=problems, script=compiled.script if good else None)
 
 
-def compile_source(data: bytes, folder: Path, file: str = "script") -> Compiled:
-    """Compile a source whose files lie in ``folder``; ``file`` is its name in errors."""
+def compile_source(data: bytes, folder: Path, file: str = "script", name: str = "") -> Compiled:
+    """Compile a source whose files lie in ``folder``.
+
+    ``file`` is what it is called in errors, ``name`` in reports, where it does not say that itself.
+    """
     problems = Problems()
     try:
         tree = read_source(data, problems, file)
     except ScriptError as error:
         return Compiled(data, None, error.problems)
-    return _Compiler(problems, folder, file).compile(tree, data)
+    return _Compiler(problems, folder, name or Path(file).stem).compile(tree, data)
 
 
 def hash_of(data: bytes, files: Mapping[str, bytes]) -> str:
@@ -136,11 +139,11 @@ def hash_of(data: bytes, files: Mapping[str, bytes]) -> str:
 
 
 class _Compiler:
-    def __init__(self, problems: Problems, folder: Path, file: str) -> None:
+    def __init__(self, problems: Problems, folder: Path, name: str) -> None:
         self._problems = problems
         self._reader = Reader(problems)
         self._folder = folder
-        self._file = file
+        self._name = name
 
     def compile(self, tree: Node, data: bytes) -> Compiled:
         form = self._reader.form(tree, TOP, "a script", ("ringwheel",))
@@ -160,7 +163,7 @@ class _Compiler:
         report = self._report(form)
         variables, declared = self._variables(form)
         script = Script(
-            name=self._text(form, "name") or Path(self._file).stem,
+            name=self._text(form, "name") or self._name,
             hash=hash_of(data, answers.files),
             locale=locale,
             start=self._start(form, flows),

@@ -34,6 +34,7 @@ class Talk:
     marks: list[str] = field(default_factory=list)
     digits: str = ""
     stopped: bool = False
+    over: bool = False
     change: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -60,6 +61,8 @@ class Talk:
             self.numbers.append(int(message["sequenceNumber"]))
             getattr(self, "_on_" + message["event"])(message)
             self.change.set()
+        self.over = True
+        self.change.set()
 
     def _on_media(self, message: dict[str, Any]) -> None:
         media = message["media"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trustme
-from ringwheel import Call
+from ringwheel import Call, Engine
 from ringwheel.media.codec import PCMU
 from ringwheel.robot.speech.stream import Streamed, StreamEnd, StreamFailed, stream, uplink
 from websockets.asyncio.server import serve
@@ -600,3 +600,49 @@ async def test_a_caller_who_hangs_up_ends_an_audiosocket():
             await phone.hang_up()
             assert (await robot.ended).ended_by is StreamEnd.CALLER
             await over.wait()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("scheme", ["ws", "audiosocket+tcp"])
+async def test_streams_leave_nothing_behind(scheme):
+    """However they end: by the caller, by the peer, in the middle of connecting."""
+    leaves = asyncio.Event()
+    begun: list[object] = []
+
+    async def program(talk: Talk | AudioTalk) -> None:
+        begun.append(talk)
+        if not leaves.is_set():
+            await talk.until(lambda: talk.over)
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        await stream(call, url)
+        await call.hangup()
+
+    async def one_call(engine: Engine, way: int) -> None:
+        async with phoning(engine) as phone:
+            count = len(begun)
+            (leaves.set if way == 2 else leaves.clear)()
+            await phone.call()
+            if way == 1:
+                await eventually(lambda: len(begun) > count)
+            if way == 2:
+                await phone.until_bye()
+            else:
+                await phone.hang_up()
+        await eventually(lambda: engine.snapshot().calls_up == 0)
+
+    async with agent(program) as made, audio_server(program) as (address, _):
+        url = made.url if scheme == "ws" else f"{scheme}://{address}"
+        async with serving(handler) as engine:
+            for way in range(3):
+                await one_call(engine, way)
+            await asyncio.sleep(0.1)
+            tasks, files = len(asyncio.all_tasks()), open_files()
+            for number in range(9):
+                await one_call(engine, number % 3)
+            await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
+            await eventually(lambda: open_files() <= files)

@@ -201,6 +201,30 @@ async def test_nobody_answers():
         assert await robot.done == Recognition(Completion.NO_INPUT_TIMEOUT)
 
 
+@pytest.mark.parametrize(("no_input_ms", "told"), [(5_000, []), (150, [True])])
+async def test_who_speaks_since_before_has_not_begun_and_is_not_silent(no_input_ms, told):
+    """The end of the last answer must not stop the next prompt."""
+    spoken: list[bool] = []
+
+    async def program(talk: Talk) -> None:
+        await talk.until(lambda: len(talk.heard) > 8_000)
+        await talk.send("answer", text="blue")
+        await talk.until(lambda: talk.stopped)
+
+    async def what(call: Call, session: StreamSpeechSession) -> Recognition:
+        await call.wait_speaking(True)
+        return await hears(session, on_speech=lambda: spoken.append(True), no_input_ms=no_input_ms)
+
+    async with agent(program) as made:
+        robot = Asked(made.url, what)
+        async with serving(robot) as engine, phoning(engine) as phone:
+            mouth = Mouth(phone, await phone.call())
+            await mouth.say(vowel(1.5))
+            await phone.until_bye()
+        assert await robot.done == Recognition(Completion.SUCCESS, "blue", "b", 1.0, 0)
+    assert spoken == told
+
+
 async def test_an_agent_that_never_answers_has_a_deadline(monkeypatch):
     monkeypatch.setattr(module, "ANSWER_MS", 200)
 

@@ -141,6 +141,13 @@ BEYOND = {
         "dead-end",
         HEAD + "report: [a]\nsteps:\n  - @ask: {into: a, prompt: Age?, answer: number}\n",
     ),
+    "a question to nobody": (
+        "nobody-there",
+        HEAD
+        + "on:\n  hang_up:\n    - @confirm: {prompt: Still there?, retries: {then: bye}}\n"
+        + "flows:\n  main:\n    - say: Hi\n"
+        + BYE,
+    ),
     "a service that may fail": (
         "dead-end",
         HEAD + "steps:\n  - @http: {url: 'https://a.example'}\n",

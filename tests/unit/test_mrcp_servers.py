@@ -35,8 +35,9 @@ def test_servers_that_make_no_sense_are_refused_by_the_name_of_what_is_wrong(opt
         MrcpServer(**{"uri": "sip:speech.example.com"} | options)
 
 
-def test_a_server_is_called_by_its_host_unless_it_has_a_name():
-    assert MrcpServer("sip:speech.example.com:5070").name == "speech.example.com"
+def test_a_server_is_called_by_its_address_unless_it_has_a_name():
+    assert MrcpServer("sip:speech.example.com:5070").name == "speech.example.com:5070"
+    assert MrcpServer("sip:speech.example.com").name == "speech.example.com"
     assert MrcpServer("sip:speech.example.com", name="a").name == "a"
 
 

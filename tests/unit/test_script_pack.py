@@ -51,13 +51,13 @@ def source(tmp_path):
 @pytest.fixture
 def pack(source, tmp_path):
     """It as a pack."""
-    write_pack(check_file(source), source, tmp_path / "mood.rwpack", {})
-    return tmp_path / "mood.rwpack"
+    write_pack(check_file(source), source, tmp_path / "packed.rwpack", {})
+    return tmp_path / "packed.rwpack"
 
 
 def test_a_pack_is_loaded_like_the_script(source, pack, tmp_path):
     of_file, of_pack = load_script(source), load_script(pack, tmp_path / "cache")
-    assert of_pack.hash == of_file.hash
+    assert (of_pack.hash, of_pack.name) == (of_file.hash, "mood")
     assert of_pack.steps == of_file.steps
     sound = of_pack.steps["main.0"].prompts[0]
     assert isinstance(sound, FilePrompt)

@@ -122,7 +122,7 @@ class SessionPool:
         pool.taken -= 1
         young = time.monotonic() - born_s < self._limits.age_s
         roomy = len(pool.idle) < pool.server.keep and len(session.grammars) <= MAX_GRAMMARS
-        if self._closed or session.lost or not young or not roomy:
+        if self._closed or session.lost or session.busy or not young or not roomy:
             self._drop(session)
             return
         loop = asyncio.get_running_loop()
@@ -188,7 +188,9 @@ class SessionPool:
         server = pool.server
         if pool.sessions >= server.max_sessions and pool.idle:
             self._drop(pool.idle[0].session)  # of another thread
-        if self._closed or pool.sessions >= server.max_sessions:
+        if self._closed:
+            raise SpeechFailed("cancelled", "the speech service was closed")
+        if pool.sessions >= server.max_sessions:
             self.failures["full"] += 1
             raise SpeechFailed(
                 "refused", f"{server.name}: all {server.max_sessions} sessions in use"

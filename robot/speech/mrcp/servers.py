@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ....media.codec import UnknownCodec, codecs_by_name
+from ....media.sip.fields import format_host_port
 from ....media.sip.reject import SipParseError
 from ....media.sip.uri import SipUri
 from .message import parameters_text
@@ -22,7 +23,8 @@ MAX_RETRY_AFTER_MS = 300_000
 
 @dataclass(frozen=True, slots=True)
 class MrcpServer:
-    """One MRCPv2 server: ``sip:HOST:PORT``, or ``sips:``, where its sessions are set up.
+    """One MRCPv2 server: ``sip:HOST:PORT``, or ``sips:``, where its sessions are set up. Without a
+    ``name`` it is called by that address.
 
     ``transport`` is that of control connections. Servers of the lowest ``priority`` come first,
     among them by ``weight``. ``max_sessions`` may be open to it at once, of which ``keep`` wait for
@@ -50,7 +52,7 @@ class MrcpServer:
                 f"uri: {self.uri!r} is no SIP URI; write it as sip:HOST:PORT"
             ) from None
         if not self.name:
-            object.__setattr__(self, "name", uri.host)
+            object.__setattr__(self, "name", format_host_port(uri.host, uri.port))
         if self.transport not in get_args(ControlTransport):
             raise ValueError(f"transport: {self.transport!r}; use tcp or tls")
         try:

@@ -100,6 +100,11 @@ class MrcpSession:
         """The media thread that its sound is on."""
         return self.call.connected()[0].shard
 
+    @property
+    def busy(self) -> bool:
+        """True while something that was asked goes on."""
+        return any(line.channel.open for line in self.lines.values())
+
     async def open(self, resources: Sequence[Resource], beside: Call | None = None) -> None:
         """Set it up, on the media thread of ``beside``. SessionFailed: there is none."""
         around = self._around

@@ -13,7 +13,7 @@ import structlog
 from ....media.call import Call, CallEnded
 from .mouth import CallMouth
 from .outbox import MarkPassed
-from .playout import Playout
+from .playout import REFILL_MS, Playout
 from .tcp import AudioSocketWire
 from .together import first_of
 from .twilio import Answer, Clear, Incoming, Mark, Media
@@ -83,6 +83,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._uplink = Uplink(call, wire, self._on_speech)
         self._timer: asyncio.TimerHandle | None = None
+        self._full = False
         self._end_mark: int | None = None
         self._played_out = asyncio.Event()
         self._silenced = asyncio.Event()
@@ -204,7 +205,8 @@ class Session:
         match incoming:
             case Media():
                 self._playout.put(incoming.sound)
-                self._pump()
+                if not self._full:
+                    self._pump()
             case Mark():
                 self._playout.mark(incoming.name)
                 self._pump()
@@ -221,6 +223,7 @@ class Session:
             self._silenced.set()
             return
         delay_ms = self._playout.advance(self._now_ms())
+        self._full = delay_ms == REFILL_MS
         if delay_ms is not None:
             self._timer = self._loop.call_later(delay_ms / 1000, self._pump)
 
@@ -236,6 +239,7 @@ class Session:
             self._clear()
 
     def _clear(self) -> None:
+        self._full = False
         for name in self._playout.clear():
             self._uplink.put(MarkPassed(name))
         self._played_out.set()

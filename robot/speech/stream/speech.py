@@ -160,6 +160,7 @@ class _Recognizer:
     """One answer of a caller."""
 
     def __init__(self, call: Call, wire: Wire, on_speech: Callable[[], None]) -> None:
+        self._call = call
         self._wire = wire
         self._uplink = Uplink(call, wire, self._speaks)
         self._on_speech = on_speech
@@ -212,7 +213,9 @@ class _Recognizer:
             async with asyncio.timeout(timing.no_input_ms / 1000):
                 await self._spoken.wait()
         except TimeoutError:
-            return Recognition(Completion.NO_INPUT_TIMEOUT)
+            if not self._call.speaking:
+                return Recognition(Completion.NO_INPUT_TIMEOUT)
+            self._speaks()  # since before he was asked
         return await _never()
 
     async def _too_long(self, timing: Timing) -> Answer | Recognition:

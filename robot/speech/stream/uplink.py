@@ -48,7 +48,7 @@ class Uplink:
 
     async def hear(self) -> NoReturn:
         """Give the peer what the caller says."""
-        spoke = False
+        spoke = self._call.speaking  # what he says since before is no answer to us
         hears = self._call.listen(sample_rate_hz=self._wire.rate_hz, block_ms=BLOCK_MS)
         async with aclosing(hears) as blocks:
             async for block in blocks:

@@ -1,0 +1,119 @@
+"""`python -m ringwheel.bench.robot_process`: a robot that answers calls, on one core (see `child`).
+
+Arguments: ``script``, ``max_calls``. First it tells ``{"target": "udp:HOST:PORT"}``. Commands:
+``begin`` starts a measuring window, ``report`` tells what the robot did in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from .. import Engine, settle_gc
+from ..cli.errors import CommandError
+from ..cli.logging import configure_logging
+from ..robot.runner import Robot
+from ..robot.script.compiler import load_script
+from .call_record import spread_ms
+from .child import Parent, cpu_time_us
+from .measure import allow_files
+
+WAIT_S = 3600.0
+
+
+class Answerer:
+    """What a measuring window says about a robot."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.records: list[dict[str, Any]] = []
+        self._before = self._figures()
+
+    def _figures(self) -> dict[str, int]:
+        return {
+            "cpu_us": cpu_time_us(),
+            "loop_cpu_us": time.thread_time_ns() // 1000,
+            "wall_us": time.monotonic_ns() // 1000,
+            "packets": self._engine.snapshot().media["packets_sent"],
+        }
+
+    async def take(self, record: dict[str, Any]) -> None:
+        """The record of a conversation."""
+        self.records.append(record)
+
+    def answer(self, command: str) -> dict[str, object]:
+        """Carry out a command of the parent."""
+        now = self._figures()
+        if command == "begin":
+            self._before = now
+            self.records.clear()
+            return {}
+        turns = [turn["ms"] for record in self.records for turn in record["turns"]]
+        return {
+            **{name: now[name] - before for name, before in self._before.items()},
+            "steps": sum(record["steps"] for record in self.records),
+            "answer_ms": spread_ms(turns),
+            "records": [
+                {
+                    "caller": (record["caller"] or "").partition("caller")[2].partition("@")[0],
+                    "cause": record["cause"],
+                    "outcome": record["outcome"],
+                    "steps": record["steps"],
+                    "number": record["report"].get("number"),
+                }
+                for record in self.records
+            ],
+        }
+
+
+def listen_to_parent(
+    parent: Parent, loop: asyncio.AbstractEventLoop, answerer: Answerer, done: asyncio.Event
+) -> None:
+    """Runs in a thread of its own: commands are rare, and the event loop is what is measured."""
+    try:
+        while True:
+            command = parent.command(WAIT_S)
+            if command is not None:
+                loop.call_soon_threadsafe(lambda said: parent.tell(answerer.answer(said)), command)
+    except EOFError:
+        loop.call_soon_threadsafe(done.set)
+
+
+async def answer_calls(parent: Parent) -> None:
+    """Hold conversations until the parent is done."""
+    max_calls: int = parent.arguments["max_calls"]
+    script = load_script(Path(parent.arguments["script"]))
+    allow_files(max_calls)
+    done = asyncio.Event()
+    async with Engine(["udp:127.0.0.1:0"], codecs=["pcmu"], max_calls=max_calls) as engine:
+        answerer = Answerer(engine)
+        async with Robot(engine, script, results=answerer.take) as robot, asyncio.TaskGroup() as tg:
+            await robot.prepare()
+            settle_gc()
+            tg.create_task(engine.serve(robot.answer))
+            arguments = (parent, asyncio.get_running_loop(), answerer, done)
+            threading.Thread(target=listen_to_parent, args=arguments, daemon=True).start()
+            parent.tell({"target": f"udp:{engine.addresses[0]}"})
+            await done.wait()
+            await engine.drain(1.0)
+
+
+def main() -> None:
+    configure_logging("warning")
+    parent = Parent()
+    # One core, whatever the machine has: media thread, event loop and results share it.
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    try:
+        uvloop.run(answer_calls(parent))
+    except CommandError as error:
+        parent.tell({"error": str(error)})
+
+
+if __name__ == "__main__":
+    main()

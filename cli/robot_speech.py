@@ -1,0 +1,115 @@
+"""Who speaks and hears for a robot: from ``--speech`` and ``[speech]`` to services."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from ..media.engine import Engine
+from ..media.sip.transport import ListenError
+from ..robot.channels.voice import KeptPrompts
+from ..robot.kept import CachedPrompts
+from ..robot.runner import Robot
+from ..robot.script.model import By
+from ..robot.speech.cache import PromptCache
+from ..robot.speech.embedded import EmbeddedSpeech, SpeechUnavailable
+from ..robot.speech.engines.engine import EngineFailed
+from ..robot.speech.engines.espeak import EspeakSynthesizer
+from ..robot.speech.mrcp.servers import MrcpServer
+from ..robot.speech.mrcp.service import MrcpOptions, MrcpService
+from ..robot.speech.service import SpeechService
+from .config import ServeConfig
+from .errors import CommandError
+from .streaming import stream_speech
+
+LOCAL = "local"
+REMEDY = "Use local, or an MRCP server's sip:HOST:PORT; an agent is named by --stream"
+
+Services = dict[By, SpeechService]
+
+
+def wants_speech(config: ServeConfig, given: Sequence[str]) -> bool:
+    """Whether there will be any; then a call may take a session, which is a call as well."""
+    return bool(given) or config.speech is not None
+
+
+@contextlib.asynccontextmanager
+async def speech_services(
+    engine: Engine, config: ServeConfig, given: Sequence[str]
+) -> AsyncIterator[Services]:
+    """Services by what scripts call them. What is not there is done by another one: a script that
+    asks for ``local`` goes to the MRCP server where there is only that, and the other way round.
+
+    CommandError: one cannot be had.
+    """
+    found: Services = {}
+    async with contextlib.AsyncExitStack() as stack:
+        servers = tuple(MrcpServer(uri) for uri in _uris(given))
+        options = MrcpOptions(servers) if servers else config.speech
+        try:
+            if LOCAL in given:
+                uri = await stack.enter_async_context(EmbeddedSpeech())
+                local = MrcpOptions((MrcpServer(uri, LOCAL),))
+                found["local"] = await _mrcp(engine, local, stack)
+            if options is not None:
+                found["mrcp"] = await _mrcp(engine, options, stack)
+        except (SpeechUnavailable, ListenError, ValueError) as error:
+            raise CommandError(f"--speech: {error}") from error
+        found |= stream_speech(config)
+        others: tuple[tuple[By, tuple[By, ...]], ...] = (
+            ("local", ("mrcp", "stream")),
+            ("mrcp", ("local", "stream")),
+        )
+        for name, instead in others:
+            there = [found[other] for other in instead if other in found]
+            if name not in found and there:
+                found[name] = there[0]
+        yield found
+
+
+async def close_when_idle(robot: Robot, services: Services) -> None:
+    """When a robot that drains has held its last conversation, end the sessions that wait for the
+    next one: they are calls of the engine, which would wait for their end."""
+    await robot.idle.wait()
+    for service in set(services.values()):
+        await service.close()
+
+
+def _uris(given: Sequence[str]) -> list[str]:
+    """The MRCP servers among them. CommandError for what is neither that nor local."""
+    uris = []
+    for text in given:
+        if text.startswith(("sip:", "sips:")):
+            uris.append(text)
+        elif text != LOCAL:
+            raise CommandError(f"--speech: no {text!r}", REMEDY)
+    return uris
+
+
+async def _mrcp(
+    engine: Engine, options: MrcpOptions, stack: contextlib.AsyncExitStack
+) -> MrcpService:
+    service = MrcpService(engine, options)
+    stack.push_async_callback(service.close)
+    return service
+
+
+@contextlib.asynccontextmanager
+async def kept_prompts(
+    folder: Path | None, given: Sequence[str]
+) -> AsyncIterator[KeptPrompts | None]:
+    """Prompts of our own engine are kept in a folder. CommandError: they cannot be."""
+    if folder is None:
+        yield None
+        return
+    if LOCAL not in given:
+        raise CommandError("--keep-prompts keeps those of --speech local", f"Add --speech {LOCAL}")
+    try:
+        cached = CachedPrompts(PromptCache(folder, synthesizer=EspeakSynthesizer()))
+    except (EngineFailed, OSError) as error:
+        raise CommandError(f"--keep-prompts {folder}: {error}") from error
+    try:
+        yield cached
+    finally:
+        await cached.close()

@@ -1,0 +1,156 @@
+"""`ringwheel robot` as a user meets it: two robots, one calls the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import json
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from .client import TIMEOUT_S, Phone
+from .conftest import WORKER, can_bind
+
+pytestmark = pytest.mark.one_loop
+
+ANSWERS = """
+ringwheel: 1
+name: Answers
+locale: en
+report: [code]
+steps:
+  - say: {file: hello.ulaw}
+  - ask: {into: code, prompt: {file: hello.ulaw}, answer: {digits: 3}}
+  - hang_up: {cause: thanked}
+"""
+CALLS = """
+ringwheel: 1
+name: Calls
+locale: en
+report: [name]
+variables: {name: facts.name}
+steps:
+  - send_digits: "123"
+  - ask: {into: none, prompt: {file: hello.ulaw}, answer: {digits: 3}, timing: {no_input: 10s}}
+"""
+
+
+@contextlib.asynccontextmanager
+async def robot(*arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ringwheel.cli.main", "--log-format=json", "robot"),
+        *map(str, arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def until_logged(process: asyncio.subprocess.Process, event: str) -> dict:
+    assert process.stderr is not None
+    async with asyncio.timeout(TIMEOUT_S):
+        while line := await process.stderr.readline():
+            told = json.loads(line)
+            if told["event"] == event:
+                return told
+    raise AssertionError(f"{event!r} was never logged")
+
+
+async def end_of(process: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
+    async with asyncio.timeout(TIMEOUT_S):
+        out, told = await process.communicate()
+    return process.returncode, out.decode(), told.decode()
+
+
+@pytest.fixture
+def script(tmp_path: Path, make_prompt) -> Path:
+    make_prompt("hello.ulaw", 1_600)
+    (tmp_path / "calls.yaml").write_text(CALLS, "utf-8")
+    (tmp_path / "answers.yaml").write_text(ANSWERS, "utf-8")
+    return tmp_path / "answers.yaml"
+
+
+def free_port() -> int:
+    return next(port for port in range(4_000 + 100 * WORKER, 5_000) if can_bind(port))
+
+
+async def test_one_calls_and_the_other_answers(script, tmp_path):
+    port = free_port()
+    numbers = tmp_path / "numbers.csv"
+    numbers.write_text(
+        f"number,name\nsip:a@127.0.0.1:{port},Ann\nsip:b@127.0.0.1:{port},=Bob()\n"
+        "sip:nobody@127.0.0.1:9,Cy\n",
+        "utf-8",
+    )
+    answered, called = tmp_path / "in.db", tmp_path / "out.csv"
+    answers = ["--script", script, "--sip", f"udp:127.0.0.1:{port}", "--results", answered]
+    calls = ["--script", tmp_path / "calls.yaml", "--dial", numbers, "--results", called]
+    calls += ["--rate", "50", "--ring", "2", "--sip", "udp:127.0.0.1:0", "--rtp-ports=30000-30100"]
+    async with robot(*answers) as answering:
+        await until_logged(answering, "answering")
+        async with robot(*calls) as calling:
+            status, out, _ = await end_of(calling)
+        answering.send_signal(signal.SIGTERM)
+        assert (await end_of(answering))[0] == 0
+    assert status == 0
+    told = json.loads(out)
+    assert told["outcomes"]["answered"] == 2
+    assert sum(told["outcomes"].values()) == 3
+    with contextlib.closing(sqlite3.connect(answered)) as base:
+        codes = base.execute("SELECT value FROM report WHERE name = 'code'").fetchall()
+        causes = base.execute("SELECT cause, outcome FROM call").fetchall()
+    assert codes == [("123",)] * 2
+    assert causes == [("thanked", "answered")] * 2
+    with called.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    # Whoever was not answered has no conversation, and so nothing to report.
+    assert sorted(row["name"] for row in rows) == ["", "'=Bob()", "Ann"]
+
+
+async def test_a_conversation_may_end_after_sigterm_and_is_written_down(script, tmp_path):
+    results = tmp_path / "results.jsonl"
+    port = free_port()
+    options = ["--script", script, "--sip", f"udp:127.0.0.1:{port}", "--results", results]
+    async with robot(*options, "--drain", "0.2") as process, Phone(("127.0.0.1", port)) as phone:
+        await until_logged(process, "answering")
+        await phone.call()
+        await phone.packets(3)
+        process.send_signal(signal.SIGTERM)
+        await phone.until_bye()
+        assert (await end_of(process))[0] == 0
+    record = json.loads(results.read_text("utf-8"))
+    assert record["outcome"] == "answered"
+    assert record["cause"] == "left"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--script", "none.yaml"], "none.yaml"),
+        (["--script", "{script}", "--results", "r.txt"], "--results r.txt: its suffix"),
+        (["--script", "{script}", "--results-format", "csv"], "--results-format"),
+        (["--script", "{script}", "--recordings", "none"], "none is no folder"),
+        (["--script", "{script}", "--dial", "none.csv"], "none.csv cannot be read"),
+        (["--script", "{script}", "--dial", "n.csv", "--trunk", "x"], "--trunk: no 'x'"),
+        (["--script", "{script}", "--results", "none/r.csv"], "none/r.csv: No such file"),
+    ],
+)
+async def test_what_cannot_be_used_is_one_line(script, options, told):
+    given = [option.format(script=script) for option in options]
+    async with robot(*given, "--sip", "udp:127.0.0.1:0") as process:
+        status, _, lines = await end_of(process)
+    *_, last = lines.splitlines()
+    assert status == 2
+    assert last.startswith("ringwheel: ")
+    assert told in last
