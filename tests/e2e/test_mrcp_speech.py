@@ -237,6 +237,49 @@ async def test_barge_in_is_ours_to_hear_and_told_the_server(peer: SpeechPeer) ->
         assert peer.invites == 1
 
 
+async def test_a_server_that_goes_on_speaking_after_barge_in_is_stopped(peer: SpeechPeer) -> None:
+    peer.packets = 300
+    async with talking(options_of(peer)) as talk:
+        speaking = asyncio.create_task(talk.say(barge_in="dtmf"))
+        await talk.phone.packets(3)
+        talk.press("5")
+        assert (await speaking).outcome is PlayOutcome.BARGED_IN
+        stop = await peer.got("STOP")
+        assert stop.headers["active-request-id-list"] == "1"
+        peer.packets = 2
+        assert (await talk.say()).outcome is PlayOutcome.FINISHED
+        assert peer.invites == 1
+
+
+@pytest.mark.parametrize("status", [402, 407, 0])
+async def test_a_session_that_does_not_stop_is_left(peer: SpeechPeer, status: int) -> None:
+    peer.packets = 300
+    peer.on["STOP"] = lambda asked: asked.respond(status) if status else None
+    async with talking(options_of(peer)) as talk:
+        speaking = asyncio.create_task(talk.say())
+        await talk.phone.packets(3)
+        speaking.cancel()
+        await asyncio.wait([speaking])
+        await eventually(lambda: peer.open_sessions == 0)
+        peer.packets = 2
+        if status:  # it was not the server's fault, as far as one can tell
+            assert (await talk.say()).outcome is PlayOutcome.FINISHED
+        else:
+            assert await talk.say_kind() == "unreachable"
+
+
+async def test_an_error_of_who_is_told_of_speech_costs_nobody_the_connection(
+    peer: SpeechPeer,
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("on purpose")
+
+    async with talking(options_of(peer)) as talk:
+        assert (await talk.hear(on_speech=fail)).value is True
+        assert (await talk.hear()).value is True
+        assert peer.connections == 1
+
+
 async def test_a_text_that_is_cancelled_is_stopped_and_the_next_one_waits_for_that(
     peer: SpeechPeer,
 ) -> None:
