@@ -163,7 +163,8 @@ class Leg:
         """
         if self._shard is not to._shard:
             raise ValueError(
-                "the legs are on different shards; an engine of one shard connects any two calls"
+                "the legs are on different shards: dial the second call with beside=, or use an"
+                " engine of one shard"
             )
         names = (codec.name, codec.clock_rate_hz), (to_codec.name, to_codec.clock_rate_hz)
         self._shard.relay(self.id, to.id, *names)

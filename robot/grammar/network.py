@@ -25,7 +25,10 @@ from .semantics import Script, TagFormat, parse_tag
 from .text import joins_words, keys_of, language_of, normalize_word
 
 MAX_STATES = 50_000
-"""Repetitions are written out: this is the bound of what becomes of them."""
+MAX_REPEATED_STATES = 5_000
+STATES_OF_A_PART = 4
+"""Repetitions are written out. What becomes of a grammar is bounded by its own length, and by so
+many states beyond that: a few bytes of somebody else's must not become megabytes."""
 LATER = 1e-6
 """What it costs that an alternative stands behind another one: it decides between equal ones."""
 GARBAGE_COST = 1_000.0
@@ -100,6 +103,12 @@ def build(
     return _Builder(rules, mode, locale, tag_format).build(root)
 
 
+def _length(expansion: Expansion) -> int:
+    """Parts and words of an expansion."""
+    parts = walk(expansion)
+    return sum(1 + (len(part.words) if isinstance(part, Words) else 0) for part in parts)
+
+
 class _Builder:
     def __init__(
         self, rules: dict[str, Rule], mode: Mode, locale: str, tag_format: TagFormat
@@ -111,6 +120,8 @@ class _Builder:
         self._tag_format = tag_format
         self._possible = productive(rules)
         self._states: list[State] = []
+        own = sum(_length(rule.expansion) for rule in rules.values())
+        self._most = min(MAX_STATES, MAX_REPEATED_STATES + STATES_OF_A_PART * own)
         self._starts: dict[str, int] = {}
 
     def build(self, root: str) -> Network:
@@ -132,9 +143,9 @@ class _Builder:
         return Network(states, names, self._starts[root], end, self._mode, self._joined)
 
     def _state(self) -> int:
-        if len(self._states) >= MAX_STATES:
+        if len(self._states) >= self._most:
             raise GrammarError(
-                f"the grammar is too large: written out, it has more than {MAX_STATES} states; "
+                f"the grammar is too large: written out, it has more than {self._most} states; "
                 "lower its repetitions"
             )
         self._states.append(State())

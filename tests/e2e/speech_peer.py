@@ -71,6 +71,7 @@ class Session:
     caller_rtp: tuple[str, int]
     channels: list[str]
     ended: bool = False
+    sent: int = 0
 
 
 @dataclass(eq=False)
@@ -264,13 +265,16 @@ class SpeechPeer:
         task.add_done_callback(self._tasks.discard)
 
     async def _speak(self, asked: Asked, byte: int, then: Act | None) -> None:
-        targets = [s.caller_rtp for s in self.sessions.values() if asked.channel in s.channels]
-        start = next(self._numbers) * 1_000
+        sessions = [s for s in self.sessions.values() if asked.channel in s.channels]
+        loop = asyncio.get_running_loop()
+        begin_s = loop.time()
         for number in range(self.packets):
-            header = struct.pack(">BBHII", 0x80, 0, (start + number) % 65_536, number * 160, start)
-            for target in targets:
-                self.rtp.sendto(header + bytes([byte]) * PACKET_BYTES, target)
-            await asyncio.sleep(0.02)
+            for session in sessions:
+                stamp = (int(begin_s * 8_000) + number * PACKET_BYTES) % 2**32
+                header = struct.pack(">BBHII", 0x80, 0, session.sent % 65_536, stamp, 0xCAFE)
+                self.rtp.sendto(header + bytes([byte]) * PACKET_BYTES, session.caller_rtp)
+                session.sent += 1
+            await asyncio.sleep(max(0.0, begin_s + 0.02 * (number + 1) - loop.time()))
         if then is not None:
             then(asked)
 

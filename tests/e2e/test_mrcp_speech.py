@@ -145,6 +145,12 @@ async def talking(options: MrcpOptions, **engine_options: object) -> AsyncIterat
             await service.close()
 
 
+async def heard(phone: Phone) -> bytes:
+    """The sound that was played to the caller up to now."""
+    first = await phone.packets(1)
+    return b"".join(packet.payload for packet in [*first, *phone.waiting_packets()])
+
+
 def take(asked: Asked) -> None:
     """Take a request, and leave it so."""
     asked.respond(200, GOES_ON)
@@ -158,11 +164,14 @@ async def peer() -> AsyncIterator[SpeechPeer]:
 
 async def test_the_caller_hears_what_the_server_speaks(peer: SpeechPeer) -> None:
     async with talking(options_of(peer)) as talk:
+        for text in ("One", "Two"):  # a text is whole, whatever was spoken before
+            await talk.say(text)
+            assert (await heard(talk.phone)).count(b"\x31") == peer.packets * 160
         played = await talk.say("Good morning.")
         assert played.outcome is PlayOutcome.FINISHED
-        sound = b"".join(packet.payload for packet in await talk.phone.packets(peer.packets - 1))
-        assert sound.count(b"\x31") >= 0.8 * peer.packets * 160
-        asked = await peer.got("SPEAK")
+        sound = await heard(talk.phone)
+        assert sound.count(b"\x31") == peer.packets * 160
+        asked = await peer.got("SPEAK", 3)
         assert asked.body == "Good morning."
         assert asked.headers["speech-language"] == "en-US"
         assert asked.headers["content-type"] == "text/plain"
@@ -226,6 +235,49 @@ async def test_barge_in_is_ours_to_hear_and_told_the_server(peer: SpeechPeer) ->
         peer.packets = 2
         assert (await talk.say()).outcome is PlayOutcome.FINISHED  # by the same session
         assert peer.invites == 1
+
+
+async def test_a_server_that_goes_on_speaking_after_barge_in_is_stopped(peer: SpeechPeer) -> None:
+    peer.packets = 300
+    async with talking(options_of(peer)) as talk:
+        speaking = asyncio.create_task(talk.say(barge_in="dtmf"))
+        await talk.phone.packets(3)
+        talk.press("5")
+        assert (await speaking).outcome is PlayOutcome.BARGED_IN
+        stop = await peer.got("STOP")
+        assert stop.headers["active-request-id-list"] == "1"
+        peer.packets = 2
+        assert (await talk.say()).outcome is PlayOutcome.FINISHED
+        assert peer.invites == 1
+
+
+@pytest.mark.parametrize("status", [402, 407, 0])
+async def test_a_session_that_does_not_stop_is_left(peer: SpeechPeer, status: int) -> None:
+    peer.packets = 300
+    peer.on["STOP"] = lambda asked: asked.respond(status) if status else None
+    async with talking(options_of(peer)) as talk:
+        speaking = asyncio.create_task(talk.say())
+        await talk.phone.packets(3)
+        speaking.cancel()
+        await asyncio.wait([speaking])
+        await eventually(lambda: peer.open_sessions == 0)
+        peer.packets = 2
+        if status:  # it was not the server's fault, as far as one can tell
+            assert (await talk.say()).outcome is PlayOutcome.FINISHED
+        else:
+            assert await talk.say_kind() == "unreachable"
+
+
+async def test_an_error_of_who_is_told_of_speech_costs_nobody_the_connection(
+    peer: SpeechPeer,
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("on purpose")
+
+    async with talking(options_of(peer)) as talk:
+        assert (await talk.hear(on_speech=fail)).value is True
+        assert (await talk.hear()).value is True
+        assert peer.connections == 1
 
 
 async def test_a_text_that_is_cancelled_is_stopped_and_the_next_one_waits_for_that(
@@ -627,6 +679,33 @@ async def test_a_session_serves_one_call_after_the_other(peer: SpeechPeer) -> No
         assert (peer.invites, peer.methods.count("DEFINE-GRAMMAR")) == (1, 1)
         (server,) = talk.service.figures().servers
         assert (server.opened, server.reused, server.taken, server.idle) == (1, 3, 1, 0)
+
+
+async def test_a_session_is_on_the_media_thread_of_its_call(peer: SpeechPeer) -> None:
+    options = options_of(peer, max_sessions=2, keep=2)
+    async with talking(options, shards=2) as talk, phoning(talk.engine) as phone:
+        await phone.call()
+        other = next(c for c in talk.engine.calls if c is not talk.call and not c.outgoing)
+        await eventually(lambda: other.state == "confirmed")
+        assert other.connected()[0].shard is not talk.call.connected()[0].shard
+        await talk.speech.close()
+        for call, invites in ((other, 2), (talk.call, 2), (other, 2)):
+            talk.speech = await talk.service.open(call)
+            assert (await talk.say()).outcome is PlayOutcome.FINISHED
+            assert peer.invites == invites
+            await talk.speech.close()
+
+
+async def test_what_waits_on_another_thread_makes_room(peer: SpeechPeer) -> None:
+    options = options_of(peer, max_sessions=1, keep=1)
+    async with talking(options, shards=2) as talk, phoning(talk.engine) as phone:
+        await phone.call()
+        other = next(c for c in talk.engine.calls if c is not talk.call and not c.outgoing)
+        await eventually(lambda: other.state == "confirmed")
+        await talk.speech.close()
+        talk.speech = await talk.service.open(other)
+        assert (peer.invites, talk.service.figures().servers[0].taken) == (2, 1)
+        await eventually(lambda: peer.open_sessions == 1)
 
 
 async def test_a_session_in_which_something_goes_on_serves_nobody_else(peer: SpeechPeer) -> None:

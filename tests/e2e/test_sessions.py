@@ -149,6 +149,7 @@ async def paired(
     caller: dict | None = None,
     server: dict | None = None,
     lines: Sequence[ApplicationLine] = (),
+    beside: bool = True,
     **options: object,
 ) -> AsyncIterator[Pair]:
     arrived: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
@@ -165,7 +166,9 @@ async def paired(
     ):
         answer = await phone.call(caller_offer(phone))
         call = await arrived
-        dialled = asyncio.create_task(engine.dial(callee.uri, beside=call, applications=lines))
+        dialled = asyncio.create_task(
+            engine.dial(callee.uri, beside=call if beside else None, applications=lines)
+        )
         invite = await callee.invited()
         head, mark, audio = server_offer(callee).partition("m=audio")
         control = CONTROL.format("1@speechrecog") if lines else ""
@@ -358,6 +361,17 @@ async def test_a_server_of_speech_may_be_silent_for_longer_than_callers():
         # Now the caller is silent, and is taken for lost; the server has been all the time.
         assert "no media" in (await pair.call.wait_ended()).text
         assert pair.session.ended is None
+
+
+async def test_what_is_said_on_another_shard_is_played_all_the_same():
+    sound = sweep(0.3)
+    async with paired(shards=2, beside=False) as pair:
+        assert pair.call.connected()[0].shard is not pair.session.connected()[0].shard
+        with pytest.raises(ValueError, match="beside="):
+            pair.call.send_sound_to(pair.session)
+        await pair.call.play_from(pair.session, pair.server_says.say(sound))
+        heard = b"".join(packet.payload for packet in pair.phone.waiting_packets())
+        assert audible(heard) == audible(PCMU.encode(sound))
 
 
 async def test_a_session_lands_on_the_shard_of_its_call():

@@ -296,9 +296,15 @@ class TestRefusals:
             voice(*rules)
 
     def test_the_size_tells_what_a_grammar_takes(self):
-        small, large = (voice(("a", Repeat(words("x"), 0, most))) for most in (1, 9_000))
+        small, large = (voice(("a", Repeat(words("x"), 0, most))) for most in (1, 1_000))
         assert small.size < 10
-        assert 9_000 < large.size < 50_000
+        assert 1_000 < large.size < 5_000
+
+    def test_a_short_grammar_is_never_a_large_one(self):
+        with pytest.raises(GrammarError, match="lower its repetitions"):
+            voice(("a", Repeat(words("x"), 0, 9_000)))
+        long = [words(f"word{n} and word{n}") for n in range(6_000)]
+        assert voice(("a", Alternatives(tuple(long)))).size > 6_000
 
     def test_depth_is_bounded(self):
         expansion = words("x")

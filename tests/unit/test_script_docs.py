@@ -10,6 +10,8 @@ from ringwheel.robot.script.compiler import check_source, compile_source
 from ringwheel.robot.script.functions import FUNCTIONS
 from ringwheel.robot.script.stepping import KEYS
 
+from .test_script_schema import faults
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "scripts.md").read_text("utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
@@ -31,6 +33,11 @@ def test_an_example_compiles(block):
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.startswith("ringwheel:")])
 def test_there_is_nothing_to_say_against_a_whole_script(block):
     assert [str(problem) for problem in check_source(block.encode(), ROOT).problems] == []
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.partition("\n")[0])
+def test_an_example_fits_the_schema(block):
+    assert faults(whole(block)) == []
 
 
 def test_every_step_has_an_example():

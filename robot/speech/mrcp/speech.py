@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from ....media.connection import CallEnded
 from ....media.events import PlayOutcome
 from ...grammar import srgs_xml
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from ...script.model import BargeIn, Timing
     from .pool import SessionPool
     from .session import MrcpSession
+
+log = structlog.get_logger(__name__)
 
 MAX_RECORD_MS = 600_000
 """Of a recording that has no limit of its own."""
@@ -102,7 +106,7 @@ class MrcpSpeech:
                 for running in begun:
                     if running.open:
                         barged = outcome is PlayOutcome.BARGED_IN
-                        self._quiet(session, line, running, barged=barged)
+                        self._settle(session, line, running, barged=barged)
             if outcome is PlayOutcome.FINISHED and not all(running.ok for running in begun):
                 raise SpeechFailed("lost", session.lost or "the sound of the server has ended")
             return played
@@ -128,20 +132,6 @@ class MrcpSpeech:
         begun.append(running)
         self._check(session, failure_of(await running.outcome()))
         await asyncio.sleep(self._limits.tail_ms / 1_000)
-
-    def _quiet(self, session: MrcpSession, line: Line, running: Running, *, barged: bool) -> None:
-        """What is spoken is not heard any more: have the server end it (RFC 6787, 8.7, 8.8)."""
-        asked = running.asked
-        assert asked is not None
-        if barged:
-            self._settle(session, line, running, line.synthesizer.barge_in_occurred)
-        else:
-            self._settle(
-                session,
-                line,
-                running,
-                lambda user, now_ms: line.synthesizer.stop(user, now_ms, (asked.id,)),
-            )
 
     # Hearing
 
@@ -205,15 +195,8 @@ class MrcpSpeech:
         try:
             outcome = await running.outcome()
         except asyncio.CancelledError:
-            asked = running.asked
-            assert asked is not None
             if running.open:
-                self._settle(
-                    session,
-                    line,
-                    running,
-                    lambda user, now_ms: line.recognizer.stop(user, now_ms, (asked.id,)),
-                )
+                self._settle(session, line, running)
             raise
         return outcome
 
@@ -265,7 +248,7 @@ class MrcpSpeech:
                 outcome = await running.outcome()
             finally:
                 if running.open:
-                    self._settle(session, line, running, line.recorder.stop)
+                    self._settle(session, line, running)
         finally:
             way.stop()
         self._check(session, failure_of(outcome))
@@ -313,21 +296,35 @@ class MrcpSpeech:
         except ValueError as error:
             raise SpeechFailed("protocol", f"it cannot be sent: {error}") from None
 
-    def _settle(self, session: MrcpSession, line: Line, running: Running, ask: Ask) -> None:
-        """End a request that nobody waits for any more. A server that does not do so in time is
-        left."""
-        task = self._spawn(self._settled(session, line, running, ask))
+    def _settle(
+        self, session: MrcpSession, line: Line, running: Running, *, barged: bool = False
+    ) -> None:
+        """End a request that nobody waits for any more: the next turn waits for that."""
+        task = self._spawn(self._settled(session, line, running, barged))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _settled(self, session: MrcpSession, line: Line, running: Running, ask: Ask) -> None:
+    async def _settled(
+        self, session: MrcpSession, line: Line, running: Running, barged: bool
+    ) -> None:
+        """Tell the server that the caller has interrupted (RFC 6787, 8.8), and have it stop what
+        that has not ended (8.7, 9.10, 10.7). A server that does not is left."""
+        asked = running.asked
+        assert asked is not None
+
+        def stop(user: RequestUser, now_ms: int) -> Asked:
+            return line.synthesizer.stop(user, now_ms, (asked.id,))  # every resource has it
+
+        asks: list[Ask] = [line.synthesizer.barge_in_occurred, stop] if barged else [stop]
         with suppress(SpeechFailed):
-            outcome = await self._start(line, ask).outcome()
-            if outcome.ending is Ending.NO_RESPONSE or running.open:
-                # Refused, or not meant: what still goes on there would disturb the next turn.
-                session.close(f"{session.server.name} does not stop")
-            if outcome.ending is Ending.NO_RESPONSE:
-                self._pool.blame(session, outcome.text)
+            for ask in asks:
+                outcome = await self._start(line, ask).outcome()
+                if not running.open:
+                    return
+                if outcome.ending is Ending.NO_RESPONSE:
+                    self._pool.blame(session, outcome.text)
+                    break
+        session.close(f"{session.server.name} does not stop")
 
     def _check(self, session: MrcpSession, failure: SpeechFailed | None) -> None:
         """Raise what came of a request. A session that the server does not know any more is of no
@@ -394,4 +391,8 @@ class _Listening:
         if event.name == EventName.START_OF_INPUT and self._line and self._running:
             if self.timers_run:
                 self._line.extend(self._running, self._spoken_ms())
-            self._on_speech()
+            try:
+                self._on_speech()
+            except Exception:
+                # It is somebody else's function, and the connection is many calls'.
+                log.exception("on_speech failed")
