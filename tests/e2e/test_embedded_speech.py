@@ -1,4 +1,4 @@
-"""The speech server as a child process: it serves, it comes back when it dies, it leaves nothing."""
+"""The speech server as a child process: it serves, comes back when it dies, and leaves nothing."""
 
 import asyncio
 import os
