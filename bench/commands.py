@@ -20,6 +20,7 @@ from .duplex import run_duplex
 from .flood import run_flood
 from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
+from .recognition import run_recognition
 from .robot import run_robot
 from .scan import POLICIES, run_scan
 from .soak import run_soak
@@ -482,3 +483,26 @@ def vad(
         report.show_json(result.to_json())
     else:
         report.show_vad(result)
+
+
+@app.command(
+    epilog=examples("ringwheel bench recognition", "ringwheel bench recognition --calls 10 --json"),
+)
+def recognition(
+    *,
+    calls: Annotated[int, typer.Option(min=1, max=100, help="Callers at the same time.")] = 50,
+    snr: Annotated[float, typer.Option(min=0, max=60, help="Of the noisy half, in dB.")] = 15.0,
+    as_json: Json = False,
+) -> None:
+    """How much of a fixed set of utterances is understood by phone, over MRCP, and at what cost.
+
+    Fails if speech cannot be had, or the prompt that plays meanwhile has a gap.
+    """
+    with report.progress() as progress:
+        result = run_recognition(calls, snr, progress)
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        report.show_recognition(result)
+    if result.failed:
+        raise typer.Exit(STATUS_FAILED)

@@ -20,12 +20,13 @@ from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult, Progress
 from .measure import median_quantiles
 from .prompt_legs import PromptLegsResult
+from .recognition import RecognitionResult
 from .robot import STEPS, RobotResult
 from .scan import WINDOWS as SCAN_WINDOWS
 from .scan import ScanResult
 from .soak import MIB, SoakResult
 from .stream import StreamResult, quantiles_of
-from .vad import VadResult
+from .vad import VadResult, quantiles
 
 SATURATED = "the bare loop itself ran late: the kernel alone needs more than a core for these"
 
@@ -373,6 +374,25 @@ def show_stream(result: StreamResult) -> None:
         rows,
         "From before the agent sends it, by the kernel's time stamps at the caller. CPU time of "
         f"the engine's process: {result.cpu_us_per_call_s:,} us a second of a call.",
+    )
+
+
+def show_recognition(result: RecognitionResult) -> None:
+    """The table of `bench recognition`."""
+    rows = [
+        (condition, kind, count.said, count.right, count.wrong, count.refused, count.unheard)
+        for condition, kinds in result.counts.items()
+        for kind, count in kinds.items()
+    ]
+    answer_ms = quantiles(result.answer_ms)
+    show_table(
+        f"Recognition: {result.calls} calls at once, noise at {result.snr_db:g} dB",
+        ("line", "kind", "said", "right", "wrong", "no match", "not heard"),
+        rows,
+        f"From the end of speech to the answer: {answer_ms.get('p50', 0):g} ms, p95 "
+        f"{answer_ms.get('p95', 0):g} ms. CPU time of the speech server a recognition: "
+        f"{result.cpu_ms_per_recognition} ms. Prompts meanwhile: {result.packets:,} packets, "
+        f"{result.lost} lost, {result.gaps} gaps. Failures: {dict(result.failures) or 'none'}.",
     )
 
 

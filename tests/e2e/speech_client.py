@@ -111,7 +111,8 @@ def message(words, channel="", *lines, body="", kind=""):
 
 def offer(phone, *resources, protocol="TCP/MRCPv2", setup="active"):
     """An offer of a sound stream, and an application line for each resource."""
-    lines = phone.offer("mid:1")
+    phone.formats = "0 101"
+    lines = phone.offer("rtpmap:101 telephone-event/8000", "mid:1")
     for resource in resources:
         lines += (
             f"m=application 9 {protocol} 1\r\na=setup:{setup}\r\na=connection:new\r\n"
@@ -134,6 +135,15 @@ class SpeechPhone(Phone):
         self.rtp_to = ("127.0.0.1", int(rtp[1]))
         self.answer_body = answer.body
         return self.channels
+
+    def press(self, keys):
+        """Press digits: RFC 4733, the end of each event three times."""
+        for at, key in enumerate(keys):
+            for copy, (duration, end) in enumerate([(160, 0), *3 * [(800, 0x80)]]):
+                header = bytes([0x80, 101]) + (at * 4 + copy + 1).to_bytes(2, "big")
+                header += (16_000 + 1_600 * at).to_bytes(4, "big") + b"\x11\x22\x33\x44"
+                event = bytes([int(key), end | 10]) + duration.to_bytes(2, "big")
+                self.rtp.sendto(header + event, self.rtp_to)
 
     async def say(self, samples, pause_ms=1_500):
         """Send sound at 8 kHz in packets of 20 ms, a line of soft noise around it, in real time."""

@@ -14,6 +14,8 @@ from ringwheel.robot.grammar.results import read
 from ringwheel.robot.grammar.srgs_xml import write
 from ringwheel.robot.speech.engines.engine import Utterance
 from ringwheel.robot.speech.engines.espeak import EspeakSynthesizer
+from ringwheel.robot.speech.engines.pool import PoolFigures
+from ringwheel.robot.speech.server import server as server_module
 from ringwheel.robot.speech.server.server import SpeechServer
 
 from .conftest import pairs_of
@@ -25,6 +27,30 @@ pytestmark = [
 ]
 TEXT = "text/plain"
 URIS = "text/uri-list"
+
+
+class NoPool:
+    """Recognizers for tests that need none: a worker takes seconds to load its model."""
+
+    name = "none"
+
+    def __init__(self, name, *, workers):
+        pass
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *raised):
+        pass
+
+    def figures(self):
+        return PoolFigures()
+
+
+@pytest.fixture
+def deaf(monkeypatch):
+    """Servers that recognize nothing, and start at once."""
+    monkeypatch.setattr(server_module, "RecognizerPool", NoPool)
 
 
 @contextlib.asynccontextmanager
@@ -106,13 +132,7 @@ async def test_a_conversation_of_all_resources():
         assert server.figures().channels == 0
 
 
-async def test_words_that_are_in_no_grammar_are_no_match():
-    async with serving() as server, session(server, "speechrecog") as (phone, control):
-        await control.ask(phone.channels[0], "RECOGNIZE", body="builtin:speech/boolean", kind=URIS)
-        await phone.say(await spoken("purple monkey dishwasher"))
-        assert (await control.event("RECOGNITION-COMPLETE")).cause == "001 no-match"
-
-
+@pytest.mark.usefixtures("deaf")
 async def test_digits_are_recognized_by_a_grammar_that_was_defined():
     async with serving() as server, session(server, "dtmfrecog") as (phone, control):
         (channel,) = phone.channels
@@ -123,18 +143,12 @@ async def test_digits_are_recognized_by_a_grammar_that_was_defined():
         )
         assert answer.status == 200
         await control.ask(channel, "RECOGNIZE", body="session:pin@x", kind=URIS)
-        for at, digit in enumerate((1, 2, 3)):
-            for duration, end in ((160, 0), (480, 0x80), (480, 0x80)):
-                event = bytes([digit, end | 10]) + duration.to_bytes(2, "big")
-                header = bytes([0x80, 101]) + (at * 3 + duration % 7).to_bytes(2, "big")
-                header += (1000 * at).to_bytes(4, "big") + b"\x11\x22\x33\x44"
-                phone.rtp.sendto(header + event, phone.rtp_to)
-        if "telephone-event" not in phone.answer_body:
-            pytest.skip("no telephone events were offered")
+        phone.press("123")
         done = await control.event("RECOGNITION-COMPLETE")
         assert read(done.body).interpretations[0].value == "123"
 
 
+@pytest.mark.usefixtures("deaf")
 async def test_speech_stops_at_once_and_the_next_begins():
     async with serving() as server, session(server, "speechsynth") as (phone, control):
         (channel,) = phone.channels
@@ -148,6 +162,7 @@ async def test_speech_stops_at_once_and_the_next_begins():
         assert len(phone.waiting_packets()) < 100
 
 
+@pytest.mark.usefixtures("deaf")
 async def test_what_cannot_be_spoken_is_told():
     async with serving() as server, session(server, "speechsynth") as (phone, control):
         (channel,) = phone.channels
@@ -157,6 +172,7 @@ async def test_what_cannot_be_spoken_is_told():
         assert (await control.event("SPEAK-COMPLETE")).cause == "005 language-unsupported"
 
 
+@pytest.mark.usefixtures("deaf")
 class TestSessions:
     """SIP, and what belongs to what."""
 
@@ -202,6 +218,7 @@ class TestSessions:
             await settled(lambda: server.figures().channels == 0)
 
 
+@pytest.mark.usefixtures("deaf")
 class TestHostile:
     """Clients that do harm."""
 
@@ -255,6 +272,6 @@ class TestHostile:
 
     async def test_other_versions(self):
         async with serving() as server, session(server, "speechsynth") as (phone, control):
-            control.writer.write(b"MRCP/1.0 26 GET-PARAMS 7\r\n\r\n")
+            control.writer.write(b"MRCP/1.0 28 GET-PARAMS 7\r\n\r\n")
             answer = await control.read()
             assert (answer.request_id, answer.status) == (7, 502)

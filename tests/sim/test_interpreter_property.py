@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 from ringwheel.robot.script import actions, model, state
-from ringwheel.robot.script.compiler import load_script
+from ringwheel.robot.script.compiler import compile_source, load_script
 from ringwheel.robot.script.events import Begin, Done, Failed, Heard, Left, NoInput, NoMatch
 from ringwheel.robot.script.interpreter import ERROR_STEPS, Interpreter
 from ringwheel.robot.script.state import State, StateError
@@ -302,6 +302,88 @@ def goes_through(script, facts, story):
             (owed,) = followed
     check(one, owed)
     comes_to_an_end(one, owed, now_ms)
+
+
+def lists_of(step):
+    return st.lists(step, min_size=1, max_size=3)
+
+
+def with_branches(step):
+    """Steps as they are written that hold lists of steps."""
+    then = lists_of(step)
+    return st.one_of(
+        st.builds(
+            lambda when, then, other: {"if": {"when": when, "then": then, "else": other}},
+            st.sampled_from(GOOD),
+            then,
+            then,
+        ),
+        st.builds(
+            lambda yes, no: {"confirm": {"prompt": "Yes?", "yes": yes, "no": no}}, then, then
+        ),
+        st.builds(
+            lambda one, gone: {
+                "choose": {
+                    "prompt": ["One?", {"number": "now_ms % 7"}],
+                    "into": "a",
+                    "options": {
+                        "one": {"key": 1, "phrases": ["one"], "then": one},
+                        "two": {"key": 2},
+                    },
+                    "retries": {"no_input": ["Hello?"], "max_total": 2, "then": gone},
+                }
+            },
+            then,
+            then,
+        ),
+        st.builds(
+            lambda failed: {
+                "http": {"url": "https://a.example/${a}", "into": "b", "failed": failed}
+            },
+            then,
+        ),
+    )
+
+
+written_steps = st.recursive(
+    st.sampled_from(
+        [
+            {"say": "words ${a}"},
+            {"ask": {"into": "c", "prompt": "How many?", "answer": {"digits": 2}}},
+            {"ask": {"into": "b", "prompt": "What?", "answer": "text", "valid": "answer != a"}},
+            {"set": {"a": "str(b) + 'x'"}},
+            {"http": {"url": "https://a.example/", "into": "b", "filler": "Wait."}},
+            {"call": {"flow": "other", "with": {"given": "a"}, "into": "c"}},
+            {"goto": "main"},
+            {"hang_up": "enough"},
+        ]
+    ),
+    with_branches,
+    max_leaves=8,
+)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@given(lists_of(written_steps), lists_of(written_steps), stories())
+def test_random_scripts_as_they_are_written(steps, more, story):
+    source = {
+        "ringwheel": 1,
+        "locale": "en-GB",
+        "variables": {"a": 1, "b": None, "c": "text"},
+        "report": ["a", "b", "c"],
+        "on": {"operator": {"phrases": ["operator"], "then": more}, "error": more},
+        "limits": {"steps": 60, "state": 2_048},
+        "steps": steps,
+        "flows": {
+            "other": {
+                "parameters": ["given"],
+                "steps": [{"set": {"a": "given", "b": "null", "c": "1"}}, *more, {"return": "a"}],
+            }
+        },
+    }
+    compiled = compile_source(json.dumps(source).encode(), EXAMPLES)
+    assert compiled.script is not None, compiled.problems
+    goes_through(compiled.script, {}, story)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])

@@ -21,6 +21,7 @@ from ringwheel.media.sdp import (
 )
 
 from .test_sdp import lines_of, sdp
+from .test_session import pooling, session
 
 CLIENT = LocalMedia("192.0.2.1", 20000, (PCMU, PCMA), session_id=77)
 SERVER = LocalMedia("198.51.100.7", 6000, (PCMU,), session_id=88)
@@ -227,3 +228,50 @@ def test_whatever_is_offered_every_line_has_its_answer_in_order(theirs, ours):
         assert (line.port > 0) == (index < len(ours) and port > 0)
     echoed = with_lines(SERVER, *(line._replace(host=None) for line in read))
     assert len(applications_in(answer_offer(offer, echoed).body)) == len(theirs)
+
+
+# Over the life of a call
+
+
+def ports_of(body: bytes) -> list[int]:
+    return [line.port for line in applications_in(body)]
+
+
+async def test_what_was_granted_is_granted_again_until_it_is_turned_off():
+    """A refresh says what stands; a new line is nobody's, and one that is off stays off."""
+    async with pooling() as pool:
+        ours = session(pool)
+        first = make_offer(with_lines(CLIENT, *OFFERED))
+        assert ports_of(ours.answer(first, GRANTED)) == [1544, 1544]
+        assert ports_of(ours.answer(first)) == [1544, 1544]
+        more = make_offer(with_lines(CLIENT, *OFFERED, asked("recorder")))
+        assert ports_of(ours.answer(more)) == [1544, 1544, 0]
+        fewer = make_offer(with_lines(CLIENT, OFFERED[0], OFFERED[1]._replace(port=0)))
+        assert ports_of(ours.answer(fewer)) == [1544, 0]
+        assert ports_of(ours.answer(first)) == [1544, 0]
+        # Our own offers, as for a hold, say the same.
+        assert ports_of(ours.offer(Direction.SENDONLY)) == [1544, 0]
+        ours.close()
+
+
+async def test_a_line_that_was_refused_is_not_offered_again():
+    async with pooling() as pool:
+        ours = session(pool)
+        offer = ours.offer(applications=OFFERED)
+        silent = with_lines(SERVER, GRANTED[0], ApplicationLine(0))
+        ours.settle(answer_offer(parse_sdp(offer), silent).body)
+        again = ours.offer()
+        assert ports_of(again) == [9, 0]
+        assert applications_in(again)[0].value("connection") == "existing"
+        ours.close()
+
+
+async def test_an_adopted_call_has_lost_its_channels_and_says_so():
+    async with pooling() as pool:
+        ours, heir = session(pool), session(pool)
+        offer = ours.offer(applications=OFFERED)
+        ours.settle(answer_offer(parse_sdp(offer), with_lines(SERVER, *GRANTED)).body)
+        heir.resume(ours.snapshot())
+        assert ports_of(heir.offer()) == [0, 0]
+        ours.close()
+        heir.close()

@@ -70,6 +70,7 @@ class RecognizerPool:
         self._figures = PoolFigures()
         self._numbers = 0
         self._owners: list[asyncio.Task[None]] = []
+        self._running: set[_Worker] = set()
         self._closed = False
 
     async def __aenter__(self) -> RecognizerPool:
@@ -110,6 +111,7 @@ class RecognizerPool:
     def figures(self) -> PoolFigures:
         """As they are now."""
         self._figures.waiting = self._waiting.qsize()
+        self._figures.workers = len(self._running)
         return self._figures
 
     async def compile(self, grammars: Sequence[Grammar], locale: str) -> Sequence[str]:
@@ -156,18 +158,16 @@ class RecognizerPool:
                 await worker.start()
                 if not started.done():
                     started.set_result(None)
-                self._figures.workers += 1
-                try:
-                    if await self._serve(worker):
-                        back_off_s = MIN_BACK_OFF_S
-                finally:
-                    self._figures.workers -= 1
+                self._running.add(worker)
+                if await self._serve(worker):
+                    back_off_s = MIN_BACK_OFF_S
             except EngineFailed as error:
                 if not started.done():
                     started.set_exception(error)
                     return
                 log.warning("recognizer does not start", engine=self._name, cause=str(error))
             finally:
+                self._running.discard(worker)
                 await worker.end()
             self._figures.restarts += 1
             log.warning("recognizer worker ended", engine=self._name, again_in_s=back_off_s)

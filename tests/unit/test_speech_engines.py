@@ -1,0 +1,137 @@
+"""Engines of speech: what is known, what is refused, and workers that die."""
+
+import asyncio
+import shutil
+from contextlib import aclosing
+
+import numpy as np
+import pytest
+from ringwheel.media.sound import resample
+from ringwheel.robot.grammar.builders import choices, yes_no
+from ringwheel.robot.speech.engines.engine import EngineFailed, Utterance, make_engine
+from ringwheel.robot.speech.engines.espeak import EspeakSynthesizer
+from ringwheel.robot.speech.engines.pool import RecognizerPool
+from ringwheel.robot.speech.server.endpoint import Endpointer
+
+pytestmark = pytest.mark.skipif(not shutil.which("espeak-ng"), reason="apt-get install espeak-ng")
+
+
+async def sound_of(text, **more):
+    engine = EspeakSynthesizer()
+    return np.concatenate([b async for b in engine.synthesize(Utterance(text, **more))])
+
+
+async def line_of(text):
+    """As it comes over a telephone, with a second of soft noise around it."""
+    speech = resample(await sound_of(text), 22_050, 8_000) // 2
+    quiet = np.zeros(4_000, np.int16)
+    sound = np.concatenate([quiet, speech, quiet])
+    return sound + np.random.default_rng(1).integers(-20, 20, len(sound), np.int16)
+
+
+async def test_text_becomes_sound():
+    short, long = await sound_of("one"), await sound_of("one two three four five")
+    assert 3_000 < len(short) < len(long)
+    assert np.abs(long).max() > 5_000
+    assert len(await sound_of("one two three", rate=2.0)) < len(await sound_of("one two three"))
+    quiet = await sound_of("one", volume=0.25)
+    assert np.abs(quiet).max() < np.abs(short).max() / 2
+    ssml = '<speak>one<break time="2s"/></speak>'
+    assert len(await sound_of(ssml, ssml=True)) > len(short) + 22_050
+
+
+@pytest.mark.parametrize("voice", ["/etc/passwd", "../x", "en-us+../f", "-v", "nobody"])
+async def test_voices_that_are_none(voice):
+    with pytest.raises(EngineFailed) as raised:
+        await EspeakSynthesizer().check(Utterance("x", voice=voice))
+    assert raised.value.kind == "voice"
+
+
+async def test_a_text_that_is_too_long():
+    with pytest.raises(EngineFailed, match="split it"):
+        await EspeakSynthesizer().check(Utterance("x" * 100_000))
+
+
+async def test_who_stops_listening_ends_the_program():
+    engine = EspeakSynthesizer(max_processes=1)
+    for _ in range(3):  # each needs the place that the one before has left
+        async with aclosing(engine.synthesize(Utterance("a long story " * 500))) as blocks:
+            async for _ in blocks:
+                break
+
+
+def test_engines_by_name():
+    with pytest.raises(EngineFailed, match="espeak-ng"):
+        make_engine("ringwheel.synthesizers", "hal")
+    with pytest.raises(EngineFailed, match="pocketsphinx"):
+        make_engine("ringwheel.recognizers", "hal")
+
+
+def test_a_program_that_is_missing_names_the_remedy(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(EngineFailed, match="apt-get install espeak-ng"):
+        EspeakSynthesizer()
+
+
+async def test_words_are_recognized_after_a_worker_was_killed():
+    menu = choices([(word, [word], None) for word in ("sales", "support")], "en-US")
+    async with RecognizerPool("pocketsphinx", workers=1) as pool:
+        with pytest.raises(EngineFailed, match="English"):
+            await pool.compile([yes_no("de-DE")], "de-DE")
+        sound = await line_of("sales")
+        job = asyncio.create_task(pool.recognize(sound, 8_000, [menu], "en-US"))
+        await asyncio.sleep(0.001)
+        (worker,) = pool._running
+        worker._process.kill()
+        found = await job
+        assert found[0].text == "sales"
+        assert pool.figures().restarts == 1
+        again = await pool.recognize(sound, 8_000, [yes_no("en-US"), menu], "en-US")
+        assert again[0].text == "sales"
+
+
+async def test_confidence_tells_words_of_the_grammar_from_others():
+    grammar = yes_no("en-US")
+    async with RecognizerPool("pocketsphinx", workers=1) as pool:
+
+        async def confidence(text):
+            found = await pool.recognize(await line_of(text), 8_000, [grammar], "en-US")
+            return found[0].confidence if found else 0.0
+
+        known = [await confidence(text) for text in ("yes", "yes please", "no", "correct")]
+        others = ("hello who is there", "what time is it", "I like coffee", "elephant", "Thursday")
+        strange = [await confidence(text) for text in others]
+    assert min(known) > 0.5
+    assert np.median(strange) < np.median(known) - 0.2, (known, strange)
+
+
+async def test_a_pool_that_is_full_says_so():
+    async with RecognizerPool("pocketsphinx", workers=1, max_waiting=1) as pool:
+        sound = np.zeros(80_000, np.int16)
+        jobs = [
+            asyncio.create_task(pool.recognize(sound, 8_000, [yes_no("en-US")], "en-US"))
+            for _ in range(6)
+        ]
+        ended = await asyncio.gather(*jobs, return_exceptions=True)
+        assert any(isinstance(e, EngineFailed) and e.kind == "busy" for e in ended)
+
+
+async def test_an_engine_that_is_not_there_does_not_start():
+    with pytest.raises(EngineFailed, match="no 'hal' among"):
+        async with RecognizerPool("hal", workers=1):
+            pass
+
+
+async def test_an_utterance_is_cut_out_of_the_line():
+    sound = await line_of("sales")
+    endpointer = Endpointer()
+    changes = []
+    for at in range(0, len(sound) - 159, 160):
+        change = endpointer.hear(sound[at : at + 160])
+        if change:
+            changes.append(change)
+    assert changes[0] == "began" and changes[-1] == "paused"
+    loud = np.flatnonzero(np.abs(sound) > 1_000)
+    assert len(endpointer.sound()) >= loud[-1] - loud[0]
+    endpointer.restart()
+    assert len(endpointer.sound()) == 0
