@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import shutil
+import ssl
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from ringwheel.robot.speech.engines.pool import PoolFigures
 from ringwheel.robot.speech.server import server as server_module
 from ringwheel.robot.speech.server.server import SpeechServer
 
+from ..certificates import Authority
 from .conftest import pairs_of
 from .speech_client import Control, SpeechPhone, message, offer
 
@@ -216,6 +218,26 @@ class TestSessions:
             control.close()
             await phone.until_bye()
             await settled(lambda: server.figures().channels == 0)
+
+
+@pytest.mark.usefixtures("deaf")
+async def test_control_over_tls(tmp_path):
+    authority = Authority(tmp_path)
+    tls = authority.config("127.0.0.1")
+    async with (
+        serving(mrcp_tls="127.0.0.1:0", tls=tls) as server,
+        SpeechPhone(server.address) as phone,
+    ):
+        (channel,) = await phone.open("speechsynth", protocol="TCP/TLS/MRCPv2")
+        context = ssl.create_default_context(cafile=str(authority.path))
+        control = await Control.open(phone.ports[0], ssl=context)
+        await control.ask(channel, "SPEAK", body="hello", kind=TEXT)
+        assert (await control.event("SPEAK-COMPLETE")).cause == "000 normal"
+        control.close()
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, IndexError):
+            plain = await Control.open(phone.ports[0])
+            plain.writer.write(message("STOP 1", channel))
+            assert not await plain.read()
 
 
 @pytest.mark.usefixtures("deaf")
