@@ -16,6 +16,7 @@ from ringwheel.robot.grammar.srgs_xml import write
 from ringwheel.robot.speech.engines.engine import Utterance
 from ringwheel.robot.speech.engines.espeak import EspeakSynthesizer
 from ringwheel.robot.speech.engines.pool import PoolFigures
+from ringwheel.robot.speech.server import control as control_module
 from ringwheel.robot.speech.server import server as server_module
 from ringwheel.robot.speech.server.server import SpeechServer
 
@@ -273,6 +274,16 @@ class TestHostile:
             thief.writer.write(message("STOP 9"))
             assert (await thief.read()).status == 406
             thief.close()
+
+    async def test_more_channels_than_one_connection_may_have(self, monkeypatch):
+        monkeypatch.setattr(control_module, "MAX_CHANNELS", 1)
+        async with serving() as server, session(server, "speechsynth", "recorder") as pair:
+            phone, control = pair
+            statuses = [(await control.ask(one, "GET-PARAMS")).status for one in phone.channels]
+            assert statuses == [200, 405]
+            other = await Control.open(phone.ports[0])
+            assert (await other.ask(phone.channels[1], "GET-PARAMS")).status == 200
+            other.close()
 
     async def test_half_a_message_waits_and_the_rest_is_served(self):
         async with serving() as server, session(server, "speechsynth") as (phone, control):
