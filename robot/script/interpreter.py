@@ -398,12 +398,12 @@ class Interpreter:
         scope = self._scope()
         given = {name: expression.evaluate(scope) for name, expression in step.arguments}
         report = report_of(memory, self._here)
-        names = len(report.script) + len(step.script)
+        other = self.script.part(step.script)
+        assert other is not None
+        names = len(report.script) + len(step.script) + len(other.start)
         self._take_room(ROW_BYTES + names * MAX_ESCAPE + self._size_of(dict(report.values)))
         memory.reports.append(report)
         memory.part = step.script
-        other = self.script.part(step.script)
-        assert other is not None
         self._go_to(other)
         start = other.flows[other.start]
         memory.frames[:] = [Frame(start.name, start.entry, "main", {})]

@@ -262,7 +262,8 @@ BEYOND = {
     ),
     "a secret that is handed over": (
         "secret",
-        HEAD + "secrets: {key: KEY}\nsteps:\n  - transfer: {script: script, with: {a: @secrets.key}}\n",
+        HEAD
+        + "secrets: {key: KEY}\nsteps:\n  - transfer: {script: script, with: {a: @secrets.key}}\n",
     ),
     "another script that is not there": (
         "missing-file",
