@@ -24,9 +24,10 @@ from ..media.sip.transport import ListenError
 from ..robot.speech.engines.engine import EngineFailed
 from ..robot.speech.server.server import MAX_SESSIONS, WORKERS, SpeechServer, as_json
 from ..robot.speech.server.session import PLAIN
+from .config import ServeConfig
 from .errors import CommandError
 from .logging import LogOptions, configure_logging
-from .serve import drain_on_signal, loop_factory
+from .serve import drain_on_signal, loop_factory, raise_file_limit
 from .status import LOG_INTERVAL_S, TERMINAL_INTERVAL_S, live_display
 
 log = structlog.get_logger(__name__)
@@ -108,6 +109,8 @@ def speech(
     """
     if not 1 <= workers <= MAX_WORKERS:
         raise CommandError(f"--workers {workers}", f"Take 1 to {MAX_WORKERS}")
+    if announce and mrcp == "none":
+        raise CommandError("--announce tells the port of --mrcp", "Leave --mrcp none out")
     if records is not None and not records.is_dir():
         raise CommandError(f"--records {records}: no such directory", "Make it first")
     try:
@@ -127,6 +130,7 @@ def speech(
         )
     except (ValueError, ListenError) as error:
         raise CommandError(str(error)) from error
+    raise_file_limit(ServeConfig(max_calls=max_sessions))
     options = SpeechOptions(http, drain, announce)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(server, options, context.obj or LogOptions()))

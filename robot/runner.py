@@ -181,6 +181,7 @@ class Robot:
             ended: Ended | None = await converse(
                 interpreter, channel, clock_ms=clock_ms, facts=facts
             )
+            await phone.finish()
         except asyncio.CancelledError:
             interpreter.stop(clock_ms(), "shutdown")
             raise

@@ -120,9 +120,16 @@ cdef class Listener:
 
     def read(self):
         """All samples that wait, as an array of int16; the next ones are told of."""
-        cdef int16_t[::1] samples = np.empty(rw_listener_readable(self.listener) + 1, np.int16)
-        cdef size_t count = rw_listener_read(self.listener, &samples[0], samples.shape[0])
-        return np.asarray(samples)[:count]
+        cdef int16_t[::1] samples
+        cdef size_t count
+        parts = []
+        while True:
+            samples = np.empty(rw_listener_readable(self.listener) + 1, np.int16)
+            count = rw_listener_read(self.listener, &samples[0], samples.shape[0])
+            parts.append(np.asarray(samples)[:count])
+            # As many as there is room for: more came meanwhile, of which nobody would be told.
+            if count < <size_t>samples.shape[0]:
+                return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     @property
     def dropped(self) -> int:

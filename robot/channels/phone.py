@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -41,6 +41,8 @@ from .voice import KeptPrompts, SayFailed, Voice
 
 if TYPE_CHECKING:
     from ...media.recording import Recording
+    from ...media.sip.refer import Progress
+    from ...media.transfer import Transferred
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +50,8 @@ DIGIT_ON_MS = DIGIT_OFF_MS = 100
 DIGIT_PAUSE_S = 1.0
 MAX_DIGITS_AT_ONCE = 32
 MIN_TRANSFER_S, MAX_TRANSFER_S = 1.0, 180.0
+SETTLE_S = 2.0
+"""How long it may take from the word that two are connected to the end of our call."""
 NO_CAUSE = frozenset({"done", ""})
 
 Target = Callable[[str, Call], str]
@@ -104,9 +108,13 @@ class PhoneChannel:
         self._recorded = 0
         self._transferring: asyncio.Future[None] | None = None
         self._left_told = False
+        self._talking: asyncio.Task[Transferred] | None = None
 
     async def close(self) -> None:
         """Give back what was opened for the call."""
+        if self._talking is not None and not self._talking.done():
+            self._talking.cancel()
+            await asyncio.wait([self._talking])
         await self._voice.close()
 
     async def wait_left(self) -> Left:
@@ -257,16 +265,53 @@ class PhoneChannel:
         transferring = self._transferring = asyncio.get_running_loop().create_future()
         try:
             to = self._equipment.target(action.to, self._call)
-            done = await self._call.transfer(to, timeout_s=timeout_s)
+            done = await self._hand_over(to, timeout_s)
         except (ValueError, RuntimeError) as error:
             return self._failed(action, "transfer", str(error))
         finally:
             transferring.set_result(None)
             self._transferring = None
+        if done is None:
+            return self._done(action, {"how": "bridge"})
         if done.ok:
             return self._done(action, {"how": done.how})
         reason = f"{done.status} {done.reason}"
         return self._failed(action, "transfer", reason, {"status": done.status})
+
+    async def _hand_over(self, to: str, timeout_s: float) -> Transferred | None:
+        """What a transfer came to; None: the two are connected by us, and talk now."""
+        connected = asyncio.Event()
+
+        def on_progress(progress: Progress) -> None:
+            if progress.status >= 200:
+                connected.set()
+
+        works: list[asyncio.Task[Any]] = [
+            asyncio.ensure_future(
+                self._call.transfer(to, timeout_s=timeout_s, on_progress=on_progress)
+            ),
+            asyncio.ensure_future(connected.wait()),
+        ]
+        handing: asyncio.Task[Transferred] = works[0]
+        try:
+            await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+            # By REFER it is over when that is told; by a bridge it lasts as long as they talk.
+            await asyncio.wait([handing], timeout=SETTLE_S)
+        except asyncio.CancelledError:
+            handing.cancel()
+            raise
+        finally:
+            works[1].cancel()
+        if handing.done():
+            return handing.result()
+        self._talking = handing
+        return None
+
+    async def finish(self) -> None:
+        """Wait until those whom a transfer has connected through us have talked."""
+        if self._talking is not None:
+            with suppress(CallEnded, RuntimeError):
+                await self._talking
 
     async def _send_digits(self, action: SendDigitsNow) -> Event | None:
         for number, group in enumerate(action.digits.upper().split(",")):
@@ -294,6 +339,8 @@ class PhoneChannel:
         return self._done(action, result)
 
     async def _hang_up(self, action: HangUpNow) -> None:
+        if self._talking is not None:
+            return  # our part is over, and theirs goes on
         try:
             with suppress(SayFailed, PromptError):
                 await self._voice.say(action.speech, "none", self._by)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..grammar.expansion import GrammarError
 from ..grammar.model import Grammar
+from ..grammar.text import normalize
 from .compiled import Compiled
 from .model import (
     Ask,
@@ -49,7 +50,7 @@ def check(compiled: Compiled) -> tuple[Problem, ...]:
     _Loops(script, live, problems).check()
     _check_recursion(script, live, problems)
     _check_files(script, problems)
-    _check_handlers(compiled, steps, problems)
+    _check_handlers(compiled, script.locale, steps, problems)
     check_variables(compiled, live, problems)
     return tuple(problems.found)
 
@@ -292,13 +293,17 @@ def _check_files(script: Script, problems: Problems) -> None:
                 problems.error("missing-prompt", part.path.place, cause, remedy)
 
 
-def _check_handlers(compiled: Compiled, steps: Iterable[Step], problems: Problems) -> None:
+def _check_handlers(
+    compiled: Compiled, locale: str, steps: Iterable[Step], problems: Problems
+) -> None:
     """What opens a handler opens no other one, and is no answer to a question."""
     phrases: dict[str, str] = {}
     keys: dict[str, str] = {}
     for name, words in compiled.words.items():
         for phrase, place in words.phrases:
-            _check_taken(" ".join(phrase.casefold().split()), name, phrases, place, problems)
+            heard = normalize(phrase, "voice", locale)
+            if heard:
+                _check_taken(heard, name, phrases, place, problems)
         if words.key is not None:
             _check_taken(words.key[0], name, keys, words.key[1], problems)
     _compare(compiled, steps, problems)

@@ -30,7 +30,8 @@ class EmbeddedSpeech:
     """``ringwheel speech`` on free ports of the loopback interface; a context manager that gives
     its SIP URI.
 
-    When it dies it is started again on the same ports, later and later while it dies at once.
+    When it dies it is started again on the same ports, later and later while it dies at once:
+    ``restarts`` counts how often that was tried, ``served_again`` how often it served.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class EmbeddedSpeech:
         self._process: Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self.restarts = 0
+        self.served_again = 0
 
     @property
     def pid(self) -> int | None:
@@ -125,6 +127,7 @@ class EmbeddedSpeech:
             self.restarts += 1
             try:
                 await self._start()
+                self.served_again += 1
             except (SpeechUnavailable, OSError) as error:
                 log.warning("speech server does not start", cause=str(error))
 

@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 
 import pytest
 from ringwheel import Engine
+from ringwheel.robot.channels import phone as phone_module
 from ringwheel.robot.runner import Robot
 from ringwheel.robot.script import events
 from ringwheel.robot.script.actions import AskNow
 from ringwheel.robot.script.compiler import load_script
 
+from .callee import Callee
 from .client import Phone
 from .conftest import eventually, phoning, serving
 from .test_hear import EVENTS, Mouth
 from .test_play import unbroken
+from .test_transfer import OVER, THIRD, asked, notify
 
 pytestmark = pytest.mark.one_loop
 
@@ -218,3 +221,57 @@ async def test_a_file_that_is_gone_leads_to_the_error_branch(stage, tmp_path):
             record = await staged.record()
     assert record["cause"] == "failed"
     assert record["error"]["kind"] == "prompt"
+
+
+TRANSFER = """
+ringwheel: 1
+name: Transfer
+locale: en
+report: []
+limits: {silence: 5s}
+steps:
+  - transfer:
+      to: TARGET
+      timeout: 10s
+      failed: [{hang_up: {cause: nobody, say: {file: bye.ulaw}}}]
+"""
+
+
+async def test_a_caller_who_is_sent_elsewhere_has_been_transferred(stage):
+    async with stage(TRANSFER.replace("TARGET", THIRD)) as staged, phoning(staged.engine) as phone:
+        await asked(phone)
+        notify(phone, "200 OK", OVER)
+        await phone.until_bye()
+        record = await staged.record()
+    assert record["cause"] == "transferred"
+
+
+async def test_where_nobody_answers_the_script_goes_on(stage):
+    async with stage(TRANSFER.replace("TARGET", THIRD)) as staged, phoning(staged.engine) as phone:
+        await asked(phone)
+        notify(phone, "486 Busy Here", OVER)
+        await phone.until_bye()
+        record = await staged.record()
+    assert record["cause"] == "nobody"
+    assert record["error"]["result"] == {"status": 486}
+
+
+async def test_those_whom_we_connect_talk_until_one_leaves(stage, monkeypatch):
+    monkeypatch.setattr(phone_module, "SETTLE_S", 0.05)
+    headers = ("Allow: INVITE, ACK, BYE",)
+    async with (
+        Callee() as callee,
+        stage(TRANSFER.replace("TARGET", callee.uri)) as staged,
+        phoning(staged.engine, invite_headers=headers) as phone,
+    ):
+        await phone.call()
+        invite = await callee.invited()
+        callee.reply(invite, "200 OK", callee.offer())
+        await callee.request("ACK")
+        await eventually(lambda: any(isinstance(seen, events.Done) for seen in staged.seen))
+        assert phone.bye is None
+        assert not staged.records  # our part is over, and theirs goes on
+        callee.hang_up_on(invite)
+        await phone.until_bye()
+        record = await staged.record()
+    assert record["cause"] == "transferred"

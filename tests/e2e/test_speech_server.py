@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import shutil
+import ssl
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from ringwheel.robot.grammar.srgs_xml import write
 from ringwheel.robot.speech.engines.engine import Utterance
 from ringwheel.robot.speech.engines.espeak import EspeakSynthesizer
 from ringwheel.robot.speech.engines.pool import PoolFigures
+from ringwheel.robot.speech.server import control as control_module
 from ringwheel.robot.speech.server import server as server_module
 from ringwheel.robot.speech.server.server import SpeechServer
 
+from ..certificates import Authority
 from .conftest import pairs_of
 from .speech_client import Control, SpeechPhone, message, offer
 
@@ -219,6 +222,26 @@ class TestSessions:
 
 
 @pytest.mark.usefixtures("deaf")
+async def test_control_over_tls(tmp_path):
+    authority = Authority(tmp_path)
+    tls = authority.config("127.0.0.1")
+    async with (
+        serving(mrcp_tls="127.0.0.1:0", tls=tls) as server,
+        SpeechPhone(server.address) as phone,
+    ):
+        (channel,) = await phone.open("speechsynth", protocol="TCP/TLS/MRCPv2")
+        context = ssl.create_default_context(cafile=str(authority.path))
+        control = await Control.open(phone.ports[0], ssl=context)
+        await control.ask(channel, "SPEAK", body="hello", kind=TEXT)
+        assert (await control.event("SPEAK-COMPLETE")).cause == "000 normal"
+        control.close()
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, IndexError):
+            plain = await Control.open(phone.ports[0])
+            plain.writer.write(message("STOP 1", channel))
+            assert not await plain.read()
+
+
+@pytest.mark.usefixtures("deaf")
 class TestHostile:
     """Clients that do harm."""
 
@@ -251,6 +274,16 @@ class TestHostile:
             thief.writer.write(message("STOP 9"))
             assert (await thief.read()).status == 406
             thief.close()
+
+    async def test_more_channels_than_one_connection_may_have(self, monkeypatch):
+        monkeypatch.setattr(control_module, "MAX_CHANNELS", 1)
+        async with serving() as server, session(server, "speechsynth", "recorder") as pair:
+            phone, control = pair
+            statuses = [(await control.ask(one, "GET-PARAMS")).status for one in phone.channels]
+            assert statuses == [200, 405]
+            other = await Control.open(phone.ports[0])
+            assert (await other.ask(phone.channels[1], "GET-PARAMS")).status == 200
+            other.close()
 
     async def test_half_a_message_waits_and_the_rest_is_served(self):
         async with serving() as server, session(server, "speechsynth") as (phone, control):

@@ -545,6 +545,27 @@ async def test_a_conversation_by_audiosocket():
     assert talks[0].kinds == {0x03, 0x10}
 
 
+async def test_a_caller_interrupts_an_audiosocket_which_cannot_be_told():
+    async def program(talk: AudioTalk) -> None:
+        for _ in range(20):
+            talk.send(0x10, sweep(0.5).astype("<i2").tobytes())
+        await talk.until(lambda: np.frombuffer(talk.heard[-1600:], "<i2").any())
+        await talk.until(lambda: not np.frombuffer(talk.heard[-1600:], "<i2").any())
+        talk.send(0x00)
+
+    async with audio_server(program) as (address, _):
+        robot = Connected(f"audiosocket+tcp://{address}", barge_in="speech")
+        async with serving(robot) as engine, phoning(engine) as phone:
+            mouth = Mouth(phone, await phone.call())
+            await phone.packets(5)
+            await mouth.say(vowel(0.3))
+            await phone.until_bye()
+            assert len(phone.waiting_packets()) < 60
+        figures = (await robot.ended).figures
+    assert figures.barge_ins == 1
+    assert figures.cleared_ms > 8_000
+
+
 async def test_audiosocket_at_a_higher_rate():
     at = np.arange(16_000) / 16_000
     chirp = (8000 * np.sin(2 * np.pi * (300 + 500 * at) * at)).astype("<i2")

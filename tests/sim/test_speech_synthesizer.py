@@ -30,9 +30,20 @@ def test_speech_markers_carry_ntp_time(client):
     # 1900 to 1970 are 2,208,988,800 s; the last 32 bits are the fraction.
     stamp = (2_208_988_800 + 1_000_000) * 2**32 + 2**31
     assert client.speak().headers.get("Speech-Marker") == f"timestamp={stamp}"
-    client.resource.passed("here")
-    assert client.events == [("SPEECH-MARKER", 1, "")]
-    assert client.sent[-1].headers.get("Speech-Marker") == f"timestamp={stamp};here"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<speak>Hello",
+        b"<html>Hello</html>",
+        b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><speak>&b;</speak>',
+    ],
+)
+def test_ssml_that_is_none_is_refused(client, body):
+    response = client.ask("SPEAK", body=body, kind="application/ssml+xml")
+    assert (response.status, response.headers.get("Completion-Cause")) == (407, "002 parse-failure")
+    assert client.mouth.done == []
 
 
 def test_one_waits_for_the_other(client):

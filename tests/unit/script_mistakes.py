@@ -204,6 +204,12 @@ BEYOND = {
         + "steps:\n  - choose:\n      prompt: Well?\n      retries: {then: [hang_up: done]}\n"
         + "      options:\n        a: [one, two]\n        b: [three, @Two]\n",
     ),
+    "two options with phrases that sound alike": (
+        "collision",
+        HEAD
+        + "steps:\n  - choose:\n      prompt: Well?\n      retries: {then: [hang_up: done]}\n"
+        + "      options:\n        a: [Check in!]\n        b: [three, @check-in]\n",
+    ),
     "two options with one key": (
         "collision",
         HEAD
@@ -220,6 +226,13 @@ BEYOND = {
         "collision",
         HEAD
         + "on:\n  operator: {phrases: [help], then: bye}\n  other: {phrases: [@help], then: bye}\n"
+        + "flows:\n  main:\n    - say: Hi\n"
+        + BYE,
+    ),
+    "two handlers with phrases that sound alike": (
+        "collision",
+        HEAD
+        + "on:\n  operator: {phrases: [Help!], then: bye}\n  other: {phrases: [@help], then: bye}\n"
         + "flows:\n  main:\n    - say: Hi\n"
         + BYE,
     ),

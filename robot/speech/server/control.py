@@ -37,6 +37,7 @@ MAX_WAITING_BYTES = 1_048_576
 """What may wait for a peer that does not read; a result is at most some KiB."""
 MAX_FAULTS = 16
 MAX_CHANNELS = 1_024
+"""Of one connection; a client opens another one for more."""
 IDLE_S = 60.0
 """A connection that no channel is bound to is closed after so long."""
 BATCH = 32
@@ -63,6 +64,7 @@ class ControlFigures:
     messages_rejected: int = 0
     channel_unknown: int = 0
     channel_of_another: int = 0
+    channels_too_many: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """Every counter by its name."""
@@ -196,6 +198,9 @@ class ControlConnection(asyncio.Protocol):
         elif channel.connection not in {None, self}:
             figures.channel_of_another += 1
             log.warning("mrcp channel of another connection", peer=self.peer, channel=str(named))
+        elif channel.connection is None and len(self._channels) >= MAX_CHANNELS:
+            figures.channels_too_many += 1
+            log.warning("mrcp connection has too many channels", peer=self.peer)
         else:
             self._bind(str(named), channel)
             channel.receive(request)

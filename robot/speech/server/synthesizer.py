@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ....media.sip.edge import Timers
+from .. import ssml
 from ..engines.engine import EngineFailed, Utterance
 from ..mrcp.message import ChannelId, Request
 from ..mrcp.words import EventName, Header, Method, RequestState, SpeakCause, Status
@@ -82,7 +83,6 @@ class Synthesizer(ChannelResource):
         self._queue: deque[_Speak] = deque()
         self._current: _Speak | None = None
         self._paused = False
-        self._marker = ""
 
     @property
     def handlers(self) -> Mapping[Method, Callable[[Request], None]]:
@@ -111,14 +111,6 @@ class Synthesizer(ChannelResource):
         self._complete(done, cause, "" if failure is None else str(failure))
         self._go_on()
 
-    def passed(self, name: str) -> None:
-        """A mark of the text was reached (RFC 6787, 8.14)."""
-        self._marker = name
-        request_id = self._queue[0].request.request_id
-        self._tell(
-            EventName.SPEECH_MARKER, request_id, RequestState.IN_PROGRESS, lines=[self._mark()]
-        )
-
     # Methods
 
     def _speak(self, request: Request) -> None:
@@ -134,6 +126,12 @@ class Synthesizer(ChannelResource):
         except UnicodeDecodeError:
             self._fail(request, SpeakCause.PARSE_FAILURE, "the text is no UTF-8")
             return
+        if request.content_type == SSML:
+            try:
+                ssml.check(text)
+            except ssml.SsmlError as error:
+                self._fail(request, SpeakCause.PARSE_FAILURE, str(error))
+                return
         speak = self._order(request, text)
         self._queue.append(speak)
         if len(self._queue) > 1:
@@ -239,7 +237,6 @@ class Synthesizer(ChannelResource):
 
     def _start(self, speak: _Speak) -> None:
         self._current = speak
-        self._marker = ""
         self._speaker.start(speak.utterance)
 
     def _complete(self, speak: _Speak, cause: SpeakCause, reason: str) -> None:
@@ -249,10 +246,9 @@ class Synthesizer(ChannelResource):
         self._tell(EventName.SPEAK_COMPLETE, request_id, RequestState.COMPLETE, lines=lines)
 
     def _mark(self) -> tuple[str, str]:
-        """Speech-Marker (RFC 6787, 8.4.11): the time as NTP has it, and the last mark."""
+        """Speech-Marker (RFC 6787, 8.4.11): the time as NTP has it. No engine tells of marks."""
         seconds = self._clock() + NTP_EPOCH_S
-        stamp = f"timestamp={int(seconds * 2**32)}"
-        return Header.SPEECH_MARKER, f"{stamp};{self._marker}" if self._marker else stamp
+        return Header.SPEECH_MARKER, f"timestamp={int(seconds * 2**32)}"
 
 
 def _listing(speaks: list[_Speak]) -> list[tuple[str, str]]:
