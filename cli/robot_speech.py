@@ -9,7 +9,6 @@ from pathlib import Path
 from ..media.capacity import MAX_CALLS
 from ..media.engine import Engine
 from ..media.sip.transport import ListenError
-from ..robot.channels.voice import KeptPrompts
 from ..robot.kept import CachedPrompts
 from ..robot.runner import Robot
 from ..robot.script.model import By
@@ -48,10 +47,14 @@ def speech_sessions_of(config: ServeConfig, given: Sequence[str]) -> int:
 
 @contextlib.asynccontextmanager
 async def speech_services(
-    engine: Engine, config: ServeConfig, given: Sequence[str]
+    engine: Engine,
+    config: ServeConfig,
+    given: Sequence[str],
+    embedded: EmbeddedSpeech | None = None,
 ) -> AsyncIterator[Services]:
     """Services by what scripts call them. What is not there is done by another one: a script that
     asks for ``local`` goes to the MRCP server where there is only that, and the other way round.
+    ``embedded`` is run as the local one.
 
     CommandError: one cannot be had.
     """
@@ -61,7 +64,7 @@ async def speech_services(
         options = MrcpOptions(servers) if servers else config.speech
         try:
             if LOCAL in given:
-                uri = await stack.enter_async_context(EmbeddedSpeech())
+                uri = await stack.enter_async_context(embedded or EmbeddedSpeech())
                 local = MrcpOptions((MrcpServer(uri, LOCAL),))
                 found["local"] = await _mrcp(engine, local, stack)
             if options is not None:
@@ -110,7 +113,7 @@ async def _mrcp(
 @contextlib.asynccontextmanager
 async def kept_prompts(
     folder: Path | None, given: Sequence[str]
-) -> AsyncIterator[KeptPrompts | None]:
+) -> AsyncIterator[CachedPrompts | None]:
     """Prompts of our own engine are kept in a folder. CommandError: they cannot be."""
     if folder is None:
         yield None

@@ -7,7 +7,7 @@ import contextlib
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from ..media.capacity import RESERVED_FILES
 from ..media.engine import Engine, Voice
 from ..media.memory import settle_gc
 from ..media.monitor import Monitor
+from ..media.monitor.families import Part
 from ..media.ports import NoRtpPort
 from ..media.prompt import PromptError
 from ..media.sip.transport import ListenError
@@ -261,7 +262,7 @@ def make_engine(
     )
 
 
-def make_monitor(engine: Engine, config: ServeConfig) -> Monitor:
+def make_monitor(engine: Engine, config: ServeConfig, parts: Sequence[Part] = ()) -> Monitor:
     """Who looks at the engine, as far as the configuration asks for it."""
     return Monitor(
         engine,
@@ -269,6 +270,7 @@ def make_monitor(engine: Engine, config: ServeConfig) -> Monitor:
         trace_messages=config.trace_messages,
         hep=config.hep,
         hep_id=config.hep_id,
+        parts=parts,
     )
 
 

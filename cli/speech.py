@@ -22,6 +22,7 @@ from ..media.monitor import Monitor
 from ..media.sip.tls import TlsConfig
 from ..media.sip.transport import ListenError
 from ..robot.speech.engines.engine import EngineFailed
+from ..robot.speech.server.metrics import SpeechMetrics
 from ..robot.speech.server.server import MAX_SESSIONS, WORKERS, SpeechServer, as_json
 from ..robot.speech.server.session import PLAIN
 from .config import ServeConfig
@@ -148,7 +149,7 @@ async def _serve(server: SpeechServer, options: SpeechOptions, log_options: LogO
         async with server:
             settle_gc()
             async with (
-                Monitor(server.engine, http=options.http),
+                Monitor(server.engine, http=options.http, parts=[SpeechMetrics(server.figures)]),
                 _announced(server) if options.announce else _status(server, log_options),
                 drain_on_signal(server.engine, options.drain_s),
             ):

@@ -305,6 +305,11 @@ class ResultWriter:
         self._thread.shutdown()
         await asyncio.to_thread(self._sink.close)
 
+    @property
+    def waiting(self) -> int:
+        """Records that are not written yet."""
+        return self._taken - self.written - self.lost
+
     async def put(self, result: Result) -> None:
         """Write it; returns at once, unless too many wait already."""
         await self._waiting.put(result)

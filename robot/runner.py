@@ -23,6 +23,7 @@ from .channels.sounds import Sounds
 from .channels.voice import KeptPrompts
 from .conversation import converse
 from .fetch import Fetcher
+from .figures import RobotFigures
 from .record import record_of
 from .script import events
 from .script.actions import Action
@@ -74,6 +75,7 @@ class Robot:
     ) -> None:
         self.script = script
         self.conversations = 0
+        self.figures = RobotFigures()
         self.idle = asyncio.Event()
         self._draining = False
         self._most = max_conversations
@@ -204,6 +206,7 @@ class Robot:
         return record
 
     async def _take(self, record: Record) -> None:
+        self.figures.note(record)
         log.info(
             "conversation over",
             call=record["call"],

@@ -105,6 +105,8 @@ class EngineCollector(Collector):
         yield from _shards(engine)
         yield from _quality(self._monitor)
         yield from _rest(figures, self._monitor)
+        for part in self._monitor.parts:
+            yield from part.collect()
 
 
 def _calls(figures: EngineFigures) -> Iterator[Metric]:

@@ -14,6 +14,7 @@ import structlog
 from ..service import SpeechFailed
 from .servers import MrcpServer, ServerHealth, order_servers
 from .session import MrcpSession, SessionFailed, Surroundings
+from .taken import Taken
 from .words import Resource
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class SessionPool:
         source: random.Random | None = None,
     ) -> None:
         self.failures: Counter[str] = Counter()
-        self.open_ms: deque[float] = deque(maxlen=1_000)
+        self.opening = Taken()
         self.pools = [ServerPool(ServerHealth(server)) for server in servers]
         self._around = around
         self._limits = limits
@@ -208,7 +209,7 @@ class SessionPool:
             raise
         pool.health.worked()
         pool.opened += 1
-        self.open_ms.append((time.monotonic() - began_s) * 1_000)
+        self.opening.add(time.monotonic() - began_s)
         self._of[session] = pool, time.monotonic()
         session.on_lost = self._on_lost
         return session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from .connection import ConnectFailed, ControlAddress, ControlConnections
 from .line import Line, fits
 from .message import ChannelId
 from .servers import MrcpServer
+from .taken import Taken
 from .words import Method, Resource
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Surroundings:
     connections: ControlConnections
     limits: SessionLimits = field(default_factory=SessionLimits)
     odd: Counter[Oddity] = field(default_factory=Counter)
-    answer_ms: dict[Method, deque[float]] = field(default_factory=dict)
+    answers: dict[Method, Taken] = field(default_factory=dict)
     control: dict[str, ControlAddress] = field(default_factory=dict)
     """Where the control connections of each server went last, by its URI."""
 
@@ -256,7 +257,7 @@ class MrcpSession:
         made = Line(
             connection, channel, self._ids, around.odd, response_ms=around.limits.response_ms
         )
-        made.answer_ms = around.answer_ms
+        made.answers = around.answers
         made.on_lost_channel = self._lose
         self.lines[resource] = made
 

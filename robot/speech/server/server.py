@@ -186,5 +186,6 @@ def as_json(figures: SpeechFigures) -> dict[str, Any]:
         "statuses": {str(status): n for status, n in figures.resources.statuses.items()},
         "events": dict(figures.resources.events),
         "causes": dict(figures.resources.causes),
+        "synthesized_s": round(figures.resources.synthesized_s, 3),
         "control": {name: control.as_dict() for name, control in figures.control.items()},
     }

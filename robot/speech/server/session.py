@@ -83,7 +83,7 @@ class Channel:
         means, call = self._session.means, self._session.call
         common = (self.id, self._send, means.timers)
         if kind in SYNTHESIZERS:
-            speaker = CallSpeaker(call, means.synthesizer, self._spoken, means.voice)
+            speaker = CallSpeaker(call, means.synthesizer, self._spoken, means.voice, means.figures)
             self._workers.append(speaker)
             return Synthesizer(*common, speaker, means.figures)
         hearing = CallHearing(call, means.engines, means.folder)
