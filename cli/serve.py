@@ -251,8 +251,8 @@ def make_engine(config: ServeConfig, voice: Voice = "off") -> Engine:
         gate=gate_rules(config),
         trunks=config.trunks,
         dns=config.dns,
-        # No prompt of its own may be interrupted.
-        voice="off" if config.stream_barge_in == "none" else "medium",
+        # An agent that callers may interrupt has to hear them, whatever prompts need.
+        voice=voice if config.stream_barge_in == "none" else "medium",
     )
 
 
