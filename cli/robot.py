@@ -283,7 +283,7 @@ async def _answer(engine: Engine, robot: Robot, services: Services, config: Serv
 async def _writer(work: Work, stack: contextlib.AsyncExitStack) -> ResultWriter | None:
     if work.results is None or work.form is None:
         return None
-    sink = open_sink(work.results, work.form, work.script.report)
+    sink = open_sink(work.results, work.form, work.script.all_fields)
     return await stack.enter_async_context(ResultWriter(sink))
 
 

@@ -269,10 +269,10 @@ def secrets_of(script: Script) -> dict[str, str]:
 def files_of(script: Script) -> list[Path]:
     """The sound files of a script whose names do not depend on the conversation."""
     found: dict[Path, None] = {}
-    for step in script.steps.values():
-        for prompt in prompts_of(step):
+    for part in script.all:
+        for prompt in (prompt for step in part.steps.values() for prompt in prompts_of(step)):
             if isinstance(prompt, FilePrompt) and not prompt.path.names:
-                found[Path(script.base, prompt.path.render({}))] = None
+                found[Path(part.base, prompt.path.render({}))] = None
     return list(found)
 
 
