@@ -186,14 +186,15 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-def raise_file_limit(config: ServeConfig) -> None:
-    """Use all the files that the hard limit gives. Raises CommandError if those are too few."""
+def raise_file_limit(config: ServeConfig, speech_sessions: int = 0) -> None:
+    """Use all the files that the hard limit gives; ``speech_sessions`` take some. Raises
+    CommandError if those are too few."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
-    needed = (config.max_calls or 0) + RESERVED_FILES
+    needed = (config.max_calls or 0) + speech_sessions + RESERVED_FILES
     if config.rtp_sockets == "per-leg" and soft != resource.RLIM_INFINITY and needed > soft:
         cause = f"--max-calls {config.max_calls} needs {needed} open files, the limit is {soft}"
         raise CommandError(cause, f"Raise it (ulimit -n {needed}), or lower --max-calls")
@@ -226,9 +227,12 @@ async def _serve(
         raise CommandError(f"--records {config.records}: {error.strerror}") from error
 
 
-def make_engine(config: ServeConfig, voice: Voice = "off") -> Engine:
+def make_engine(
+    config: ServeConfig, voice: Voice = "off", max_speech_sessions: int | None = None
+) -> Engine:
     """The engine of a configuration, not started. ``voice``: how easily a caller is taken to
-    speak; prompts that nobody may interrupt need none of it."""
+    speak; prompts that nobody may interrupt need none of it. ``max_speech_sessions``: as of
+    `Engine`."""
     return Engine(
         config.sip,
         codecs=config.codecs,
@@ -238,6 +242,7 @@ def make_engine(config: ServeConfig, voice: Voice = "off") -> Engine:
         tls=tls_of(config),
         shards=config.shards,
         max_calls=config.max_calls,
+        max_speech_sessions=max_speech_sessions,
         per_source_rate=config.per_source_rate,
         session_expires_s=config.session_expires_s,
         min_se_s=config.min_se_s,

@@ -50,6 +50,7 @@ class Status:
     packets_per_s: int
     lost: dict[str, int]
     lateness_p99_us: int
+    speech_sessions: int = 0
 
 
 def status_of(before: EngineFigures, now: EngineFigures, elapsed_s: float) -> Status:
@@ -68,6 +69,7 @@ def status_of(before: EngineFigures, now: EngineFigures, elapsed_s: float) -> St
         packets_per_s=round(sent / elapsed_s) if elapsed_s > 0 else 0,
         lost={name: now.media[name] for name in _LOSSES if now.media[name]},
         lateness_p99_us=max(shard.p99 for shard in now.lateness_us),
+        speech_sessions=now.speech_sessions,
     )
 
 
@@ -76,6 +78,8 @@ def table_of(status: Status) -> Table:
     table = Table.grid(padding=(0, 2))
     state = "draining" if status.draining else "serving"
     table.add_row(state, f"{status.calls_up:,} of {status.calls_limit:,} calls up")
+    if status.speech_sessions:
+        table.add_row("speech sessions", f"{status.speech_sessions:,}")
     table.add_row("answered", f"{status.answered:,}")
     table.add_row("refused", _counts(status.refused))
     table.add_row("packets", f"{status.packets_per_s:,} a second")
