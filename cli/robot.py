@@ -48,8 +48,8 @@ from .serve import (
     make_engine,
     make_monitor,
     raise_file_limit,
-    shown_status,
 )
+from .status import shown_status
 
 if TYPE_CHECKING:
     from ..robot.results import Format

@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import resource
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
-from rich.console import Console
 
 from ..media.call import Call
 from ..media.capacity import RESERVED_FILES
@@ -28,9 +26,9 @@ from ..robot.speech.stream.wire import read_address
 from . import options
 from .config import ServeConfig, load_config, override, tls_of
 from .errors import CommandError
-from .logging import LogOptions, configure_logging
+from .logging import LogOptions
 from .reload import gate_rules, reload_on_signal
-from .status import live_display, log_status, show_status
+from .status import shown_status
 from .streaming import make_streamer
 
 log = structlog.get_logger(__name__)
@@ -257,8 +255,8 @@ def make_engine(
         gate=gate_rules(config),
         trunks=config.trunks,
         dns=config.dns,
-        # No prompt of its own may be interrupted.
-        voice="off" if config.stream_barge_in == "none" else "medium",
+        # An agent that callers may interrupt has to hear them, whatever prompts need.
+        voice=voice if config.stream_barge_in == "none" else "medium",
     )
 
 
@@ -318,24 +316,6 @@ def _record(call: Call, directory: Path) -> None:
         call.record(directory / f"{call.id}.wav")
     except OSError as error:
         log.error("call not recorded", call=call.id, path=error.filename, cause=error.strerror)
-
-
-@contextlib.asynccontextmanager
-async def shown_status(engine: Engine, options: LogOptions) -> AsyncIterator[None]:
-    """Live on a terminal, where only warnings are logged above it; by log lines elsewhere."""
-    console = Console()
-    async with asyncio.TaskGroup() as tasks:
-        if not console.is_terminal:
-            task = tasks.create_task(log_status(engine))
-            yield
-        else:
-            with live_display(console) as live:
-                # stderr is the display's for as long as it lasts: lines go above the status.
-                configure_logging(options.terse_level, options.log_format, sys.stderr)
-                task = tasks.create_task(show_status(engine, live))
-                yield
-            configure_logging(options.level, options.log_format)
-        task.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -30,6 +30,7 @@ from .script.actions import Action
 from .script.interpreter import Interpreter
 from .script.model import By, FilePrompt, Json, Prompt, Retries, Script
 from .script.outcome import Ended
+from .script.secrets import MissingSecret, read_secrets
 from .speech.service import SpeechService
 
 log = structlog.get_logger(__name__)
@@ -262,11 +263,10 @@ def facts_of(call: Call) -> dict[str, Json]:
 
 def secrets_of(script: Script) -> dict[str, str]:
     """The texts of a script's secrets, from the environment. RobotError: one is not there."""
-    missing = sorted({name for name in script.secrets.values() if name not in os.environ})
-    if missing:
-        names = ", ".join(missing)
-        raise RobotError(f"the script needs secrets: set the environment variables {names}")
-    return {name: os.environ[variable] for name, variable in script.secrets.items()}
+    try:
+        return read_secrets(script, os.environ)
+    except MissingSecret as error:
+        raise RobotError(f"{error}: set these environment variables") from error
 
 
 def files_of(script: Script) -> list[Path]:

@@ -300,7 +300,7 @@ def write(memory: Memory, script: Script, masks: Masks) -> State:
             "left_out": memory.left_out,
             "cause": memory.cause,
             "last_step": memory.last_step,
-            **(handed_over if memory.reports else {}),
+            **(handed_over if memory.part or memory.reports else {}),
         }
     )
 

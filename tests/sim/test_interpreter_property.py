@@ -134,15 +134,15 @@ KINDS = (model.Say, model.Ask, model.Ask, model.Ask, model.Ask, model.Set, model
 @st.composite
 def scripts(draw):
     """A script, and another one: each may hand over to both."""
-    first, other = draw(one_script("")), draw(one_script("other:"))
+    first, other = draw(one_script("", 4)), draw(one_script("other:", 1))
     other = dataclasses.replace(other, limits=first.limits)
     return dataclasses.replace(first, others={"other": other})
 
 
 @st.composite
-def one_script(draw, prefix):
-    lengths = {name: draw(st.integers(0, 4)) for name in ("one", "two")}
-    lengths["main"] = draw(st.integers(1, 5))
+def one_script(draw, prefix, most):
+    lengths = {name: draw(st.integers(0, most)) for name in ("one", "two")}
+    lengths["main"] = draw(st.integers(1, most + 1))
     flows = st.sampled_from(sorted(lengths))
     steps = {}
     for name, length in lengths.items():
@@ -424,10 +424,12 @@ def test_a_state_with_anything_in_it_is_taken_or_refused(script, data):
     interpreter = Interpreter(script, {"key": SECRET})
     interpreter.begin(Begin(at_ms=NOON_MS))
     document = json.loads(interpreter.state().to_json())
-    places = [(document, key) for key in document]
+    places = [(document, key) for key in {**document, "part": "", "reports": []}]
     places += [(frame, key) for frame in document["frames"] for key in frame]
     holder, key = data.draw(st.sampled_from(places))
-    holder[key] = data.draw(json_values | st.sampled_from(["main.0", "one", "error"]))
+    holder[key] = data.draw(
+        json_values | st.sampled_from(["main.0", "one", "error", "other", [["first", {}]]])
+    )
     try:
         again = Interpreter.restore(script, State(document), {"key": SECRET})
     except StateError:
