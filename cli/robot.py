@@ -36,6 +36,7 @@ from .robot_speech import (
     close_when_idle,
     kept_prompts,
     speech_services,
+    speech_sessions_of,
     wants_speech,
 )
 from .serve import (
@@ -44,8 +45,8 @@ from .serve import (
     make_engine,
     make_monitor,
     raise_file_limit,
-    shown_status,
 )
+from .status import shown_status
 
 if TYPE_CHECKING:
     from ..robot.results import Format
@@ -185,10 +186,8 @@ def robot(
     )
     if dial is not None:
         settled = _for_dialling(settled, work, sip_given=bool(sip) or config is not None)
-    if settled.max_calls is not None and wants_speech(settled, work.speech):
-        # A session with a speech server is a call of the engine, too.
-        settled = replace(settled, max_calls=2 * settled.max_calls)
-    raise_file_limit(settled)
+    spoken = wants_speech(settled, work.speech)
+    raise_file_limit(settled, (settled.max_calls or 0) if spoken else 0)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         tally = runner.run(_run(settled, work, context.obj or LogOptions(), settle))
     if tally is not None:
@@ -241,7 +240,9 @@ async def _run(
     try:
         async with contextlib.AsyncExitStack() as stack:
             writer = await _writer(work, stack)
-            engine = await stack.enter_async_context(make_engine(config, voice="medium"))
+            engine = await stack.enter_async_context(
+                make_engine(config, "medium", speech_sessions_of(config, work.speech))
+            )
             services = await stack.enter_async_context(speech_services(engine, config, work.speech))
             kept = await stack.enter_async_context(kept_prompts(work.kept, work.speech))
             robot = await stack.enter_async_context(
@@ -283,7 +284,7 @@ async def _answer(engine: Engine, robot: Robot, services: Services, config: Serv
 async def _writer(work: Work, stack: contextlib.AsyncExitStack) -> ResultWriter | None:
     if work.results is None or work.form is None:
         return None
-    sink = open_sink(work.results, work.form, work.script.report)
+    sink = open_sink(work.results, work.form, work.script.all_fields)
     return await stack.enter_async_context(ResultWriter(sink))
 
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from ..media.capacity import MAX_CALLS
 from ..media.engine import Engine
 from ..media.sip.transport import ListenError
 from ..robot.channels.voice import KeptPrompts
@@ -24,14 +25,25 @@ from .errors import CommandError
 from .streaming import stream_speech
 
 LOCAL = "local"
+MANY_SESSIONS = 10_000
+"""Sessions where nobody limits calls: what RTP ports allow by default."""
 REMEDY = "Use local, or an MRCP server's sip:HOST:PORT; an agent is named by --stream"
 
 Services = dict[By, SpeechService]
 
 
 def wants_speech(config: ServeConfig, given: Sequence[str]) -> bool:
-    """Whether there will be any; then a call may take a session, which is a call as well."""
+    """Whether there will be any; then a call may take a session, with a socket of its own."""
     return bool(given) or config.speech is not None
+
+
+def speech_sessions_of(config: ServeConfig, given: Sequence[str]) -> int:
+    """How many sessions there may be: a call may take one of our own server and one of another."""
+    if not wants_speech(config, given):
+        return 0
+    if config.max_calls is None:
+        return MANY_SESSIONS
+    return min(2 * config.max_calls, MAX_CALLS - config.max_calls)
 
 
 @contextlib.asynccontextmanager

@@ -94,7 +94,6 @@ class _Driver:
         self.clock_ms = clock_ms
         self.on_step = on_step
         self.on_state = on_state
-        self.limits = interpreter.script.limits
         self.turns_told = interpreter.turns_ended
 
     async def run(self, facts: Mapping[str, Json]) -> Ended:
@@ -106,11 +105,13 @@ class _Driver:
             )
             self._tell()
         loop = asyncio.get_running_loop()
-        call_ends_s = loop.time() + self.limits.call_s - interpreter.age_ms / 1000
+        began_s = loop.time() - interpreter.age_ms / 1000
         async with asyncio.TaskGroup() as group:
             left: asyncio.Task[Left | None] = group.create_task(self._wait_left())
             try:
                 while not isinstance(owed[0], HangUpNow):
+                    # Another script that it goes on in has limits of its own.
+                    call_ends_s = began_s + interpreter.limits.call_s
                     owed = await self._turn(group, owed[0], left, call_ends_s)
                     self._tell()
                 await self._hang_up(owed[0])
@@ -148,13 +149,14 @@ class _Driver:
         if has_left:
             return self._take(left.result())
         if loop.time() >= call_ends_s:
-            log.warning("conversation stopped: limits.call_s (%d s) reached", self.limits.call_s)
+            limit_s = self.interpreter.limits.call_s
+            log.warning("conversation stopped: limits.call_s (%d s) reached", limit_s)
             return self.interpreter.stop(self.clock_ms(), "limit")
         return self._take(self._failed("deadline", "it has taken too long"))
 
     def _deadline_s(self, action: Action) -> float:
         # To nobody, nothing can be too long a silence.
-        silence_s = math.inf if self.interpreter.alone else self.limits.silence_s
+        silence_s = math.inf if self.interpreter.alone else self.interpreter.limits.silence_s
         return deadline_s(action, silence_s)
 
     def _take(self, event: Event | None) -> list[Action]:
@@ -187,7 +189,7 @@ class _Driver:
 
     async def _hang_up(self, action: Action) -> None:
         try:
-            async with asyncio.timeout(deadline_s(action, self.limits.silence_s)):
+            async with asyncio.timeout(deadline_s(action, self.interpreter.limits.silence_s)):
                 await self._perform(action)
         except TimeoutError:
             log.warning("the last words of a conversation took too long")

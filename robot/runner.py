@@ -29,6 +29,7 @@ from .script.actions import Action
 from .script.interpreter import Interpreter
 from .script.model import By, FilePrompt, Json, Prompt, Retries, Script
 from .script.outcome import Ended
+from .script.secrets import MissingSecret, read_secrets
 from .speech.service import SpeechService
 
 log = structlog.get_logger(__name__)
@@ -259,20 +260,19 @@ def facts_of(call: Call) -> dict[str, Json]:
 
 def secrets_of(script: Script) -> dict[str, str]:
     """The texts of a script's secrets, from the environment. RobotError: one is not there."""
-    missing = sorted({name for name in script.secrets.values() if name not in os.environ})
-    if missing:
-        names = ", ".join(missing)
-        raise RobotError(f"the script needs secrets: set the environment variables {names}")
-    return {name: os.environ[variable] for name, variable in script.secrets.items()}
+    try:
+        return read_secrets(script, os.environ)
+    except MissingSecret as error:
+        raise RobotError(f"{error}: set these environment variables") from error
 
 
 def files_of(script: Script) -> list[Path]:
     """The sound files of a script whose names do not depend on the conversation."""
     found: dict[Path, None] = {}
-    for step in script.steps.values():
-        for prompt in prompts_of(step):
+    for part in script.all:
+        for prompt in (prompt for step in part.steps.values() for prompt in prompts_of(step)):
             if isinstance(prompt, FilePrompt) and not prompt.path.names:
-                found[Path(script.base, prompt.path.render({}))] = None
+                found[Path(part.base, prompt.path.render({}))] = None
     return list(found)
 
 

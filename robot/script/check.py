@@ -14,6 +14,7 @@ from .model import (
     CallFlow,
     FilePrompt,
     Goto,
+    HandOver,
     HangUp,
     Http,
     Record,
@@ -128,7 +129,11 @@ def _check_left(script: Script, steps: Iterable[Step], problems: Problems) -> No
     """When the person has left, nobody answers."""
     handler = script.handlers.get("hang_up")
     for step in steps:
-        if handler is not None and step.flow == handler.flow and isinstance(step, WAITS):
+        if (
+            handler is not None
+            and step.flow == handler.flow
+            and isinstance(step, (*WAITS, HandOver))
+        ):
             cause = "this waits for somebody who has left: the conversation ends here"
             remedy = "The handler `hang_up` can set variables and ask web services"
             problems.warning("nobody-there", step.place, cause, remedy)
@@ -164,7 +169,7 @@ class _Loops:
         for ring in rings(graph):
             inside = set(ring)
             leaves = any(to not in inside for id_ in ring for to in graph[id_])
-            ends = any(self._has(self._steps[id_], (HangUp,)) for id_ in ring)
+            ends = any(self._has(self._steps[id_], (HangUp, HandOver)) for id_ in ring)
             if not leaves and not ends and all(counts(self._steps[id_]) for id_ in ring):
                 yield ring
 
@@ -264,7 +269,7 @@ def _can_end(script: Script, name: str, ending: set[str]) -> bool:
             continue
         seen.add(id_)
         step = script.steps[id_]
-        if isinstance(step, Return | HangUp):
+        if isinstance(step, Return | HangUp | HandOver):
             return True
         flow = leads_to(step)
         if isinstance(step, Goto) and flow in ending:

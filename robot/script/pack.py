@@ -85,12 +85,14 @@ class Opened:
 
 
 def texts_of(script: Script) -> tuple[Said, ...]:
-    """The texts of a script that are always the same: they can be spoken beforehand."""
+    """The texts of a script, and of those that it hands over to, that are always the same: they can
+    be spoken beforehand."""
     found = {
         said
-        for step in script.steps.values()
+        for part in script.all
+        for step in part.steps.values()
         for prompt in prompts_in(step)
-        if isinstance(prompt, TextPrompt) and (said := _said(prompt, script)) is not None
+        if isinstance(prompt, TextPrompt) and (said := _said(prompt, part)) is not None
     }
     return tuple(sorted(found))
 
@@ -123,12 +125,18 @@ def prompts_in(value: object) -> Iterator[Prompt]:
 def write_pack(
     compiled: Compiled, source: Path, target: Path, rendered: Mapping[Said, bytes]
 ) -> Packed:
-    """Pack a good script, with texts that were spoken beforehand. PackError, OSError."""
+    """Pack a good script and those that it hands over to, with texts that were spoken beforehand.
+    PackError, OSError."""
     script = compiled.script
     assert script is not None
     files = {source.name: compiled.data, **compiled.files}
-    for name, path in _sounds(script, source.parent):
-        files[name] = _read(path)
+    for key, other in compiled.others.items():
+        folder = PurePosixPath(key).parent
+        files[key] = other.data
+        files |= {str(folder / name): data for name, data in other.files.items()}
+    for part in script.all:
+        for name, path in _sounds(part, source.parent):
+            files[name] = _read(path)
     files |= {said.file: data for said, data in rendered.items()}
     _check_bounds(files)
     listed = {
@@ -348,6 +356,8 @@ def _is_there(files: Mapping[str, bytes], folder: Path) -> bool:
 
 def with_rendered(script: Script, folder: Path) -> Script:
     """The script with the sound files of a pack in the place of texts that were spoken for it."""
+    others = {key: with_rendered(other, folder) for key, other in script.others.items()}
+    script = replace(script, others=others) if others else script
     swap = _Swap(script, folder)
     steps = {id_: swap.step(step) for id_, step in script.steps.items()}
     return replace(script, steps=steps) if swap.swapped else script

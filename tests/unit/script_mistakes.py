@@ -26,6 +26,18 @@ SHAPE = {
         "unknown-key",
         HEAD + "steps:\n  - transfer: {to: '123', @timout: 3s, failed: []}\n",
     ),
+    "a transfer to a script and to a number": (
+        "unknown-key",
+        HEAD + "steps:\n  - transfer: {script: other.yaml, @to: '123'}\n",
+    ),
+    "a transfer to a number with variables": (
+        "unknown-key",
+        HEAD + "steps:\n  - transfer: {to: '123', @with: {a: 1}, failed: []}\n",
+    ),
+    "a script that lies elsewhere": (
+        "missing-file",
+        HEAD + "steps:\n  - transfer: {script: @../other.yaml}\n",
+    ),
     "a key that is missing": (
         "missing-key",
         HEAD
@@ -260,6 +272,19 @@ BEYOND = {
     "a secret that is said": (
         "secret",
         HEAD + "secrets: {key: KEY}\nsteps:\n  - set: {a: secrets.key}\n  - say: It is ${@a}.\n",
+    ),
+    "a secret that is handed over": (
+        "secret",
+        HEAD
+        + "secrets: {key: KEY}\nsteps:\n  - transfer: {script: script, with: {a: @secrets.key}}\n",
+    ),
+    "another script that is not there": (
+        "missing-file",
+        HEAD + "steps:\n  - @transfer: {script: other.yaml}\n",
+    ),
+    "a variable that the other script does not have": (
+        "arguments",
+        HEAD + "steps:\n  - transfer: {script: script, with: {a: @1}}\n",
     ),
     "a secret that is reported": (
         "secret",

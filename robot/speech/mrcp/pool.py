@@ -24,8 +24,6 @@ log = structlog.get_logger(__name__)
 
 USUAL = (Resource.SPEECHSYNTH, Resource.SPEECHRECOG)
 """What a session is set up with."""
-MAX_GRAMMARS = 200
-"""Grammars that a session may have defined and still wait for another call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,7 @@ class SessionPool:
             return  # ended with the pool
         pool.taken -= 1
         young = time.monotonic() - born_s < self._limits.age_s
-        roomy = len(pool.idle) < pool.server.keep and len(session.grammars) <= MAX_GRAMMARS
+        roomy = len(pool.idle) < pool.server.keep
         if self._closed or session.lost or session.busy or not young or not roomy:
             self._drop(session)
             return

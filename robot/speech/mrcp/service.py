@@ -98,7 +98,7 @@ class MrcpFigures:
 class MrcpService:
     """A `SpeechService` over MRCPv2; an engine has to be serving while it is used.
 
-    Sessions are calls of that engine, and count among its ``max_calls``. Raises ValueError for
+    Sessions are made by that engine, at most its ``max_speech_sessions``. Raises ValueError for
     servers that make no sense, ListenError for files of TLS that cannot be used.
     """
 

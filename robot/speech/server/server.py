@@ -122,9 +122,9 @@ class SpeechServer:
         await self._stack.enter_async_context(self._pool)
         self._clock.start()
         self._stack.callback(self._clock.stop)
-        self._means = Means(
-            Engines(self._pool), synthesizer, self._clock, {}, self._voice, self._records
-        )
+        engines = Engines(self._pool)
+        self._stack.callback(engines.close)
+        self._means = Means(engines, synthesizer, self._clock, {}, self._voice, self._records)
         contexts = TlsContexts(self._tls) if self._tls is not None else None
         for protocol, listener in self._listeners.items():
             context = contexts.server if contexts and protocol == ENCRYPTED else None

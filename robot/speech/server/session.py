@@ -90,7 +90,7 @@ class Channel:
         self._workers.append(hearing)
         resource: Recognizer | Recorder
         if kind in RECOGNIZERS:
-            resource = Recognizer(*common, hearing, means.figures)
+            resource = Recognizer(*common, hearing, means.figures, room=means.engines.room)
         else:
             resource = Recorder(*common, hearing, means.figures)
         hearing.listener = resource
