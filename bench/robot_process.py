@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,18 @@ from .call_record import spread_ms
 from .child import Parent, cpu_time_us
 from .measure import allow_files
 from .serving import run_child, serve_parent
+
+MEDIA_THREAD = "rw-shard"
+
+
+def media_cpu_us() -> int:
+    """CPU time of the media threads so far."""
+    spent_ns = 0
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if (task / "comm").read_text().startswith(MEDIA_THREAD):
+                spent_ns += int((task / "schedstat").read_text().split()[0])
+    return spent_ns // 1000
 
 
 class Answerer:
@@ -32,6 +45,7 @@ class Answerer:
         return {
             "cpu_us": cpu_time_us(),
             "loop_cpu_us": time.thread_time_ns() // 1000,
+            "media_cpu_us": media_cpu_us(),
             "wall_us": time.monotonic_ns() // 1000,
             "packets": self._engine.snapshot().media["packets_sent"],
         }

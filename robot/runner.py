@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import gettempdir
 from types import TracebackType
@@ -123,11 +123,26 @@ class Robot:
         if self._draining and not self.conversations:
             self.idle.set()
 
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """From before a call is answered until its record was taken: those that come at the same
+        time are counted, and whoever waits for the end waits for the records."""
+        self.conversations += 1
+        try:
+            yield
+        finally:
+            self.conversations -= 1
+            self._rest()
+
     async def answer(self, call: Call) -> None:
         """Answer a call and hold the conversation: a handler for :meth:`Engine.serve`."""
         if self._most is not None and self.conversations >= self._most:
             call.reject(503)
             return
+        with self._counted():
+            await self._answer(call)
+
+    async def _answer(self, call: Call) -> None:
         facts = facts_of(call)
         began_ms = clock_ms()
         try:
@@ -152,6 +167,10 @@ class Robot:
         """Call somebody, and hold the conversation; returns its record. ``facts`` are what the
         script knows beside who is called. ``options`` are those of :meth:`Engine.dial`."""
         given: dict[str, Json] = {"direction": "out", "callee": uri, **(facts or {})}
+        with self._counted():
+            return await self._dial(uri, given, options)
+
+    async def _dial(self, uri: str, given: dict[str, Json], options: dict[str, Any]) -> Record:
         began_ms = clock_ms()
         try:
             call = await self._engine.dial(uri, **options)
@@ -179,7 +198,6 @@ class Robot:
         channel: Channel = phone
         if self._observe is not None:
             channel = Observed(phone, call, self._observe)
-        self.conversations += 1
         try:
             ended: Ended | None = await converse(
                 interpreter, channel, clock_ms=clock_ms, facts=facts
@@ -189,21 +207,21 @@ class Robot:
             interpreter.stop(clock_ms(), "shutdown")
             raise
         finally:
-            self.conversations -= 1
-            self._rest()
-            ended = interpreter.ended
-            await _quiet(call)
-            record = record_of(
-                self.script,
-                call,
-                facts,
-                began_ms=began_ms,
-                ended_ms=clock_ms(),
-                outcome="answered",
-                ended=ended,
-            )
-            await self._take(record)
-            await phone.close()
+            try:
+                ended = interpreter.ended
+                await _quiet(call)
+                record = record_of(
+                    self.script,
+                    call,
+                    facts,
+                    began_ms=began_ms,
+                    ended_ms=clock_ms(),
+                    outcome="answered",
+                    ended=ended,
+                )
+                await self._take(record)
+            finally:
+                await phone.close()
         return record
 
     async def _take(self, record: Record) -> None:

@@ -63,6 +63,8 @@ MAX_ESCAPE = 12
 MAX_REASON_BYTES = 400
 MAX_WORD_BYTES = 60
 MAX_HEARD_BYTES = 200
+MAX_CHARACTER_BYTES = 12
+"""As JSON in ASCII: two halves of a pair."""
 
 Answer = Done | Heard | NoInput | NoMatch | Failed
 KINDS: dict[type[Step], Kind] = {
@@ -710,7 +712,10 @@ class Interpreter:
 
     def _size_of(self, value: Json) -> int:
         """How much a value adds to the state. Fault, where it is no value for one."""
-        return _json_bytes(self._masks.hide(value))
+        try:
+            return state.json_bytes(self._masks.hide(value))
+        except state.UnfitValue as error:
+            raise Fault("value", str(error)) from error
 
     def _measure(self) -> int:
         frames = len(self._memory.frames) + 2
@@ -755,6 +760,8 @@ def _json_bytes(value: Json) -> int:
 
 def _cut(text: str, most_bytes: int) -> str:
     """The beginning of a text that takes no more bytes than that in a state."""
+    if MAX_CHARACTER_BYTES * len(text) <= most_bytes:
+        return text
     text = text[:most_bytes]
     while state.json_bytes(text) > most_bytes + 2:
         text = text[: len(text) * 3 // 4]

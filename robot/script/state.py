@@ -40,6 +40,8 @@ MAX_AT_MS = 1 << 53
 MIN_SECRET = 4
 """Shorter texts are in every other word: they are no secrets, and hiding them spoils reports."""
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 WAITING = (Say, Ask, Http, Record, Transfer, SendDigits, Stream)
 """Steps that are done by somebody else, and waited for."""
 
@@ -143,7 +145,7 @@ class State:
 
     def to_json(self) -> str:
         """The document in one line of ASCII."""
-        return json.dumps(self.document, separators=(",", ":"), allow_nan=False)
+        return _ENCODER.encode(self.document)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> State:

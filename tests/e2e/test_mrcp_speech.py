@@ -226,6 +226,20 @@ async def test_a_cancellation_at_any_moment_leaves_nothing_behind(peer: SpeechPe
         assert peer.invites == 1
 
 
+async def test_a_close_that_is_cancelled_gives_the_session_back(peer: SpeechPeer) -> None:
+    peer.on["RECOGNIZE"] = take
+    peer.on["STOP"] = lambda _: None
+    async with talking(options_of(peer)) as talk:
+        hearing = asyncio.create_task(talk.hear())
+        await peer.got("RECOGNIZE")
+        hearing.cancel()
+        closing = asyncio.create_task(talk.speech.close())
+        await peer.got("STOP")
+        closing.cancel()
+        await asyncio.wait({hearing, closing})
+        assert talk.service.figures().servers[0].taken == 0
+
+
 async def test_input_timers_start_when_the_prompt_has_ended(peer: SpeechPeer) -> None:
     peer.on["RECOGNIZE"] = take
     async with talking(options_of(peer)) as talk:

@@ -267,9 +267,7 @@ def event_of(kind, turn, at_ms, fields):
     return kind(at_ms=at_ms, turn=turn, **fields)
 
 
-@settings(
-    max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     scripts(),
     st.dictionaries(st.sampled_from(["n", "caller"]), json_values),
@@ -372,7 +370,7 @@ written_steps = st.recursive(
 )
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(lists_of(written_steps), lists_of(written_steps), stories())
 def test_random_scripts_as_they_are_written(steps, more, story):
     source = {

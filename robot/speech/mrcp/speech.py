@@ -264,11 +264,13 @@ class MrcpSpeech:
     async def close(self) -> None:
         """Give the session back, or end it. What goes on is cancelled by who has asked for it."""
         self._closed = True
-        if self._settling:
-            await asyncio.wait(self._settling)
-        session, self._session = self._session, None
-        if session is not None:
-            self._pool.give_back(session)
+        try:
+            if self._settling:
+                await asyncio.wait(self._settling)
+        finally:
+            session, self._session = self._session, None
+            if session is not None:
+                self._pool.give_back(session)
 
     async def _live(self) -> MrcpSession:
         async with self._taking:
