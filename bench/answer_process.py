@@ -9,22 +9,16 @@ tells what the engine did in it.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 import time
 from pathlib import Path
 
-import uvloop
-
-from .. import Call, Engine, GateRules, settle_gc
-from ..cli.errors import CommandError
-from ..cli.logging import configure_logging
+from .. import Call, Engine, GateRules
 from ..media.call import BargeInName
 from .child import Parent, cpu_time_us
 from .measure import allow_files
+from .serving import run_child, serve_parent
 
-WAIT_S = 3600.0
 STRANGERS = ("dropped_strangers", "dropped_banned", "strangers_too_fast", "refused_strangers")
 """What counts requests of those who may not call."""
 
@@ -78,19 +72,6 @@ class Answerer:
         }
 
 
-def listen_to_parent(
-    parent: Parent, loop: asyncio.AbstractEventLoop, answerer: Answerer, done: asyncio.Event
-) -> None:
-    """Runs in a thread of its own: commands are rare, and the event loop is what is measured."""
-    try:
-        while True:
-            command = parent.command(WAIT_S)
-            if command is not None:
-                loop.call_soon_threadsafe(lambda said: parent.tell(answerer.answer(said)), command)
-    except EOFError:
-        loop.call_soon_threadsafe(done.set)
-
-
 async def answer_calls(parent: Parent) -> None:
     """Answer calls until the parent is done."""
     prompts: list[str] = parent.arguments["prompts"]
@@ -108,28 +89,14 @@ async def answer_calls(parent: Parent) -> None:
         else:
             await call.wait_ended()
 
-    done = asyncio.Event()
-    async with (
-        Engine(["udp:127.0.0.1:0"], codecs=["pcmu"], max_calls=max_calls, gate=gate) as engine,
-        asyncio.TaskGroup() as tasks,
-    ):
+    listen = ["udp:127.0.0.1:0"]
+    async with Engine(listen, codecs=["pcmu"], max_calls=max_calls, gate=gate) as engine:
         await engine.load(*prompts)
-        settle_gc()
-        tasks.create_task(engine.serve(handle))
-        arguments = (parent, asyncio.get_running_loop(), Answerer(engine), done)
-        threading.Thread(target=listen_to_parent, args=arguments, daemon=True).start()
-        parent.tell({"target": f"udp:{engine.addresses[0]}"})
-        await done.wait()
-        await engine.drain(1.0)
+        await serve_parent(parent, engine, handle, Answerer(engine).answer)
 
 
 def main() -> None:
-    configure_logging("warning")
-    parent = Parent()
-    try:
-        uvloop.run(answer_calls(parent))
-    except CommandError as error:
-        parent.tell({"error": str(error)})
+    run_child(answer_calls, level="warning")
 
 
 if __name__ == "__main__":

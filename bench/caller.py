@@ -26,9 +26,7 @@ from ..media.codec import Codec, UnknownCodec, codec_by_name
 from ..media.prompt import PromptError, encode_sound, join_prompts, read_sound
 from ..media.sdp import LocalMedia, SdpError, accept_answer, make_offer, parse_sdp
 from ..media.sip.edge import Flow, TimerHandle
-from ..media.sip.events import EndCause, Refuse
-from ..media.sip.info import InfoDigit
-from ..media.sip.message import Response
+from ..media.sip.events import EndCause
 from ..media.sip.session import SipCall
 from ..media.sip.transport import Listener, ListenError
 from ..media.sip.ua import UserAgent
@@ -36,11 +34,9 @@ from .call_record import CallRecord, summary_of
 from .child import cpu_time_us
 from .hearing import Ears, Expected, Heard, Source
 from .measure import allow_files
-from .phone import Phone
+from .phone import HOST, OnlyPlaces, Phone, call_robot
 
-HOST = "127.0.0.1"
 TICK_S = 0.005
-ANSWER_TIMEOUT_MS = 32_000
 MAX_CALLS = 100_000
 CAPTURE_BUDGET_BYTES = 512 << 20
 PROGRESS_S = 0.5
@@ -74,7 +70,7 @@ class PlacedCall:
 
 
 @dataclass(slots=True)
-class Caller:
+class Caller(OnlyPlaces):
     """The handler of a user agent that places the calls of a plan and keeps their records."""
 
     plan: Plan
@@ -104,17 +100,9 @@ class Caller:
         self.placed += 1
         local = LocalMedia(HOST, self.ears.port_of(number), (self.plan.codec,), number + 1)
         placed = PlacedCall(number, local, make_offer(local), time.time_ns())
-        uri = f"sip:robot@{self.plan.target.host}:{self.plan.target.port}"
-        call = agent.dial(uri, placed.offer, flow, from_uri=f"sip:caller{number}@{HOST}")
-        call.context = placed
+        call_robot(agent, flow, self.plan.target, number, placed.offer).context = placed
 
     # What the user agent tells (`CallHandler`)
-
-    def on_invite(self, call: SipCall) -> None:
-        call.reject(403, "Not Taking Calls")
-
-    def on_ringing(self, call: SipCall, response: Response) -> None:
-        """Nothing to do: the answer counts."""
 
     def on_answered(self, call: SipCall, sdp: bytes | None) -> None:
         placed = context_of(call)
@@ -132,21 +120,6 @@ class Caller:
             self._arm(call, self.plan.patience_s, lambda: lose_patience(call))
         else:
             self._arm(call, self.plan.hold_s, call.hangup)
-
-    def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
-        """Only for calls that came in, and those are rejected."""
-
-    def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
-        raise Refuse(488, "Session Stays As It Is")
-
-    def on_answer(self, call: SipCall, sdp: bytes) -> None:
-        """Nothing is offered but in the INVITE."""
-
-    def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
-        """Nobody types here."""
-
-    def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
-        """No re-INVITE is ever sent."""
 
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         if not isinstance(call.context, PlacedCall):
@@ -236,9 +209,7 @@ async def place_calls(
     """Place the calls; returns their records and the summary. Raises CommandError, ListenError."""
     caller = Caller(plan, make_ears(plan, sockets))
     started_s = time.monotonic()
-    with Phone(
-        caller, host=HOST, max_calls=plan.calls, answer_timeout_ms=ANSWER_TIMEOUT_MS
-    ) as phone:
+    with Phone(caller, max_calls=plan.calls) as phone:
         flow = phone.flow(plan.target.host, plan.target.port)
         await caller.run(phone.agent, flow, lambda: tell(progress_of(caller)))
         await settle(phone.agent)

@@ -31,15 +31,13 @@ from ..media.sip.session import SipCall
 from ..media.sip.transport import Listener
 from .child import Parent
 from .interrupter import (
-    ANSWER_TIMEOUT_MS,
     FRAME_TS,
-    HOST,
     SO_TIMESTAMPNS,
     Interrupter,
     Interruption,
     voice_packets,
 )
-from .phone import Phone
+from .phone import HOST, Phone
 
 CALLS_PER_S = 20.0
 UP_TIMEOUT_S = 30.0
@@ -207,9 +205,7 @@ async def measure(parent: Parent) -> None:
         told = await command(parent)
         clearer.clears = told["clears"]
         clearer.talkers = talkers = Talkers(told["calls"])
-        with Phone(
-            talkers, host=HOST, max_calls=told["calls"], answer_timeout_ms=ANSWER_TIMEOUT_MS
-        ) as phone:
+        with Phone(talkers, max_calls=told["calls"]) as phone:
             await place(clearer, phone, talkers, Listener.parse(told["target"]))
             parent.tell({"up": clearer.up})
             await command(parent)

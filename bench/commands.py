@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol, TypeVar
 
 import typer
 
@@ -48,6 +49,24 @@ Plot = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE", help="Draw the result as PNG.")
 ]
 
+R = TypeVar("R", bound="Told")
+
+
+class Told(Protocol):
+    """What a benchmark has found."""
+
+    def to_json(self) -> dict[str, object]: ...
+
+
+def tell(result: R, show: Callable[[R], None], *, as_json: bool, failed: bool = False) -> None:
+    """Print a result as JSON, or show it; what failed is told by the exit status as well."""
+    if as_json:
+        report.show_json(result.to_json())
+    else:
+        show(result)
+    if failed:
+        raise typer.Exit(STATUS_FAILED)
+
 
 @app.command(
     epilog=examples("ringwheel bench limit", "ringwheel bench limit --legs 1000 --plot limit.png")
@@ -64,10 +83,7 @@ def limit(
         result = run_limit(legs, seconds, rounds, progress)
     if plot_file:
         plot.plot_limit(result, plot_file)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_limit(result)
+    tell(result, report.show_limit, as_json=as_json)
 
 
 @app.command(
@@ -109,10 +125,7 @@ def prompt_legs(
         result = run_prompt_legs(tuple(legs or (4000,)), backends, seconds, rounds, progress)
     if plot_file:
         plot.plot_prompt_legs(result, plot_file)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_prompt_legs(result)
+    tell(result, report.show_prompt_legs, as_json=as_json)
 
 
 @app.command(
@@ -148,10 +161,7 @@ def calls(
         )
     if plot_file:
         plot.plot_calls(result, plot_file)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_calls(result)
+    tell(result, report.show_calls, as_json=as_json)
 
 
 @app.command(
@@ -175,11 +185,7 @@ def dial(
     load = Load(rate, hold, max(1, round(rate * seconds)))
     with report.progress() as progress:
         result = run_dial(load, rounds, progress)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_dial(result)
-    raise typer.Exit(STATUS_FAILED if result.failed else 0)
+    tell(result, report.show_dial, as_json=as_json, failed=bool(result.failed))
 
 
 @app.command(
@@ -198,12 +204,7 @@ def robot(
     """
     with report.progress() as progress:
         result = run_robot(calls, rate, rounds, progress)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_robot(result)
-    if result.failed:
-        raise typer.Exit(STATUS_FAILED)
+    tell(result, report.show_robot, as_json=as_json, failed=bool(result.failed))
 
 
 @app.command(
@@ -227,10 +228,7 @@ def barge_in(
         result = run_barge_in(calls, rate, progress)
     if plot_file:
         plot.plot_barge_in(result, plot_file)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_barge_in(result)
+    tell(result, report.show_barge_in, as_json=as_json)
 
 
 @app.command(
@@ -251,12 +249,7 @@ def stream(
     """
     with report.progress() as progress:
         result = run_stream(calls, clears, progress)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_stream(result)
-    if result.failed:
-        raise typer.Exit(STATUS_FAILED)
+    tell(result, report.show_stream, as_json=as_json, failed=bool(result.failed))
 
 
 @app.command(
@@ -280,10 +273,7 @@ def duplex(
         result = run_duplex(legs, seconds, rounds, progress)
     if plot_file:
         plot.plot_duplex(result, plot_file)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_duplex(result)
+    tell(result, report.show_duplex, as_json=as_json)
 
 
 @app.command(epilog=examples("ringwheel bench conference --legs 500 --members 10 --json"))
@@ -300,10 +290,7 @@ def conference(
     """What a conference costs its members, on one shard, against legs that play."""
     with report.progress() as progress:
         result = run_conference(legs, members, seconds, rounds, progress)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_conference(result)
+    tell(result, report.show_conference, as_json=as_json)
 
 
 @app.command(
@@ -329,10 +316,7 @@ def flood(
         result = run_flood(legs, seconds, times, rounds, progress)
     if plot_file:
         plot.plot_flood(result, plot_file)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_flood(result)
+    tell(result, report.show_flood, as_json=as_json)
 
 
 @app.command(
@@ -374,12 +358,7 @@ def scan(
         )
     if plot_file:
         plot.plot_scan(result, plot_file)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_scan(result)
-    if result.failed:
-        raise typer.Exit(STATUS_FAILED)
+    tell(result, report.show_scan, as_json=as_json, failed=bool(result.failed))
 
 
 @app.command(
@@ -414,12 +393,7 @@ def bridge(
         result = run_bridge(pairs, label, seconds, rounds, progress)
     if plot_file:
         plot.plot_bridge(result, plot_file)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_bridge(result)
-    if result.failed:
-        raise typer.Exit(STATUS_FAILED)
+    tell(result, report.show_bridge, as_json=as_json, failed=result.failed)
 
 
 @app.command(
@@ -448,12 +422,7 @@ def soak(
         result = run_soak(minutes, load, warm_up, progress)
     if plot_file:
         plot.plot_soak(result, plot_file)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_soak(result)
-    if result.faults or result.leaked:
-        raise typer.Exit(STATUS_FAILED)
+    tell(result, report.show_soak, as_json=as_json, failed=bool(result.faults or result.leaked))
 
 
 SENSITIVITIES = ("low", "medium", "high")
@@ -480,10 +449,7 @@ def vad(
         result = run_vad(seconds, sensitivity, progress)
     if plot_file:
         plot.plot_vad(result, plot_file)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_vad(result)
+    tell(result, report.show_vad, as_json=as_json)
 
 
 @app.command(
@@ -509,9 +475,4 @@ def recognition(
         return
     with report.progress() as progress:
         result = run_recognition(calls, snr, progress)
-    if as_json:
-        report.show_json(result.to_json())
-    else:
-        report.show_recognition(result)
-    if result.failed:
-        raise typer.Exit(STATUS_FAILED)
+    tell(result, report.show_recognition, as_json=as_json, failed=result.failed)

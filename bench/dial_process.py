@@ -8,20 +8,16 @@ summary, which has ``calls`` in it.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import Counter
 from typing import Any
 
-import uvloop
-
 from .. import DialFailed, EndedBy, Engine, settle_gc
-from ..cli.errors import CommandError
-from ..cli.logging import configure_logging
-from .answer_process import WAIT_S, thread_count
+from .answer_process import thread_count
 from .call_record import spread_ms
 from .child import Parent, cpu_time_us
 from .measure import allow_files
+from .serving import obey_parent, run_child
 
 PROGRESS_S = 0.5
 TICK_S = 0.02
@@ -104,25 +100,14 @@ async def measure(engine: Engine, arguments: dict[str, Any], parent: Parent) -> 
     )
 
 
-def end_with_parent(parent: Parent, loop: asyncio.AbstractEventLoop, done: asyncio.Event) -> None:
-    """Runs in a thread of its own: nobody outlives the parent."""
-    try:
-        while True:
-            parent.command(WAIT_S)
-    except EOFError:
-        loop.call_soon_threadsafe(done.set)
-
-
 async def place_calls(parent: Parent) -> None:
     """Warm up, measure, and wait for the parent to be done."""
     arguments = parent.arguments
     at_once = round(arguments["rate_per_s"] * (arguments["hold_s"] + DIAL_TIMEOUT_S))
     max_calls = min(at_once, arguments["calls"]) + arguments["warm_up"]
     allow_files(max_calls)
-    done = asyncio.Event()
     async with Engine(["udp:127.0.0.1:0"], codecs=["pcmu"], max_calls=max_calls) as engine:
-        ending = (parent, asyncio.get_running_loop(), done)
-        threading.Thread(target=end_with_parent, args=ending, daemon=True).start()
+        done = obey_parent(parent, lambda _command: {})  # it has none: it only may end
         warming = Dialler(engine, arguments["uri"], 0.0)
         await warming.run(arguments["warm_up"], arguments["rate_per_s"])
         settle_gc()
@@ -131,12 +116,7 @@ async def place_calls(parent: Parent) -> None:
 
 
 def main() -> None:
-    configure_logging("warning")
-    parent = Parent()
-    try:
-        uvloop.run(place_calls(parent))
-    except CommandError as error:
-        parent.tell({"error": str(error)})
+    run_child(place_calls, level="warning")
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ rate; a second socket sends what comes from an address that the victim does not 
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count, cycle
 
-from .child import Parent
+from .child import Answer, Parent
 from .engine_process import EVENT_PAYLOAD_TYPE, WAIT_S
 from .interrupter import FRAME_TS
 from .speech import caller_sound
@@ -129,26 +130,42 @@ class Flooder:
                 self.sent[kind] += 1
 
 
+def send_on_demand(
+    parent: Parent,
+    begin: str,
+    turn: Callable[[Answer], None],
+    stop: Callable[[], Mapping[str, object]],
+) -> None:
+    """From the command ``begin`` until ``stop``, one turn after another by the parent's arguments.
+    It is told what ``stop`` returns. Returns when the parent is done."""
+    sending = False
+    with contextlib.suppress(EOFError):
+        while True:
+            command = parent.command(0.0 if sending else WAIT_S)
+            if command == begin:
+                sending = True
+                parent.tell({})
+            elif command == "stop":
+                sending = False
+                parent.tell(stop())
+            elif sending:
+                turn(parent.arguments)
+
+
 def main() -> None:
     parent = Parent()
     flooder = Flooder()
     parent.tell({"port": flooder.port})
-    flooding = False
-    try:
-        while True:
-            command = parent.command(0.0 if flooding else WAIT_S)
-            if command == "flood":
-                flooding = True
-                parent.tell({})
-            elif command == "stop":
-                flooding = False
-                parent.tell({"sent": flooder.sent})
-                flooder.sent.clear()
-            elif flooding:
-                arguments = parent.arguments
-                flooder.turn((HOST, arguments["victim_port"]), arguments["rate_per_s"])
-    except EOFError:
-        return
+
+    def turn(arguments: Answer) -> None:
+        flooder.turn((HOST, arguments["victim_port"]), arguments["rate_per_s"])
+
+    def stop() -> Mapping[str, object]:
+        sent = flooder.sent.copy()
+        flooder.sent.clear()
+        return {"sent": sent}
+
+    send_on_demand(parent, "flood", turn, stop)
 
 
 if __name__ == "__main__":

@@ -20,18 +20,14 @@ from ..cli.logging import configure_logging
 from ..media.codec import PCMU
 from ..media.sdp import LocalMedia, SdpError, accept_answer, make_offer, parse_sdp
 from ..media.sip.edge import Flow
-from ..media.sip.events import EndCause, Refuse
-from ..media.sip.info import InfoDigit
-from ..media.sip.message import Response
+from ..media.sip.events import EndCause
 from ..media.sip.session import SipCall
 from ..media.sip.transport import Listener
 from ..media.sip.ua import UserAgent
 from .child import Parent
-from .phone import Phone
+from .phone import HOST, OnlyPlaces, Phone, call_robot
 from .speech import vowel
 
-HOST = "127.0.0.1"
-ANSWER_TIMEOUT_MS = 32_000
 LISTEN_S = 0.6
 """How long a caller listens before the interruption, spread over a packet time."""
 SPEAK_S = 0.8
@@ -77,7 +73,7 @@ class Interruption:
 
 
 @dataclass(slots=True)
-class Interrupter:
+class Interrupter(OnlyPlaces):
     """The handler of a user agent whose callers interrupt (`CallHandler`)."""
 
     cause: str
@@ -92,15 +88,7 @@ class Interrupter:
         rtp = rtp_socket()
         local = LocalMedia(HOST, rtp.getsockname()[1], (PCMU,), number + 1)
         placed = Interruption(rtp, local, make_offer(local))
-        uri = f"sip:robot@{target.host}:{target.port}"
-        call = agent.dial(uri, placed.offer, flow, from_uri=f"sip:caller{number}@{HOST}")
-        call.context = placed
-
-    def on_invite(self, call: SipCall) -> None:
-        call.reject(403, "Not Taking Calls")
-
-    def on_ringing(self, call: SipCall, response: Response) -> None:
-        """Nothing to do: the answer counts."""
+        call_robot(agent, flow, target, number, placed.offer).context = placed
 
     def on_answered(self, call: SipCall, sdp: bytes | None) -> None:
         placed = _context_of(call)
@@ -125,21 +113,6 @@ class Interrupter:
             await asyncio.sleep(0.02)
         await asyncio.sleep(PATIENCE_S)
         call.hangup()  # nobody has listened
-
-    def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
-        """Only for calls that came in, and those are rejected."""
-
-    def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
-        raise Refuse(488, "Session Stays As It Is")
-
-    def on_answer(self, call: SipCall, sdp: bytes) -> None:
-        """Nothing is offered but in the INVITE."""
-
-    def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
-        """Nobody types here."""
-
-    def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
-        """No re-INVITE is ever sent."""
 
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         if not isinstance(call.context, Interruption):
@@ -197,7 +170,7 @@ async def interrupt(arguments: dict[str, object]) -> dict[str, object]:
     target = Listener.parse(str(arguments["target"]))
     calls, rate_per_s = int(str(arguments["calls"])), float(str(arguments["rate_per_s"]))
     handler = Interrupter(str(arguments["cause"]), to_come=calls)
-    with Phone(handler, host=HOST, max_calls=calls, answer_timeout_ms=ANSWER_TIMEOUT_MS) as phone:
+    with Phone(handler, max_calls=calls) as phone:
         flow = phone.flow(target.host, target.port)
         for number in range(calls):
             handler.dial(phone.agent, flow, target, number)

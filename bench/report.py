@@ -332,7 +332,8 @@ def show_robot(result: RobotResult) -> None:
         f"Robot: {result.calls} calls of {STEPS} steps, {result.rate_per_s:g} a second",
         ("", "calls", "at once", "failed", "steps", "CPU us"),
         rows,
-        f"CPU time of the robot's process a step: {result.cpu_us_per_step:.0f} us, the median; "
+        f"CPU time of the robot's process a step: {result.cpu_us_per_step:.0f} us, the median, "
+        f"{result.media_us_per_step:.0f} of them in the media thread; "
         f"a whole call costs a stateless answerer in C {CallsResult.cost_us(result.floor):.0f} us. "
         + "".join(f"{count} times: {fault}. " for fault, count in faults.items()),
     )

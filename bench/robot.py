@@ -1,9 +1,12 @@
 """`bench robot`: what a step of a dialogue costs the robot's process.
 
-Callers in a process of their own type the digits of their number, one for each question, while the
-prompts still play. The robot runs in one process on one core; its result records are held against
-who called. A step is a step of the script that was executed, silent ones as well as those that are
-heard; their cost has everything in it: SIP, sound, digits, the interpreter, the record.
+Callers in a process of their own type the digits of their number, one a second, one for each
+question. Its prompt of half a second, as short as a question may be, is over by then, and a digit
+that comes later, on a busy machine, is typed ahead and silences the next one: packets are told, and
+what the media thread took for them. The robot runs in one process on one core; its result records
+are held against who called. A step is a step of the script that was executed, silent ones as well
+as those that are heard; their cost has everything in it: SIP, sound, digits, the interpreter, the
+record.
 """
 
 from __future__ import annotations
@@ -67,6 +70,11 @@ class RobotRun:
         return float(self.robot["cpu_us"]) / self.steps if self.steps else float("inf")
 
     @property
+    def media_us_per_step(self) -> float:
+        """What the media threads took of it: nearly all of it is packets of prompts."""
+        return float(self.robot["media_cpu_us"]) / self.steps if self.steps else float("inf")
+
+    @property
     def failed(self) -> int:
         """Calls that went otherwise than they should, as either side says."""
         return sum(self.faults.values())
@@ -83,6 +91,7 @@ class RobotRun:
             "packets": self.robot["packets"],
             "cpu_us": self.robot["cpu_us"],
             "loop_cpu_us": self.robot["loop_cpu_us"],
+            "media_cpu_us": self.robot["media_cpu_us"],
             "wall_us": self.robot["wall_us"],
             "answer_ms": self.robot["answer_ms"],
         }
@@ -103,6 +112,10 @@ class RobotResult:
         return median_of((run.cpu_us_per_step for run in self.runs), 1)
 
     @property
+    def media_us_per_step(self) -> float:
+        return median_of((run.media_us_per_step for run in self.runs), 1)
+
+    @property
     def failed(self) -> int:
         return sum(run.failed for run in self.runs)
 
@@ -115,6 +128,7 @@ class RobotResult:
             "rate_per_s": self.rate_per_s,
             "steps_per_call": STEPS,
             "cpu_us_per_step": self.cpu_us_per_step,
+            "media_us_per_step": self.media_us_per_step,
             "failed": self.failed,
             "floor_cpu_us_per_call": CallsResult.cost_us(self.floor),
             "runs": [run.to_json() for run in self.runs],

@@ -6,25 +6,31 @@ Arguments: ``script``, ``max_calls``. First it tells ``{"target": "udp:HOST:PORT
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
-from .. import Engine, settle_gc
-from ..cli.errors import CommandError
-from ..cli.logging import configure_logging
+from .. import Engine
 from ..robot.runner import Robot
 from ..robot.script.compiler import load_script
 from .call_record import spread_ms
 from .child import Parent, cpu_time_us
 from .measure import allow_files
+from .serving import run_child, serve_parent
 
-WAIT_S = 3600.0
+MEDIA_THREAD = "rw-shard"
+
+
+def media_cpu_us() -> int:
+    """CPU time of the media threads so far."""
+    spent_ns = 0
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if (task / "comm").read_text().startswith(MEDIA_THREAD):
+                spent_ns += int((task / "schedstat").read_text().split()[0])
+    return spent_ns // 1000
 
 
 class Answerer:
@@ -39,6 +45,7 @@ class Answerer:
         return {
             "cpu_us": cpu_time_us(),
             "loop_cpu_us": time.thread_time_ns() // 1000,
+            "media_cpu_us": media_cpu_us(),
             "wall_us": time.monotonic_ns() // 1000,
             "packets": self._engine.snapshot().media["packets_sent"],
         }
@@ -72,47 +79,22 @@ class Answerer:
         }
 
 
-def listen_to_parent(
-    parent: Parent, loop: asyncio.AbstractEventLoop, answerer: Answerer, done: asyncio.Event
-) -> None:
-    """Runs in a thread of its own: commands are rare, and the event loop is what is measured."""
-    try:
-        while True:
-            command = parent.command(WAIT_S)
-            if command is not None:
-                loop.call_soon_threadsafe(lambda said: parent.tell(answerer.answer(said)), command)
-    except EOFError:
-        loop.call_soon_threadsafe(done.set)
-
-
 async def answer_calls(parent: Parent) -> None:
     """Hold conversations until the parent is done."""
     max_calls: int = parent.arguments["max_calls"]
     script = load_script(Path(parent.arguments["script"]))
     allow_files(max_calls)
-    done = asyncio.Event()
     async with Engine(["udp:127.0.0.1:0"], codecs=["pcmu"], max_calls=max_calls) as engine:
         answerer = Answerer(engine)
-        async with Robot(engine, script, results=answerer.take) as robot, asyncio.TaskGroup() as tg:
+        async with Robot(engine, script, results=answerer.take) as robot:
             await robot.prepare()
-            settle_gc()
-            tg.create_task(engine.serve(robot.answer))
-            arguments = (parent, asyncio.get_running_loop(), answerer, done)
-            threading.Thread(target=listen_to_parent, args=arguments, daemon=True).start()
-            parent.tell({"target": f"udp:{engine.addresses[0]}"})
-            await done.wait()
-            await engine.drain(1.0)
+            await serve_parent(parent, engine, robot.answer, answerer.answer)
 
 
 def main() -> None:
-    configure_logging("warning")
-    parent = Parent()
     # One core, whatever the machine has: media thread, event loop and results share it.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    try:
-        uvloop.run(answer_calls(parent))
-    except CommandError as error:
-        parent.tell({"error": str(error)})
+    run_child(answer_calls, level="warning")
 
 
 if __name__ == "__main__":

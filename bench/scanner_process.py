@@ -2,7 +2,7 @@
 
 First it tells ``{"sources": N}``. The command ``scan`` makes it send ``rate_per_s`` requests a
 second to ``port`` of 127.0.0.1 until ``stop``, which tells ``{"sent": {method: requests},
-"answers": N, "cpu_us": N}``. OPTIONS, REGISTER and INVITE take turns, and so do the source
+"answers": N}``. OPTIONS, REGISTER and INVITE take turns, and so do the source
 addresses, none of which is 127.0.0.1.
 """
 
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count, cycle, islice
 
 from ..media.codec import PCMU
 from ..media.sdp import LocalMedia, make_offer
-from .child import Parent, cpu_time_us
-from .engine_process import WAIT_S
-from .flooder_process import TICK_S, ticks
+from .child import Answer, Parent
+from .flooder_process import TICK_S, send_on_demand, ticks
 
 HOST = "127.0.0.1"
 METHODS = ("OPTIONS", "REGISTER", "INVITE")
@@ -100,24 +99,16 @@ def main() -> None:
     parent = Parent()
     scanner = Scanner()
     parent.tell({"sources": SOURCES})
-    scanning, began_us = False, 0
-    try:
-        while True:
-            command = parent.command(0.0 if scanning else WAIT_S)
-            if command == "scan":
-                scanning, began_us = True, cpu_time_us()
-                parent.tell({})
-            elif command == "stop":
-                scanning = False
-                spent_us = cpu_time_us() - began_us
-                answers = scanner.answers()
-                parent.tell({"sent": scanner.sent, "answers": answers, "cpu_us": spent_us})
-                scanner.sent.clear()
-            elif scanning:
-                arguments = parent.arguments
-                scanner.turn((HOST, arguments["port"]), arguments["rate_per_s"])
-    except EOFError:
-        return
+
+    def turn(arguments: Answer) -> None:
+        scanner.turn((HOST, arguments["port"]), arguments["rate_per_s"])
+
+    def stop() -> Mapping[str, object]:
+        sent = scanner.sent.copy()
+        scanner.sent.clear()
+        return {"sent": sent, "answers": scanner.answers()}
+
+    send_on_demand(parent, "scan", turn, stop)
 
 
 if __name__ == "__main__":

@@ -9,22 +9,17 @@ none; ``sample`` tells what the process holds, ``count`` what came of the calls.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import uvloop
-
 from .. import Call, CallEnded, DialFailed, Engine, HoldRefused, Outcome, Refer, settle_gc
-from ..cli.errors import CommandError
-from ..cli.logging import configure_logging
 from ..media.sip.events import EndedBy
 from .answer_process import resident_bytes
 from .child import Parent, cpu_time_us
 from .measure import allow_files
+from .serving import obey_parent, run_child
 
-WAIT_S = 3600.0
 MAX_CALLS = 4_000
 MAX_UP = 2_000
 """Calls of ours at the same time; what is due beyond them is left out, and told as a fault."""
@@ -174,7 +169,7 @@ class Soaked:
 
     # What the parent asks
 
-    async def obey(self, command: str, arguments: dict[str, object]) -> dict[str, object]:
+    def obey(self, command: str, arguments: dict[str, object]) -> dict[str, object]:
         """Carry out a command."""
         if command == "peer":
             self.peer = str(arguments["address"])
@@ -222,25 +217,10 @@ KINDS: dict[str, Callable[[Soaked], Awaitable[None]]] = {
 """What is dialled, and what has to come of it."""
 
 
-def listen_to_parent(
-    parent: Parent, loop: asyncio.AbstractEventLoop, soaked: Soaked, done: asyncio.Event
-) -> None:
-    """Runs in a thread of its own: commands are rare."""
-    try:
-        while True:
-            command = parent.command(WAIT_S)
-            if command is not None:
-                obeyed = soaked.obey(command, dict(parent.arguments))
-                parent.tell(asyncio.run_coroutine_threadsafe(obeyed, loop).result())
-    except EOFError:
-        loop.call_soon_threadsafe(done.set)
-
-
 async def soak(parent: Parent) -> None:
     """Take and place calls until the parent is done."""
     prompt, kinds = parent.arguments["prompt"], parent.arguments["kinds"]
     allow_files(MAX_CALLS)
-    done = asyncio.Event()
     async with (
         Engine(["udp:127.0.0.1:0"], codecs=["pcmu"], max_calls=MAX_CALLS) as engine,
         asyncio.TaskGroup() as tasks,
@@ -250,8 +230,7 @@ async def soak(parent: Parent) -> None:
         settle_gc()
         tasks.create_task(engine.serve(soaked.handle, on_refer=soaked.follow))
         placing = tasks.create_task(soaked.place())
-        arguments = (parent, asyncio.get_running_loop(), soaked, done)
-        threading.Thread(target=listen_to_parent, args=arguments, daemon=True).start()
+        done = obey_parent(parent, lambda command: soaked.obey(command, parent.arguments))
         parent.tell({"address": engine.addresses[0]})
         await done.wait()
         placing.cancel()
@@ -259,12 +238,7 @@ async def soak(parent: Parent) -> None:
 
 
 def main() -> None:
-    configure_logging("error")
-    parent = Parent()
-    try:
-        uvloop.run(soak(parent))
-    except CommandError as error:
-        parent.tell({"error": str(error)})
+    run_child(soak, level="error")
 
 
 if __name__ == "__main__":

@@ -7,18 +7,12 @@ Commands: ``begin`` starts a measuring window, ``report`` tells what the engine 
 
 from __future__ import annotations
 
-import asyncio
-import threading
-
-import uvloop
-
-from .. import Call, Engine, settle_gc
-from ..cli.errors import CommandError
-from ..cli.logging import configure_logging
+from .. import Call, Engine
 from ..robot.speech.stream import stream
-from .answer_process import Answerer, listen_to_parent
+from .answer_process import Answerer
 from .child import Parent
 from .measure import allow_files
+from .serving import run_child, serve_parent
 
 
 async def connect_calls(parent: Parent) -> None:
@@ -32,27 +26,13 @@ async def connect_calls(parent: Parent) -> None:
         await stream(call, url, parameters={"from": call.from_uri})
         await call.hangup()
 
-    done = asyncio.Event()
-    async with (
-        Engine(["udp:127.0.0.1:0"], codecs=["pcmu"], max_calls=max_calls, voice="off") as engine,
-        asyncio.TaskGroup() as tasks,
-    ):
-        settle_gc()
-        tasks.create_task(engine.serve(handle))
-        arguments = (parent, asyncio.get_running_loop(), Answerer(engine), done)
-        threading.Thread(target=listen_to_parent, args=arguments, daemon=True).start()
-        parent.tell({"target": f"udp:{engine.addresses[0]}"})
-        await done.wait()
-        await engine.drain(1.0)
+    listen = ["udp:127.0.0.1:0"]
+    async with Engine(listen, codecs=["pcmu"], max_calls=max_calls, voice="off") as engine:
+        await serve_parent(parent, engine, handle, Answerer(engine).answer)
 
 
 def main() -> None:
-    configure_logging("error")
-    parent = Parent()
-    try:
-        uvloop.run(connect_calls(parent))
-    except CommandError as error:
-        parent.tell({"error": str(error)})
+    run_child(connect_calls, level="error")
 
 
 if __name__ == "__main__":

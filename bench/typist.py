@@ -18,20 +18,16 @@ from ..cli.logging import configure_logging
 from ..media.codec import PCMU
 from ..media.sdp import LocalMedia, SdpError, accept_answer, make_offer, parse_sdp
 from ..media.sip.edge import Flow
-from ..media.sip.events import EndCause, Refuse
-from ..media.sip.info import InfoDigit
-from ..media.sip.message import Response
+from ..media.sip.events import EndCause
 from ..media.sip.session import SipCall
 from ..media.sip.transport import Listener
 from ..media.sip.ua import UserAgent
 from .child import Parent
 from .interrupter import rtp_packet, rtp_socket
 from .measure import allow_files
-from .phone import Phone
+from .phone import HOST, OnlyPlaces, Phone, call_robot
 from .robot import CALL_S, digits_of
 
-HOST = "127.0.0.1"
-ANSWER_TIMEOUT_MS = 32_000
 FIRST_S = 1.0
 """When the first digit is typed: the greeting is over then, and the first question is asked."""
 BETWEEN_S = 1.0
@@ -52,7 +48,7 @@ class Typing:
 
 
 @dataclass(slots=True)
-class Typists:
+class Typists(OnlyPlaces):
     """The handler of a user agent whose callers type (`CallHandler`)."""
 
     to_come: int
@@ -67,15 +63,7 @@ class Typists:
         rtp = rtp_socket()
         local = LocalMedia(HOST, rtp.getsockname()[1], (PCMU,), number + 1)
         placed = Typing(number, local, make_offer(local), rtp)
-        uri = f"sip:robot@{target.host}:{target.port}"
-        call = agent.dial(uri, placed.offer, flow, from_uri=f"sip:caller{number}@{HOST}")
-        call.context = placed
-
-    def on_invite(self, call: SipCall) -> None:
-        call.reject(403, "Not Taking Calls")
-
-    def on_ringing(self, call: SipCall, response: Response) -> None:
-        """Nothing to do: the answer counts."""
+        call_robot(agent, flow, target, number, placed.offer).context = placed
 
     def on_answered(self, call: SipCall, sdp: bytes | None) -> None:
         placed = _context_of(call)
@@ -103,21 +91,6 @@ class Typists:
         await asyncio.sleep(CALL_S)
         self.faults["the robot did not hang up"] += 1
         call.hangup()
-
-    def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
-        """Only for calls that came in, and those are rejected."""
-
-    def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
-        raise Refuse(488, "Session Stays As It Is")
-
-    def on_answer(self, call: SipCall, sdp: bytes) -> None:
-        """Nothing is offered but in the INVITE."""
-
-    def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
-        """Nobody types here by INFO."""
-
-    def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
-        """No re-INVITE is ever sent."""
 
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         if not isinstance(call.context, Typing):
@@ -157,7 +130,7 @@ async def call_all(parent: Parent) -> dict[str, object]:
     allow_files(calls)
     handler = Typists(calls)
     loop = asyncio.get_running_loop()
-    with Phone(handler, host=HOST, max_calls=calls, answer_timeout_ms=ANSWER_TIMEOUT_MS) as phone:
+    with Phone(handler, max_calls=calls) as phone:
         flow = phone.flow(target.host, target.port)
         began_s = told_s = loop.time()
         for number in range(calls):

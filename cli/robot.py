@@ -20,22 +20,26 @@ from ..media.memory import settle_gc
 from ..media.ports import NoRtpPort
 from ..media.sip.transport import ListenError
 from ..robot.calling import MAX_CONCURRENT, CallingOut, Tally
+from ..robot.metrics import RobotMetrics
 from ..robot.numbers import NumbersError, check_numbers, read_numbers
 from ..robot.results import ResultsError, ResultWriter, format_of, open_sink
 from ..robot.runner import Robot, RobotError
 from ..robot.script.compiler import load_script
 from ..robot.script.model import Script
 from ..robot.script.problems import ScriptError
+from ..robot.speech.embedded import EmbeddedSpeech
 from . import options
 from .config import ServeConfig, load_config, override
 from .errors import STATUS_FAILED, CommandError
 from .logging import LogOptions
 from .reload import reload_on_signal
 from .robot_speech import (
+    LOCAL,
     Services,
     close_when_idle,
     kept_prompts,
     speech_services,
+    speech_sessions_of,
     wants_speech,
 )
 from .serve import (
@@ -44,8 +48,8 @@ from .serve import (
     make_engine,
     make_monitor,
     raise_file_limit,
-    shown_status,
 )
+from .status import shown_status
 
 if TYPE_CHECKING:
     from ..robot.results import Format
@@ -72,6 +76,7 @@ class Work:
     rate_per_s: float
     caller: str | None
     timeout_s: float
+    numbers: int = 0
 
 
 def robot(
@@ -184,11 +189,11 @@ def robot(
         timeout_s=ring,
     )
     if dial is not None:
-        settled = _for_dialling(settled, work, sip_given=bool(sip) or config is not None)
-    if settled.max_calls is not None and wants_speech(settled, work.speech):
-        # A session with a speech server is a call of the engine, too.
-        settled = replace(settled, max_calls=2 * settled.max_calls)
-    raise_file_limit(settled)
+        work = replace(work, numbers=_count_numbers(settled, work))
+        if not sip and config is None:
+            settled = replace(settled, sip=("udp:0.0.0.0:0",))  # on a port of its own
+    spoken = wants_speech(settled, work.speech)
+    raise_file_limit(settled, (settled.max_calls or 0) if spoken else 0)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         tally = runner.run(_run(settled, work, context.obj or LogOptions(), settle))
     if tally is not None:
@@ -220,8 +225,8 @@ def _folder(recordings: Path | None) -> Path | None:
     return recordings
 
 
-def _for_dialling(config: ServeConfig, work: Work, *, sip_given: bool) -> ServeConfig:
-    """A configuration to call out with: on a port of its own, where nobody names one."""
+def _count_numbers(config: ServeConfig, work: Work) -> int:
+    """How many are to be called. CommandError: they cannot be."""
     names = [trunk.name for trunk in config.trunks]
     if work.trunk is not None and work.trunk not in names:
         known = f"the configuration has {', '.join(names)}" if names else "there is no --config"
@@ -232,7 +237,7 @@ def _for_dialling(config: ServeConfig, work: Work, *, sip_given: bool) -> ServeC
     except NumbersError as error:
         raise CommandError(f"--dial {error}") from error
     log.info("numbers to call", numbers=count)
-    return config if sip_given else replace(config, sip=("udp:0.0.0.0:0",))
+    return count
 
 
 async def _run(
@@ -241,8 +246,13 @@ async def _run(
     try:
         async with contextlib.AsyncExitStack() as stack:
             writer = await _writer(work, stack)
-            engine = await stack.enter_async_context(make_engine(config, voice="medium"))
-            services = await stack.enter_async_context(speech_services(engine, config, work.speech))
+            engine = await stack.enter_async_context(
+                make_engine(config, "medium", speech_sessions_of(config, work.speech))
+            )
+            embedded = EmbeddedSpeech() if LOCAL in work.speech else None
+            services = await stack.enter_async_context(
+                speech_services(engine, config, work.speech, embedded)
+            )
             kept = await stack.enter_async_context(kept_prompts(work.kept, work.speech))
             robot = await stack.enter_async_context(
                 Robot(
@@ -257,13 +267,17 @@ async def _run(
             )
             await robot.prepare()
             settle_gc()
-            await stack.enter_async_context(make_monitor(engine, config))
+            metrics = RobotMetrics(
+                robot, services=services, writer=writer, kept=kept, embedded=embedded
+            )
+            await stack.enter_async_context(make_monitor(engine, config, [metrics]))
             await stack.enter_async_context(shown_status(engine, log_options))
             await stack.enter_async_context(reload_on_signal(engine, config, settle))
             if work.dial is None:
                 await _answer(engine, robot, services, config)
                 return None
-            return await _call_out(engine, robot, config, work)
+            metrics.calling = _calling(robot, work)
+            return await _call_out(engine, metrics.calling, config, work)
     except (RobotError, ResultsError, ListenError, NoRtpPort, NumbersError) as error:
         raise CommandError(str(error)) from error
 
@@ -283,21 +297,25 @@ async def _answer(engine: Engine, robot: Robot, services: Services, config: Serv
 async def _writer(work: Work, stack: contextlib.AsyncExitStack) -> ResultWriter | None:
     if work.results is None or work.form is None:
         return None
-    sink = open_sink(work.results, work.form, work.script.report)
+    sink = open_sink(work.results, work.form, work.script.all_fields)
     return await stack.enter_async_context(ResultWriter(sink))
 
 
-async def _call_out(engine: Engine, robot: Robot, config: ServeConfig, work: Work) -> Tally:
-    """Call all numbers, and end when the last conversation is over."""
-    assert work.dial is not None
-    calling = CallingOut(
+def _calling(robot: Robot, work: Work) -> CallingOut:
+    return CallingOut(
         robot,
         trunk=work.trunk,
         concurrent=work.concurrent,
         rate_per_s=work.rate_per_s,
         caller=work.caller,
         timeout_s=work.timeout_s,
+        numbers=work.numbers,
     )
+
+
+async def _call_out(engine: Engine, calling: CallingOut, config: ServeConfig, work: Work) -> Tally:
+    """Call all numbers, and end when the last conversation is over."""
+    assert work.dial is not None
     async with _serving(engine), drain_on_signal(engine, config.drain_s, calling.stop):
         return await calling.run(read_numbers(work.dial, work.trunk))
 

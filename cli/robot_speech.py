@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from ..media.capacity import MAX_CALLS
 from ..media.engine import Engine
 from ..media.sip.transport import ListenError
-from ..robot.channels.voice import KeptPrompts
 from ..robot.kept import CachedPrompts
 from ..robot.runner import Robot
 from ..robot.script.model import By
@@ -24,22 +24,37 @@ from .errors import CommandError
 from .streaming import stream_speech
 
 LOCAL = "local"
+MANY_SESSIONS = 10_000
+"""Sessions where nobody limits calls: what RTP ports allow by default."""
 REMEDY = "Use local, or an MRCP server's sip:HOST:PORT; an agent is named by --stream"
 
 Services = dict[By, SpeechService]
 
 
 def wants_speech(config: ServeConfig, given: Sequence[str]) -> bool:
-    """Whether there will be any; then a call may take a session, which is a call as well."""
+    """Whether there will be any; then a call may take a session, with a socket of its own."""
     return bool(given) or config.speech is not None
+
+
+def speech_sessions_of(config: ServeConfig, given: Sequence[str]) -> int:
+    """How many sessions there may be: a call may take one of our own server and one of another."""
+    if not wants_speech(config, given):
+        return 0
+    if config.max_calls is None:
+        return MANY_SESSIONS
+    return min(2 * config.max_calls, MAX_CALLS - config.max_calls)
 
 
 @contextlib.asynccontextmanager
 async def speech_services(
-    engine: Engine, config: ServeConfig, given: Sequence[str]
+    engine: Engine,
+    config: ServeConfig,
+    given: Sequence[str],
+    embedded: EmbeddedSpeech | None = None,
 ) -> AsyncIterator[Services]:
     """Services by what scripts call them. What is not there is done by another one: a script that
     asks for ``local`` goes to the MRCP server where there is only that, and the other way round.
+    ``embedded`` is run as the local one.
 
     CommandError: one cannot be had.
     """
@@ -49,7 +64,7 @@ async def speech_services(
         options = MrcpOptions(servers) if servers else config.speech
         try:
             if LOCAL in given:
-                uri = await stack.enter_async_context(EmbeddedSpeech())
+                uri = await stack.enter_async_context(embedded or EmbeddedSpeech())
                 local = MrcpOptions((MrcpServer(uri, LOCAL),))
                 found["local"] = await _mrcp(engine, local, stack)
             if options is not None:
@@ -98,7 +113,7 @@ async def _mrcp(
 @contextlib.asynccontextmanager
 async def kept_prompts(
     folder: Path | None, given: Sequence[str]
-) -> AsyncIterator[KeptPrompts | None]:
+) -> AsyncIterator[CachedPrompts | None]:
     """Prompts of our own engine are kept in a folder. CommandError: they cannot be."""
     if folder is None:
         yield None

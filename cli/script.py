@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..robot.script.compiled import Compiled
 from ..robot.script.compiler import cache_folder, check_file
 from ..robot.script.model import Script
 from ..robot.script.pack import PackError, Said, write_pack
@@ -50,6 +51,7 @@ app.command(
 
 Files = Annotated[list[Path], typer.Argument(help="Scripts: YAML, JSON.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Lines = dict[str, list[str]]
 Strict = Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")]
 
 
@@ -76,12 +78,21 @@ def check(files: Files, as_json: AsJson = False, strict: Strict = False) -> None
     raise typer.Exit(status)
 
 
-def _problems_of(file: Path) -> tuple[tuple[Problem, ...], list[str]]:
+def _problems_of(file: Path) -> tuple[tuple[Problem, ...], Lines]:
     try:
         compiled = check_file(file)
     except ScriptError as error:
-        return error.problems, []
-    return compiled.problems, compiled.data.decode("utf-8-sig", "replace").splitlines()
+        return error.problems, {}
+    return compiled.problems, _lines_of(compiled, file)
+
+
+def _lines_of(compiled: Compiled, file: Path) -> Lines:
+    """The lines of a script and of the others, by the files that problems name."""
+    folder = file if compiled.is_pack else file.parent
+    sources = {"": compiled} | {str(folder / key): one for key, one in compiled.others.items()}
+    return {
+        name: one.data.decode("utf-8-sig", "replace").splitlines() for name, one in sources.items()
+    }
 
 
 def _status_of(problems: tuple[Problem, ...], strict: bool) -> int:
@@ -93,6 +104,7 @@ def _status_of(problems: tuple[Problem, ...], strict: bool) -> int:
 
 def _plain(problem: Problem) -> dict[str, Any]:
     return {
+        **({"file": problem.file} if problem.file else {}),
         "severity": problem.severity,
         "code": problem.code,
         "line": problem.place.line,
@@ -102,10 +114,11 @@ def _plain(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _show(file: Path, problems: tuple[Problem, ...], lines: list[str]) -> None:
+def _show(file: Path, problems: tuple[Problem, ...], sources: Lines) -> None:
     """Problems as compilers show them, each with its line and a mark below the column."""
     for problem in problems:
-        typer.echo(f"{file}:{problem}")
+        typer.echo(f"{problem.file or file}:{problem}")
+        lines = sources.get(problem.file, [])
         if problem.place.line <= len(lines):
             line = lines[problem.place.line - 1]
             before = line[: problem.place.column - 1]
@@ -143,10 +156,10 @@ def pack(
     try:
         compiled = check_file(file)
     except ScriptError as error:
-        _show(file, error.problems, [])
+        _show(file, error.problems, {})
         raise typer.Exit(_status_of(error.problems, strict=False)) from None
     if compiled.script is None:
-        _show(file, compiled.problems, compiled.data.decode("utf-8-sig", "replace").splitlines())
+        _show(file, compiled.problems, _lines_of(compiled, file))
         raise typer.Exit(STATUS_FAILED)
     if compiled.is_pack:
         raise CommandError(f"{file} is a pack already", "Pack the script that it was made from")

@@ -171,6 +171,7 @@ class _Talk:
         self._state = state
         self._facts = facts
         self._closed = asyncio.Event()
+        self._unread: BrokenPipeError | None = None
         self._keyboard = Keyboard()
         self._waits = waits
 
@@ -196,6 +197,9 @@ class _Talk:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
+            if self._unread is not None:
+                raise self._unread
+            if task.cancelled():
                 return None
             ended = task.result()
         if self._state is not None:
@@ -204,7 +208,15 @@ class _Talk:
 
     def _write(self, line: str) -> None:
         self.transcript.append({"robot": line})
-        self._say(line)
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        """Once nobody reads it any more (``| head -1``), the conversation rests."""
+        try:
+            self._say(line)
+        except BrokenPipeError as error:
+            self._unread = error
+            self._closed.set()
 
     def _next_of(self, answers: Iterator[str]) -> ReadLine:
         async def read() -> str | None:
@@ -213,7 +225,7 @@ class _Talk:
                 self.ran_out = True
                 return await self._end_of_input()
             self.transcript.append({"person": line})
-            self._say(f"> {line}")
+            self._print(f"> {line}")
             return line
 
         return read

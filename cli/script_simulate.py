@@ -73,7 +73,7 @@ def read_callers(file: Path, script: Script) -> Callers:
     unknown = unknown_places(script, callers)
     if unknown:
         cause = f"--answers-model {file}: no step and no variable: {', '.join(unknown)}"
-        raise CommandError(cause, f"There are: {', '.join(script.steps)}")
+        raise CommandError(cause, f"There are: {', '.join(_step_names(script))}")
     return callers
 
 
@@ -158,7 +158,7 @@ def show(script: Script, total: Simulated, took_s: float) -> None:
     for stop in total.stops.values():
         questions.add_row(
             stop.step,
-            str(script.steps[stop.step].place.line),
+            str(_line_of(script, stop.step)),
             f"{stop.calls:,}",
             f"{stop.asked / stop.calls:.2f}" if stop.calls else "",
             _share(stop.answered, stop.calls),
@@ -172,6 +172,16 @@ def show(script: Script, total: Simulated, took_s: float) -> None:
     for error, count in total.errors.most_common(5):
         console.print(f"failed {count:,} times at {error}", markup=False)
     console.print(f"[dim]{total.steps:,} steps in {took_s:.1f} s[/]")
+
+
+def _step_names(script: Script) -> list[str]:
+    return [step for part in script.all for step in part.steps]
+
+
+def _line_of(script: Script, step: str) -> int:
+    found = script.find(step)
+    assert found is not None
+    return found.place.line
 
 
 def _share(count: int, of: int) -> str:

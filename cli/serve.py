@@ -6,20 +6,19 @@ import asyncio
 import contextlib
 import resource
 import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
-from rich.console import Console
 
 from ..media.call import Call
 from ..media.capacity import RESERVED_FILES
 from ..media.engine import Engine, Voice
 from ..media.memory import settle_gc
 from ..media.monitor import Monitor
+from ..media.monitor.families import Part
 from ..media.ports import NoRtpPort
 from ..media.prompt import PromptError
 from ..media.sip.transport import ListenError
@@ -27,9 +26,9 @@ from ..robot.speech.stream.wire import read_address
 from . import options
 from .config import ServeConfig, load_config, override, tls_of
 from .errors import CommandError
-from .logging import LogOptions, configure_logging
+from .logging import LogOptions
 from .reload import gate_rules, reload_on_signal
-from .status import live_display, log_status, show_status
+from .status import shown_status
 from .streaming import make_streamer
 
 log = structlog.get_logger(__name__)
@@ -188,14 +187,15 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-def raise_file_limit(config: ServeConfig) -> None:
-    """Use all the files that the hard limit gives. Raises CommandError if those are too few."""
+def raise_file_limit(config: ServeConfig, speech_sessions: int = 0) -> None:
+    """Use all the files that the hard limit gives; ``speech_sessions`` take some. Raises
+    CommandError if those are too few."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
-    needed = (config.max_calls or 0) + RESERVED_FILES
+    needed = (config.max_calls or 0) + speech_sessions + RESERVED_FILES
     if config.rtp_sockets == "per-leg" and soft != resource.RLIM_INFINITY and needed > soft:
         cause = f"--max-calls {config.max_calls} needs {needed} open files, the limit is {soft}"
         raise CommandError(cause, f"Raise it (ulimit -n {needed}), or lower --max-calls")
@@ -228,9 +228,12 @@ async def _serve(
         raise CommandError(f"--records {config.records}: {error.strerror}") from error
 
 
-def make_engine(config: ServeConfig, voice: Voice = "off") -> Engine:
+def make_engine(
+    config: ServeConfig, voice: Voice = "off", max_speech_sessions: int | None = None
+) -> Engine:
     """The engine of a configuration, not started. ``voice``: how easily a caller is taken to
-    speak; prompts that nobody may interrupt need none of it."""
+    speak; prompts that nobody may interrupt need none of it. ``max_speech_sessions``: as of
+    `Engine`."""
     return Engine(
         config.sip,
         codecs=config.codecs,
@@ -240,6 +243,7 @@ def make_engine(config: ServeConfig, voice: Voice = "off") -> Engine:
         tls=tls_of(config),
         shards=config.shards,
         max_calls=config.max_calls,
+        max_speech_sessions=max_speech_sessions,
         per_source_rate=config.per_source_rate,
         session_expires_s=config.session_expires_s,
         min_se_s=config.min_se_s,
@@ -251,12 +255,12 @@ def make_engine(config: ServeConfig, voice: Voice = "off") -> Engine:
         gate=gate_rules(config),
         trunks=config.trunks,
         dns=config.dns,
-        # No prompt of its own may be interrupted.
-        voice="off" if config.stream_barge_in == "none" else "medium",
+        # An agent that callers may interrupt has to hear them, whatever prompts need.
+        voice=voice if config.stream_barge_in == "none" else "medium",
     )
 
 
-def make_monitor(engine: Engine, config: ServeConfig) -> Monitor:
+def make_monitor(engine: Engine, config: ServeConfig, parts: Sequence[Part] = ()) -> Monitor:
     """Who looks at the engine, as far as the configuration asks for it."""
     return Monitor(
         engine,
@@ -264,6 +268,7 @@ def make_monitor(engine: Engine, config: ServeConfig) -> Monitor:
         trace_messages=config.trace_messages,
         hep=config.hep,
         hep_id=config.hep_id,
+        parts=parts,
     )
 
 
@@ -311,24 +316,6 @@ def _record(call: Call, directory: Path) -> None:
         call.record(directory / f"{call.id}.wav")
     except OSError as error:
         log.error("call not recorded", call=call.id, path=error.filename, cause=error.strerror)
-
-
-@contextlib.asynccontextmanager
-async def shown_status(engine: Engine, options: LogOptions) -> AsyncIterator[None]:
-    """Live on a terminal, where only warnings are logged above it; by log lines elsewhere."""
-    console = Console()
-    async with asyncio.TaskGroup() as tasks:
-        if not console.is_terminal:
-            task = tasks.create_task(log_status(engine))
-            yield
-        else:
-            with live_display(console) as live:
-                # stderr is the display's for as long as it lasts: lines go above the status.
-                configure_logging(options.terse_level, options.log_format, sys.stderr)
-                task = tasks.create_task(show_status(engine, live))
-                yield
-            configure_logging(options.level, options.log_format)
-        task.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -7,13 +7,14 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -22,13 +23,14 @@ from ..media.monitor import Monitor
 from ..media.sip.tls import TlsConfig
 from ..media.sip.transport import ListenError
 from ..robot.speech.engines.engine import EngineFailed
+from ..robot.speech.server.metrics import SpeechMetrics
 from ..robot.speech.server.server import MAX_SESSIONS, WORKERS, SpeechServer, as_json
 from ..robot.speech.server.session import PLAIN
 from .config import ServeConfig
 from .errors import CommandError
-from .logging import LogOptions, configure_logging
+from .logging import LogOptions
 from .serve import drain_on_signal, loop_factory, raise_file_limit
-from .status import LOG_INTERVAL_S, TERMINAL_INTERVAL_S, live_display
+from .status import LOG_INTERVAL_S, TERMINAL_INTERVAL_S, shown
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +150,7 @@ async def _serve(server: SpeechServer, options: SpeechOptions, log_options: LogO
         async with server:
             settle_gc()
             async with (
-                Monitor(server.engine, http=options.http),
+                Monitor(server.engine, http=options.http, parts=[SpeechMetrics(server.figures)]),
                 _announced(server) if options.announce else _status(server, log_options),
                 drain_on_signal(server.engine, options.drain_s),
             ):
@@ -181,22 +183,8 @@ async def _announced(server: SpeechServer) -> AsyncIterator[None]:
         transport.close()
 
 
-@contextlib.asynccontextmanager
-async def _status(server: SpeechServer, options: LogOptions) -> AsyncIterator[None]:
-    """Live on a terminal, where only warnings are logged above it; by log lines elsewhere."""
-    console = Console()
-    async with asyncio.TaskGroup() as tasks:
-        if not console.is_terminal:
-            task = tasks.create_task(_log_status(server))
-            yield
-        else:
-            with live_display(console) as live:
-                # stderr is the display's for as long as it lasts: lines go above the status.
-                configure_logging(options.terse_level, options.log_format, sys.stderr)
-                task = tasks.create_task(_show_status(server, live))
-                yield
-            configure_logging(options.level, options.log_format)
-        task.cancel()
+def _status(server: SpeechServer, options: LogOptions) -> AbstractAsyncContextManager[None]:
+    return shown(partial(_log_status, server), partial(_show_status, server), options)
 
 
 async def _log_status(server: SpeechServer) -> None:

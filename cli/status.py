@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import structlog
 from rich.console import Console
@@ -13,6 +18,7 @@ from rich.table import Table
 
 from ..media.engine import Engine
 from ..media.figures import EngineFigures
+from .logging import LogOptions, configure_logging
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +50,7 @@ class Status:
     packets_per_s: int
     lost: dict[str, int]
     lateness_p99_us: int
+    speech_sessions: int = 0
 
 
 def status_of(before: EngineFigures, now: EngineFigures, elapsed_s: float) -> Status:
@@ -62,6 +69,7 @@ def status_of(before: EngineFigures, now: EngineFigures, elapsed_s: float) -> St
         packets_per_s=round(sent / elapsed_s) if elapsed_s > 0 else 0,
         lost={name: now.media[name] for name in _LOSSES if now.media[name]},
         lateness_p99_us=max(shard.p99 for shard in now.lateness_us),
+        speech_sessions=now.speech_sessions,
     )
 
 
@@ -70,6 +78,8 @@ def table_of(status: Status) -> Table:
     table = Table.grid(padding=(0, 2))
     state = "draining" if status.draining else "serving"
     table.add_row(state, f"{status.calls_up:,} of {status.calls_limit:,} calls up")
+    if status.speech_sessions:
+        table.add_row("speech sessions", f"{status.speech_sessions:,}")
     table.add_row("answered", f"{status.answered:,}")
     table.add_row("refused", _counts(status.refused))
     table.add_row("packets", f"{status.packets_per_s:,} a second")
@@ -80,6 +90,34 @@ def table_of(status: Status) -> Table:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()) or "0"
+
+
+@contextlib.asynccontextmanager
+async def shown(
+    log_lines: Callable[[], Coroutine[None, None, None]],
+    show: Callable[[Live], Coroutine[None, None, None]],
+    options: LogOptions,
+) -> AsyncIterator[None]:
+    """``show`` on a terminal, where only warnings are logged above it; ``log_lines`` elsewhere.
+    Both go on for ever."""
+    console = Console()
+    async with asyncio.TaskGroup() as tasks:
+        if not console.is_terminal:
+            task = tasks.create_task(log_lines())
+            yield
+        else:
+            with live_display(console) as live:
+                # stderr is the display's for as long as it lasts: lines go above the status.
+                configure_logging(options.terse_level, options.log_format, sys.stderr)
+                task = tasks.create_task(show(live))
+                yield
+            configure_logging(options.level, options.log_format)
+        task.cancel()
+
+
+def shown_status(engine: Engine, options: LogOptions) -> AbstractAsyncContextManager[None]:
+    """An engine's status, for people and for logs."""
+    return shown(partial(log_status, engine), partial(show_status, engine), options)
 
 
 async def log_status(engine: Engine, interval_s: float = LOG_INTERVAL_S) -> None:

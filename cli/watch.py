@@ -80,6 +80,9 @@ def _overview(before: Figures, now: Figures) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_row("calls", _calls(now))
+    if now["speech_sessions"]:
+        told = f"{now['speech_sessions']:,} of {now['speech_sessions_limit']:,}"
+        table.add_row("speech sessions", told)
     begun = ("calls_offered", "calls_dialled")
     ended = ("calls_ended_local", "calls_ended_remote", "calls_ended_error")
     table.add_row(

@@ -614,10 +614,15 @@ class Call(Connection):
             self._history.played(files, done.outcome, playable.played_ms(done))
 
 
+_BARGE_IN: dict[str, BargeIn] = {name: BargeIn[name.upper()] for name in get_args(BargeInName)}
+
+
 def _barge_in_of(name: BargeInName) -> BargeIn:
-    if name not in get_args(BargeInName):
-        raise ValueError(f"barge_in: {name!r}; use one of {', '.join(get_args(BargeInName))}")
-    return BargeIn[name.upper()]
+    try:
+        return _BARGE_IN[name]
+    except KeyError:
+        names = ", ".join(_BARGE_IN)
+        raise ValueError(f"barge_in: {name!r}; use one of {names}") from None
 
 
 def _check_block(block_ms: int) -> None:

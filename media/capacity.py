@@ -13,11 +13,22 @@ RESERVED_FILES = 256
 MAX_CALLS = 1_000_000
 """What a shard has room for."""
 
+SPEECH_SESSIONS = 256
+"""Sessions with speech servers, if nobody says how many: a robot's own engine is told."""
+
 MAX_FILES = 2 * MAX_CALLS
 """What calls use where the system sets no limit: each a socket for RTP and one for RTCP."""
 
 MAX_SHARED = 100_000
 """Calls where they share sockets, if nobody says how many."""
+
+
+def check_capacity(calls: int, speech_sessions: int) -> None:
+    """ValueError: no engine has room for so many."""
+    if speech_sessions < 0:
+        raise ValueError("max_speech_sessions: use a number from 0")
+    if calls + speech_sessions > MAX_CALLS:
+        raise ValueError(f"an engine takes at most {MAX_CALLS} calls and speech sessions")
 
 
 def affordable_calls(rtp_ports: tuple[int, int], rtp_sockets: RtpSockets) -> int:

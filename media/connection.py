@@ -128,6 +128,11 @@ class Connection:
         return self._sip.flow.remote_host, self._sip.flow.remote_port
 
     @property
+    def speech(self) -> bool:
+        """True for a session with a speech server, dialled with ``applications``."""
+        return self._sip.speech
+
+    @property
     def outgoing(self) -> bool:
         """True for a call of ours."""
         return self._sip.outgoing
@@ -450,7 +455,7 @@ class Connection:
         if self._history:
             self._history.awaited -= 1
             self._tell_record(self._history)
-        if in_use and self._engine.on_leg_over is not None:
+        if in_use and self._engine.on_leg_over is not None and not self._sip.speech:
             self._engine.on_leg_over(self)
 
     def _on_recorded(self, done: Recorded) -> None:

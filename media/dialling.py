@@ -42,7 +42,8 @@ RingingFunction = Callable[["DialledCall"], None]
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What who dials wants of the call itself, whatever way it goes."""
+    """What who dials wants of the call itself, whatever way it goes. With ``applications`` it is a
+    session with a speech server."""
 
     early: EarlyFunction | None = None
     ringing: RingingFunction | None = None
@@ -113,6 +114,8 @@ class DialledCall(Call):
         self.rang = False
         self.progress = 100, "Trying"
         self.result: DialResult | None = None
+        if sip.speech:
+            self._history = None
         if self._history:
             self._history.awaited += 1  # the end of dialling, which may go on by another way
 

@@ -13,7 +13,13 @@ import structlog
 from ._core import SRTP_AVAILABLE, Shard
 from .adoption import adopt
 from .call import Call, CallEnded
-from .capacity import MAX_CALLS, RESERVED_FILES, affordable_calls, spare_files
+from .capacity import (
+    RESERVED_FILES,
+    SPEECH_SESSIONS,
+    affordable_calls,
+    check_capacity,
+    spare_files,
+)
 from .codec import Codec, codecs_by_name
 from .connection import Connection
 from .dialling import (
@@ -84,8 +90,11 @@ class Engine:
     ``"own"``; ours does where the caller leaves the offer to us. ``rtp_ports``: first and last port
     for RTP; each call takes two. ``advertise``: the numeric address that peers reach us by, where
     it is not the one we listen on. ``max_calls``: calls beyond it are refused
-    with 503; by default what the port range and the file limit allow. ``per_source_rate``: new
-    requests a second that one address may send. ``rtp_sockets``: ``"per-leg"``, or ``"shared"``
+    with 503; by default what the port range and the file limit allow. ``max_speech_sessions``:
+    sessions that are dialled with control channels, as of MRCPv2; they are no calls to
+    ``max_calls``, records and figures. Files are kept for so many; where nobody says there may be
+    256, as files go. ``per_source_rate``: new requests a second that one address may send.
+    ``rtp_sockets``: ``"per-leg"``, or ``"shared"``
     behind a trunk, where each call has a remote address of its own. ``rtp_source``: whose sound is
     taken and where ours goes: ``"sdp"``, the address in the caller's SDP and nobody else, or
     ``"latch"``, where a caller behind a NAT is heard from the address that it really sends from, if
@@ -121,6 +130,7 @@ class Engine:
         tls: TlsConfig | None = None,
         shards: int = 1,
         max_calls: int | None = None,
+        max_speech_sessions: int | None = None,
         per_source_rate: float | None = None,
         rtp_sockets: RtpSockets = "per-leg",
         rtp_source: RtpSource = "sdp",
@@ -142,8 +152,7 @@ class Engine:
             )
         if shards < 1 or (max_calls is not None and max_calls < 1):
             raise ValueError("an engine needs at least one shard and one call")
-        if max_calls is not None and max_calls > MAX_CALLS:
-            raise ValueError(f"an engine takes at most {MAX_CALLS} calls")
+        check_capacity(max_calls or 0, max_speech_sessions or 0)
         if not sip:
             raise ValueError("an engine needs at least one listener")
         if rtp_sockets == "shared" and len({Listener.parse(text).host for text in sip}) > 1:
@@ -175,6 +184,10 @@ class Engine:
         self._trunks_wanted = checked_trunks(trunks)
         self._dns = checked_servers(dns)
         self.max_calls = max_calls or affordable_calls(rtp_ports, rtp_sockets)
+        self._files_kept = self.max_calls + (max_speech_sessions or 0)
+        self.max_speech_sessions = (
+            SPEECH_SESSIONS if max_speech_sessions is None else max_speech_sessions
+        )
         self.prompts = PromptLibrary()
         self.recorder = Recorder()
         self.transfers = Transfers(self)
@@ -246,19 +259,19 @@ class Engine:
         try:
             return ShardPool(
                 shards=self._shards,
-                max_legs=self.max_calls + RESERVED_FILES,
+                max_legs=self.max_calls + self.max_speech_sessions + RESERVED_FILES,
                 rtp_ports=self._rtp_ports,
                 rtp_sockets=self._rtp_sockets,
                 bind_host=bind_host,
                 silence=self._silence,
                 rtp_source=self._rtp_source,
-                max_control_sockets=spare_files(self.max_calls) // self._shards,
+                max_control_sockets=spare_files(self._files_kept) // self._shards,
             )
         except NoRtpPort as error:
             raise ListenError(str(error)) from error
 
     def _agent_config(self) -> UserAgentConfig:
-        limits = Limits(max_calls=self.max_calls, requests_per_s=self._per_source_rate)
+        limits = Limits(self.max_calls, self.max_speech_sessions, self._per_source_rate)
         session_expires_s, min_se_s = self._intervals_s
         return UserAgentConfig(
             self.addresses,
@@ -471,13 +484,17 @@ class Engine:
         try:
             call = await dial(self, order, wishes)
         except DialFailed as error:
-            self._outcomes[error.outcome] += 1
+            self._count(error.outcome, wishes)
             raise
         except asyncio.CancelledError:
-            self._outcomes[Outcome.CANCELLED] += 1
+            self._count(Outcome.CANCELLED, wishes)
             raise
-        self._outcomes[Outcome.ANSWERED] += 1
+        self._count(Outcome.ANSWERED, wishes)
         return call
+
+    def _count(self, outcome: Outcome, wishes: Wishes) -> None:
+        if not wishes.applications:
+            self._outcomes[outcome] += 1
 
     def public_uri(self, uri: str) -> str:
         """A URI as others know it, who do not know the names of our trunks. ValueError."""
@@ -500,6 +517,7 @@ class Engine:
                 headers=order.headers,
                 credentials=order.credentials,
                 on_redirect=_on_redirect if order.redirects else None,
+                speech=bool(wishes.applications),
             )
         except BaseException:
             media.close()
@@ -514,7 +532,7 @@ class Engine:
     def snapshot(self) -> EngineFigures:
         """Live figures."""
         return EngineFigures(
-            calls_up=len(self._calls),
+            calls_up=len(self.calls),
             calls_limit=self.max_calls,
             draining=self._agent.admission.draining,
             sip=sip_counters(self._agent, self._endpoint),
@@ -529,6 +547,8 @@ class Engine:
             timers=len(self._endpoint.timers),
             unreadable=unreadable(self._agent),
             outcomes={outcome.value: count for outcome, count in self._outcomes.items()},
+            speech_sessions=self._agent.admission.speech_sessions,
+            speech_sessions_limit=self.max_speech_sessions,
         )
 
     @property
@@ -543,8 +563,8 @@ class Engine:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The calls that are not over."""
-        return tuple(self._calls.values())
+        """The calls that are not over; sessions with speech servers are none."""
+        return tuple(call for call in self._calls.values() if not call.speech)
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -668,7 +688,7 @@ class Engine:
         self._rest()
         figures = ours.figures
         log.info(
-            "call ended",
+            "speech session ended" if call.speech else "call ended",
             call=ours.id,
             call_id=call.call_id,
             by=cause.by.value,

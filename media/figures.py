@@ -16,7 +16,8 @@ class EngineFigures:
 
     ``calls_by_state`` counts what SIP knows of calls. ``unreadable``: messages that are no SIP, by
     reason. ``places_taken``: places for legs, each with its RTP port. Transactions, dialogs and
-    timers are those that are held. ``outcomes``: what dialling came to.
+    timers are those that are held. ``outcomes``: what dialling came to. Sessions with speech
+    servers are none of those calls: they are in ``speech_sessions`` alone.
     """
 
     calls_up: int
@@ -34,6 +35,8 @@ class EngineFigures:
     timers: int = 0
     unreadable: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
+    speech_sessions: int = 0
+    speech_sessions_limit: int = 0
 
 
 def sip_counters(agent: UserAgent, endpoint: SipEndpoint) -> dict[str, int]:

@@ -32,11 +32,11 @@ class Gathered(NamedTuple):
 class Keypad:
     """The digits of one call that nobody has gathered yet."""
 
-    __slots__ = ("_change", "_typed", "forgotten")
+    __slots__ = ("_typed", "_waiting", "forgotten")
 
     def __init__(self) -> None:
         self._typed: deque[str] = deque()
-        self._change: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[bool]] = []
         self.forgotten = 0
 
     @property
@@ -54,22 +54,29 @@ class Keypad:
             self._typed.popleft()
             self.forgotten += 1
         self._typed.append(symbol)
-        if self._change is not None and not self._change.done():
-            self._change.set_result(None)
+        for change in self._waiting:
+            _wake(change, True)
 
     async def next(self, timeout_s: float) -> str | None:
         """The next digit, one that waits already or the first to come; None after ``timeout_s``."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while not self._typed:
-            if self._change is None or self._change.done():
-                self._change = loop.create_future()
-            try:
-                async with asyncio.timeout_at(deadline_s):
-                    await asyncio.shield(self._change)
-            except TimeoutError:
+            if loop.time() >= deadline_s or not await self._change(loop, deadline_s):
                 return None
         return self._typed.popleft()
+
+    async def _change(self, loop: asyncio.AbstractEventLoop, deadline_s: float) -> bool:
+        """Wait for a digit; False: none has come in time. A timer by hand, as this is waited for
+        with every question: `asyncio.timeout` costs several times as much."""
+        change: asyncio.Future[bool] = loop.create_future()
+        deadline = loop.call_at(deadline_s, _wake, change, False)
+        self._waiting.append(change)
+        try:
+            return await change
+        finally:
+            deadline.cancel()
+            self._waiting.remove(change)
 
     async def gather(
         self, max_digits: int, terminators: str, first_ms: int, inter_ms: int
@@ -89,6 +96,11 @@ class Keypad:
                 return Gathered(digits, GatherEnd.TERMINATOR, symbol)
             digits += symbol
         return Gathered(digits, GatherEnd.MAX)
+
+
+def _wake(change: asyncio.Future[bool], typed: bool) -> None:
+    if not change.done():
+        change.set_result(typed)
 
 
 def check_entry(max_digits: int, terminators: str, first_ms: int, inter_ms: int) -> None:

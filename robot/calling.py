@@ -45,6 +45,7 @@ class CallingOut:
         rate_per_s: float,
         caller: str | None,
         timeout_s: float,
+        numbers: int = 0,
     ) -> None:
         self._robot = robot
         self._trunk = trunk
@@ -54,6 +55,14 @@ class CallingOut:
         self._timeout_s = timeout_s
         self._stopped = asyncio.Event()
         self.tally = Tally()
+        self._numbers = numbers
+
+    @property
+    def waiting(self) -> int:
+        """Of the ``numbers``, those whose turn has not come; none any more after `stop`."""
+        if self._stopped.is_set():
+            return 0
+        return max(0, self._numbers - self.tally.done - self.tally.under_way)
 
     def stop(self) -> None:
         """Begin no more calls."""

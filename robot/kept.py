@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from .script.actions import SpokenText
-from .speech.cache import PromptCache
+from .speech.cache import CacheFigures, PromptCache
 from .speech.engines.engine import EngineFailed, Utterance
 
 log = structlog.get_logger(__name__)
@@ -23,6 +23,11 @@ class CachedPrompts:
     def __init__(self, cache: PromptCache) -> None:
         self._cache = cache
         self._making: set[asyncio.Task[None]] = set()
+
+    @property
+    def figures(self) -> CacheFigures:
+        """What became of what was asked for."""
+        return self._cache.figures
 
     def find(self, text: SpokenText) -> Path | None:
         """The file, if it is there."""

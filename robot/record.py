@@ -14,6 +14,7 @@ from .script.outcome import Ended
 
 VERSION = 1
 QUESTION = ("step", "asked", "no_input", "no_match", "repeats", "ms", "outcome")
+REPORT = ("script", "values")
 TURN = ("step", "at_ms", "ms", "outcome")
 QUALITY = tuple(field.name for field in fields(Quality))
 
@@ -57,6 +58,7 @@ def record_of(
         "step": ended.step if ended else None,
         "steps": ended.steps if ended else 0,
         "report": dict(ended.report) if ended else {},
+        "reports": [_plain(report, REPORT) for report in ended.reports] if ended else [],
         "questions": [_plain(question, QUESTION) for question in ended.questions] if ended else [],
         "turns": [_plain(turn, TURN) for turn in ended.trace] if ended else [],
         "turns_left_out": ended.left_out if ended else 0,

@@ -278,7 +278,8 @@ def _plain(value: object) -> object:
 class ResultWriter:
     """Brings records to a sink; an asynchronous context manager, which ends when all is written.
 
-    ``written`` counts those that are; ``lost`` those that a failing disk has cost in the end.
+    ``written`` counts those that are; ``lost``, in the end, those that a failing disk has cost, or
+    that could not be written at all.
     """
 
     def __init__(self, sink: Sink, room: int = ROOM, last_tries_s: float = LAST_TRIES_S) -> None:
@@ -302,8 +303,13 @@ class ResultWriter:
         trace: TracebackType | None,
     ) -> None:
         await self._finish()
-        self._thread.shutdown()
+        await asyncio.to_thread(self._thread.shutdown)
         await asyncio.to_thread(self._sink.close)
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not written yet."""
+        return self._taken - self.written - self.lost
 
     async def put(self, result: Result) -> None:
         """Write it; returns at once, unless too many wait already."""
@@ -316,7 +322,9 @@ class ResultWriter:
             async with asyncio.timeout(self._last_tries_s):
                 await self._waiting.join()
         except TimeoutError:
-            self.lost = self._taken - self.written
+            log.error("results not written in time")
+        self.lost = self._taken - self.written
+        if self.lost:
             log.error("results lost", records=self.lost)
         self._task.cancel()
         await asyncio.wait([self._task])
@@ -339,5 +347,13 @@ class ResultWriter:
                 log.error("results not written, trying again", cause=str(error))
                 await asyncio.sleep(RETRY_S)
                 continue
+            except Exception:
+                # Such as a text that no encoding has: it must cost no other record, and no call.
+                if len(batch) > 1:
+                    for result in batch:
+                        await self._write([result])
+                else:
+                    log.exception("a result cannot be written", call=batch[0].get("call"))
+                return
             self.written += len(batch)
             return

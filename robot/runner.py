@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import gettempdir
 from types import TracebackType
@@ -23,12 +23,14 @@ from .channels.sounds import Sounds
 from .channels.voice import KeptPrompts
 from .conversation import converse
 from .fetch import Fetcher
+from .figures import RobotFigures
 from .record import record_of
 from .script import events
 from .script.actions import Action
 from .script.interpreter import Interpreter
 from .script.model import By, FilePrompt, Json, Prompt, Retries, Script
 from .script.outcome import Ended
+from .script.secrets import MissingSecret, read_secrets
 from .speech.service import SpeechService
 
 log = structlog.get_logger(__name__)
@@ -74,6 +76,7 @@ class Robot:
     ) -> None:
         self.script = script
         self.conversations = 0
+        self.figures = RobotFigures()
         self.idle = asyncio.Event()
         self._draining = False
         self._most = max_conversations
@@ -120,11 +123,26 @@ class Robot:
         if self._draining and not self.conversations:
             self.idle.set()
 
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """From before a call is answered until its record was taken: those that come at the same
+        time are counted, and whoever waits for the end waits for the records."""
+        self.conversations += 1
+        try:
+            yield
+        finally:
+            self.conversations -= 1
+            self._rest()
+
     async def answer(self, call: Call) -> None:
         """Answer a call and hold the conversation: a handler for :meth:`Engine.serve`."""
         if self._most is not None and self.conversations >= self._most:
             call.reject(503)
             return
+        with self._counted():
+            await self._answer(call)
+
+    async def _answer(self, call: Call) -> None:
         facts = facts_of(call)
         began_ms = clock_ms()
         try:
@@ -149,6 +167,10 @@ class Robot:
         """Call somebody, and hold the conversation; returns its record. ``facts`` are what the
         script knows beside who is called. ``options`` are those of :meth:`Engine.dial`."""
         given: dict[str, Json] = {"direction": "out", "callee": uri, **(facts or {})}
+        with self._counted():
+            return await self._dial(uri, given, options)
+
+    async def _dial(self, uri: str, given: dict[str, Json], options: dict[str, Any]) -> Record:
         began_ms = clock_ms()
         try:
             call = await self._engine.dial(uri, **options)
@@ -176,7 +198,6 @@ class Robot:
         channel: Channel = phone
         if self._observe is not None:
             channel = Observed(phone, call, self._observe)
-        self.conversations += 1
         try:
             ended: Ended | None = await converse(
                 interpreter, channel, clock_ms=clock_ms, facts=facts
@@ -186,24 +207,25 @@ class Robot:
             interpreter.stop(clock_ms(), "shutdown")
             raise
         finally:
-            self.conversations -= 1
-            self._rest()
-            ended = interpreter.ended
-            await _quiet(call)
-            record = record_of(
-                self.script,
-                call,
-                facts,
-                began_ms=began_ms,
-                ended_ms=clock_ms(),
-                outcome="answered",
-                ended=ended,
-            )
-            await self._take(record)
-            await phone.close()
+            try:
+                ended = interpreter.ended
+                await _quiet(call)
+                record = record_of(
+                    self.script,
+                    call,
+                    facts,
+                    began_ms=began_ms,
+                    ended_ms=clock_ms(),
+                    outcome="answered",
+                    ended=ended,
+                )
+                await self._take(record)
+            finally:
+                await phone.close()
         return record
 
     async def _take(self, record: Record) -> None:
+        self.figures.note(record)
         log.info(
             "conversation over",
             call=record["call"],
@@ -259,20 +281,19 @@ def facts_of(call: Call) -> dict[str, Json]:
 
 def secrets_of(script: Script) -> dict[str, str]:
     """The texts of a script's secrets, from the environment. RobotError: one is not there."""
-    missing = sorted({name for name in script.secrets.values() if name not in os.environ})
-    if missing:
-        names = ", ".join(missing)
-        raise RobotError(f"the script needs secrets: set the environment variables {names}")
-    return {name: os.environ[variable] for name, variable in script.secrets.items()}
+    try:
+        return read_secrets(script, os.environ)
+    except MissingSecret as error:
+        raise RobotError(f"{error}: set these environment variables") from error
 
 
 def files_of(script: Script) -> list[Path]:
     """The sound files of a script whose names do not depend on the conversation."""
     found: dict[Path, None] = {}
-    for step in script.steps.values():
-        for prompt in prompts_of(step):
+    for part in script.all:
+        for prompt in (prompt for step in part.steps.values() for prompt in prompts_of(step)):
             if isinstance(prompt, FilePrompt) and not prompt.path.names:
-                found[Path(script.base, prompt.path.render({}))] = None
+                found[Path(part.base, prompt.path.render({}))] = None
     return list(found)
 
 

@@ -105,6 +105,8 @@ class EngineCollector(Collector):
         yield from _shards(engine)
         yield from _quality(self._monitor)
         yield from _rest(figures, self._monitor)
+        for part in self._monitor.parts:
+            yield from part.collect()
 
 
 def _calls(figures: EngineFigures) -> Iterator[Metric]:
@@ -116,6 +118,11 @@ def _calls(figures: EngineFigures) -> Iterator[Metric]:
         figures.calls_by_state,
     )
     yield GaugeMetricFamily("ringwheel_calls_limit", "Calls allowed.", value=figures.calls_limit)
+    for name, help, value in (
+        ("", "Sessions with speech servers, which are no calls.", figures.speech_sessions),
+        ("_limit", "Speech sessions allowed.", figures.speech_sessions_limit),
+    ):
+        yield GaugeMetricFamily(f"ringwheel_speech_sessions{name}", help, value=value)
     yield GaugeMetricFamily(
         "ringwheel_draining", "1 when new calls are refused.", value=figures.draining
     )

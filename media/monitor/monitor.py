@@ -23,6 +23,7 @@ from ..sip.traffic import Traffic
 from ..sip.transport import ListenError
 from .addresses import hep_address, http_address, split_address
 from .ended import EndedCalls
+from .families import Part
 from .health import LoopLag
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Monitor:
     of 127.0.0.1; None: nowhere. Whoever reaches it sees who calls whom. ``trace_messages``: how
     many SIP messages are kept for ``ringwheel trace``, up to 16 MiB of them; 0: none. ``hep``: a
     capture server (``HOST:PORT``, HEP3 over UDP) that gets a copy of each, as from the agent
-    ``hep_id``.
+    ``hep_id``. ``parts`` are shown beside the engine.
 
     ListenError: the HTTP port cannot be opened, or there is no way to the capture server.
     """
@@ -54,12 +55,14 @@ class Monitor:
         trace_messages: int = TRACE_MESSAGES,
         hep: str | None = None,
         hep_id: int = 1,
+        parts: Sequence[Part] = (),
     ) -> None:
         if not 0 <= trace_messages <= MAX_TRACE_MESSAGES:
             raise ValueError(f"trace_messages: use 0 to {MAX_TRACE_MESSAGES}")
         if not 0 <= hep_id < 2**32:
             raise ValueError("hep_id: use 0 to 4294967295")
         self.engine = engine
+        self.parts = tuple(parts)
         self.started_s = time.time()
         self.trace = Trace(trace_messages) if trace_messages and http else None
         self.traffic = Traffic()

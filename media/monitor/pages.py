@@ -86,6 +86,7 @@ class Pages:
             "loop_lag_worst_ms": round(1000 * monitor.lag.worst_s, 3),
             "memory_bytes": memory_bytes(),
         }
+        figures |= {part.name: part.status() for part in monitor.parts}
         return _json(figures)
 
     async def calls(self, query: Query) -> Reply:

@@ -1,4 +1,4 @@
-"""Admission: how many calls, how many requests from one source, and whether any at all."""
+"""Admission: how many calls and sessions, how many requests from one source, and whether any."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ class Limits:
 
     ``requests_per_s`` bounds the new requests (INVITE and others outside of dialogs) of one remote
     address; None lets any rate pass. ``burst_requests`` may come at once. ``sources`` addresses are
-    remembered; the one that was silent longest makes room.
+    remembered; the one that was silent longest makes room. Sessions with speech servers are no
+    calls, and have a bound of their own.
     """
 
     max_calls: int = 10_000
+    max_speech_sessions: int = 256
     requests_per_s: float | None = None
     burst_requests: int = 100
     sources: int = 4_096
@@ -40,6 +42,7 @@ class Refusal:
 
 _DRAINING = Refusal(Count.REFUSED_DRAINING, "draining, no new calls")
 _MAX_CALLS = Refusal(Count.REFUSED_MAX_CALLS, "call limit reached")
+_SPEECH = Refusal(Count.REFUSED_SPEECH_SESSIONS, "limit of speech sessions reached")
 _RATE = Refusal(Count.REFUSED_RATE, "request rate limit of this source reached")
 
 
@@ -50,6 +53,7 @@ class Admission:
         self.limits = limits
         self.draining = False
         self.calls = 0
+        self.speech_sessions = 0
         self._timers = timers
         self._counters = counters
         self._rates = SourceRates(
@@ -79,6 +83,19 @@ class Admission:
     def release_call(self) -> None:
         """A call that was let in is over."""
         self.calls -= 1
+
+    def admit_speech(self) -> Refusal | None:
+        """Let one more session with a speech server begin (then :meth:`release_speech` is owed)."""
+        if self.draining:
+            return _DRAINING
+        if self.speech_sessions >= self.limits.max_speech_sessions:
+            return _SPEECH
+        self.speech_sessions += 1
+        return None
+
+    def release_speech(self) -> None:
+        """A session with a speech server is over."""
+        self.speech_sessions -= 1
 
     def charge(self, host: str) -> Refusal | None:
         """Take one request from the source's share; the reason if it has none left."""

@@ -51,6 +51,7 @@ class OutgoingCall(SipCall):
         "_target",
         "_targets",
         "_transaction",
+        "speech",
     )
 
     outgoing = True
@@ -62,8 +63,11 @@ class OutgoingCall(SipCall):
         flow: Flow,
         auth: DigestClient | None = None,
         on_redirect: OnRedirect | None = None,
+        *,
+        speech: bool = False,
     ) -> None:
         super().__init__(agent, invite.from_tag or "", invite, flow, CallState.CALLING)
+        self.speech = speech
         self._auth = auth
         self._attempt = None if auth is None else AuthAttempt(auth)
         self._on_redirect = on_redirect
@@ -284,7 +288,8 @@ class OutgoingCall(SipCall):
         self.dialog = dialog
         self.state = CallState.CONFIRMED
         agent.remember_dialog(dialog, self)
-        agent.counters.add(Count.CALLS_ANSWERED)
+        if not self.speech:
+            agent.counters.add(Count.CALLS_ANSWERED)
         asked = not self.invite.body and not cancelled and not agreed
         answer = self.answer_to(response.body) if asked else b""
         ack = agent.ack(dialog, self.flow, response.cseq, answer or None)

@@ -77,6 +77,8 @@ class SipCall:
     )
 
     outgoing = False
+    speech = False
+    """True for a session with a speech server: it is not counted among calls."""
 
     def __init__(
         self, agent: UserAgent, local_tag: str, invite: Request, flow: Flow, state: CallState

@@ -187,24 +187,26 @@ class UserAgent:
         headers: HeaderLines = (),
         credentials: Credentials | None = None,
         on_redirect: OnRedirect | None = None,
+        speech: bool = False,
     ) -> OutgoingCall:
         """Place a call to ``uri`` by way of ``flow``; without ``sdp`` the peer makes the offer.
 
         ``credentials`` answer challenges to the INVITE and to every request of ours in the call.
-        Without ``on_redirect`` a 3xx ends the call, and the end cause has its targets.
-        Refuse: no room for a call, or draining. ValueError: a malformed URI or header.
+        Without ``on_redirect`` a 3xx ends the call, and the end cause has its targets. ``speech``:
+        it is a session with a speech server. Refuse: no room for a call, or draining. ValueError: a
+        malformed URI or header.
         """
         SipUri.parse(uri)
         SipUri.parse(from_uri)
         caller = str(NameAddr(from_uri, display_name))
         invite = self._make_invite(uri, sdp, flow, caller, headers)
-        refusal = self.admission.admit_call()
+        refusal = self.admission.admit_speech() if speech else self.admission.admit_call()
         if refusal is not None:
             self.admission.note(refusal, flow.remote_host)
             raise Refuse(503, "Service Unavailable", refusal.text)
-        self.counters.add(Count.CALLS_DIALLED)
+        self.counters.add(Count.SPEECH_SESSIONS_DIALLED if speech else Count.CALLS_DIALLED)
         auth = None if credentials is None else DigestClient(credentials, self.new_token)
-        call = OutgoingCall(self, invite, flow, auth, on_redirect)
+        call = OutgoingCall(self, invite, flow, auth, on_redirect, speech=speech)
         self._calls[call.id] = call
         return call
 
@@ -291,7 +293,7 @@ class UserAgent:
         """How many calls are in which state, those of no call included."""
         states = (state.name.lower() for state in CallState if state is not CallState.ENDED)
         found = dict.fromkeys(states, 0)
-        for call in self._calls.values():
+        for call in (call for call in self._calls.values() if not call.speech):
             found[call.state.name.lower()] += 1
         return found
 
@@ -500,8 +502,12 @@ class UserAgent:
     def call_ended(self, call: SipCall, cause: EndCause) -> None:
         """The one place where a call is let go and ``on_ended`` is called."""
         del self._calls[call.id]
-        self.admission.release_call()
-        self.counters.add(_ENDED[cause.by])
+        if call.speech:
+            self.admission.release_speech()
+            self.counters.add(Count.SPEECH_SESSIONS_ENDED)
+        else:
+            self.admission.release_call()
+            self.counters.add(_ENDED[cause.by])
         self.tell(self.handler.on_ended, call, cause)
 
     def ack(self, dialog: Dialog, flow: Flow, cseq: int, sdp: bytes | None) -> tuple[bytes, Flow]:

@@ -44,7 +44,6 @@ class Question:
         self._spoken: list[tuple[str | None, Grammar]] = []
         if voice.serves(by):
             self._spoken = [(name, given.speech) for name, given in inputs if given.speech]
-        self._stray_keys = TERMINATOR if self._entry.strays(TERMINATOR) else ""
         self._keys_interrupt = action.barge_in in ("dtmf", "both")
         self._speech_interrupts = action.barge_in in ("speech", "both")
         self._prompted = asyncio.Event()
@@ -102,8 +101,7 @@ class Question:
     async def _prompt(self) -> None:
         action = self._action
         try:
-            ahead = self._call.typed if self._keys_interrupt and self._entry.open else ""
-            if action.speech and not ahead.lstrip(self._stray_keys):
+            if action.speech and not self._typed_ahead():
                 await self._say()
         except SayFailed as error:
             self._settle(self._failed(error.kind, str(error)))
@@ -113,6 +111,13 @@ class Question:
             if action.speech and not self._keys_interrupt:
                 self._call.forget_digits()
             self._await_answer()
+
+    def _typed_ahead(self) -> bool:
+        """Whether a key waits that is an answer, or the beginning of one."""
+        ahead = self._call.typed if self._keys_interrupt and self._entry.open else ""
+        if ahead and self._entry.strays(TERMINATOR):
+            ahead = ahead.lstrip(TERMINATOR)
+        return bool(ahead)
 
     async def _say(self) -> None:
         """The prompt; once more, where only a key has ended it that means nothing."""

@@ -123,7 +123,7 @@ class TextChannel:
 
     def _menu(self, action: AskNow) -> dict[str, Json]:
         """The choices of a menu, each by the key that is pressed for it, or by its number."""
-        step = self._script.steps.get(action.step)
+        step = self._script.find(action.step)
         if not isinstance(step, Ask) or step.verb != "choose":
             return {}
         return keyed(step.branches, action.input.digits)

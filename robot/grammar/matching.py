@@ -20,6 +20,15 @@ MAX_WORK = 50_000
 """Steps of one match, a few microseconds each: what people say takes some hundreds."""
 
 
+class Budget:
+    """The work that may be done yet, by one match or by several that belong together."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int = MAX_WORK) -> None:
+        self.left = left
+
+
 class _Key(NamedTuple):
     """An item's place in the chart."""
 
@@ -41,14 +50,14 @@ class _Item:
 class Chart:
     """All that can be made of a text by a network. GrammarError: it would take too much work.
 
-    ``work`` is what was done for other readings of the text, and what this one adds to it.
+    ``budget`` is that of all readings of the text; what this one takes is taken from it.
     """
 
-    def __init__(self, network: Network, text: str, work: int = 0) -> None:
+    def __init__(self, network: Network, text: str, budget: Budget) -> None:
         self._network = network
         self._states = network.states
         self._text = text
-        self.work = work
+        self._budget = budget
         self._items: dict[_Key, _Item] = {}
         self._agendas: dict[int, deque[_Key]] = {}
         # By a rule's start, and where it began: who waits for it, and where it has ended.
@@ -78,8 +87,8 @@ class Chart:
         It is never dearer than the items that it comes from, so a cheaper way cannot lead through
         the item itself: the ways back from an item always end.
         """
-        self.work += 1
-        if self.work > MAX_WORK:
+        self._budget.left -= 1
+        if self._budget.left < 0:
             raise GrammarError("matching takes too much work: make the grammar less ambiguous")
         known = self._items.get(key)
         if known is None or item.cost < known.cost:

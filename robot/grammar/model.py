@@ -32,7 +32,7 @@ from .expansion import (
     simple,
     walk,
 )
-from .matching import Chart
+from .matching import Budget, Chart
 from .network import MAX_STATES, Network, build
 from .numerals import spellings
 from .semantics import TagFormat, parse_tag
@@ -116,25 +116,25 @@ class Grammar:
         """How many states it has for matching: about 500 bytes of memory each."""
         return len(self._network.states)
 
-    def match(self, text: str) -> Match | None:
+    def match(self, text: str, budget: Budget | None = None) -> Match | None:
         """What the whole of ``text`` means; None if it does not fit.
 
         Figures are tried as they are, and then as words: "23" is twenty three, or two three.
-        GrammarError: a tag cannot be run, or it would take too much work.
+        ``budget`` is that of several grammars, where more than one is tried. GrammarError: a tag
+        cannot be run, or it would take too much work.
         """
         normal = normalize(text, self.mode, self.locale)
         if normal is None:
             return None
         spoken = spellings(normal, self.locale) if self.mode == "voice" else ()
-        work = 0
+        budget = budget or Budget()
         for candidate in (normal, *spoken):
-            chart = Chart(self._network, candidate, work)
-            work = chart.work
+            chart = Chart(self._network, candidate, budget)
             if chart.end is not None:
                 return Match(chart.value(chart.end), candidate)
         return None
 
-    def progress(self, typed: str) -> tuple[bool, bool]:
+    def progress(self, typed: str, budget: Budget | None = None) -> tuple[bool, bool]:
         """Whether the keys that were typed so far are a complete entry, and whether more keys may
         follow. With neither, they fit no more; so too where it would take too much work to tell,
         which `match` then says."""
@@ -142,7 +142,7 @@ class Grammar:
         if normal is None:
             return False, False
         try:
-            chart = Chart(self._network, normal)
+            chart = Chart(self._network, normal, budget or Budget())
         except GrammarError:
             return False, False
         return chart.end is not None, chart.more()

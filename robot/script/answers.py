@@ -11,6 +11,7 @@ from typing import cast
 from ..grammar import amounts, builders, dates, srgs_abnf, srgs_xml, times
 from ..grammar.expansion import GrammarError, Mode
 from ..grammar.model import Grammar
+from ..grammar.text import normalize
 from .forms import Form, Reader
 from .model import By, Input, Json, Timing
 from .nearest import suggestion
@@ -286,7 +287,8 @@ class AnswerReader:
         keys: dict[str, str] = {}
         for words in all_words:
             for phrase, place in words.phrases:
-                other = phrases.setdefault(" ".join(phrase.casefold().split()), words.name)
+                heard = normalize(phrase, "voice", self._locale)
+                other = phrases.setdefault(heard, words.name) if heard else words.name
                 if other != words.name:
                     cause = f"`{phrase}` is said for `{other}` already"
                     self._problems.error("collision", place, cause, "Take another phrase")

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from ..grammar.expansion import GrammarError
 from ..grammar.model import Grammar
+from ..grammar.text import normalize
 from .compiled import Compiled
 from .model import (
     Ask,
     CallFlow,
     FilePrompt,
     Goto,
+    HandOver,
     HangUp,
     Http,
     Record,
@@ -48,7 +50,7 @@ def check(compiled: Compiled) -> tuple[Problem, ...]:
     _Loops(script, live, problems).check()
     _check_recursion(script, live, problems)
     _check_files(script, problems)
-    _check_handlers(compiled, steps, problems)
+    _check_handlers(compiled, script.locale, steps, problems)
     check_variables(compiled, live, problems)
     return tuple(problems.found)
 
@@ -127,7 +129,11 @@ def _check_left(script: Script, steps: Iterable[Step], problems: Problems) -> No
     """When the person has left, nobody answers."""
     handler = script.handlers.get("hang_up")
     for step in steps:
-        if handler is not None and step.flow == handler.flow and isinstance(step, WAITS):
+        if (
+            handler is not None
+            and step.flow == handler.flow
+            and isinstance(step, (*WAITS, HandOver))
+        ):
             cause = "this waits for somebody who has left: the conversation ends here"
             remedy = "The handler `hang_up` can set variables and ask web services"
             problems.warning("nobody-there", step.place, cause, remedy)
@@ -163,7 +169,7 @@ class _Loops:
         for ring in rings(graph):
             inside = set(ring)
             leaves = any(to not in inside for id_ in ring for to in graph[id_])
-            ends = any(self._has(self._steps[id_], (HangUp,)) for id_ in ring)
+            ends = any(self._has(self._steps[id_], (HangUp, HandOver)) for id_ in ring)
             if not leaves and not ends and all(counts(self._steps[id_]) for id_ in ring):
                 yield ring
 
@@ -263,7 +269,7 @@ def _can_end(script: Script, name: str, ending: set[str]) -> bool:
             continue
         seen.add(id_)
         step = script.steps[id_]
-        if isinstance(step, Return | HangUp):
+        if isinstance(step, Return | HangUp | HandOver):
             return True
         flow = leads_to(step)
         if isinstance(step, Goto) and flow in ending:
@@ -287,13 +293,17 @@ def _check_files(script: Script, problems: Problems) -> None:
                 problems.error("missing-prompt", part.path.place, cause, remedy)
 
 
-def _check_handlers(compiled: Compiled, steps: Iterable[Step], problems: Problems) -> None:
+def _check_handlers(
+    compiled: Compiled, locale: str, steps: Iterable[Step], problems: Problems
+) -> None:
     """What opens a handler opens no other one, and is no answer to a question."""
     phrases: dict[str, str] = {}
     keys: dict[str, str] = {}
     for name, words in compiled.words.items():
         for phrase, place in words.phrases:
-            _check_taken(" ".join(phrase.casefold().split()), name, phrases, place, problems)
+            heard = normalize(phrase, "voice", locale)
+            if heard:
+                _check_taken(heard, name, phrases, place, problems)
         if words.key is not None:
             _check_taken(words.key[0], name, keys, words.key[1], problems)
     _compare(compiled, steps, problems)

@@ -16,7 +16,8 @@ class Compiled:
     """What came of a source: ``script`` is None if there are errors among ``problems``.
 
     ``words`` are what opens each handler, ``files`` the grammars that were read, by their names,
-    ``variables`` and ``report`` where each of these is declared.
+    ``variables`` and ``report`` where each of these is declared; ``others`` are the scripts that it
+    may hand over to, by their paths from its folder.
     """
 
     data: bytes
@@ -27,3 +28,4 @@ class Compiled:
     variables: Mapping[str, Place] = field(default_factory=dict)
     report: Mapping[str, Place] = field(default_factory=dict)
     is_pack: bool = False
+    others: Mapping[str, Compiled] = field(default_factory=dict)

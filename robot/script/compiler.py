@@ -20,6 +20,7 @@ from .compiled import Compiled
 from .expressions import Expression
 from .forms import Form, Reader
 from .handling import HandlerReader
+from .linking import Source, link
 from .model import By, Flow, Limits, Script
 from .nearest import suggestion
 from .pack import is_pack, open_pack, with_rendered
@@ -77,7 +78,7 @@ def check_file(path: Path, cache: Path | None = None) -> Compiled:
             str(path), [Problem("unreadable", NOWHERE, str(error.strerror))]
         ) from None
     inner = opened.folder / opened.script
-    found = check_source(_read(inner), opened.folder, str(path), inner.stem)
+    found = check_source(_read(inner), opened.folder, str(path), inner.stem, opened.script)
     if found.script is None:
         return found
     return replace(found, script=with_rendered(found.script, opened.folder), is_pack=True)
@@ -107,9 +108,22 @@ def cache_folder(name: str) -> Path:
     return folder / "ringwheel" / name
 
 
-def check_source(data: bytes, folder: Path, file: str = "script", name: str = "") -> Compiled:
-    """Compile a source whose files lie in ``folder``, and look for what cannot go well."""
-    compiled = compile_source(data, folder, file, name)
+def check_source(
+    data: bytes, folder: Path, file: str = "script", name: str = "", within: str = ""
+) -> Compiled:
+    """Compile a source whose files lie in ``folder``, and look for what cannot go well: in it, and
+    in the scripts that it hands over to. ``within`` is what it is called in the pack ``file``."""
+    source = Source(first=within or Path(file).name)
+    compiled = _check_one(data, folder, file, name, source)
+    return link(compiled, folder, file if within else str(Path(file).parent), source, _check_other)
+
+
+def _check_other(path: Path, source: Source, file: str) -> Compiled:
+    return _check_one(_read(path), path.parent, file, "", source)
+
+
+def _check_one(data: bytes, folder: Path, file: str, name: str, source: Source) -> Compiled:
+    compiled = compile_source(data, folder, file, name, source)
     if compiled.script is None:
         return compiled
     problems = in_order([*compiled.problems, *check(compiled)])
@@ -117,8 +131,10 @@ def check_source(data: bytes, folder: Path, file: str = "script", name: str = ""
     return replace(compiled, problems=problems, script=compiled.script if good else None)
 
 
-def compile_source(data: bytes, folder: Path, file: str = "script", name: str = "") -> Compiled:
-    """Compile a source whose files lie in ``folder``.
+def compile_source(
+    data: bytes, folder: Path, file: str = "script", name: str = "", source: Source | None = None
+) -> Compiled:
+    """Compile a source whose files lie in ``folder``; by itself, without what it hands over to.
 
     ``file`` is what it is called in errors, ``name`` in reports, where it does not say that itself.
     """
@@ -127,7 +143,8 @@ def compile_source(data: bytes, folder: Path, file: str = "script", name: str = 
         tree = read_source(data, problems, file)
     except ScriptError as error:
         return Compiled(data, None, error.problems)
-    return _Compiler(problems, folder, name or Path(file).stem).compile(tree, data)
+    source = source or Source(first=Path(file).name)
+    return _Compiler(problems, folder, name or Path(file).stem, source).compile(tree, data)
 
 
 def hash_of(data: bytes, files: Mapping[str, bytes]) -> str:
@@ -139,11 +156,12 @@ def hash_of(data: bytes, files: Mapping[str, bytes]) -> str:
 
 
 class _Compiler:
-    def __init__(self, problems: Problems, folder: Path, name: str) -> None:
+    def __init__(self, problems: Problems, folder: Path, name: str, source: Source) -> None:
         self._problems = problems
         self._reader = Reader(problems)
         self._folder = folder
         self._name = name
+        self._source = source
 
     def compile(self, tree: Node, data: bytes) -> Compiled:
         form = self._reader.form(tree, TOP, "a script", ("ringwheel",))
@@ -154,11 +172,11 @@ class _Compiler:
         prompts = PromptReader(self._reader, locale)
         answers = AnswerReader(self._reader, locale, self._folder)
         sources = self._flow_sources(form)
-        steps = StepReader(self._reader, prompts, answers, frozenset(sources))
+        steps = StepReader(self._reader, prompts, answers, frozenset(sources), self._source)
         flows = {
             name: self._flow(name, place, node, steps) for name, (place, node) in sources.items()
         }
-        handling = HandlerReader(self._reader, answers, steps, flows)
+        handling = HandlerReader(self._reader, answers, steps, flows, self._source.prefix)
         handlers = handling.read(form.get("on"))
         report = self._report(form)
         variables, declared = self._variables(form)
@@ -241,7 +259,7 @@ class _Compiler:
                 parameters = tuple(dict.fromkeys(name for name in names if name is not None))
             inner = None if form is None else form.get("steps")
             node = Items(node.place, ()) if inner is None else inner
-        entry = steps.read(node, name, name, None)
+        entry = steps.read(node, self._source.prefix + name, name, None)
         if entry is None and isinstance(node, Items):
             cause = f"the flow `{name}` has no steps"
             self._problems.error("empty-flow", place, cause, "Give it some, or take it out")

@@ -96,6 +96,12 @@ class Template:
     place: Place
     names: frozenset[str]
     parts: tuple[str | Expression, ...]
+    constant: str | None = field(init=False, repr=False, compare=False)
+    """Its text, if there are no expressions in it."""
+
+    def __post_init__(self) -> None:
+        text = "".join(cast(tuple[str, ...], self.parts)) if self.is_constant else None
+        object.__setattr__(self, "constant", text)
 
     @classmethod
     def parse(cls, source: str, place: Place = NOWHERE, *, exact: bool = True) -> Template:
@@ -112,20 +118,18 @@ class Template:
         return cls(source, place, frozenset().union(*read), parts)
 
     @property
-    def constant(self) -> str | None:
-        """Its text, if there are no expressions in it."""
-        return "".join(cast(tuple[str, ...], self.parts)) if self.is_constant else None
-
-    @property
     def is_constant(self) -> bool:
         """Whether there are no expressions in it."""
         return all(isinstance(part, str) for part in self.parts)
 
     def render(self, scope: Mapping[str, Json]) -> str:
         """The text with the values in it; :class:`ExpressionError` if one has none."""
-        text = "".join(
-            part if isinstance(part, str) else as_text(part.evaluate(scope)) for part in self.parts
-        )
+        text = self.constant
+        if text is None:
+            text = "".join(
+                part if isinstance(part, str) else as_text(part.evaluate(scope))
+                for part in self.parts
+            )
         if len(text) > MOST_TEXT:
             raise ExpressionError(self.place, f"a text has at most {MOST_TEXT} characters")
         return text

@@ -15,16 +15,23 @@ REPEAT = "repeat"
 
 
 class HandlerReader:
-    """Reads handlers; their own flows go into ``flows``, and ``words`` has what opens each."""
+    """Reads handlers; their own flows go into ``flows``, and ``words`` has what opens each.
+    ``prefix`` is what the ids of the script's steps begin with."""
 
     def __init__(
-        self, reader: Reader, answers: AnswerReader, steps: StepReader, flows: dict[str, Flow]
+        self,
+        reader: Reader,
+        answers: AnswerReader,
+        steps: StepReader,
+        flows: dict[str, Flow],
+        prefix: str,
     ) -> None:
         self.words: dict[str, Words] = {}
         self._reader = reader
         self._answers = answers
         self._steps = steps
         self._flows = flows
+        self._prefix = prefix
 
     def read(self, node: Node | None) -> dict[str, Handler]:
         """The handlers by their names."""
@@ -65,7 +72,8 @@ class HandlerReader:
         if isinstance(node, Scalar) and node.value is not None:
             return self._steps.flow_name(node)
         own = f"on.{entry.key}"
-        first = self._steps.branch(node, own, At(entry.place, own, own, None))
+        path = self._prefix + own
+        first = self._steps.branch(node, path, At(entry.place, path, own, None))
         if first is None:
             cause = f"the handler `{entry.key}` has no steps"
             remedy = "Give it some, or take it out"

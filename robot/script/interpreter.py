@@ -20,10 +20,12 @@ from .model import (
     Choice,
     Flow,
     Goto,
+    HandOver,
     HangUp,
     Http,
     Input,
     Json,
+    Limits,
     Prompts,
     Record,
     Return,
@@ -35,7 +37,7 @@ from .model import (
     Stream,
     Transfer,
 )
-from .outcome import Ended, Kind, Waiting, ended_of
+from .outcome import Ended, Kind, Waiting, ended_of, report_of
 from .rendering import (
     MAX_BODY_BYTES,
     Exhausted,
@@ -56,9 +58,13 @@ ROW_BYTES = 110
 """What a row of the trace, a question's tally or a frame adds to the state, at most, but names."""
 SPARE_BYTES = 1_000
 """Room that is kept in the state for what failed last, and for numbers that grow longer."""
+MAX_ESCAPE = 12
+"""What one character may take as JSON in ASCII."""
 MAX_REASON_BYTES = 400
 MAX_WORD_BYTES = 60
 MAX_HEARD_BYTES = 200
+MAX_CHARACTER_BYTES = 12
+"""As JSON in ASCII: two halves of a pair."""
 
 Answer = Done | Heard | NoInput | NoMatch | Failed
 KINDS: dict[type[Step], Kind] = {
@@ -77,28 +83,29 @@ OF_ITSELF = frozenset({"done", *CAUSES.values()})
 
 
 class Interpreter:
-    """One conversation by a script. ``secrets`` are their texts by the script's names for them."""
+    """One conversation by a script. ``secrets`` are their texts by the script's names for them.
+
+    ``script`` is the first one, whatever other it has handed over to.
+    """
 
     def __init__(self, script: Script, secrets: Mapping[str, str]) -> None:
         self.script = script
+        self._here = script
         self.late_events = 0
         self._secrets: dict[str, Json] = {name: secrets.get(name, "") for name in script.secrets}
         self._masks = Masks({name: secrets.get(name, "") for name in script.secrets})
-        self._inputs = {
-            handler.name: handler.input
-            for handler in script.handlers.values()
-            if handler.input is not None
-        }
+        self._inputs = _inputs_of(script)
         self._memory = Memory()
         # An upper bound of the state's size, made exact when it reaches the script's limit.
         self._bytes = 0
-        self._longest_id = max(map(len, script.steps), default=0)
+        self._longest_id = max((len(id_) for part in script.all for id_ in part.steps), default=0)
 
     @classmethod
     def restore(cls, script: Script, saved: State, secrets: Mapping[str, str]) -> Interpreter:
         """Go on from a state: :meth:`resume` gives what it waits for. StateError."""
         self = cls(script, secrets)
         self._memory = state.read(saved, script, self._masks)
+        self._go_to(script.part(self._memory.part) or script)
         self._bytes = self._measure()
         try:
             self.resume()
@@ -113,7 +120,7 @@ class Interpreter:
     @property
     def ended(self) -> Ended | None:
         """How it ended; None before it has."""
-        return ended_of(self._memory, self.script, self._masks)
+        return ended_of(self._memory, self._here, self._masks)
 
     @property
     def waiting(self) -> Waiting | None:
@@ -123,6 +130,11 @@ class Interpreter:
             return None
         step = self._current()
         return Waiting(memory.turn, step.id, KINDS[type(step)])
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds of the conversation by the script that it is in."""
+        return self._here.limits
 
     @property
     def alone(self) -> bool:
@@ -156,7 +168,7 @@ class Interpreter:
             return []
         memory.channel = event.channel
         memory.began_ms = memory.now_ms = max(0, min(event.at_ms, state.MAX_AT_MS))
-        start = self.script.flows[self.script.start]
+        start = self._here.flows[self._here.start]
         memory.frames.append(Frame(start.name, start.entry, "main", {}))
         self._bytes = self._measure()
         return self._go_on(lambda: self._set_up(event))
@@ -201,8 +213,17 @@ class Interpreter:
         facts = dict(event.facts)
         self._take_room(self._size_of(facts))
         self._memory.facts = facts
-        for name, expression in self.script.variables:
-            self._assign(name, expression.evaluate(self._scope()))
+        self._set_variables({})
+
+    def _set_variables(self, given: Mapping[str, Json]) -> None:
+        """Give the script's variables their first values, or those that were given."""
+        for name, expression in self._here.variables:
+            known = name in given
+            self._assign(name, given[name] if known else expression.evaluate(self._scope()))
+
+    def _go_to(self, script: Script) -> None:
+        self._here = script
+        self._inputs = _inputs_of(script)
 
     def _go_on(self, do: Callable[[], Action | None]) -> list[Action]:
         """``do`` something, then take steps until one waits, or it has ended."""
@@ -229,16 +250,16 @@ class Interpreter:
         if frame.at is None:
             return self._leave_flow(None)
         memory.steps += 1
-        limit = self.script.limits.steps
+        limit = self._here.limits.steps
         if memory.steps > limit + (ERROR_STEPS if self._active("error") else 0):
             raise Exhausted("steps", f"more than {limit:,} steps")
-        step = self.script.steps[frame.at]
+        step = self._here.steps[frame.at]
         return _TAKE[type(step)](self, step)
 
     def _current(self) -> Step:
         at = self._memory.frames[-1].at
         assert at is not None
-        return self.script.steps[at]
+        return self._here.steps[at]
 
     def _move(self, to: str | None) -> None:
         """Go to a step; None is the one behind."""
@@ -279,7 +300,7 @@ class Interpreter:
             fault = Fault("expression", str(fault))
         self._note_error(fault)
         at = self._memory.frames[-1].at
-        step = None if at is None else self.script.steps[at]
+        step = None if at is None else self._here.steps[at]
         if (
             isinstance(step, Http | Transfer | Stream)
             and step.has_failed_branch
@@ -314,8 +335,8 @@ class Interpreter:
         return None
 
     def _flow_of(self, name: str) -> Flow | None:
-        handler = self.script.handlers.get(name)
-        return None if handler is None or handler.flow is None else self.script.flows[handler.flow]
+        handler = self._here.handlers.get(name)
+        return None if handler is None or handler.flow is None else self._here.flows[handler.flow]
 
     def _handler_frame(self, name: str, flow: Flow) -> Frame:
         variables = self._memory.frames[0].variables
@@ -333,7 +354,7 @@ class Interpreter:
 
     def _last_words(self) -> Action:
         memory = self._memory
-        step = self.script.steps.get(memory.last_step)
+        step = self._here.steps.get(memory.last_step)
         speech: Speech = ()
         if isinstance(step, HangUp) and not memory.gone and memory.cause == step.cause:
             speech = self._speech(step.prompts)
@@ -358,15 +379,38 @@ class Interpreter:
         if frames[-1].kind == "handler":
             # What the handler interrupted is left for good.
             del frames[1:]
-        flow = self.script.flows[step.to_flow]
+        flow = self._here.flows[step.to_flow]
         frames[-1].flow, frames[-1].at, frames[-1].asked = flow.name, flow.entry, None
 
     def _take_call(self, step: CallFlow) -> None:
         scope = self._scope()
         arguments = {name: expression.evaluate(scope) for name, expression in step.arguments}
         self._take_room(self._size_of(arguments))
-        flow = self.script.flows[step.to_flow]
+        flow = self._here.flows[step.to_flow]
         self._enter(Frame(flow.name, flow.entry, "call", arguments))
+
+    def _take_hand_over(self, step: HandOver) -> Action | None:
+        """Go on in another script, which has its own handlers, limits and report."""
+        memory = self._memory
+        if memory.gone:
+            return self._end("done")
+        if len(memory.reports) >= state.MAX_HAND_OVERS:
+            most = state.MAX_HAND_OVERS
+            raise Exhausted("hand-over", f"more than {most} times to another script")
+        scope = self._scope()
+        given = {name: expression.evaluate(scope) for name, expression in step.arguments}
+        report = report_of(memory, self._here)
+        other = self.script.part(step.script)
+        assert other is not None
+        names = len(report.script) + len(step.script) + len(other.start)
+        self._take_room(ROW_BYTES + names * MAX_ESCAPE + self._size_of(dict(report.values)))
+        memory.reports.append(report)
+        memory.part = step.script
+        self._go_to(other)
+        start = other.flows[other.start]
+        memory.frames[:] = [Frame(start.name, start.entry, "main", {})]
+        self._set_variables(given)
+        return None
 
     def _take_return(self, step: Return) -> Action | None:
         return self._leave_flow(None if step.value is None else step.value.evaluate(self._scope()))
@@ -422,8 +466,8 @@ class Interpreter:
             barge_in=step.barge_in,
             input=step.input,
             handlers=self._open_inputs(),
-            by=step.by or self.script.by,
-            locale=self.script.locale,
+            by=step.by or self._here.by,
+            locale=self._here.locale,
         )
 
     def _prompts_of(self, step: Ask) -> Prompts:
@@ -495,7 +539,7 @@ class Interpreter:
                 name: line_of(value, scope, "stream", name) for name, value in step.parameters
             },
             max_ms=step.max_ms,
-            max_silence_ms=self.script.limits.silence_s * 1000,
+            max_silence_ms=self._here.limits.silence_s * 1000,
         )
 
     # What comes back.
@@ -660,7 +704,7 @@ class Interpreter:
         }
 
     def _speech(self, prompts: Prompts) -> Speech:
-        return speech_of(prompts, self.script, self._scope()) if prompts else ()
+        return speech_of(prompts, self._here, self._scope()) if prompts else ()
 
     def _assign(self, name: str, value: Json) -> None:
         self._take_room(len(name) + 4 + self._size_of(value))
@@ -668,7 +712,10 @@ class Interpreter:
 
     def _size_of(self, value: Json) -> int:
         """How much a value adds to the state. Fault, where it is no value for one."""
-        return _json_bytes(self._masks.hide(value))
+        try:
+            return state.json_bytes(self._masks.hide(value))
+        except state.UnfitValue as error:
+            raise Fault("value", str(error)) from error
 
     def _measure(self) -> int:
         frames = len(self._memory.frames) + 2
@@ -679,7 +726,7 @@ class Interpreter:
 
         Fault, if that is not enough; but never for the trace, which then has the last turn alone.
         """
-        limit = self.script.limits.state_bytes
+        limit = self._here.limits.state_bytes
         if self._bytes + more_bytes > limit:
             self._bytes = self._measure()
             while self._bytes + more_bytes > limit and self._memory.trace:
@@ -692,6 +739,12 @@ class Interpreter:
     def _forget_turns(self, count: int) -> None:
         del self._memory.trace[:count]
         self._memory.left_out += count
+
+
+def _inputs_of(script: Script) -> dict[str, Input]:
+    """What opens the script's handlers."""
+    found = ((handler.name, handler.input) for handler in script.handlers.values())
+    return {name: given for name, given in found if given is not None}
 
 
 def _fail_endless() -> None:
@@ -707,6 +760,8 @@ def _json_bytes(value: Json) -> int:
 
 def _cut(text: str, most_bytes: int) -> str:
     """The beginning of a text that takes no more bytes than that in a state."""
+    if MAX_CHARACTER_BYTES * len(text) <= most_bytes:
+        return text
     text = text[:most_bytes]
     while state.json_bytes(text) > most_bytes + 2:
         text = text[: len(text) * 3 // 4]
@@ -723,6 +778,7 @@ _TAKE: dict[type[Step], Callable[[Interpreter, Any], Action | None]] = {
     Choice: Interpreter._take_choice,
     Goto: Interpreter._take_goto,
     CallFlow: Interpreter._take_call,
+    HandOver: Interpreter._take_hand_over,
     Return: Interpreter._take_return,
     HangUp: Interpreter._take_hang_up,
     **dict.fromkeys(KINDS, Interpreter._wait_for),

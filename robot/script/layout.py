@@ -113,16 +113,17 @@ def _neighbours(pairs: list[tuple[str, str]]) -> tuple[dict[str, list[str]], dic
 def _order(layers: list[list[str]], pairs: list[tuple[str, str]]) -> None:
     """Put each layer into the order of what it is joined to, down and up in turn."""
     above, below = _neighbours(pairs)
+    position = {name: place for layer in layers for place, name in enumerate(layer)}
     for sweep in range(SWEEPS):
         down = sweep % 2 == 0
         joined = above if down else below
         for layer in layers if down else reversed(layers):
-            position = {name: place for others in layers for place, name in enumerate(others)}
             keys = {
                 name: _mean([position[other] for other in joined.get(name, [])], position[name])
                 for name in layer
             }
             layer.sort(key=keys.__getitem__)
+            position.update((name, place) for place, name in enumerate(layer))
 
 
 def _mean(values: list[int] | list[float], otherwise: float) -> float:

@@ -244,6 +244,18 @@ class Transfer(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver(Step):
+    """Go on in another script, from its start; the way back is another one of these.
+
+    ``script`` is its key in the first script's ``others``, "" the first itself. The arguments take
+    the place of the first values of its variables.
+    """
+
+    script: str
+    arguments: tuple[tuple[str, Expression], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendDigits(Step):
     """Send keypad digits to the far side."""
 
@@ -310,6 +322,10 @@ class Script:
     ``handlers`` may have ``operator``, ``repeat``, ``silence``, ``no_match``, ``hang_up`` and
     ``error``, and others of the author's. ``secrets`` are names of environment variables, by the
     name that expressions use (``secrets.name``); their values never come into a state or a report.
+
+    ``others`` are the scripts that it may hand over to, and those that they do, by their paths from
+    its folder. Their steps' ids begin with that path (``bills.yaml:main.3``); all scripts have the
+    same ``secrets``, those of all of them, and the first one's ``hash`` is that of the whole.
     """
 
     name: str
@@ -326,3 +342,22 @@ class Script:
     report: tuple[str, ...] = ()
     limits: Limits = Limits()
     base: str = "."
+    others: Mapping[str, Script] = field(default_factory=dict)
+
+    @property
+    def all(self) -> tuple[Script, ...]:
+        """This script and the others."""
+        return (self, *self.others.values())
+
+    @property
+    def all_fields(self) -> tuple[str, ...]:
+        """What a conversation may report, in whatever script it ends."""
+        return tuple(dict.fromkeys(name for script in self.all for name in script.report))
+
+    def part(self, key: str) -> Script | None:
+        """This script for "", or one of the others."""
+        return self.others.get(key) if key else self
+
+    def find(self, step: str) -> Step | None:
+        """A step of this script or of the others."""
+        return next((script.steps[step] for script in self.all if step in script.steps), None)

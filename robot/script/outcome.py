@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .model import Json, Script
-from .state import Masks, Memory, StepTime
+from .state import Masks, Memory, Report, StepTime
 
 Kind = Literal["say", "ask", "http", "record", "transfer", "send_digits", "stream"]
 
@@ -40,7 +40,8 @@ class Ended:
     ``error``, or the author's (or the driver's) own word.
 
     ``trace`` has the last turns, ``left_out`` the number of those before; ``error`` is what failed
-    last, whether or not the script went on from there.
+    last, whether or not the script went on from there. ``reports`` are those of all scripts that it
+    was in, in their order; ``report`` is all of them together, with the last value of each field.
     """
 
     cause: str
@@ -52,19 +53,23 @@ class Ended:
     trace: tuple[StepTime, ...]
     left_out: int
     error: Json
+    reports: tuple[Report, ...] = ()
 
 
 def ended_of(memory: Memory, script: Script, masks: Masks) -> Ended | None:
-    """How it ended, without what is secret; None before it has."""
+    """How it ended, in that script, without what is secret; None before it has."""
     if memory.cause is None:
         return None
-    variables = memory.frames[0].variables
+    reports = tuple(
+        Report(report.script, {name: masks.blot(value) for name, value in report.values.items()})
+        for report in (*memory.reports, report_of(memory, script))
+    )
     return Ended(
         cause=memory.cause,
         step=memory.last_step,
         ms=memory.now_ms - memory.began_ms,
         steps=memory.steps,
-        report={name: masks.blot(variables.get(name)) for name in script.report},
+        report=_together(reports),
         questions=tuple(
             Question(step, t.asked, t.no_input, t.no_match, t.repeats, t.ms, t.outcome)
             for step, t in memory.tallies.items()
@@ -72,4 +77,21 @@ def ended_of(memory: Memory, script: Script, masks: Masks) -> Ended | None:
         trace=tuple(memory.trace),
         left_out=memory.left_out,
         error=masks.blot(memory.error),
+        reports=reports,
     )
+
+
+def report_of(memory: Memory, script: Script) -> Report:
+    """What the script that it is in has to report by now."""
+    variables = memory.frames[0].variables
+    return Report(script.name, {name: variables.get(name) for name in script.report})
+
+
+def _together(reports: tuple[Report, ...]) -> dict[str, Json]:
+    """All fields; one that a later script has no value for keeps that of an earlier one."""
+    found: dict[str, Json] = {}
+    for report in reports:
+        for name, value in report.values.items():
+            if value is not None or name not in found:
+                found[name] = value
+    return found

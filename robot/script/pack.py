@@ -12,12 +12,13 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from .compiled import Compiled
 from .expressions import Template
@@ -37,7 +38,12 @@ MOST_FILES = 10_000
 MOST_FILE_BYTES = 64 << 20
 MOST_BYTES = 512 << 20
 MOST_MANIFEST_BYTES = 4 << 20
+MOST_DIRECTORY_BYTES = MOST_FILES << 10
 _DATE = (1980, 1, 1, 0, 0, 0)
+_END = struct.Struct("<20x4s6xHIIH")
+"""The end of an archive, and before it the place where that of a larger form (zip64) is told."""
+_END_BYTES = _END.size - 20
+_END_MAGIC, _LARGER_MAGIC, _ENTRY_MAGIC = b"PK\5\6", b"PK\6\7", b"PK\1\2"
 
 
 class PackError(Exception):
@@ -79,12 +85,14 @@ class Opened:
 
 
 def texts_of(script: Script) -> tuple[Said, ...]:
-    """The texts of a script that are always the same: they can be spoken beforehand."""
+    """The texts of a script, and of those that it hands over to, that are always the same: they can
+    be spoken beforehand."""
     found = {
         said
-        for step in script.steps.values()
+        for part in script.all
+        for step in part.steps.values()
         for prompt in prompts_in(step)
-        if isinstance(prompt, TextPrompt) and (said := _said(prompt, script)) is not None
+        if isinstance(prompt, TextPrompt) and (said := _said(prompt, part)) is not None
     }
     return tuple(sorted(found))
 
@@ -117,12 +125,18 @@ def prompts_in(value: object) -> Iterator[Prompt]:
 def write_pack(
     compiled: Compiled, source: Path, target: Path, rendered: Mapping[Said, bytes]
 ) -> Packed:
-    """Pack a good script, with texts that were spoken beforehand. PackError, OSError."""
+    """Pack a good script and those that it hands over to, with texts that were spoken beforehand.
+    PackError, OSError."""
     script = compiled.script
     assert script is not None
     files = {source.name: compiled.data, **compiled.files}
-    for name, path in _sounds(script, source.parent):
-        files[name] = _read(path)
+    for key, other in compiled.others.items():
+        folder = PurePosixPath(key).parent
+        files[key] = other.data
+        files |= {str(folder / name): data for name, data in other.files.items()}
+    for part in script.all:
+        for name, path in _sounds(part, source.parent):
+            files[name] = _read(path)
     files |= {said.file: data for said, data in rendered.items()}
     _check_bounds(files)
     listed = {
@@ -216,8 +230,11 @@ def is_pack(begin: bytes) -> bool:
 def open_pack(path: Path, cache: Path) -> Opened:
     """Check a pack, and take its files into a folder of ``cache``. ScriptError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            manifest, files = _contents(archive, path.stat().st_size)
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            _check_end(file, size)
+            with zipfile.ZipFile(file) as archive:
+                manifest, files = _contents(archive, size)
     except _Refused as error:
         raise _error(path, str(error)) from None
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
@@ -238,12 +255,31 @@ def _error(path: Path, cause: str) -> ScriptError:
     return ScriptError(str(path), [Problem("pack", NOWHERE, cause, "Pack the script again")])
 
 
+def _check_end(file: IO[bytes], size: int) -> None:
+    """Refuse an archive by its end, before its directory is read: each entry of that costs some
+    microseconds and hundreds of bytes, and a file of somebody else's may have millions."""
+    if size > MOST_BYTES + MOST_DIRECTORY_BYTES:
+        raise _Refused("it is too large")
+    if size < _END.size:
+        raise _Refused("it is no archive that can be read: it is too short")
+    file.seek(size - _END.size)
+    data = file.read(_END.size)
+    magic, entries, directory_bytes, _, comment_bytes = _END.unpack(data)
+    if magic != _END_MAGIC or comment_bytes or data.startswith(_LARGER_MAGIC):
+        raise _Refused("it does not end as a pack does")
+    if entries > MOST_FILES or directory_bytes > MOST_DIRECTORY_BYTES:
+        raise _Refused(f"it has more than {MOST_FILES} files, or their names are too long")
+    if directory_bytes > size - _END_BYTES:
+        raise _Refused("it is no archive that can be read: its directory is larger than it is")
+    file.seek(size - _END_BYTES - directory_bytes)
+    if file.read(directory_bytes).count(_ENTRY_MAGIC) != entries:
+        raise _Refused("its directory has other entries than it says")
+
+
 def _contents(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The manifest and all files, each found to be what the manifest says."""
     members = archive.infolist()
     names = [member.filename for member in members]
-    if len(members) > MOST_FILES or size > MOST_BYTES + (MOST_FILES << 10):
-        raise _Refused("it is too large")
     if len(set(names)) != len(names) or names[:1] != [MANIFEST]:
         raise _Refused("its members are not those of a pack")
     for member in members:
@@ -320,6 +356,8 @@ def _is_there(files: Mapping[str, bytes], folder: Path) -> bool:
 
 def with_rendered(script: Script, folder: Path) -> Script:
     """The script with the sound files of a pack in the place of texts that were spoken for it."""
+    others = {key: with_rendered(other, folder) for key, other in script.others.items()}
+    script = replace(script, others=others) if others else script
     swap = _Swap(script, folder)
     steps = {id_: swap.step(step) for id_, step in script.steps.items()}
     return replace(script, steps=steps) if swap.swapped else script

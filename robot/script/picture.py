@@ -17,6 +17,7 @@ from .model import (
     Choice,
     FilePrompt,
     Goto,
+    HandOver,
     HangUp,
     Http,
     Json,
@@ -138,7 +139,7 @@ def _ways_of(step: Step) -> Iterator[tuple[str, str | None, bool]]:
                 label = "yes" if len(step.cases) == 1 else _case(case.when.source)
                 yield label, case.to, False
             yield "else", step.otherwise, False
-        case Goto() | Return() | HangUp():
+        case Goto() | Return() | HangUp() | HandOver():
             pass
         case Http() | Transfer() | Stream():
             yield "", None, False
@@ -175,6 +176,7 @@ VERBS: dict[type[Step], str] = {
     Http: "http",
     Record: "record",
     Transfer: "transfer",
+    HandOver: "transfer",
     SendDigits: "send digits",
     Stream: "stream",
     HangUp: "hang up",
@@ -199,6 +201,9 @@ def _text_of(step: Step) -> str:  # noqa: PLR0911 - one for each kind
             return f"{step.method} {step.url.source}"
         case Transfer():
             return step.to.source
+        case HandOver():
+            given = ", ".join(f"{name} = {value.source}" for name, value in step.arguments)
+            return (step.script or "the first script") + (f" ({given})" if given else "")
         case SendDigits():
             return step.digits.source
         case Stream():

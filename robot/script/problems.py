@@ -14,7 +14,8 @@ MOST_PROBLEMS = 200
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. ``code`` is one word of what kind, for programs and for search.
+    """One thing that is wrong. ``code`` is one word of what kind, for programs and for search;
+    ``file`` is the other script that it is in, "" for the one that was asked about.
 
     An error keeps a script from being started; a warning does not.
     """
@@ -24,6 +25,7 @@ class Problem:
     message: str
     remedy: str = ""
     severity: Severity = "error"
+    file: str = ""
 
     def __str__(self) -> str:
         text = f"{self.place.line}:{self.place.column}: {self.severity}[{self.code}]: "
@@ -38,13 +40,13 @@ class ScriptError(Exception):
         self.problems = in_order(problems)
         errors = [problem for problem in self.problems if problem.severity == "error"]
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        super().__init__(f"{file}:{errors[0]}{more}" if errors else file)
+        super().__init__(f"{errors[0].file or file}:{errors[0]}{more}" if errors else file)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Problems by their places, each once, and no more than anybody would read."""
     once = dict.fromkeys(problems)
-    return tuple(sorted(once, key=lambda problem: problem.place))[:MOST_PROBLEMS]
+    return tuple(sorted(once, key=lambda problem: (problem.file, problem.place)))[:MOST_PROBLEMS]
 
 
 class Problems:

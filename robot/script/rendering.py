@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
+from functools import lru_cache
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -16,6 +17,7 @@ from .values import as_text
 MAX_SPOKEN_CHARACTERS = 4_000
 MAX_LINE_CHARACTERS = 2_048
 MAX_BODY_BYTES = 65_536
+KEPT_PATHS = 4_096
 DIGITS = frozenset("0123456789*#ABCDabcd,")
 
 Scope = dict[str, Json]
@@ -92,12 +94,20 @@ def _percent(text: str) -> str:
 
 def _path_of(path: Template, base: str, scope: Scope) -> str:
     """Where a sound file lies: within the script's folder, if its name was not written there."""
+    if path.constant is not None:
+        return _own_path(base, path.constant)
     rendered = path.render(scope)
     inside = posixpath.normpath(rendered)
     climbs = inside.startswith(("/", "../")) or inside in (".", "..") or "\0" in inside
     if path.names and climbs:
         raise Fault("prompt", f"{rendered[:60]!r} is no sound file in the script's folder")
     return posixpath.join(base, inside)
+
+
+@lru_cache(KEPT_PATHS)
+def _own_path(base: str, path: str) -> str:
+    """Where a file lies that the script names outright."""
+    return posixpath.join(base, posixpath.normpath(path))
 
 
 def line_of(template: Template, scope: Scope, kind: str, what: str) -> str:

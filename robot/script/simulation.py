@@ -123,8 +123,9 @@ def simulate(script: Script, callers: Callers, calls: int, seed: int) -> Iterato
 
 def unknown_places(script: Script, callers: Callers) -> list[str]:
     """Names in ``callers.at`` that are no step of the script, and no variable of one."""
-    named = set(script.steps)
-    for step in script.steps.values():
+    steps = [step for part in script.all for step in part.steps.values()]
+    named = {step.id for step in steps}
+    for step in steps:
         into = getattr(step, "into", None)
         named |= {into} if into else set()
     return sorted(set(callers.at) - named)
@@ -144,7 +145,8 @@ def speech_ms(speech: Speech) -> int:
 
 
 def _questions(script: Script) -> list[str]:
-    return [step.id for step in script.steps.values() if isinstance(step, Ask)]
+    steps = (step for part in script.all for step in part.steps.values())
+    return [step.id for step in steps if isinstance(step, Ask)]
 
 
 def _count(total: Simulated, ended: Ended) -> None:
@@ -181,10 +183,9 @@ class _Crowd:
         """One call, to its end."""
         interpreter = Interpreter(self._script, self._secrets)
         now_ms = MONDAY_MS
-        limit_ms = now_ms + self._script.limits.call_s * 1000
         (action,) = interpreter.begin(Begin(at_ms=now_ms, facts=self._facts))
         while (ended := interpreter.ended) is None:
-            if now_ms >= limit_ms:
+            if now_ms >= MONDAY_MS + interpreter.limits.call_s * 1000:
                 interpreter.stop(now_ms, "limit")
                 continue
             event = self._event(action, now_ms)
@@ -238,7 +239,7 @@ class _Crowd:
     def _manners_at(self, step: str) -> Manners:
         manners = self._manners.get(step)
         if manners is None:
-            at, made = self._callers.at, self._script.steps[step]
+            at, made = self._callers.at, self._script.find(step)
             by_name = at.get(getattr(made, "into", None) or "", self._callers.manners)
             manners = self._manners[step] = at.get(step, by_name)
         return manners
@@ -252,7 +253,7 @@ class _Crowd:
 
     def _any_values(self, action: AskNow) -> list[tuple[Json, float]]:
         """Values that fit, each as likely: those of the branches, or what the grammars mean."""
-        step = self._script.steps[action.step]
+        step = self._script.find(action.step)
         if isinstance(step, Ask) and step.branches:
             return [(branch.value, 1.0) for branch in step.branches]
         sampled: list[tuple[Json, float]] = []

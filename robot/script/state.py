@@ -33,10 +33,14 @@ MAX_DOCUMENT_BYTES = 1 << 20
 MAX_DEPTH = 16
 MAX_INTEGER = 1 << 63
 MAX_FRAMES = 32
+MAX_HAND_OVERS = 32
+"""How often one conversation may go on in another script."""
 MAX_TRACE = 64
 MAX_AT_MS = 1 << 53
 MIN_SECRET = 4
 """Shorter texts are in every other word: they are no secrets, and hiding them spoils reports."""
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 WAITING = (Say, Ask, Http, Record, Transfer, SendDigits, Stream)
 """Steps that are done by somebody else, and waited for."""
@@ -62,6 +66,14 @@ class StepTime:
     at_ms: int
     ms: int
     outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a script had to report, by its name, when it ended or handed over."""
+
+    script: str
+    values: Mapping[str, Json]
 
 
 @dataclass(slots=True)
@@ -99,7 +111,10 @@ class Frame:
 
 @dataclass(slots=True)
 class Memory:
-    """All that an interpreter remembers. Values of variables are never changed in place."""
+    """All that an interpreter remembers. Values of variables are never changed in place.
+
+    ``part`` is which of the scripts it is in, "" the first; ``reports`` are of those before.
+    """
 
     channel: events.Channel = "phone"
     facts: dict[str, Json] = field(default_factory=dict)
@@ -118,6 +133,8 @@ class Memory:
     left_out: int = 0
     cause: str | None = None
     last_step: str = ""
+    part: str = ""
+    reports: list[Report] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +145,7 @@ class State:
 
     def to_json(self) -> str:
         """The document in one line of ASCII."""
-        return json.dumps(self.document, separators=(",", ":"), allow_nan=False)
+        return _ENCODER.encode(self.document)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> State:
@@ -257,6 +274,10 @@ def _split(pieces: list[str], secret: str, mark: str) -> list[str]:
 def write(memory: Memory, script: Script, masks: Masks) -> State:
     """The document of a memory."""
     hide = masks.hide
+    handed_over: dict[str, Any] = {
+        "part": memory.part,
+        "reports": [[report.script, hide(dict(report.values))] for report in memory.reports],
+    }
     return State(
         {
             "version": VERSION,
@@ -281,6 +302,7 @@ def write(memory: Memory, script: Script, masks: Masks) -> State:
             "left_out": memory.left_out,
             "cause": memory.cause,
             "last_step": memory.last_step,
+            **(handed_over if memory.part or memory.reports else {}),
         }
     )
 
@@ -312,9 +334,12 @@ def read(state: State, script: Script, masks: Masks) -> Memory:
         raise StateError(str(error)) from error
     if size > MAX_DOCUMENT_BYTES:
         raise StateError(f"{size:,} bytes are no state: at most {MAX_DOCUMENT_BYTES:,}")
-    memory = _Reader(document, script, masks).memory()
+    part = script.part(_optional_text(document, "part") or "")
+    if part is None:
+        raise StateError(f"part: {document['part'][:60]!r} is none of the scripts")
+    memory = _Reader(document, script, part, masks).memory()
     if memory.frames and memory.cause is None:
-        _check_places(memory, script)
+        _check_places(memory, part)
     return memory
 
 
@@ -330,8 +355,13 @@ def _check_places(memory: Memory, script: Script) -> None:
 
 
 class _Reader:
-    def __init__(self, document: dict[str, Any], script: Script, masks: Masks) -> None:
+    """``script`` is the one that the conversation is in, ``first`` that in which it began."""
+
+    def __init__(
+        self, document: dict[str, Any], first: Script, script: Script, masks: Masks
+    ) -> None:
         self.document = document
+        self.first = first
         self.script = script
         self.masks = masks
 
@@ -360,11 +390,27 @@ class _Reader:
             left_out=_number(document, "left_out", MAX_INTEGER),
             cause=cause,
             last_step=self._last_step(),
+            part=_optional_text(document, "part") or "",
+            reports=self._reports(),
         )
 
+    def _reports(self) -> list[Report]:
+        if self.document.get("reports") is None:
+            return []
+        written = _member(self.document, "reports", list)
+        if len(written) > MAX_HAND_OVERS:
+            raise StateError(f"reports: {len(written)} of them, at most {MAX_HAND_OVERS}")
+        rows = [_row(row, "reports", (str, dict)) for row in written]
+        return [
+            Report(name, cast("dict[str, Json]", self.masks.show(values))) for name, values in rows
+        ]
+
     def _last_step(self) -> str:
-        # One that ended before its first step has none.
-        return self._step(self.document, "last_step") if self.document.get("last_step") else ""
+        # One that ended before its first step has none; it may be of a script before.
+        step = _text(self.document, "last_step")
+        if step and self.first.find(step) is None:
+            raise StateError(f"last_step: {step[:60]!r} is none of the script's steps")
+        return step
 
     def _gone(self) -> Gone | None:
         if self.document.get("gone") is None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 from .answers import ANSWER_KEYS, AnswerReader
 from .expressions import Expression, Template
 from .forms import Form, Reader
+from .linking import Source
 from .model import (
     Ask,
     Branch,
@@ -20,6 +21,7 @@ from .model import (
     Case,
     Choice,
     Goto,
+    HandOver,
     HangUp,
     Http,
     Input,
@@ -36,7 +38,7 @@ from .model import (
 )
 from .nearest import suggestion
 from .place import Place
-from .prompting import PromptReader
+from .prompting import PromptReader, inside
 from .source import Items, Node, Scalar, Table
 
 Verb = Literal["ask", "confirm", "choose"]
@@ -67,7 +69,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         "failed",
     ),
     "record": ("into", "prompt", "longest", "end_of_speech", "finish_keys", "beep"),
-    "transfer": ("to", "prompt", "timeout", "failed"),
+    "transfer": ("to", "prompt", "timeout", "failed", "script", "with"),
     "send_digits": (),
     "stream": ("url", "parameters", "into", "longest", "failed"),
     "hang_up": ("cause", "say"),
@@ -91,7 +93,8 @@ class At:
 
 
 class StepReader:
-    """Reads steps into ``steps``. ``flows`` are the names of all flows."""
+    """Reads steps into ``steps``. ``flows`` are the names of all flows, ``source`` says which of
+    the scripts that are compiled together this is."""
 
     def __init__(
         self,
@@ -99,6 +102,7 @@ class StepReader:
         prompts: PromptReader,
         answers: AnswerReader,
         flows: frozenset[str],
+        source: Source,
     ) -> None:
         self.steps: dict[str, Step] = {}
         self._reader = reader
@@ -106,6 +110,7 @@ class StepReader:
         self._prompts = prompts
         self._answers = answers
         self._flows = flows
+        self._source = source
         self._verbs: dict[str, Callable[[At, Node], Step | None]] = {
             "say": self._say,
             "ask": self._ask,
@@ -446,8 +451,14 @@ class StepReader:
 
     def _transfer(self, at: At, node: Node) -> Step | None:
         form = None
+        if isinstance(node, Table) and "script" in node.entries:
+            return self._hand_over(at, node)
         if isinstance(node, Table):
             form = self._form(node, "transfer", "to")
+            if form is not None and "with" in node.entries:
+                cause = "`with` gives variables to another script, and none is named"
+                remedy = "Name it: `script: other.yaml`"
+                self._problems.error("unknown-key", form.place_of("with"), cause, remedy)
             if form is None or form.get("to") is None:
                 return None
             node = form.get("to") or node
@@ -462,6 +473,25 @@ class StepReader:
             failed=self.branch(form.get("failed"), f"{at.id}.failed", at) if form else None,
             has_failed_branch=form is not None and form.get("failed") is not None,
         )
+
+    def _hand_over(self, at: At, node: Table) -> Step | None:
+        form = self._form(node, "transfer", "script")
+        named = form.get("script") if form else None
+        if form is None or named is None:
+            return None
+        for key in set(KEYS["transfer"]) & set(node.entries) - {"script", "with"}:
+            cause = f"`{key}` is for a transfer to somebody else, not to a script"
+            self._problems.error("unknown-key", form.place_of(key), cause, "Take it out")
+        path = self._reader.text(named, "the path of a script")
+        with_ = form.get("with")
+        arguments = self._named(with_, "arguments") if with_ is not None else ()
+        if path is None:
+            return None
+        if path.startswith("/") or not inside(self._source.path(path)):
+            cause = f"the script `{path[:60]}` lies outside of the first script's folder"
+            self._problems.error("missing-file", named.place, cause, "Move it into it")
+            return None
+        return HandOver(**at.common, script=self._source.target(path), arguments=arguments)
 
     def _send_digits(self, at: At, node: Node) -> Step | None:
         digits = self._reader.template(node, "digits")

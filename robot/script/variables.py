@@ -18,6 +18,7 @@ from .model import (
     FilePrompt,
     Flow,
     Goto,
+    HandOver,
     Prompts,
     Script,
     Set,
@@ -252,7 +253,16 @@ class _Secrets:
                 if said.names & self._tainted:
                     cause = "a secret would be said here"
                     self._problems.error("secret", said.place, cause, "Say something else")
+            if isinstance(step, HandOver):
+                self._check_given(step)
         self._check_report()
+
+    def _check_given(self, step: HandOver) -> None:
+        for _, expression in step.arguments:
+            if expression.names & self._tainted:
+                cause = "a secret would be handed over here, and may be said there"
+                remedy = "Declare it in the other script as well"
+                self._problems.error("secret", expression.place, cause, remedy)
 
     def _check_report(self) -> None:
         for step in self._steps:

@@ -14,6 +14,7 @@ from .model import (
     Choice,
     FilePrompt,
     Goto,
+    HandOver,
     HangUp,
     Http,
     Record,
@@ -42,9 +43,10 @@ class Way:
 def ways(step: Step) -> Iterator[Way]:
     """Where a step may lead within its flow.
 
-    What leaves the flow for good (``goto``, ``return``, ``hang_up``) leads nowhere here.
+    What leaves the flow for good (``goto``, ``return``, ``hang_up``, another script) leads nowhere
+    here.
     """
-    if isinstance(step, Goto | Return | HangUp):
+    if isinstance(step, Goto | Return | HangUp | HandOver):
         return
     if isinstance(step, Choice):
         yield from (Way(case.to or step.next, case.when.source) for case in step.cases)

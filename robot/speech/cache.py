@@ -39,12 +39,13 @@ SUFFIX, PARTIAL = ".wav", ".part"
 
 @dataclass(slots=True)
 class CacheFigures:
-    """What became of what was asked for."""
+    """What became of what was asked for. ``bytes_held``: when one was kept last."""
 
     hits: int = 0
     misses: int = 0
     corrupt: int = 0
     evicted: int = 0
+    bytes_held: int = 0
 
 
 class PromptCache:
@@ -173,6 +174,7 @@ class PromptCache:
                 elif path.suffix == PARTIAL and status.st_mtime < time.time() - ABANDONED_S:
                     path.unlink()
         total = sum(size for _, size, _ in used)
+        self.figures.bytes_held = total
         for _, size, path in sorted(used):
             if total <= self._limit_bytes:
                 return
@@ -181,3 +183,4 @@ class PromptCache:
                 self._checked.discard(path.stem)
                 self.figures.evicted += 1
                 total -= size
+                self.figures.bytes_held = total

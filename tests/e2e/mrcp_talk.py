@@ -13,6 +13,7 @@ import pytest
 from ringwheel import Call, Engine
 from ringwheel.media.call import Played
 from ringwheel.robot.grammar.builders import yes_no
+from ringwheel.robot.grammar.model import Grammar
 from ringwheel.robot.script.model import Timing
 from ringwheel.robot.speech.mrcp.pool import PoolLimits
 from ringwheel.robot.speech.mrcp.servers import MrcpServer
@@ -71,10 +72,11 @@ class Talk:
         timers_run: bool = True,
         on_speech: Callable[[], None] = lambda: None,
         timing: Timing = TIMING,
+        grammar: Grammar = YES_NO,
     ) -> Recognition:
         """Recognize yes or no."""
         return await self.speech.recognize(
-            [YES_NO],
+            [grammar],
             locale="en-US",
             timing=timing,
             min_confidence=0.4,

@@ -36,7 +36,14 @@ locale: en
 report: [name]
 variables: {name: facts.name}
 steps:
-  - send_digits: "123"
+  - transfer: {script: types.yaml, with: {digits: "'123'"}}
+"""
+TYPES = """
+ringwheel: 1
+report: [digits]
+variables: {digits: "''"}
+steps:
+  - send_digits: "${digits}"
   - ask: {into: none, prompt: {file: hello.ulaw}, answer: {digits: 3}, timing: {no_input: 10s}}
 """
 
@@ -77,6 +84,7 @@ async def end_of(process: asyncio.subprocess.Process) -> tuple[int | None, str, 
 def script(tmp_path: Path, make_prompt) -> Path:
     make_prompt("hello.ulaw", 1_600)
     (tmp_path / "calls.yaml").write_text(CALLS, "utf-8")
+    (tmp_path / "types.yaml").write_text(TYPES, "utf-8")
     (tmp_path / "answers.yaml").write_text(ANSWERS, "utf-8")
     return tmp_path / "answers.yaml"
 
@@ -116,6 +124,8 @@ async def test_one_calls_and_the_other_answers(script, tmp_path):
         rows = list(csv.DictReader(file))
     # Whoever was not answered has no conversation, and so nothing to report.
     assert sorted(row["name"] for row in rows) == ["", "'=Bob()", "Ann"]
+    # The script that it went on in has a column as well.
+    assert sorted(row["digits"] for row in rows) == ["", "123", "123"]
 
 
 async def test_a_conversation_may_end_after_sigterm_and_is_written_down(script, tmp_path):

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ringwheel import CallEnded
@@ -313,3 +314,23 @@ async def test_a_server_that_only_listens_is_not_taken_for_dead(peer: SpeechPeer
             await asyncio.sleep(0.05)
         assert (await talk.hear()).value is True
         assert peer.invites == 1
+
+
+async def test_sessions_are_no_calls_and_have_a_bound_of_their_own(peer: SpeechPeer) -> None:
+    records: list[dict[str, Any]] = []
+    limits = {"max_calls": 1, "max_speech_sessions": 2, "records": records.append}
+    async with talking(options_of(peer, keep=0), **limits) as talk:
+        assert (await talk.say()).outcome is PlayOutcome.FINISHED
+        second = await talk.service.open(talk.call)
+        figures = talk.engine.snapshot()
+        assert (figures.calls_up, figures.speech_sessions) == (1, 2)
+        assert talk.engine.calls == (talk.call,)
+        assert sum(figures.calls_by_state.values()) == 1
+        assert figures.sip["calls_dialled"] == 0
+        assert figures.outcomes["answered"] == 0
+        with pytest.raises(SpeechFailed, match="limit of speech sessions"):
+            await talk.service.open(talk.call)
+        assert talk.engine.snapshot().sip["refused_speech_sessions"] == 1
+        await second.close()
+        await eventually(lambda: talk.engine.snapshot().speech_sessions == 1)
+    assert [record["direction"] for record in records] == ["in"]

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from ringwheel.media.events import PlayOutcome
+from ringwheel.robot.grammar.builders import choices
+from ringwheel.robot.speech.mrcp import session
 from ringwheel.robot.speech.service import Completion, Recognition, SpeechFailed
 
 from .conftest import eventually
@@ -75,6 +77,34 @@ async def test_a_grammar_is_defined_once_and_what_is_wanted_is_said(peer: Speech
             ("start-input-timers", "true"),
             ("vendor-specific-parameters", 'com.example.model="a b"'),
         }
+
+
+async def test_more_grammars_than_servers_keep_replace_the_one_used_longest_ago(
+    peer: SpeechPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "MAX_GRAMMARS", 3)
+    defined: dict[str, str] = {}
+    heard_by: list[str] = []
+
+    def keep(asked: Asked) -> None:
+        defined[asked.headers["content-id"].strip("<>")] = asked.body
+        good(asked)
+
+    def take_one(asked: Asked) -> None:
+        heard_by.append(defined[asked.body.strip().removeprefix("session:")])
+        good(asked)
+
+    peer.on |= {"DEFINE-GRAMMAR": keep, "RECOGNIZE": take_one}
+    order = [1, 2, 3, 1, 4, 1, 5, 6, 2]
+    async with talking(options_of(peer)) as talk:
+        for number in order:
+            grammar = choices([(f"value {number}", ("yes",), None)], "en-US")
+            assert (await talk.hear(grammar=grammar)).value == f"value {number}"
+    assert [f"value {number}" in body for number, body in zip(order, heard_by, strict=True)] == (
+        [True] * len(order)
+    )
+    assert len(defined) == 3
+    assert peer.methods.count("DEFINE-GRAMMAR") == 7  # 1 was never the one used longest ago
 
 
 async def test_barge_in_is_ours_to_hear_and_told_the_server(peer: SpeechPeer) -> None:
@@ -194,6 +224,20 @@ async def test_a_cancellation_at_any_moment_leaves_nothing_behind(peer: SpeechPe
         assert (await talk.hear()).value is True
         assert (await talk.say()).outcome is PlayOutcome.FINISHED
         assert peer.invites == 1
+
+
+async def test_a_close_that_is_cancelled_gives_the_session_back(peer: SpeechPeer) -> None:
+    peer.on["RECOGNIZE"] = take
+    peer.on["STOP"] = lambda _: None
+    async with talking(options_of(peer)) as talk:
+        hearing = asyncio.create_task(talk.hear())
+        await peer.got("RECOGNIZE")
+        hearing.cancel()
+        closing = asyncio.create_task(talk.speech.close())
+        await peer.got("STOP")
+        closing.cancel()
+        await asyncio.wait({hearing, closing})
+        assert talk.service.figures().servers[0].taken == 0
 
 
 async def test_input_timers_start_when_the_prompt_has_ended(peer: SpeechPeer) -> None:

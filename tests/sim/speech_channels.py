@@ -6,6 +6,7 @@ import numpy as np
 from ringwheel.media._core import TimerWheel
 from ringwheel.robot.speech.engines.engine import EngineFailed, Hypothesis
 from ringwheel.robot.speech.mrcp.message import ChannelId, Event, Headers, Request, Response, parse
+from ringwheel.robot.speech.server.grammars import attempt
 from ringwheel.robot.speech.server.recognizer import Recognizer
 from ringwheel.robot.speech.server.recorder import Recorder
 from ringwheel.robot.speech.server.synthesizer import Synthesizer
@@ -133,6 +134,9 @@ class Ear:
     def restart(self):
         self.restarts += 1
 
+    def read(self, work, done):
+        done(attempt(work))
+
     def compile(self, grammars, locale, done):
         self.compiled.append((tuple(grammars), locale))
         if self.slow:
@@ -157,10 +161,15 @@ class Ear:
 class RecognizerClient(Client):
     """A client of a recognizer, whose caller says what the test wants."""
 
-    def __init__(self, kind="speechrecog"):
+    def __init__(self, kind="speechrecog", room=None):
         super().__init__(kind)
         self.ear = Ear()
-        self.resource = Recognizer(self.channel, self.send, self.wheel, self.ear)
+        self.resource = Recognizer(self.channel, self.send, self.wheel, self.ear, room=room)
+
+    def define(self, name, body):
+        """DEFINE-GRAMMAR with this body."""
+        content_id = ("Content-ID", f"<{name}>")
+        return self.ask("DEFINE-GRAMMAR", content_id, body=body, kind="application/srgs+xml")
 
     def recognize(self, *uris, lines=()):
         """RECOGNIZE with grammars of these URIs."""

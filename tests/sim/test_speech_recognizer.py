@@ -1,11 +1,16 @@
 """The recognizer of the speech server (RFC 6787, section 9): each method, cause and refusal."""
 
+import asyncio
+import threading
+
 import pytest
-from ringwheel.robot.grammar.builders import digits
+from ringwheel.robot.grammar.builders import choices, digits
 from ringwheel.robot.grammar.results import read
 from ringwheel.robot.grammar.srgs_xml import write
 from ringwheel.robot.speech.engines.engine import EngineFailed, Hypothesis
-from ringwheel.robot.speech.mrcp.words import RequestState
+from ringwheel.robot.speech.mrcp.words import RecognizeCause, RequestState
+from ringwheel.robot.speech.server import grammars, hearing, recognition
+from ringwheel.robot.speech.server.hearing import Engines
 
 from .speech_channels import FAILED, RecognizerClient
 
@@ -381,3 +386,97 @@ def test_a_channel_that_is_closed_stops_everything(client):
     assert not client.ear.listening
     client.wait(60_000)
     assert client.events == []
+
+
+class TestRoom:
+    """What grammars may take: of a channel, and of all channels."""
+
+    @pytest.fixture(autouse=True)
+    def bounds(self, monkeypatch):
+        monkeypatch.setattr(grammars, "MAX_STATES", 200)
+        monkeypatch.setattr(grammars, "MAX_BODY_BYTES", 10_000)
+
+    @staticmethod
+    def words(count):
+        """A grammar of a little more states than words."""
+        return write(choices([(n, (f"word{n}",), None) for n in range(count)], "en")).encode()
+
+    def refused(self, answer):
+        assert answer.status == 407
+        assert answer.headers.get("Completion-Cause") == "016 grammar-definition-failure"
+        return "forget some" in answer.headers.get("Completion-Reason")
+
+    def test_a_channel_has_so_many_states(self):
+        client = RecognizerClient()
+        assert client.define("a", self.words(30)).status == 200
+        assert self.refused(client.define("b", self.words(80)))
+        assert client.define("a", b"").status == 200
+        assert client.define("b", self.words(80)).status == 200
+
+    def test_a_channel_has_so_many_bytes(self):
+        client = RecognizerClient()
+        padded = self.words(2) + b" " * 6_000
+        assert client.define("a", padded).status == 200
+        assert self.refused(client.define("b", padded))
+
+    def test_a_grammar_that_is_replaced_makes_room_and_stays_if_the_new_one_is_refused(self):
+        client = RecognizerClient()
+        for count in (60, 50, 60):
+            assert client.define("a", self.words(count)).status == 200
+        assert self.refused(client.define("a", self.words(150)))
+        client.recognize("session:a")
+        client.say(("word59", 0.9))
+        client.wait(1_000)
+        assert result(client.sent[-1])[0][:2] == (59, "word59")
+
+    def test_a_server_has_so_much_for_all_and_a_channel_that_ends_gives_it_back(self):
+        room = grammars.Room(most_states=150)
+        first, second = RecognizerClient(room=room), RecognizerClient(room=room)
+        assert first.define("a", self.words(50)).status == 200
+        assert self.refused(second.define("a", self.words(50)))
+        first.resource.close()
+        assert second.define("a", self.words(50)).status == 200
+
+    def test_a_request_has_so_many_states(self, monkeypatch):
+        client = RecognizerClient()
+        assert client.define("a", self.words(40)).status == 200
+        monkeypatch.setattr(grammars, "MAX_ACTIVE_STATES", 100)
+        answer = client.recognize("session:a", "session:a", "session:a")
+        assert answer.headers.get("Completion-Cause") == "004 grammar-load-failure"
+
+
+def test_all_grammars_of_a_request_share_what_work_may_be_done(client, monkeypatch):
+    for name, length in (("a", 18), ("b", 19), ("c", 20)):
+        client.define(name, write(digits(length, length, "en", "dtmf")).encode())
+    monkeypatch.setattr(recognition, "MATCH_WORK", 200)
+    for uris, cause in (
+        (["session:c"], "000 success"),
+        (["session:a", "session:b", "session:c"], "012 semantics-failure"),
+    ):
+        body = "\n".join(uris).encode()
+        text = ("Interpret-Text", "1" * 20)
+        client.ask("INTERPRET", text, body=body, kind="text/uri-list")
+        assert client.cause == cause
+
+
+def test_grammars_that_were_defined_need_no_reading(client):
+    client.define("a", write(digits(4, 4, "en", "dtmf")).encode())
+    client.ear.read = None
+    assert client.recognize("session:a").status == 200
+
+
+async def test_reading_holds_nobody_and_has_a_deadline(monkeypatch):
+    engines, gate = Engines(None), threading.Event()
+
+    def blocked():
+        gate.wait()
+        return []
+
+    reading = asyncio.create_task(engines.read(blocked))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(hearing, "READ_S", 0.01)
+    late = await engines.read(blocked)
+    assert late.cause is RecognizeCause.GRAMMAR_COMPILATION_FAILURE
+    gate.set()
+    assert await reading == []
+    engines.close()

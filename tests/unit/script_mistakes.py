@@ -26,6 +26,18 @@ SHAPE = {
         "unknown-key",
         HEAD + "steps:\n  - transfer: {to: '123', @timout: 3s, failed: []}\n",
     ),
+    "a transfer to a script and to a number": (
+        "unknown-key",
+        HEAD + "steps:\n  - transfer: {script: other.yaml, @to: '123'}\n",
+    ),
+    "a transfer to a number with variables": (
+        "unknown-key",
+        HEAD + "steps:\n  - transfer: {to: '123', @with: {a: 1}, failed: []}\n",
+    ),
+    "a script that lies elsewhere": (
+        "missing-file",
+        HEAD + "steps:\n  - transfer: {script: @../other.yaml}\n",
+    ),
     "a key that is missing": (
         "missing-key",
         HEAD
@@ -192,6 +204,12 @@ BEYOND = {
         + "steps:\n  - choose:\n      prompt: Well?\n      retries: {then: [hang_up: done]}\n"
         + "      options:\n        a: [one, two]\n        b: [three, @Two]\n",
     ),
+    "two options with phrases that sound alike": (
+        "collision",
+        HEAD
+        + "steps:\n  - choose:\n      prompt: Well?\n      retries: {then: [hang_up: done]}\n"
+        + "      options:\n        a: [Check in!]\n        b: [three, @check-in]\n",
+    ),
     "two options with one key": (
         "collision",
         HEAD
@@ -208,6 +226,13 @@ BEYOND = {
         "collision",
         HEAD
         + "on:\n  operator: {phrases: [help], then: bye}\n  other: {phrases: [@help], then: bye}\n"
+        + "flows:\n  main:\n    - say: Hi\n"
+        + BYE,
+    ),
+    "two handlers with phrases that sound alike": (
+        "collision",
+        HEAD
+        + "on:\n  operator: {phrases: [Help!], then: bye}\n  other: {phrases: [@help], then: bye}\n"
         + "flows:\n  main:\n    - say: Hi\n"
         + BYE,
     ),
@@ -247,6 +272,19 @@ BEYOND = {
     "a secret that is said": (
         "secret",
         HEAD + "secrets: {key: KEY}\nsteps:\n  - set: {a: secrets.key}\n  - say: It is ${@a}.\n",
+    ),
+    "a secret that is handed over": (
+        "secret",
+        HEAD
+        + "secrets: {key: KEY}\nsteps:\n  - transfer: {script: script, with: {a: @secrets.key}}\n",
+    ),
+    "another script that is not there": (
+        "missing-file",
+        HEAD + "steps:\n  - @transfer: {script: other.yaml}\n",
+    ),
+    "a variable that the other script does not have": (
+        "arguments",
+        HEAD + "steps:\n  - transfer: {script: script, with: {a: @1}}\n",
     ),
     "a secret that is reported": (
         "secret",

@@ -40,10 +40,11 @@ def test_what_goes_wrong_is_counted_by_its_kind():
 
 def test_the_result_says_what_a_step_costs():
     robot = {"steps": 50, "cpu_us": 10_000, "wall_us": 1, "packets": 9, "answer_ms": {}}
-    run = RobotRun(robot | {"loop_cpu_us": 1}, {"calls": 5, "up_most": 5}, {"no record": 2})
-    told = RobotResult(5, 1.0, [run], []).cpu_us_per_step, run.to_json()
-    assert told[0] == 200.0
-    assert (told[1]["failed"], told[1]["cpu_us_per_step"]) == (2, 200.0)
+    robot |= {"loop_cpu_us": 7_000, "media_cpu_us": 2_500}
+    run = RobotRun(robot, {"calls": 5, "up_most": 5}, {"no record": 2})
+    result, told = RobotResult(5, 1.0, [run], []), run.to_json()
+    assert (result.cpu_us_per_step, result.media_us_per_step) == (200.0, 50.0)
+    assert (told["failed"], told["cpu_us_per_step"], told["media_cpu_us"]) == (2, 200.0, 2_500)
 
 
 def test_the_script_is_right(tmp_path):

@@ -3,7 +3,10 @@
 import asyncio
 import io
 import json
+import os
 import queue
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -176,3 +179,22 @@ def test_not_to_type_in_time_is_a_silence(script, monkeypatch, capsys):
     assert run(script, "--timeouts", "--expect", "no-input") == 0
     assert capsys.readouterr().out.count("Are you there?") == 2
     came.put("")
+
+
+@pytest.mark.parametrize("answers", [[], ["--answers"]])
+def test_whoever_reads_no_more_ends_it_quietly(script, tmp_path, answers):
+    if answers:
+        answers = ["--answers", str(answers_in(tmp_path, "7\n123\n"))]
+    read, write = os.pipe()
+    os.close(read)
+    command = "from ringwheel.cli.main import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "script", "run", str(script), "--text", *answers],
+        input=b"7\n123\n",
+        stdout=write,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")

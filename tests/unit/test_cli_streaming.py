@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ringwheel.cli import serve
 from ringwheel.cli.config import ServeConfig, load_config, override
 from ringwheel.cli.errors import CommandError
 from ringwheel.cli.main import run_command
@@ -45,6 +46,22 @@ def test_an_agent_in_a_file(tmp_path):
 def test_what_makes_no_sense_is_told(flags, words):
     with pytest.raises(CommandError, match=words):
         override(ServeConfig(), flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked", "made"),
+    [
+        ({}, "off", "off"),
+        ({}, "medium", "medium"),
+        ({"stream_barge_in": "speech"}, "off", "medium"),
+    ],
+)
+def test_callers_are_heard_where_a_prompt_or_an_agent_may_be_interrupted(
+    monkeypatch, flags, asked, made
+):
+    monkeypatch.setattr(serve, "Engine", lambda _sip, **options: options)
+    config = ServeConfig(stream="ws://agent.example", **flags)
+    assert serve.make_engine(config, voice=asked)["voice"] == made
 
 
 def test_what_is_shown_of_an_agent_has_no_secrets(tmp_path, capsys):

@@ -128,6 +128,15 @@ async def test_a_disk_that_fails_is_tried_again_and_what_it_costs_is_counted(mon
     assert (writer.written, writer.lost) == (0, 1)
 
 
+@pytest.mark.parametrize("name", ["r.jsonl", "r.csv", "r.db"])
+async def test_a_record_that_cannot_be_written_costs_no_other(tmp_path, name):
+    path = tmp_path / name
+    broken = record(2, name="half a character: \ud800")
+    writer = await write(path, record(1), broken, record(3))
+    assert (writer.written, writer.lost) == (2, 1)
+    assert "c1" in str(path.read_bytes()) and "c3" in str(path.read_bytes())
+
+
 async def test_whoever_ends_a_call_waits_for_a_slow_disk():
     writer = ResultWriter(Failing(0), room=1)
     await writer.put(record())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import struct
 import zipfile
 
 import numpy as np
@@ -155,6 +156,45 @@ def test_a_bomb_is_refused(pack, tmp_path):
     )
     with pytest.raises(ScriptError, match="is not stored plainly"):
         load_script(pack, tmp_path / "cache")
+
+
+def archive(entries, name_bytes, said=None):
+    """An archive of empty members, which says of itself that it has ``said``."""
+    name = b"x" * name_bytes
+    entry = b"PK\x01\x02" + bytes(24) + struct.pack("<H", name_bytes) + bytes(16) + name
+    directory = entry * entries
+    said = entries if said is None else said
+    end = struct.pack("<4s4xHHIIH", b"PK\x05\x06", said, said, len(directory), 4, 0)
+    return b"PK\x03\x04" + directory + end
+
+
+def larger_form(data):
+    """An archive with the place of an end of the larger form (zip64) before its own."""
+    return data[:-22] + b"PK\x06\x07" + bytes(16) + data[-22:]
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (archive(20_000, 8), "more than 10000 files"),
+        (archive(10_000, 1_100), "more than 10000 files, or their names are too long"),
+        (archive(20_000, 8, said=3), "other entries than it says"),
+        (larger_form(archive(3, 8)), "does not end as a pack does"),
+        (archive(3, 8)[:-2] + b"\x01\x00!", "does not end as a pack does"),
+        (b"PK\x03\x04", "it is too short"),
+    ],
+)
+def test_what_no_pack_can_be_is_refused_before_its_directory_is_read(
+    data, cause, tmp_path, monkeypatch
+):
+    def read(*_):
+        raise AssertionError("its directory is read")
+
+    monkeypatch.setattr(zipfile.ZipFile, "_RealGetContents", read)
+    path = tmp_path / "hostile.rwpack"
+    path.write_bytes(data)
+    with pytest.raises(ScriptError, match=cause):
+        load_script(path, tmp_path / "cache")
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -30,6 +30,7 @@ COMPILER_ALONE = {
     "a template that does not end",
     "a question of a survey twice",
     "a grammar that is not there",
+    "a script that lies elsewhere",
     "words that nobody can count in",
 }
 """Mistakes of shape that a schema cannot know."""

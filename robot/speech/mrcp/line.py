@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from .channel import Asked, Channel, Oddity, Outcome, RequestUser
 from .connection import ControlConnection
 from .message import ChannelId, Event, Response
 from .resources import Recognizer, Recorder, Synthesizer
+from .taken import Taken
 from .words import RECOGNIZERS, SYNTHESIZERS, Method, RequestState, Resource
 
 Ask = Callable[[RequestUser, int], Asked]
@@ -77,7 +78,7 @@ class Line:
         self.channel = Channel(id, connection.send, ids, response_ms=response_ms, odd=odd)
         self.lost = ""
         self.on_lost_channel: Callable[[str], None] | None = None
-        self.answer_ms: dict[Method, deque[float]] = {}
+        self.answers: dict[Method, Taken] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         connection.attach(id, self)
@@ -121,8 +122,7 @@ class Line:
 
     def note(self, method: Method, began_s: float) -> None:
         """A request was answered that was sent then."""
-        times = self.answer_ms.setdefault(method, deque(maxlen=1_000))
-        times.append((self._loop.time() - began_s) * 1_000)
+        self.answers.setdefault(method, Taken()).add(self._loop.time() - began_s)
 
     # What the connection tells
 

@@ -14,6 +14,7 @@ import structlog
 from ..service import SpeechFailed
 from .servers import MrcpServer, ServerHealth, order_servers
 from .session import MrcpSession, SessionFailed, Surroundings
+from .taken import Taken
 from .words import Resource
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ log = structlog.get_logger(__name__)
 
 USUAL = (Resource.SPEECHSYNTH, Resource.SPEECHRECOG)
 """What a session is set up with."""
-MAX_GRAMMARS = 200
-"""Grammars that a session may have defined and still wait for another call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class SessionPool:
         source: random.Random | None = None,
     ) -> None:
         self.failures: Counter[str] = Counter()
-        self.open_ms: deque[float] = deque(maxlen=1_000)
+        self.opening = Taken()
         self.pools = [ServerPool(ServerHealth(server)) for server in servers]
         self._around = around
         self._limits = limits
@@ -121,7 +120,7 @@ class SessionPool:
             return  # ended with the pool
         pool.taken -= 1
         young = time.monotonic() - born_s < self._limits.age_s
-        roomy = len(pool.idle) < pool.server.keep and len(session.grammars) <= MAX_GRAMMARS
+        roomy = len(pool.idle) < pool.server.keep
         if self._closed or session.lost or session.busy or not young or not roomy:
             self._drop(session)
             return
@@ -210,7 +209,7 @@ class SessionPool:
             raise
         pool.health.worked()
         pool.opened += 1
-        self.open_ms.append((time.monotonic() - began_s) * 1_000)
+        self.opening.add(time.monotonic() - began_s)
         self._of[session] = pool, time.monotonic()
         session.on_lost = self._on_lost
         return session

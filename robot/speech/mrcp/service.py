@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from ....media.monitor.buckets import Buckets
 from ....media.sip.tls import TlsConfig, TlsContexts
 from .connection import ConnectionLimits, ControlConnections
 from .pool import PoolLimits, SessionPool
@@ -98,7 +99,7 @@ class MrcpFigures:
 class MrcpService:
     """A `SpeechService` over MRCPv2; an engine has to be serving while it is used.
 
-    Sessions are calls of that engine, and count among its ``max_calls``. Raises ValueError for
+    Sessions are made by that engine, at most its ``max_speech_sessions``. Raises ValueError for
     servers that make no sense, ListenError for files of TLS that cannot be used.
     """
 
@@ -145,9 +146,19 @@ class MrcpService:
             dict(pool.failures),
             {str(oddity): count for oddity, count in self._around.odd.items()},
             {str(stray): count for stray, count in self._connections.stray.items()},
-            Latency.of(pool.open_ms),
-            {str(m): Latency.of(values) for m, values in self._around.answer_ms.items()},
+            Latency.of(pool.opening.recent_ms),
+            {str(m): Latency.of(taken.recent_ms) for m, taken in self._around.answers.items()},
         )
+
+    @property
+    def opening_s(self) -> Buckets:
+        """How long sessions took to set up."""
+        return self._pool.opening.all_s
+
+    @property
+    def answers_s(self) -> dict[str, Buckets]:
+        """How long the answers to each method took."""
+        return {str(method): taken.all_s for method, taken in self._around.answers.items()}
 
     async def close(self) -> None:
         """End all sessions and connections."""

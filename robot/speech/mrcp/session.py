@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from .connection import ConnectFailed, ControlAddress, ControlConnections
 from .line import Line, fits
 from .message import ChannelId
 from .servers import MrcpServer
+from .taken import Taken
 from .words import Method, Resource
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 PROTOCOLS = {"tcp": "TCP/MRCPv2", "tls": "TCP/TLS/MRCPv2"}
 DISCARD_PORT = 9
 """The port of who will connect (RFC 4145, 4.1)."""
+MAX_GRAMMARS = 100
+"""Grammars that are defined in one session at a time."""
 AUDIO_MID = "1"
 """Names the line of sound for the control channels (RFC 6787, 4.3)."""
 
@@ -65,9 +68,36 @@ class Surroundings:
     connections: ControlConnections
     limits: SessionLimits = field(default_factory=SessionLimits)
     odd: Counter[Oddity] = field(default_factory=Counter)
-    answer_ms: dict[Method, deque[float]] = field(default_factory=dict)
+    answers: dict[Method, Taken] = field(default_factory=dict)
     control: dict[str, ControlAddress] = field(default_factory=dict)
     """Where the control connections of each server went last, by its URI."""
+
+
+class DefinedGrammars:
+    """The grammars that were defined in a session. Servers keep so many only: a name is used again
+    for another grammar, which replaces the one that was used longest ago (RFC 6787, 9.8)."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}  # by the ids of grammars, the last one used last
+
+    def find(self, grammar_id: str) -> str | None:
+        """The name of a grammar; None: it has to be defined."""
+        name = self._names.pop(grammar_id, None)
+        if name is not None:
+            self._names[grammar_id] = name
+        return name
+
+    def free_name(self) -> str:
+        """A name to define a grammar by; whatever had it is not known any more."""
+        if len(self._names) >= MAX_GRAMMARS:
+            return self._names.pop(next(iter(self._names)))
+        used = set(self._names.values())
+        names = (f"{number}@ringwheel.grammar" for number in itertools.count(1))
+        return next(name for name in names if name not in used)
+
+    def defined(self, grammar_id: str, name: str) -> None:
+        """The server has taken it."""
+        self._names[grammar_id] = name
 
 
 class MrcpSession:
@@ -82,8 +112,7 @@ class MrcpSession:
         self.refused: set[Resource] = set()
         self.lost = ""
         self.on_lost: Callable[[MrcpSession], None] | None = None
-        self.grammars: set[str] = set()
-        """Ids of the grammars that were defined in it."""
+        self.grammars = DefinedGrammars()
         self._call: DialledCall | None = None
         self._asked: list[Resource] = []
         self._ids = itertools.count(1)
@@ -228,7 +257,7 @@ class MrcpSession:
         made = Line(
             connection, channel, self._ids, around.odd, response_ms=around.limits.response_ms
         )
-        made.answer_ms = around.answer_ms
+        made.answers = around.answers
         made.on_lost_channel = self._lose
         self.lines[resource] = made
 

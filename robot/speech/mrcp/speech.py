@@ -20,6 +20,7 @@ from .line import Ask, Line, Running
 from .message import Event
 from .resources import RecognizeWish, RecordWish, VoiceWish
 from .results import ServerRecording, failure_of, recognition_of, recording_of
+from .session import MAX_GRAMMARS
 from .words import EventName, Resource
 
 if TYPE_CHECKING:
@@ -204,11 +205,16 @@ class MrcpSpeech:
         self, session: MrcpSession, line: Line, grammars: Sequence[Grammar]
     ) -> list[str]:
         """URIs of the grammars, each of which a session is told once (RFC 6787, 9.8)."""
+        if len(grammars) > MAX_GRAMMARS:
+            text = f"{len(grammars)} grammars in one question, at most {MAX_GRAMMARS}"
+            raise SpeechFailed("grammar", text)
         uris = []
         for grammar in grammars:
-            name = f"{grammar.id}@ringwheel.grammar"
-            if name not in session.grammars:
+            name = session.grammars.find(grammar.id)
+            if name is None:
+                name = session.grammars.free_name()
                 await self._define_one(session, line, name, srgs_xml.write(grammar).encode())
+                session.grammars.defined(grammar.id, name)
             uris.append(f"session:{name}")
         return uris
 
@@ -219,7 +225,6 @@ class MrcpSpeech:
             return line.recognizer.define_grammar(user, now_ms, name, grammar)
 
         self._check(session, failure_of(await self._start(line, ask).outcome()))
-        session.grammars.add(name)
 
     def _hear(self, session: MrcpSession) -> OneWay:
         try:
@@ -259,11 +264,13 @@ class MrcpSpeech:
     async def close(self) -> None:
         """Give the session back, or end it. What goes on is cancelled by who has asked for it."""
         self._closed = True
-        if self._settling:
-            await asyncio.wait(self._settling)
-        session, self._session = self._session, None
-        if session is not None:
-            self._pool.give_back(session)
+        try:
+            if self._settling:
+                await asyncio.wait(self._settling)
+        finally:
+            session, self._session = self._session, None
+            if session is not None:
+                self._pool.give_back(session)
 
     async def _live(self) -> MrcpSession:
         async with self._taking:

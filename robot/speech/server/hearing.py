@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,11 +19,15 @@ from ....media.codec import Samples
 from ...grammar.model import Grammar
 from ..engines.engine import EngineFailed, Hypothesis
 from ..engines.pool import RecognizerPool
+from ..mrcp.words import RecognizeCause
 from .endpoint import BLOCK_MS, PAUSE_MS, RATE_HZ, Endpointer
+from .grammars import Active, GrammarRefused, Room, UnknownEntity, attempt
 
 log = structlog.get_logger(__name__)
 
 MAX_KNOWN = 1_024
+READ_S = 5.0
+"""How long reading the grammars of one request may take, the wait for others' included."""
 DIGIT_WAIT_MS = 3_600_000
 STALE_PACKETS = 10
 """So many have to come before what the voice detector says is news."""
@@ -45,7 +50,26 @@ class Engines:
 
     def __init__(self, pool: RecognizerPool) -> None:
         self.pool = pool
+        self.room = Room()
         self._known: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        # One thread: what they do takes the interpreter from the event loop, a slice at a time.
+        self._reader = ThreadPoolExecutor(1, "ringwheel-grammars")
+
+    async def read(
+        self, work: Callable[[], list[Active]]
+    ) -> list[Active] | GrammarRefused | UnknownEntity:
+        """Read grammars while the event loop goes on; behind those of others, in bounded time."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(READ_S):
+                return await loop.run_in_executor(self._reader, attempt, work)
+        except TimeoutError:
+            cause = f"the grammars were not read within {READ_S:g} s"
+            return GrammarRefused(RecognizeCause.GRAMMAR_COMPILATION_FAILURE, cause)
+
+    def close(self) -> None:
+        """Read no more."""
+        self._reader.shutdown(wait=False, cancel_futures=True)
 
     async def compile(self, grammars: Sequence[Grammar], locale: str) -> None:
         """Make ready, if that was not done before. Raises EngineFailed."""
@@ -142,6 +166,18 @@ class CallHearing:
         self._work(store_it())
 
     # For recognizers
+
+    def read(
+        self,
+        work: Callable[[], list[Active]],
+        done: Callable[[list[Active] | GrammarRefused | UnknownEntity], None],
+    ) -> None:
+        """Read grammars."""
+
+        async def read_them() -> None:
+            done(await self._engines.read(work))
+
+        self._work(read_them())
 
     def compile(
         self,

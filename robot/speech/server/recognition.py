@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....media.codec import Samples
 from ....media.sip.edge import TimerHandle, Timers
+from ...grammar.matching import Budget
 from ...grammar.model import GrammarError, Json
 from ...grammar.results import InputMode, Interpretation, Result, write_nlsml
 from ..engines.engine import EngineFailed, Hypothesis
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 Cause = RecognizeCause
 SAMPLE_RATE_HZ = 8_000
 """Of what is heard: that of the telephone."""
+MATCH_WORK = 10_000
+"""Steps of all grammars of a request together, each time that something was said or typed: some
+tens of milliseconds, in which nobody else is served."""
 SPEECH: InputMode = "speech"
 DTMF: InputMode = "dtmf"
 MATCHES = frozenset({Cause.SUCCESS, Cause.SUCCESS_MAXTIME})
@@ -55,19 +59,21 @@ class _Match:
 def interpret_text(text: str, active: Sequence[Active]) -> Ended:
     """What ``text`` means: INTERPRET."""
     try:
-        found = _match(text, 1.0, active, SPEECH) or _match(text, 1.0, active, DTMF)
+        budget = Budget(MATCH_WORK)
+        found = _match(text, 1.0, active, SPEECH, budget)
+        found = found or _match(text, 1.0, active, DTMF, budget)
     except GrammarError as error:
         return Ended(Cause.SEMANTICS_FAILURE, str(error))
     return Ended(Cause.SUCCESS, body=_body([found])) if found else Ended(Cause.NO_MATCH)
 
 
 def _match(
-    text: str, confidence: float, active: Sequence[Active], mode: InputMode
+    text: str, confidence: float, active: Sequence[Active], mode: InputMode, budget: Budget
 ) -> _Match | None:
     """By the first grammar that it fits. GrammarError: what it means cannot be told."""
     wanted = "voice" if mode == SPEECH else "dtmf"
     for one in active:
-        if one.grammar.mode == wanted and (found := one.grammar.match(text)) is not None:
+        if one.grammar.mode == wanted and (found := one.grammar.match(text, budget)) is not None:
             return _Match(one.uri, mode, found.text, found.value, confidence)
     return None
 
@@ -260,8 +266,9 @@ class Recognition:
         """Those of a sufficient confidence, in their order, as many as are wanted."""
         threshold = self._value(Header.CONFIDENCE_THRESHOLD)
         matches = []
+        budget = Budget(MATCH_WORK)
         for one in found:
-            match = _match(one.text, one.confidence, self._spoken, SPEECH)
+            match = _match(one.text, one.confidence, self._spoken, SPEECH, budget)
             if match is not None and match.confidence >= threshold:
                 matches.append(match)
         return matches[: self._value(Header.N_BEST_LIST_LENGTH)]
@@ -324,7 +331,8 @@ class Recognition:
             self._finish_typed()
             return
         self._typed += symbol
-        states = [one.grammar.progress(self._typed) for one in self._typable]
+        budget = Budget(MATCH_WORK)
+        states = [one.grammar.progress(self._typed, budget) for one in self._typable]
         complete = any(done for done, _ in states)
         if any(more for _, more in states):
             between_ms = self._value(Header.DTMF_INTERDIGIT_TIMEOUT)
@@ -336,8 +344,9 @@ class Recognition:
             self._finish_typed()
 
     def _finish_typed(self) -> None:
+        budget = Budget(MATCH_WORK)
         try:
-            found = _match(self._typed, 1.0, self._typable, DTMF)
+            found = _match(self._typed, 1.0, self._typable, DTMF, budget)
         except GrammarError as error:
             self.end(Cause.SEMANTICS_FAILURE, str(error))
             return
@@ -345,7 +354,9 @@ class Recognition:
         if found is not None:
             self._matches = [found]
             self.end(Cause.SUCCESS_MAXTIME if late else Cause.SUCCESS)
-        elif self._typed and any(one.grammar.progress(self._typed)[1] for one in self._typable):
+        elif self._typed and any(
+            one.grammar.progress(self._typed, budget)[1] for one in self._typable
+        ):
             self.end(Cause.PARTIAL_MATCH_MAXTIME if late else Cause.PARTIAL_MATCH)
         else:
             self.end(Cause.NO_MATCH_MAXTIME if late else Cause.NO_MATCH)

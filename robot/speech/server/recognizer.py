@@ -23,10 +23,13 @@ from ..mrcp.words import (
 )
 from .grammars import (
     ACCEPTED,
+    MAX_STATES,
     Active,
     GrammarRefused,
     Grammars,
+    Room,
     UnknownEntity,
+    attempt,
     content_id_of,
 )
 from .recognition import MATCHES, Ended, Recognition, interpret_text
@@ -65,6 +68,15 @@ class Hearing(Protocol):
         """What was said is done with: the next speech is a new utterance."""
         ...
 
+    def read(
+        self,
+        work: Callable[[], list[Active]],
+        done: Callable[[list[Active] | GrammarRefused | UnknownEntity], None],
+    ) -> None:
+        """Do ``work``, which reads grammars and takes time; ``done`` is called once, at once or
+        later."""
+        ...
+
     def compile(
         self,
         grammars: Sequence[Grammar],
@@ -85,6 +97,10 @@ class Hearing(Protocol):
         ...
 
 
+def _states(active: Sequence[Active]) -> int:
+    return sum(one.grammar.size for one in active)
+
+
 class Recognizer(ChannelResource):
     """One channel of ``speechrecog`` or ``dtmfrecog``.
 
@@ -99,10 +115,12 @@ class Recognizer(ChannelResource):
         timers: Timers,
         hearing: Hearing,
         figures: ResourceFigures | None = None,
+        *,
+        room: Room | None = None,
     ) -> None:
         super().__init__(channel, send, timers, figures)
         self._hearing = hearing
-        self._grammars = Grammars()
+        self._grammars = Grammars(room)
         self._queue: deque[tuple[Request, list[Active]]] = deque()
         self._current: Recognition | None = None
         self._recognized: Recognition | None = None
@@ -123,6 +141,7 @@ class Recognizer(ChannelResource):
         super().close()
         self._queue.clear()
         self._leave()
+        self._grammars.clear()
 
     # What is heard
 
@@ -165,12 +184,13 @@ class Recognizer(ChannelResource):
                 self._define_succeeded(request)
             else:
                 self._fail(request, RecognizeCause.GRAMMAR_LOAD_FAILURE, "there is no such grammar")
-        elif (active := self._read(request)) is not None:
-            self._compile(request, active, lambda: self._define(request, active[0]))
+        else:
+            self._read(request, lambda active: self._define(request, active))
 
-    def _define(self, request: Request, active: Active) -> None:
+    def _define(self, request: Request, active: list[Active]) -> None:
+        grammar, body_bytes = active[0].grammar, len(request.body)
         try:
-            self._grammars.define(content_id_of(request), active.grammar)
+            self._grammars.define(content_id_of(request), grammar, body_bytes)
         except GrammarRefused as error:
             self._fail(request, error.cause, str(error))
         else:
@@ -181,9 +201,7 @@ class Recognizer(ChannelResource):
 
     def _recognize(self, request: Request) -> None:
         """RFC 6787, 9.9."""
-        active = self._read(request)
-        if active is not None:
-            self._compile(request, active, lambda: self._take(request, active))
+        self._read(request, lambda active: self._take(request, active))
 
     def _take(self, request: Request, active: list[Active]) -> None:
         """Its grammars are good: recognize at once, or in its turn."""
@@ -192,12 +210,16 @@ class Recognizer(ChannelResource):
         if self._current is None:
             self._respond(request, Status.SUCCESS, RequestState.IN_PROGRESS)
             self._begin(request, active)
-        elif len(self._queue) < MAX_QUEUED:
+        elif len(self._queue) < MAX_QUEUED and self._queued_states + _states(active) <= MAX_STATES:
             self._queue.append((request, active))
             self._respond(request, Status.SUCCESS, RequestState.PENDING)
         else:
-            reason = f"{MAX_QUEUED} requests wait already"
+            reason = f"{len(self._queue)} requests wait already"
             self._fail(request, RecognizeCause.RECOGNIZER_ERROR, reason)
+
+    @property
+    def _queued_states(self) -> int:
+        return sum(_states(active) for _, active in self._queue)
 
     def _begin(self, request: Request, active: list[Active]) -> None:
         self._recognized = None
@@ -228,9 +250,9 @@ class Recognizer(ChannelResource):
         if text is None:
             self._respond(request, Status.MANDATORY_HEADER_MISSING)
             return
-        active = self._read(request)
-        if active is None:
-            return
+        self._read(request, lambda active: self._interpret_by(request, text, active), ready=False)
+
+    def _interpret_by(self, request: Request, text: str, active: list[Active]) -> None:
         self._respond(request, Status.SUCCESS, RequestState.IN_PROGRESS)
         ended = interpret_text(text, active)
         self._complete(EventName.INTERPRETATION_COMPLETE, request, ended)
@@ -279,44 +301,72 @@ class Recognizer(ChannelResource):
 
     # Within
 
-    def _read(self, request: Request) -> list[Active] | None:
-        """The grammars of a request; None: they are refused, and that was told."""
+    def _read(
+        self, request: Request, then: Callable[[list[Active]], None], *, ready: bool = True
+    ) -> None:
+        """Go on with the grammars of a request, unless they are refused. Engines have them ready
+        then, if that is wanted. Other requests wait meanwhile."""
         locale = self.parameters.of(request.headers)(Header.SPEECH_LANGUAGE)
-        try:
-            active = self._grammars.read(request, locale)
-            if self.kind is Resource.DTMFRECOG and any(a.grammar.mode == "voice" for a in active):
-                cause = "a dtmfrecog channel takes no grammars of speech; open a speechrecog"
-                raise GrammarRefused(RecognizeCause.GRAMMAR_DEFINITION_FAILURE, cause)
-        except UnknownEntity:
-            self._respond(request, Status.UNSUPPORTED_ENTITY, lines=[(Header.ACCEPT, ACCEPTED)])
-        except GrammarRefused as error:
-            failed = [(Header.FAILED_URI, error.uri)] if error.uri else []
-            lines = [*cause_lines(error.cause, str(error)), *failed]
-            self._respond(request, Status.OPERATION_FAILED, lines=lines)
-        else:
-            return active
-        return None
 
-    def _compile(self, request: Request, active: list[Active], then: Callable[[], None]) -> None:
-        """Make ready what is spoken, then go on; other requests wait meanwhile."""
-        spoken = [found.grammar for found in active if found.grammar.mode == "voice"]
-        if not spoken:
-            then()
+        def work() -> list[Active]:
+            return self._checked(self._grammars.read(request, locale))
+
+        def done(found: list[Active] | GrammarRefused | UnknownEntity) -> None:
+            if self.closed:
+                return
+            if isinstance(found, list) and ready:
+                self._compile(request, found, locale, then)
+                return
+            if isinstance(found, list):
+                then(found)
+            else:
+                self._refuse(request, found)
+            self._release()
+
+        self._hold()
+        if self._grammars.at_hand(request):
+            done(attempt(work))
+        else:
+            self._hearing.read(work, done)
+
+    def _checked(self, active: list[Active]) -> list[Active]:
+        if self.kind is Resource.DTMFRECOG and any(a.grammar.mode == "voice" for a in active):
+            cause = "a dtmfrecog channel takes no grammars of speech; open a speechrecog"
+            raise GrammarRefused(RecognizeCause.GRAMMAR_DEFINITION_FAILURE, cause)
+        return active
+
+    def _refuse(self, request: Request, error: GrammarRefused | UnknownEntity) -> None:
+        if isinstance(error, UnknownEntity):
+            self._respond(request, Status.UNSUPPORTED_ENTITY, lines=[(Header.ACCEPT, ACCEPTED)])
             return
+        failed = [(Header.FAILED_URI, error.uri)] if error.uri else []
+        lines = [*cause_lines(error.cause, str(error)), *failed]
+        self._respond(request, Status.OPERATION_FAILED, lines=lines)
+
+    def _compile(
+        self,
+        request: Request,
+        active: list[Active],
+        locale: str,
+        then: Callable[[list[Active]], None],
+    ) -> None:
+        """Make ready what is spoken, then go on, and let other requests go on."""
 
         def done(failure: EngineFailed | None) -> None:
             if self.closed:
                 return
             if failure is None:
-                then()
+                then(active)
             else:
                 cause = _CAUSES.get(failure.kind, RecognizeCause.RECOGNIZER_ERROR)
                 self._fail(request, cause, str(failure))
             self._release()
 
-        locale = self.parameters.of(request.headers)(Header.SPEECH_LANGUAGE)
-        self._hold()
-        self._hearing.compile(spoken, locale, done)
+        spoken = [found.grammar for found in active if found.grammar.mode == "voice"]
+        if spoken:
+            self._hearing.compile(spoken, locale, done)
+        else:
+            done(None)
 
     def _input_began(self, recognition: Recognition, kind: str) -> None:
         """START-OF-INPUT (RFC 6787, 9.12)."""

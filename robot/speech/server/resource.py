@@ -56,6 +56,7 @@ class ResourceFigures:
     statuses: dict[int, int] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
     causes: dict[str, int] = field(default_factory=dict)
+    synthesized_s: float = 0.0
 
     def count(self, message: AnyMessage) -> None:
         """A message that goes out."""

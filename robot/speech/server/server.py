@@ -122,9 +122,9 @@ class SpeechServer:
         await self._stack.enter_async_context(self._pool)
         self._clock.start()
         self._stack.callback(self._clock.stop)
-        self._means = Means(
-            Engines(self._pool), synthesizer, self._clock, {}, self._voice, self._records
-        )
+        engines = Engines(self._pool)
+        self._stack.callback(engines.close)
+        self._means = Means(engines, synthesizer, self._clock, {}, self._voice, self._records)
         contexts = TlsContexts(self._tls) if self._tls is not None else None
         for protocol, listener in self._listeners.items():
             context = contexts.server if contexts and protocol == ENCRYPTED else None
@@ -186,5 +186,6 @@ def as_json(figures: SpeechFigures) -> dict[str, Any]:
         "statuses": {str(status): n for status, n in figures.resources.statuses.items()},
         "events": dict(figures.resources.events),
         "causes": dict(figures.resources.causes),
+        "synthesized_s": round(figures.resources.synthesized_s, 3),
         "control": {name: control.as_dict() for name, control in figures.control.items()},
     }

@@ -83,14 +83,14 @@ class Channel:
         means, call = self._session.means, self._session.call
         common = (self.id, self._send, means.timers)
         if kind in SYNTHESIZERS:
-            speaker = CallSpeaker(call, means.synthesizer, self._spoken, means.voice)
+            speaker = CallSpeaker(call, means.synthesizer, self._spoken, means.voice, means.figures)
             self._workers.append(speaker)
             return Synthesizer(*common, speaker, means.figures)
         hearing = CallHearing(call, means.engines, means.folder)
         self._workers.append(hearing)
         resource: Recognizer | Recorder
         if kind in RECOGNIZERS:
-            resource = Recognizer(*common, hearing, means.figures)
+            resource = Recognizer(*common, hearing, means.figures, room=means.engines.room)
         else:
             resource = Recorder(*common, hearing, means.figures)
         hearing.listener = resource

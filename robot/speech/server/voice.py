@@ -13,6 +13,7 @@ from ....media.call import Call, CallEnded
 from ....media.codec import Samples
 from ....media.sound import to_int16
 from ..engines.engine import EngineFailed, Synthesizer, Utterance
+from .resource import ResourceFigures
 
 log = structlog.get_logger(__name__)
 
@@ -29,12 +30,14 @@ class CallSpeaker:
         engine: Synthesizer,
         spoken: Callable[[EngineFailed | None], None],
         default_voice: str | None = None,
+        figures: ResourceFigures | None = None,
     ) -> None:
         self._call = call
         self._engine = engine
         self._spoken = spoken
         self._default_voice = default_voice
         self._task: asyncio.Task[None] | None = None
+        self._figures = figures or ResourceFigures()
         self._volume = 1.0
 
     def start(self, utterance: Utterance) -> None:
@@ -106,5 +109,6 @@ class CallSpeaker:
     async def _blocks(self, utterance: Utterance) -> AsyncGenerator[Samples, None]:
         async with aclosing(self._engine.synthesize(utterance)) as blocks:
             async for block in blocks:
+                self._figures.synthesized_s += len(block) / self._engine.sample_rate_hz
                 loud = self._volume
                 yield block if loud == 1.0 else to_int16(block.astype(np.float64) * loud)
