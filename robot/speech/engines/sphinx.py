@@ -35,9 +35,9 @@ SCORE_UNITS = 1024
 """Scores of segments are shifted by ten bits (the engine's ``SENSCR_SHIFT``)."""
 FRAME_HZ = 100
 FIT_WEIGHT, COVER_WEIGHT, OFFSET = 3.2, 5.9, 5.0
-"""Of a logistic regression, rounded, over the words of `ringwheel bench recognition` and phrases in
-no grammar other than its own, in the same voices; the offset was then raised by 0.4 by hand, in view
-of its set too, so that 0.4 refuses few words of the grammar."""
+"""Of a logistic regression, rounded, over words of `ringwheel bench recognition` and phrases in
+no grammar other than its own, in the same voices; the offset was then raised by 0.4 by hand, in
+view of its set too, so that 0.4 refuses few words of the grammar."""
 LOUD_OVER_NOISE, LOUD_BELOW_PEAK = 4.0, 300.0
 """Frames are loud that have so many times the power of the noise, and no less than that part of
 what the loudest have."""
