@@ -26,6 +26,7 @@ from .robot import run_robot
 from .scan import POLICIES, run_scan
 from .soak import run_soak
 from .stream import run_stream
+from .thresholds import run_thresholds
 from .vad import run_vad
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -452,18 +453,26 @@ def vad(
 
 
 @app.command(
-    epilog=examples("ringwheel bench recognition", "ringwheel bench recognition --calls 10 --json"),
+    epilog=examples("ringwheel bench recognition", "ringwheel bench recognition --engine --json"),
 )
 def recognition(
     *,
     calls: Annotated[int, typer.Option(min=1, max=100, help="Callers at the same time.")] = 50,
     snr: Annotated[float, typer.Option(min=0, max=60, help="Of the noisy half, in dB.")] = 15.0,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="The engine alone, without calls: by threshold.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """How much of a fixed set of utterances is understood by phone, over MRCP, and at what cost.
 
     Fails if speech cannot be had, or the prompt that plays meanwhile has a gap.
     """
+    if engine:
+        with report.progress() as progress:
+            found = run_thresholds(snr, progress)
+        report.show_json(found.to_json()) if as_json else report.show_thresholds(found)
+        return
     with report.progress() as progress:
         result = run_recognition(calls, snr, progress)
     tell(result, report.show_recognition, as_json=as_json, failed=result.failed)

@@ -26,6 +26,7 @@ from .scan import WINDOWS as SCAN_WINDOWS
 from .scan import ScanResult
 from .soak import MIB, SoakResult
 from .stream import StreamResult, quantiles_of
+from .thresholds import ThresholdResult
 from .vad import VadResult, quantiles
 
 SATURATED = "the bare loop itself ran late: the kernel alone needs more than a core for these"
@@ -394,6 +395,24 @@ def show_recognition(result: RecognitionResult) -> None:
         f"{answer_ms.get('p95', 0):g} ms. CPU time of the speech server a recognition: "
         f"{result.cpu_ms_per_recognition} ms. Prompts meanwhile: {result.packets:,} packets, "
         f"{result.lost} lost, {result.gaps} gaps. Failures: {dict(result.failures) or 'none'}.",
+    )
+
+
+def show_thresholds(result: ThresholdResult) -> None:
+    """The table of `bench recognition --engine`."""
+    rows = [
+        (
+            row.condition,
+            f"{row.threshold:g}",
+            *(row.right, row.wrong, row.refused, row.strange_refused, row.strange_taken),
+        )
+        for row in result.rows()
+    ]
+    show_table(
+        f"Recognition by the engine alone, noise at {result.snr_db:g} dB",
+        ("line", "threshold", "right", "wrong", "no match", "strange: no match", "strange: taken"),
+        rows,
+        f"CPU time of the engine a recognition: {result.cpu_ms_per_recognition} ms.",
     )
 
 

@@ -1,4 +1,6 @@
-"""The fixed set of `bench recognition`: a hundred utterances, spoken by espeak-ng, the same always.
+"""The fixed set of `bench recognition`: a hundred utterances, and thirty that are in no grammar.
+
+They are spoken by espeak-ng, the same always.
 
 Voices differ in sex, accent, pitch and pace; the numbers and the noise come from one seed.
 Everything goes through mu-law, as it would on a line.
@@ -36,7 +38,18 @@ YES_NO = {
     "wrong": False,
 }
 MENU = ("sales", "support", "billing", "operator", "opening hours", "new order", "cancel", "repeat")
-STRANGE = ("purple monkey", "what time is it", "I like coffee", "hello who is there", "elephant")
+STRANGE = (
+    *("purple monkey dishwasher", "what time is it", "I like coffee", "hello who is there"),
+    *("elephant", "purple monkey", "can I speak to my daughter", "the weather is nice today"),
+    *("I do not understand", "hold on a moment", "never mind that", "my dog is barking"),
+    *("let me think about it", "could you say that again", "good morning", "is this a machine"),
+    *("thank you very much", "what do you mean", "potato", "wonderful", "banana"),
+    *("I am driving right now", "call me back tomorrow", "umbrella", "where are you calling from"),
+    *("Robert", "just a second", "telephone", "chocolate cake", "who gave you my name"),
+)
+"""What is in no grammar here."""
+ASKED = ("digit", "yes/no", "menu")
+"""The kinds of questions that something strange is said to."""
 
 _VOICES = ("en-us", "en-gb", "en-us+f2", "en-us+f3", "en-gb+m3", "en-us+m7", "en-us+f4", "en-us+m1")
 _PACES = (130, 150, 165, 180)
@@ -66,17 +79,16 @@ def grammars() -> dict[str, Grammar]:
 
 def _plan() -> list[tuple[str, str, Json]]:
     rng = np.random.default_rng(SEED)
-    strings = [[int(n) for n in rng.integers(0, 10, 4)] for _ in range(14)]
+    strings = [[int(n) for n in rng.integers(0, 10, 4)] for _ in range(16)]
     plan: list[tuple[str, str, Json]] = []
     plan += [("digit", DIGITS[n % 10], str(n % 10)) for n in range(20)]
     plan += [
         ("digits", " ".join(DIGITS[n] for n in four), "".join(map(str, four))) for four in strings
     ]
     plan += [("yes/no", text, meaning) for _ in range(4) for text, meaning in YES_NO.items()]
-    plan += [("menu", word, word) for _ in range(4) for word in MENU]
-    plan += [("yes/no", text, None) for text in STRANGE]
-    plan += [("menu", text, None) for text in STRANGE]
-    return plan[:100]
+    plan += [("menu", word, word) for _ in range(5) for word in MENU]
+    plan += [(ASKED[n % len(ASKED)], text, None) for n, text in enumerate(STRANGE)]
+    return plan
 
 
 def speak(program: str, number: int, text: str) -> Sound:

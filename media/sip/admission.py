@@ -85,8 +85,11 @@ class Admission:
         self.calls -= 1
 
     def admit_speech(self) -> Refusal | None:
-        """Let one more session with a speech server begin (then :meth:`release_speech` is owed)."""
-        if self.draining:
+        """Let one more session with a speech server begin (then :meth:`release_speech` is owed).
+
+        While the calls that are up drain, they still may have to speak and to hear.
+        """
+        if self.draining and not self.calls:
             return _DRAINING
         if self.speech_sessions >= self.limits.max_speech_sessions:
             return _SPEECH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import numpy as np
 import pytest
@@ -81,6 +82,28 @@ async def test_blocks_come_while_the_caller_is_silent():
         await ear.over.wait()
     assert not ear.heard.any()
     assert len(ear.heard) == 30 * 80
+
+
+async def test_sound_that_comes_in_the_middle_of_a_read_is_not_the_last(monkeypatch):
+    """A program that is slow to make room for what waits finds the room full: there is more, which
+    nobody would tell it of."""
+    make_room, slow_reads = np.empty, iter(range(3))
+
+    def make_room_slowly(shape, *args):
+        if isinstance(shape, int) and shape > 0 and args == (np.int16,):
+            # Not awaited: the media thread goes on, and nothing of this one.
+            time.sleep(0.06 * (next(slow_reads, None) is not None))
+        return make_room(shape, *args)
+
+    ear = Ear(enough=50)
+    async with serving(ear) as engine, phoning(engine) as phone:
+        await phone.call()
+        await ear.begun.wait()
+        monkeypatch.setattr(np, "empty", make_room_slowly)
+        async with asyncio.timeout(10):
+            await ear.over.wait()
+    assert next(slow_reads, None) is None
+    assert len(ear.heard) == 50 * 160
 
 
 async def test_another_rate_is_converted():

@@ -18,9 +18,9 @@ class Crowd:
         self.net.receive("10.0.0.2", host, self.message(method, number))
         return self.net.packets[-1].message
 
-    def dial(self):
+    def dial(self, *, speech=False):
         flow = self.net.flow("10.0.0.9")
-        return self.agent.dial("sip:p@10.0.0.9", b"v=0", flow, from_uri="sip:u@ua")
+        return self.agent.dial("sip:p@10.0.0.9", b"v=0", flow, from_uri="sip:u@ua", speech=speech)
 
     def message(self, method, number, cseq=1, to="<sip:u@ua>", mark=""):
         return self.sip(
@@ -127,3 +127,13 @@ def test_drain(world):
         crowd.dial()
     assert crowd.bye(1, to).status == 200
     assert crowd.agent.counters.as_dict()["refused_draining"] == 3
+
+
+def test_calls_that_drain_may_still_speak(world):
+    crowd = Crowd(world)
+    to = crowd.invite(1).headers.get("To")
+    crowd.agent.drain()
+    assert crowd.dial(speech=True)
+    assert crowd.bye(1, to).status == 200
+    with pytest.raises(Refuse, match="503"):
+        crowd.dial(speech=True)
