@@ -189,6 +189,7 @@ LOCALS = st.builds(
     srtp=st.sampled_from(["off", "optional", "required"]).map(lambda name: SrtpPolicy(name)),
     srtp_suites=st.lists(st.sampled_from(list(SrtpSuite)), min_size=1, unique=True).map(tuple),
     srtp_secret=st.binary(min_size=32, max_size=48),
+    applications=st.just(()),
 )
 
 
