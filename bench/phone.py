@@ -55,20 +55,27 @@ def call_robot(
 
 
 class Phone:
-    """Binds a free port of loopback; a context manager. Raises ListenError.
+    """Binds a free port of ``host``; a context manager. Raises ListenError.
 
     ``handler`` is told of calls, of which there are ``max_calls`` at most at the same time. A call
-    of ours that is not answered within 32 s is given up. It asks for no session timer: what is
-    measured is a plain call.
+    of ours that is not answered within ``answer_timeout_ms`` is given up. It asks for no session
+    timer: what is measured is a plain call.
     """
 
-    def __init__(self, handler: CallHandler, *, max_calls: int) -> None:
-        self._endpoint = SipEndpoint([f"udp:{HOST}:0"])
+    def __init__(
+        self,
+        handler: CallHandler,
+        *,
+        max_calls: int,
+        host: str = HOST,
+        answer_timeout_ms: int = ANSWER_TIMEOUT_MS,
+    ) -> None:
+        self._endpoint = SipEndpoint([f"udp:{host}:0"])
         config = UserAgentConfig(
             self._endpoint.addresses,
             user="caller",
             limits=Limits(max_calls=max_calls),
-            answer_timeout_ms=ANSWER_TIMEOUT_MS,
+            answer_timeout_ms=answer_timeout_ms,
             session_expires_s=0,
         )
         self.agent = UserAgent(self._endpoint.send, self._endpoint.timers, config, handler)
