@@ -37,7 +37,7 @@ demo: $(VENV)/built ## 200 real calls on loopback, checked packet by packet (und
 test: $(VENV)/tested ## every test; installs peers where it may
 	@tools/peers
 	$(MAKE) c-test
-	$(BIN)/python -m pytest -m 'not alone' --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest -m 'not alone' --numprocesses 3 --dist worksteal --durations 25
 	$(BIN)/python -m pytest -m alone
 
 c-test: $(VENV)/tested ## C tests under ASan and UBSan, and TSan for what threads share

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import uvloop
 from ringwheel import Call, Engine
 from ringwheel.media.transfer import OnRefer
 
+from ..ports import pairs_of
 from .client import TIMEOUT_S, Phone
 
 Handler = Callable[[Call], Awaitable[None]]
@@ -31,34 +30,6 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("one_loop"):
         return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-
-
-def can_bind(port: int) -> bool:
-    """True if nobody holds the port of 127.0.0.1."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-WORKERS = 8
-
-
-def pairs_of(count: int) -> tuple[int, int]:
-    """First and last port of ``count`` pairs that are free now, below the system's own choice.
-
-    Each of the processes that tests run in has a share of its own.
-    """
-    share = 10_000 // WORKERS
-    start = 5_000 + WORKER % WORKERS * share
-    while True:
-        first = 2 * random.randrange(start, start + share - count)
-        last = first + 2 * count - 1
-        if all(can_bind(port) for port in range(first, last + 1)):
-            return first, last
 
 
 @contextlib.asynccontextmanager

@@ -18,8 +18,9 @@ from ringwheel import (
     PromptError,
 )
 
+from ..ports import can_bind, pairs_of
 from .client import udp
-from .conftest import address_of, can_bind, eventually, pairs_of, phoning, serving
+from .conftest import address_of, eventually, phoning, serving
 
 
 async def until_ended(call: Call) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from ..ports import WORKER, can_bind
 from .client import TIMEOUT_S, Phone
-from .conftest import WORKER, can_bind
 
 pytestmark = pytest.mark.one_loop
 

@@ -21,8 +21,9 @@ from ringwheel import (
 )
 from ringwheel.media.codec import PCMA
 
+from ..ports import pairs_of
 from .callee import Callee
-from .conftest import address_of, eventually, pairs_of, serving
+from .conftest import address_of, eventually, serving
 from .test_hear import Mouth
 
 pytestmark = pytest.mark.one_loop

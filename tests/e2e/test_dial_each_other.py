@@ -9,7 +9,8 @@ import pytest
 from ringwheel import Call, DialFailed, Outcome
 from ringwheel.media.codec import PCMU
 
-from .conftest import pairs_of, serving
+from ..ports import pairs_of
+from .conftest import serving
 from .test_dial import dialling
 
 pytestmark = pytest.mark.one_loop

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 from ringwheel import Call, DialFailed
 
+from ..ports import can_bind, pairs_of
 from .callee import Callee
-from .conftest import can_bind, eventually, pairs_of
+from .conftest import eventually
 from .test_dial import dialling
 from .test_leaks import left_in_memory, no_collector, open_files, threads
 

@@ -8,7 +8,7 @@ import signal
 import pytest
 from ringwheel.robot.speech.embedded import EmbeddedSpeech, SpeechUnavailable
 
-from .conftest import pairs_of
+from ..ports import pairs_of
 from .speech_client import Control, SpeechPhone
 
 pytestmark = [

@@ -13,7 +13,8 @@ from ringwheel.media.leg import Leg
 from ringwheel.media.session import MediaSession
 from ringwheel.media.sip.session import SipCall
 
-from .conftest import can_bind, eventually, pairs_of, phoning, serving
+from ..ports import can_bind, pairs_of
+from .conftest import eventually, phoning, serving
 
 pytestmark = pytest.mark.alone
 

@@ -35,7 +35,8 @@ from ringwheel.robot.speech.server.server import SpeechServer
 from ringwheel.robot.speech.service import Completion, Recognition, SpeechFailed
 
 from ..certificates import Authority
-from .conftest import eventually, pairs_of, serving
+from ..ports import pairs_of
+from .conftest import eventually, serving
 
 pytestmark = [
     pytest.mark.one_loop,

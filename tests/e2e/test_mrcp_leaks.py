@@ -18,7 +18,8 @@ from ringwheel.robot.speech.mrcp.service import MrcpOptions, MrcpService
 from ringwheel.robot.speech.mrcp.session import MrcpSession, SessionLimits
 from ringwheel.robot.speech.server.server import SpeechServer
 
-from .conftest import eventually, pairs_of, phoning, serving
+from ..ports import pairs_of
+from .conftest import eventually, phoning, serving
 from .speech_peer import speech_peer
 
 SESSIONS, ROUNDS = 200, 50

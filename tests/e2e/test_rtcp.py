@@ -11,8 +11,9 @@ import pytest
 from ringwheel import Call, Engine, Quality
 from ringwheel.media import engine as engine_module
 
+from ..ports import pairs_of
 from .client import Message, Phone, Rtp, read_rtp, udp
-from .conftest import eventually, pairs_of, phoning, serving
+from .conftest import eventually, phoning, serving
 from .test_hear import Mouth
 
 pytestmark = pytest.mark.one_loop

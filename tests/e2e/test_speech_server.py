@@ -21,7 +21,7 @@ from ringwheel.robot.speech.server import server as server_module
 from ringwheel.robot.speech.server.server import SpeechServer
 
 from ..certificates import Authority
-from .conftest import pairs_of
+from ..ports import pairs_of
 from .speech_client import Control, SpeechPhone, message, offer
 
 pytestmark = [

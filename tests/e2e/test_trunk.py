@@ -12,8 +12,9 @@ import pytest
 from ringwheel import DialFailed, Engine, Outcome
 from ringwheel.media.trunk import CallerRules, HeaderRules, Peer, Registration, Trunk, TrunkLimits
 
+from ..ports import pairs_of
 from .callee import Callee
-from .conftest import address_of, eventually, pairs_of, phoning, serving
+from .conftest import address_of, eventually, phoning, serving
 
 pytestmark = pytest.mark.one_loop
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ..ports import pairs_of
 from .client import TIMEOUT_S, Phone
-from .conftest import pairs_of
 
 pytestmark = pytest.mark.one_loop
 

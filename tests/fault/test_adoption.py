@@ -14,8 +14,9 @@ import pytest
 from ringwheel import Call, Engine
 
 from ..e2e.client import Phone, Rtp
-from ..e2e.conftest import address_of, eventually, pairs_of
+from ..e2e.conftest import address_of, eventually
 from ..interop.conftest import serving
+from ..ports import pairs_of
 
 pytestmark = pytest.mark.alone
 

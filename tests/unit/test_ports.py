@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import resource
 import socket
 
@@ -13,25 +12,12 @@ from ringwheel.media._core import open_udp_socket
 from ringwheel.media.pool import announced_host
 from ringwheel.media.ports import DSCP_EXPEDITED_FORWARDING, NoRtpPort, RtpPorts, rtp_port_range
 
+from ..ports import pairs_of
+
 
 def bind_udp(host: str, port: int) -> socket.socket:
     """A socket such as RTP gets."""
     return socket.socket(fileno=open_udp_socket(host, port, DSCP_EXPEDITED_FORWARDING))
-
-
-def free_pairs(count: int) -> tuple[int, int]:
-    """First and last port of ``count`` pairs whose even ports are free now."""
-    while True:
-        first = 2 * random.randrange(5_000, 15_000)
-        held = []
-        try:
-            held = [bind_udp("127.0.0.1", port) for port in range(first, first + 2 * count, 2)]
-        except OSError:
-            continue
-        finally:
-            for bound in held:
-                bound.close()
-        return first, first + 2 * count - 1
 
 
 @pytest.mark.parametrize(
@@ -50,7 +36,7 @@ def test_a_range_has_its_even_ports_that_have_an_odd_one_above(first, last, port
 
 
 def test_ports_are_taken_in_turn_and_one_given_back_comes_last():
-    first, last = free_pairs(3)
+    first, last = pairs_of(3)
     ports = RtpPorts(first, last)
     taken = [ports.bind("127.0.0.1") for _ in range(2)]
     assert [port for _, port in taken] == [first, first + 2]
@@ -65,7 +51,7 @@ def test_ports_are_taken_in_turn_and_one_given_back_comes_last():
 
 
 def test_a_port_that_somebody_else_holds_is_passed_over_until_it_is_free():
-    first, last = free_pairs(2)
+    first, last = pairs_of(2)
     ports = RtpPorts(first, last)
     with bind_udp("127.0.0.1", first):
         bound, port = ports.bind("127.0.0.1")
@@ -80,7 +66,7 @@ def test_a_port_that_somebody_else_holds_is_passed_over_until_it_is_free():
 
 
 def test_an_address_that_is_not_ours_is_no_shortage():
-    first, last = free_pairs(2)
+    first, last = pairs_of(2)
     ports = RtpPorts(first, last)
     with pytest.raises(NoRtpPort, match="cannot bind 203.0.113.9 for RTP: Cannot assign"):
         ports.bind("203.0.113.9")
@@ -88,7 +74,7 @@ def test_an_address_that_is_not_ours_is_no_shortage():
 
 
 def test_running_out_of_files_names_the_limit():
-    first, last = free_pairs(1)
+    first, last = pairs_of(1)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
     try:

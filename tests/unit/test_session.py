@@ -17,7 +17,8 @@ from ringwheel.media.ports import NoRtpPort
 from ringwheel.media.sdp import Direction, NoCommonCodec, NotAcceptable, SdpError, SdpReason
 from ringwheel.media.session import MediaSession
 
-from .test_ports import bind_udp, free_pairs
+from ..ports import pairs_of
+from .test_ports import bind_udp
 
 HOST = "127.0.0.1"
 TIMEOUT_S = 20.0
@@ -52,7 +53,7 @@ def free(port: int) -> bool:
 @asynccontextmanager
 async def pooling(pairs: int = 4, **options: object) -> AsyncIterator[ShardPool]:
     """A pool on ports of its own."""
-    settings = {"shards": 1, "max_legs": 8, "rtp_ports": free_pairs(pairs), **options}
+    settings = {"shards": 1, "max_legs": 8, "rtp_ports": pairs_of(pairs), **options}
     pool = ShardPool(**settings)  # type: ignore[arg-type]
     try:
         yield pool
@@ -142,7 +143,7 @@ async def test_shared_sockets_take_a_port_for_each_shard_and_none_for_a_leg():
 
 
 async def test_shards_that_started_before_one_failed_are_ended():
-    first, last = free_pairs(2)
+    first, last = pairs_of(2)
     with bind_udp(HOST, first + 2), pytest.raises(NoRtpPort):
         ShardPool(shards=2, max_legs=4, rtp_ports=(first, last), rtp_sockets="shared")
     assert free(first)
