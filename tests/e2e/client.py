@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 30.0
 
 _numbers = itertools.count(1)
 

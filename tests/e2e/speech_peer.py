@@ -15,7 +15,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from .client import Message, read_message, udp
+from .client import TIMEOUT_S, Message, read_message, udp
 
 PACKET_BYTES = 160
 FINE = "COMPLETE"
@@ -144,7 +144,7 @@ class SpeechPeer:
 
     async def got(self, method: str, count: int = 1) -> Asked:
         """Wait until that method has come so often."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             while self.methods.count(method) < count:  # noqa: ASYNC110 - what comes has no event
                 await asyncio.sleep(0.002)
         return [asked for asked in self.asked if asked.method == method][count - 1]

@@ -78,13 +78,13 @@ def make_leg(send_silence: bool):
     config.fd = -1
     leg = ffi.new("rw_leg *")
     lib.rw_leg_init(leg, config, 1, 1000)
-    return leg, config.media
+    return leg, config
 
 
 @settings(max_examples=200, deadline=None)
 @given(steps=steps, send_silence=st.booleans())
 def test_a_leg_sends_one_whole_packet_a_slot(steps, send_silence):
-    leg, media = make_leg(send_silence)
+    leg, config = make_leg(send_silence)
     ended = ffi.new("rw_playlist_queue *")
     lib.rw_playlist_queue_init(ended)
     waiting: list[bytes] = []
@@ -98,8 +98,8 @@ def test_a_leg_sends_one_whole_packet_a_slot(steps, send_silence):
         elif step in ("pause", "resume"):
             leg.paused = paused = step == "pause"
         elif step in ("hold", "take up"):
-            media.send = sending = step == "take up"
-            lib.rw_leg_set_media(leg, ffi.addressof(media))
+            config.media.send = sending = step == "take up"
+            lib.rw_leg_set_media(leg, ffi.addressof(config, "media"))
         else:
             for _ in range(value):
                 sent = bytes(ffi.buffer(packet, lib.rw_leg_compose(leg, packet, ended)))[12:]
