@@ -210,9 +210,7 @@ class UdpTransport:
         if count >= BATCH:
             self._next_read = self._loop.call_soon(self._read_on)
         elif count:
-            self._next_read = self._loop.call_at(
-                self._read_at_s + READ_INTERVAL_S, self._read_on
-            )
+            self._next_read = self._loop.call_at(self._read_at_s + READ_INTERVAL_S, self._read_on)
         else:
             self._next_read = None
             self._wake_up.modify(self.socket, select.EPOLLIN | select.EPOLLONESHOT)
