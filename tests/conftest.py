@@ -1,4 +1,6 @@
-"""Settings that every test runs under."""
+"""What every test runs under."""
+
+from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
@@ -18,11 +20,18 @@ settings.load_profile("ringwheel")
 
 
 @pytest.fixture(autouse=True)
-def log_of_its_own() -> Iterator[None]:
-    """How a command of one test logs, and where to, is not how the next test does."""
+def logging_as_it_was() -> Iterator[None]:
+    """A command that runs within the test sets up logging to a stream that the test's end closes:
+    whatever is logged later would fail, and say so on the next test's stderr."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    configuration = structlog.get_config()
     yield
-    root.handlers[:] = handlers
+    # What pytest itself put there for this test it takes away by itself.
+    root.handlers[:] = [one for one in root.handlers if one in handlers or _is_pytests(one)]
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**configuration)
+
+
+def _is_pytests(handler: logging.Handler) -> bool:
+    return type(handler).__module__.startswith("_pytest.")
