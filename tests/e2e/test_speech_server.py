@@ -24,6 +24,7 @@ from ..certificates import Authority
 from ..ports import pairs_of
 from .client import TIMEOUT_S
 from .speech_client import Control, SpeechPhone, message, offer
+from .test_hear import vowel
 
 pytestmark = [
     pytest.mark.one_loop,
@@ -212,6 +213,21 @@ class TestSessions:
             await two.open("speechsynth")
             for channel in (*one.channels, *two.channels):
                 assert (await control.ask(channel, "GET-PARAMS")).status == 200
+
+    async def test_a_request_that_overtakes_the_ack_waits_for_it(self):
+        """They come by different ways, and the one of the requests may be faster."""
+        async with serving() as server, SpeechPhone(server.address) as phone:
+            phone.invite(offer(phone, "speechsynth", "recorder"))
+            synth, recorder = phone.take(await phone.response("INVITE"))
+            control = await Control.open(phone.ports[0])
+            for request in ((synth, "SPEAK"), (recorder, "RECORD")):
+                answer = await control.ask(*request, body="hello", kind=TEXT)
+                assert (answer.status, answer.state) == (200, "IN-PROGRESS")
+            phone.send("ACK")
+            await phone.say(vowel(0.5), pause_ms=0)
+            await control.event("START-OF-INPUT")
+            assert (await control.event("SPEAK-COMPLETE")).cause == "000 normal"
+            control.close()
 
     async def test_a_connection_that_is_lost_ends_its_sessions(self):
         async with serving() as server, SpeechPhone(server.address) as phone:
