@@ -65,4 +65,4 @@ class Position:
 
 
 def _sent_ms(leg: Leg, playable: Playable) -> float:
-    return float(leg.figures().packets_sent * playable.packet_ms)
+    return float(leg.packets_sent * playable.packet_ms)
