@@ -137,10 +137,12 @@ class _Driver:
         limit_s = min(loop.time() + self._deadline_s(action), call_ends_s)
         with _Turn(action, limit_s, leaving) as turn:
             event = await self._perform(action)
+        cut_short = turn.interrupted or isinstance(event, Failed)
+        # What fails in the moment in which the person leaves has failed for that.
+        if cut_short and leaving is not None and leaving.done():
+            return self._take(leaving.result())
         if not turn.interrupted:
             return self._take(event)
-        if leaving is not None and leaving.done():
-            return self._take(leaving.result())
         if loop.time() >= call_ends_s:
             limit_s = self.interpreter.limits.call_s
             log.warning("conversation stopped: limits.call_s (%d s) reached", limit_s)

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from ringwheel.robot.conversation import converse
 from ringwheel.robot.script import actions, model
-from ringwheel.robot.script.events import Done, Heard, Left, NoInput
+from ringwheel.robot.script.events import Done, Failed, Heard, Left, NoInput
 from ringwheel.robot.script.interpreter import Interpreter
 from ringwheel.robot.script.state import State
 
@@ -240,9 +240,14 @@ def test_a_channel_that_goes_on_although_it_was_stopped_is_stopped_again(caplog)
     assert "main.0 although it was cancelled" in caplog.text
 
 
-def test_an_answer_and_the_end_at_the_same_moment():
-    """Whichever comes first, the conversation ends once, and at once."""
-    person = Person(main_0=after(3))
+def failed(action):
+    return Failed(at_ms=now_ms(), turn=action.turn, kind="left", reason="nobody is there")
+
+
+@pytest.mark.parametrize("answer", [None, failed])
+def test_an_answer_and_the_end_at_the_same_moment(answer):
+    """Who leaves has left, and is no error of the script."""
+    person = Person(main_0=after(3, answer))
     person.leaves_after_s = 3
     ended, took_s = hold(make_script(say("a"), ask("x"), **REPORT), person)
     assert ended.cause == "left"
