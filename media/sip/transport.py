@@ -186,7 +186,8 @@ class UdpTransport:
         """Call ``read(self)``, which returns how many datagrams it took, while some come.
 
         The first one after a rest is read at once; then the socket is read every
-        ``READ_INTERVAL_S``, until it rests again.
+        ``READ_INTERVAL_S``, until it rests again. Who sends meanwhile is at work anyway: then it is
+        read after half of that time.
         """
         self._loop = asyncio.get_running_loop()
         self._read = read
@@ -241,6 +242,16 @@ class UdpTransport:
         """Send now, or when the socket has room; beyond the queue's bound it is dropped."""
         if self._waiting or not self._try(data, address):
             self._queue(data, address)
+        if self._next_read is not None:
+            self._read_early(self._next_read)
+
+    def _read_early(self, next_read: asyncio.Handle) -> None:
+        assert self._loop is not None
+        now_s = self._loop.time()
+        if now_s >= self._read_at_s + READ_INTERVAL_S / 2:
+            next_read.cancel()
+            self._read_at_s = now_s
+            self._next_read = self._loop.call_soon(self._read_on)
 
     def _queue(self, data: bytes, address: tuple[str, int]) -> None:
         if len(self._waiting) >= SEND_QUEUE_DATAGRAMS or self._loop is None:
