@@ -256,6 +256,13 @@ class Leg:
             return self.closed.result().figures
         return self._shard.leg_figures(self.id) or LegFigures()
 
+    @property
+    def packets_sent(self) -> int:
+        """How many packets were sent up to now."""
+        if self.closed.done():
+            return self.closed.result().figures.packets_sent
+        return self._shard.packets_sent(self.id)
+
     def on_event(self, event: LegEvent) -> None:
         """An event of this leg, from the shard."""
         match event:
