@@ -220,6 +220,40 @@ def test_signalling_of_a_complete_call(benchmark: Benchmark) -> None:
     agent.shutdown()
 
 
+def test_signalling_of_a_call_that_we_place(benchmark: Benchmark) -> None:
+    """INVITE to BYE by user agent and parser; what the callee answers is made from our requests."""
+    wheel = TimerWheel(0)
+    handler = Answerer()
+    sent: list[bytes] = []
+    config = UserAgentConfig(("192.0.2.1:5060",))
+    agent = UserAgent(lambda data, _flow: sent.append(data), wheel, config, handler)
+    contact = ("Contact", "<sip:callee@192.0.2.2:5060>")
+    calls = 0
+
+    def answer(asked: bytes, status: int, body: bytes = b"") -> None:
+        message = parse(asked)
+        assert isinstance(message, Request)
+        headers = [contact, *([("Content-Type", "application/sdp")] if body else [])]
+        data = response_bytes(message, status, None, headers, body, to_tag=f"t{calls}")
+        agent.receive(parse(data), FLOW)
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+        sent.clear()
+        ours = agent.dial("sip:callee@192.0.2.2:5060", OFFER, FLOW, from_uri="sip:r@192.0.2.1")
+        invite = sent[-1]
+        answer(invite, 180)
+        answer(invite, 200, OFFER)
+        ours.hangup()
+        answer(sent[-1], 200)
+        wheel.advance(wheel.now_ms + 3)  # as above
+
+    benchmark(call)
+    assert handler.ended == calls
+    agent.shutdown()
+
+
 SURVEY = load_script(Path(__file__).resolve().parents[1] / "examples" / "scripts" / "survey.yaml")
 SURVEY_ANSWERS: tuple[Json, ...] = (True, 3, 5, "garden", False)
 

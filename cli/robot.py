@@ -17,6 +17,7 @@ from rich.console import Console
 from ..media.call import Call
 from ..media.engine import Engine
 from ..media.memory import settle_gc
+from ..media.order import checked_caller
 from ..media.ports import NoRtpPort
 from ..media.sip.transport import ListenError
 from ..robot.calling import MAX_CONCURRENT, CallingOut, Tally
@@ -177,7 +178,7 @@ def robot(
     settled = settle()
     if dial is None:
         _refuse_those_of_dial(context)
-    check_speech(speech or (), keep_prompts)
+    check_speech(settled, speech or (), keep_prompts)
     work = Work(
         script=_script(script),
         results=results,
@@ -193,6 +194,8 @@ def robot(
         caller=caller,
         timeout_s=ring,
     )
+    if caller is not None:
+        _check_caller(caller)
     if dial is not None:
         work = replace(work, numbers=_count_numbers(settled, work))
         if not sip and config is None:
@@ -242,8 +245,8 @@ def _count_numbers(config: ServeConfig, work: Work) -> int:
     """How many are to be called. CommandError: they cannot be."""
     names = [trunk.name for trunk in config.trunks]
     if work.trunk is not None and work.trunk not in names:
-        known = f"the configuration has {', '.join(names)}" if names else "there is no --config"
-        raise CommandError(f"--trunk: no {work.trunk!r}", f"Take one of those: {known}")
+        known = f"The configuration has {', '.join(names)}" if names else "Describe it in --config"
+        raise CommandError(f"--trunk: no {work.trunk!r}", known)
     assert work.dial is not None
     try:
         count = check_numbers(work.dial, work.trunk)
@@ -251,6 +254,14 @@ def _count_numbers(config: ServeConfig, work: Work) -> int:
         raise CommandError(f"--dial {error}") from error
     log.info("numbers to call", numbers=count)
     return count
+
+
+def _check_caller(caller: str) -> None:
+    try:
+        checked_caller(caller)
+    except ValueError as error:
+        # Else it would be in the results of each number, as if all had refused.
+        raise CommandError(f"--{error}") from error
 
 
 async def _run(

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -40,8 +40,7 @@ RingingFunction = Callable[["DialledCall"], None]
 """Told of each provisional response; its ``early_sound`` may be known then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(NamedTuple):
     """What who dials wants of the call itself, whatever way it goes. With ``applications`` it is a
     session with a speech server."""
 
@@ -176,7 +175,8 @@ class DialledCall(Call):
 
     def on_ended(self, cause: EndCause) -> None:
         self._end_ear()
-        self.decide(failure_of(cause, proceeding=self.proceeding))
+        if not self.decided.done():
+            self.decide(failure_of(cause, proceeding=self.proceeding))
         super().on_ended(cause)
         self._leave_way()
 
@@ -211,12 +211,13 @@ class DialledCall(Call):
 
     async def end_tasks(self) -> None:
         """The call goes into other hands."""
+        if self._early_task is None and self._redirecting is None:
+            return
         tasks = [task for task in (self._early_task, self._redirecting) if task is not None]
         self._early_task = self._redirecting = None
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await asyncio.wait(tasks)
 
     def follow(self, began_s: float, attempts: list[Record]) -> None:
         """Others were tried before this one, from ``began_s`` on."""

@@ -607,11 +607,13 @@ class Engine:
         hearing = _OF_SERVERS if controlled else self._hearing
         bind_host = self._bind_hosts[flow.listener]
         key = flow.listener, flow.remote_host
-        host = self._endpoint.media_host(flow.listener) or self._announced.get(key)
+        host = self._announced.get(key)
         if host is None:
             if len(self._announced) > 1_000:
                 self._announced.clear()
-            host = self._announced[key] = announced_host(bind_host, flow.remote_host)
+            advertised = self._endpoint.media_host(flow.listener)
+            host = advertised or announced_host(bind_host, flow.remote_host)
+            self._announced[key] = host
         return MediaSession(
             self._pool,
             codecs or self._codecs,

@@ -93,7 +93,6 @@ class Interpreter:
     def __init__(self, script: Script, secrets: Mapping[str, str]) -> None:
         self.script = script
         self._here = script
-        self.late_events = 0
         self._secrets: dict[str, Json] = {name: secrets.get(name, "") for name in script.secrets}
         self._masks = Masks({name: secrets.get(name, "") for name in script.secrets})
         self._inputs = _inputs_of(script)
@@ -181,12 +180,10 @@ class Interpreter:
             return self.begin(event)
         memory = self._memory
         if not memory.frames or memory.cause is not None:
-            self.late_events += 1
             return []
         if isinstance(event, Left):
             return self._leave(event)
         if event.turn != memory.turn:
-            self.late_events += 1
             return []
         self._set_clock(event.at_ms)
         step = self._current()
@@ -664,7 +661,6 @@ class Interpreter:
         """The person has left: the handler ``hang_up`` has what can be done without."""
         memory = self._memory
         if memory.gone:
-            self.late_events += 1
             return []
         self._set_clock(event.at_ms)
         self._end_turn("left")

@@ -157,6 +157,11 @@ async def test_a_conversation_may_end_after_sigterm_and_is_written_down(script, 
         (["--script", "{script}", "--speech", "nowhere"], "--speech: no 'nowhere'. Use local, or"),
         (["--script", "{script}", "--speech", "sip:"], "write it as sip:HOST:PORT"),
         (["--script", "{script}", "--keep-prompts", "p"], "Add --speech local"),
+        (["--script", "{script}", "--dial", "none.csv", "--caller", "<"], "--caller: '<'; use a"),
+        (
+            ["--script", "{script}", "--stream", "ws://a/b", "--stream-token-env", "NO_SUCH_TOKEN"],
+            "the environment has no NO_SUCH_TOKEN",
+        ),
         (["--script", "{script}", "--rate", "3"], "--rate is for calling out. Add --dial"),
     ],
 )

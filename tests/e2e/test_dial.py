@@ -253,7 +253,7 @@ def ways_to(engine, *peers):
     async def route(order):
         for callee, sign_of_life_s in peers:
             async for way in numeric(replace(order, uri=callee.uri)):
-                yield replace(way, sign_of_life_s=sign_of_life_s)
+                yield way._replace(sign_of_life_s=sign_of_life_s)
 
     engine.router = route
     yield
