@@ -26,7 +26,8 @@ from ..robot.numbers import NumbersError, check_numbers, read_numbers
 from ..robot.results import ResultsError, ResultWriter, format_of, open_sink
 from ..robot.runner import Robot, RobotError
 from ..robot.script.compiler import load_script
-from ..robot.script.model import Script
+from ..robot.script.model import Script, TextPrompt
+from ..robot.script.pack import prompts_in
 from ..robot.script.problems import ScriptError
 from ..robot.speech.embedded import EmbeddedSpeech
 from . import options
@@ -290,6 +291,7 @@ async def _run(
                 )
             )
             await robot.prepare()
+            _warn_of_silence(work.script, services)
             settle_gc()
             metrics = RobotMetrics(
                 robot, services=services, writer=writer, kept=kept, embedded=embedded
@@ -304,6 +306,15 @@ async def _run(
             return await _call_out(engine, metrics.calling, services, config, work)
     except (RobotError, ListenError, NoRtpPort) as error:
         raise CommandError(str(error)) from error
+
+
+def _warn_of_silence(script: Script, services: Services) -> None:
+    """A script may have texts for text channels alone; but mostly somebody has forgotten speech,
+    and each caller would meet the handler `error`."""
+    steps = (step for part in script.all for step in part.steps.values())
+    texts = sum(isinstance(prompt, TextPrompt) for step in steps for prompt in prompts_in(step))
+    if texts and not services:
+        log.warning("nobody speaks the texts", texts=texts, remedy="--speech local, or a server's")
 
 
 async def _answer(engine: Engine, robot: Robot, services: Services, config: ServeConfig) -> None:

@@ -144,6 +144,14 @@ async def test_a_conversation_may_end_after_sigterm_and_is_written_down(script, 
     assert record["cause"] == "left"
 
 
+async def test_who_has_forgotten_speech_is_told(script):
+    script.write_text(ANSWERS.replace("- say: {file: hello.ulaw}", "- say: Hello."), "utf-8")
+    async with robot("--script", script, "--sip", "udp:127.0.0.1:0") as process:
+        told = await until_logged(process, "nobody speaks the texts")
+    assert (told["level"], told["texts"]) == ("warning", 1)
+    assert "--speech local" in told["remedy"]
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
