@@ -264,8 +264,9 @@ def deadline_s(action: Action, silence_s: float) -> float:  # noqa: PLR0911 - on
         case SayNow() | HangUpNow():
             return speech_s(action.speech) + max(silence_s, LAST_WORDS_S)
         case AskNow():
-            timings = [given.timing for given in (action.input, *action.handlers.values())]
-            return speech_s(action.speech) + max(map(_answer_s, timings)) + silence_s
+            inputs = (action.input, *action.handlers.values())
+            longest_s = max([_answer_s(given.timing) for given in inputs])
+            return speech_s(action.speech) + longest_s + silence_s
         case FetchNow():
             tries_s = (action.deadline_ms / 1000 + BACK_OFF_S) * (1 + action.retries)
             # Nothing is heard without a filler: then the silence that is allowed is the limit.

@@ -254,7 +254,8 @@ class Interpreter:
             return self._leave_flow(None)
         memory.steps += 1
         limit = self._here.limits.steps
-        if memory.steps > limit + (ERROR_STEPS if self._active("error") else 0):
+        beyond = memory.steps - limit
+        if beyond > 0 and (beyond > ERROR_STEPS or not self._active("error")):
             raise Exhausted("steps", f"more than {limit:,} steps")
         step = self._here.steps[frame.at]
         return _TAKE[type(step)](self, step)
@@ -712,7 +713,7 @@ class Interpreter:
         }
 
     def _speech(self, prompts: Prompts) -> Speech:
-        return speech_of(prompts, self._here, self._scope()) if prompts else ()
+        return speech_of(prompts, self._here, self._scope) if prompts else ()
 
     def _assign(self, name: str, value: Json) -> None:
         self._take_room(len(name) + 4 + self._size_of(value))
