@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -41,11 +40,8 @@ class SayFailed(Exception):
         self.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Files that are played in one go."""
-
-    files: tuple[StrPath, ...]
+Run = tuple[StrPath, ...]
+"""Files that are played in one go."""
 
 
 class Voice:
@@ -92,10 +88,10 @@ class Voice:
     async def say(self, speech: Speech, barge_in: BargeIn, by: By) -> bool:
         """Say it; False: the caller, or somebody else, has ended it before. SayFailed."""
         for part in self._parts(speech, self._kept if self._is_local(by) else None):
-            if isinstance(part, Run):
-                finished = await self._play(part, barge_in)
-            else:
+            if isinstance(part, SpokenText):
                 finished = await self._speak(part, barge_in, by)
+            else:
+                finished = await self._play(part, barge_in)
             if not finished:
                 return False
         return True
@@ -115,11 +111,11 @@ class Voice:
                 files.append(path)
             elif isinstance(spoken, SpokenText) and spoken.text.strip():
                 if files:
-                    yield Run(tuple(files))
+                    yield tuple(files)
                     files = []
                 yield spoken
         if files:
-            yield Run(tuple(files))
+            yield tuple(files)
 
     def _file_of(self, spoken: Spoken, kept: KeptPrompts | None) -> StrPath | None:
         if isinstance(spoken, SpokenFile):
@@ -130,7 +126,7 @@ class Voice:
 
     async def _play(self, run: Run, barge_in: BargeIn) -> bool:
         try:
-            played = await self._call.play(*run.files, barge_in=barge_in)
+            played = await self._call.play(*run, barge_in=barge_in)
         except PromptError as error:
             raise SayFailed("prompt", str(error)) from error
         return played.outcome is PlayOutcome.FINISHED
