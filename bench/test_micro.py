@@ -18,7 +18,7 @@ from ringwheel.bench.scanner_process import scan_request
 from ringwheel.media._core import TimerWheel
 from ringwheel.media.codec import PCMA, PCMU, Codec
 from ringwheel.media.monitor.monitor import chain
-from ringwheel.media.sdp import LocalMedia, answer_offer, make_offer, parse_sdp
+from ringwheel.media.sdp import LocalMedia, answer_offer, answer_to, make_offer, parse_sdp
 from ringwheel.media.sip.edge import Flow
 from ringwheel.media.sip.events import EndCause
 from ringwheel.media.sip.gate import GateRules
@@ -101,6 +101,13 @@ def test_parse_sdp(benchmark: Benchmark) -> None:
 
 def test_answer_offer(benchmark: Benchmark) -> None:
     answer = benchmark(answer_offer, parse_sdp(OFFER), OURS)
+    assert answer.media is not None
+    assert answer.media.codec is PCMA
+
+
+def test_answer_offers_that_are_alike(benchmark: Benchmark) -> None:
+    offers = cycle([make_offer(THEIRS._replace(rtp_port=port)) for port in range(30000, 30200, 2)])
+    answer = benchmark(lambda: answer_to(next(offers), OURS))
     assert answer.media is not None
     assert answer.media.codec is PCMA
 

@@ -223,6 +223,7 @@ class Engine:
             self._endpoint.close()
             raise
         self._bind_hosts = [listener.host for listener in self._endpoint.listeners]
+        self._log = log.bind()  # once: binding costs more than a line that is not wanted
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._stopped = asyncio.Event()
@@ -629,7 +630,8 @@ class Engine:
         """The task of one call: its handler, and the end of the call whatever came of that."""
         try:
             await _handle(handler, call)
-            await call.hangup()
+            if call.ended is None:
+                await call.hangup()
         finally:  # for a cancellation, of this task or out of the handler
             call.abandon()
 
@@ -689,14 +691,13 @@ class Engine:
             return
         ours.on_ended(cause)
         self._rest()
-        figures = ours.figures
-        log.info(
+        self._log.info(
             "speech session ended" if call.speech else "call ended",
             call=ours.id,
             call_id=call.call_id,
             by=cause.by.value,
             status=cause.status,
-            packets_sent=figures.packets_sent,
+            packets_sent=ours.packets_sent,
         )
 
     def on_ringing(self, call: SipCall, response: Response) -> None:

@@ -129,7 +129,7 @@ def make_order(
         raise ValueError("display_name: leave out line breaks and control characters")
     return Order(
         checked_uri(uri),
-        _checked_caller(caller),
+        checked_caller(caller),
         codecs,
         srtp,
         display_name,
@@ -201,7 +201,8 @@ def checked_uri(uri: str, name: str = "uri") -> str:
 
 
 @lru_cache(maxsize=256)
-def _checked_caller(caller: str) -> str:
+def checked_caller(caller: str) -> str:
+    """Who calls, as given. ValueError: nobody can be called so."""
     scheme, colon, _ = caller.partition(":")
     if colon and is_token(scheme):
         return checked_uri(caller, "caller")

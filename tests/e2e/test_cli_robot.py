@@ -149,6 +149,14 @@ async def test_a_conversation_may_end_after_sigterm_and_is_written_down(script, 
     assert record["cause"] == "left"
 
 
+async def test_who_has_forgotten_speech_is_told(script):
+    script.write_text(ANSWERS.replace("- say: {file: hello.ulaw}", "- say: Hello."), "utf-8")
+    async with robot("--script", script, "--sip", "udp:127.0.0.1:0") as process:
+        told = await until_logged(process, "nobody speaks the texts")
+    assert (told["level"], told["texts"]) == ("warning", 1)
+    assert "--speech local" in told["remedy"]
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -162,6 +170,11 @@ async def test_a_conversation_may_end_after_sigterm_and_is_written_down(script, 
         (["--script", "{script}", "--speech", "nowhere"], "--speech: no 'nowhere'. Use local, or"),
         (["--script", "{script}", "--speech", "sip:"], "write it as sip:HOST:PORT"),
         (["--script", "{script}", "--keep-prompts", "p"], "Add --speech local"),
+        (["--script", "{script}", "--dial", "none.csv", "--caller", "<"], "--caller: '<'; use a"),
+        (
+            ["--script", "{script}", "--stream", "ws://a/b", "--stream-token-env", "NO_SUCH_TOKEN"],
+            "the environment has no NO_SUCH_TOKEN",
+        ),
         (["--script", "{script}", "--rate", "3"], "--rate is for calling out. Add --dial"),
     ],
 )
