@@ -9,6 +9,8 @@ import socket
 # that tests of the command line name (16000 to 17899). The first are for sound, by the pair.
 FIRST_PORT, LAST_PORT = 10_000, 15_999
 FIRST_SINGLE, LAST_SINGLE = 18_000, 19_999
+# For sockets of the tests themselves; engines that choose for themselves begin at 20000.
+FIRST_OWN, LAST_OWN = 24_000, 29_999
 # Processes that tests may run in at the same time (pytest-xdist): each has a share of its own.
 WORKERS = 4
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -16,6 +18,7 @@ SHARE = (LAST_PORT + 1 - FIRST_PORT) // WORKERS // 2 * 2
 START = FIRST_PORT + WORKER % WORKERS * SHARE
 SINGLES = (LAST_SINGLE + 1 - FIRST_SINGLE) // WORKERS
 START_SINGLE = FIRST_SINGLE + WORKER % WORKERS * SINGLES
+OWN = (LAST_OWN + 1 - FIRST_OWN) // WORKERS
 
 
 def can_bind(
@@ -49,6 +52,7 @@ class Turn:
 
 _turn = Turn(START, SHARE)
 _single_turn = Turn(START_SINGLE, SINGLES)
+_own_turn = Turn(FIRST_OWN + WORKER % WORKERS * OWN, OWN)
 
 
 def pairs_of(count: int) -> tuple[int, int]:
@@ -68,3 +72,9 @@ def free_port(following: int = 0) -> int:
         if all(can_bind(port) and can_bind(port, kind=socket.SOCK_STREAM) for port in ports):
             return ports[0]
     raise RuntimeError(f"no port is free in {START_SINGLE}-{START_SINGLE + SINGLES - 1}")
+
+
+def own_ports(count: int = 1) -> range:
+    """The next ports in a row for sockets of a test. No other process of tests has had them: what
+    is sent to those that were there before comes from the test before, and that is over."""
+    return _own_turn.take(count)

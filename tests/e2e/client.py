@@ -7,12 +7,15 @@ our writing of it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
+
+from ..ports import OWN, own_ports
 
 TIMEOUT_S = 30.0
 
@@ -84,22 +87,41 @@ def read_rtp(data: bytes, source: tuple[str, int]) -> Rtp:
 
 
 def udp(host: str, port: int = 0) -> socket.socket:
-    """A bound, non-blocking UDP socket."""
+    """A bound, non-blocking UDP socket, on a port of this process of tests."""
+    return _bound(host, port) if port else _bound_in_a_row(host, 1)[0]
+
+
+def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    bound.bind((host, port))
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
     return bound
+
+
+def _bound_in_a_row(host: str, count: int) -> list[socket.socket]:
+    for _ in range(OWN):
+        sockets: list[socket.socket] = []
+        try:
+            for port in own_ports(count):
+                sockets.append(_bound(host, port))
+            return sockets
+        except OSError as error:
+            for bound in sockets:
+                bound.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise RuntimeError(f"no {count} ports in a row are free for sockets of tests")
 
 
 def udp_pair(host: str) -> tuple[socket.socket, socket.socket]:
     """Sockets for RTP, and on the port behind it for RTCP, which every call gets sooner or later:
     what nobody reads there arrives at nobody else."""
-    while True:
-        rtp = udp(host)
-        try:
-            return rtp, udp(host, rtp.getsockname()[1] + 1)
-        except OSError:  # somebody has it
-            rtp.close()
+    rtp, rtcp = _bound_in_a_row(host, 2)
+    return rtp, rtcp
 
 
 def bracketed(host: str) -> str:

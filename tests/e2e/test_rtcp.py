@@ -152,8 +152,10 @@ async def test_sender_reports_agree_with_what_was_heard(make_prompt, reporting, 
         await peer.call()
         first = await peer.report()
         assert first.sender is not None
-        if mux:  # one socket keeps their order
-            assert first.sender[2:] == (len(peer.sound), 160 * len(peer.sound))
+        if mux:  # one socket keeps their order, but what leaves in a batch may leave behind it
+            behind = first.sender[2] - len(peer.sound)
+            assert 0 <= behind <= (sockets == "shared")
+            assert first.sender[3] == 160 * first.sender[2]
             assert 0 <= (first.sender[1] - peer.sound[-1].timestamp) % 2**32 < 8000
         await asyncio.sleep(0.2)
         await phone.hang_up()
