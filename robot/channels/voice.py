@@ -87,7 +87,7 @@ class Voice:
 
     async def say(self, speech: Speech, barge_in: BargeIn, by: By) -> bool:
         """Say it; False: the caller, or somebody else, has ended it before. SayFailed."""
-        for part in self._parts(speech):
+        for part in self._parts(speech, self._kept if self._is_local(by) else None):
             if isinstance(part, SpokenText):
                 finished = await self._speak(part, barge_in, by)
             else:
@@ -96,11 +96,17 @@ class Voice:
                 return False
         return True
 
-    def _parts(self, speech: Speech) -> Iterator[Run | SpokenText]:
+    def _is_local(self, by: By) -> bool:
+        """Whether our own engine speaks, as far as there is one: another service has another
+        voice, and what is kept is none of its."""
+        local = self._services.get("local")
+        return local is None or self._services.get(by) is local
+
+    def _parts(self, speech: Speech, kept: KeptPrompts | None) -> Iterator[Run | SpokenText]:
         """What is there as files, in the longest runs, and what has to be spoken between."""
         files: list[StrPath] = []
         for spoken in speech:
-            path = self._file_of(spoken)
+            path = self._file_of(spoken, kept)
             if path is not None:
                 files.append(path)
             elif isinstance(spoken, SpokenText) and spoken.text.strip():
@@ -111,12 +117,12 @@ class Voice:
         if files:
             yield tuple(files)
 
-    def _file_of(self, spoken: Spoken) -> StrPath | None:
+    def _file_of(self, spoken: Spoken, kept: KeptPrompts | None) -> StrPath | None:
         if isinstance(spoken, SpokenFile):
             return spoken.path
         if isinstance(spoken, SpokenPause):
             return self._sounds.pause(spoken.pause_ms)
-        return self._kept.find(spoken) if self._kept is not None and spoken.text.strip() else None
+        return kept.find(spoken) if kept is not None and spoken.text.strip() else None
 
     async def _play(self, run: Run, barge_in: BargeIn) -> bool:
         try:
@@ -142,7 +148,7 @@ class Voice:
         except SpeechFailed as error:
             await self.give_up(by)
             raise SayFailed("speech", f"{error.kind}: {error}") from error
-        if self._kept is not None:
+        if self._kept is not None and self._is_local(by):
             self._kept.want(spoken)
         return played.outcome is PlayOutcome.FINISHED
 

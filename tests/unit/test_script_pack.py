@@ -197,7 +197,10 @@ def test_what_no_pack_can_be_is_refused_before_its_directory_is_read(
         load_script(path, tmp_path / "cache")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.integers(0, 2_000), st.integers(0, 255), st.integers(0, 50))
 def test_random_damage_raises_nothing_but_script_errors(pack, tmp_path, at, byte, cut):
     whole = pack.read_bytes()
