@@ -193,7 +193,7 @@ class MediaSession:
         self._offered = direction or self.direction
         lines = self._applications if applications is None else tuple(applications)
         self._offered_applications = lines
-        local = self._local(lines)._replace(direction=self._offered)
+        local = self._local(lines, self._offered)
         if self._negotiated is None:
             self._last_body = make_offer(local)
         else:
@@ -257,14 +257,18 @@ class MediaSession:
         self._codecs = (media.codec,)
         self._srtp = SrtpPolicy.OFF if media.srtp is None else SrtpPolicy.REQUIRED
 
-    def _local(self, applications: tuple[ApplicationLine, ...] = ()) -> LocalMedia:
+    def _local(
+        self,
+        applications: tuple[ApplicationLine, ...] = (),
+        direction: Direction | None = None,
+    ) -> LocalMedia:
         return LocalMedia(
             self._host,
             self._port,
             self._codecs,
             self._session_id,
             last_body=self._last_body,
-            direction=self.direction,
+            direction=direction or self.direction,
             comfort_noise=self._comfort_noise,
             own_order=self._own_order,
             rtcp_mux=True,
