@@ -18,6 +18,7 @@ from types import TracebackType
 from ..ports import OWN, own_ports
 
 TIMEOUT_S = 30.0
+LATE_TS = 800
 
 _numbers = itertools.count(1)
 
@@ -84,6 +85,13 @@ def read_rtp(data: bytes, source: tuple[str, int]) -> Rtp:
         data[12:],
         source,
     )
+
+
+def stood_still(before: Rtp, after: Rtp) -> bool:
+    """True if the engine left time out between two packets because it was more than 100 ms late.
+    It says so by the marker; only a machine that stands still makes it do that."""
+    passed_ts = (after.timestamp - before.timestamp) % 2**32
+    return after.marker and LATE_TS < passed_ts < 20 * LATE_TS
 
 
 def udp(host: str, port: int = 0) -> socket.socket:
