@@ -617,8 +617,7 @@ static void wait_for(rw_counter counter, uint64_t count) {
  * tick, which is near, and then it is read. */
 static void test_who_is_awake_in_every_tick_is_not_woken_between(void) {
     enum { SENDING = 20, SILENT = 60 };
-    rw_shard_config config = {
-        .backend = "per-leg", .shared_fd = -1, .max_legs = SENDING + SILENT};
+    rw_shard_config config = {.backend = "per-leg", .shared_fd = -1, .max_legs = SENDING + SILENT};
     const struct timespec pause = {0, 700000};
     rw_address peer_address, own[SENDING + SILENT];
     int peer = bound_socket(&peer_address);
