@@ -17,6 +17,7 @@ from rich.console import Console
 from ..media.call import Call
 from ..media.engine import Engine
 from ..media.memory import settle_gc
+from ..media.order import checked_caller
 from ..media.ports import NoRtpPort
 from ..media.sip.transport import ListenError
 from ..robot.calling import MAX_CONCURRENT, CallingOut, Tally
@@ -25,7 +26,8 @@ from ..robot.numbers import NumbersError, check_numbers, read_numbers
 from ..robot.results import ResultsError, ResultWriter, format_of, open_sink
 from ..robot.runner import Robot, RobotError
 from ..robot.script.compiler import load_script
-from ..robot.script.model import Script
+from ..robot.script.model import Script, TextPrompt
+from ..robot.script.pack import prompts_in
 from ..robot.script.problems import ScriptError
 from ..robot.speech.embedded import EmbeddedSpeech
 from . import options
@@ -36,6 +38,8 @@ from .reload import reload_on_signal
 from .robot_speech import (
     LOCAL,
     Services,
+    check_speech,
+    close_services,
     close_when_idle,
     kept_prompts,
     speech_services,
@@ -173,6 +177,9 @@ def robot(
         return override(load_config(config) if config else ServeConfig(), flags)
 
     settled = settle()
+    if dial is None:
+        _refuse_those_of_dial(context)
+    check_speech(settled, speech or (), keep_prompts)
     work = Work(
         script=_script(script),
         results=results,
@@ -188,6 +195,8 @@ def robot(
         caller=caller,
         timeout_s=ring,
     )
+    if caller is not None:
+        _check_caller(caller)
     if dial is not None:
         work = replace(work, numbers=_count_numbers(settled, work))
         if not sip and config is None:
@@ -199,6 +208,14 @@ def robot(
     if tally is not None:
         _report(tally)
         raise typer.Exit(0 if tally.good else STATUS_FAILED)
+
+
+def _refuse_those_of_dial(context: typer.Context) -> None:
+    """Who answers calls would look in vain for what these do."""
+    for name in ("trunk", "concurrent", "rate", "caller", "ring"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise CommandError(f"--{name} is for calling out", "Add --dial FILE, or leave it out")
 
 
 def _script(path: Path) -> Script:
@@ -229,8 +246,8 @@ def _count_numbers(config: ServeConfig, work: Work) -> int:
     """How many are to be called. CommandError: they cannot be."""
     names = [trunk.name for trunk in config.trunks]
     if work.trunk is not None and work.trunk not in names:
-        known = f"the configuration has {', '.join(names)}" if names else "there is no --config"
-        raise CommandError(f"--trunk: no {work.trunk!r}", f"Take one of those: {known}")
+        known = f"The configuration has {', '.join(names)}" if names else "Describe it in --config"
+        raise CommandError(f"--trunk: no {work.trunk!r}", known)
     assert work.dial is not None
     try:
         count = check_numbers(work.dial, work.trunk)
@@ -238,6 +255,14 @@ def _count_numbers(config: ServeConfig, work: Work) -> int:
         raise CommandError(f"--dial {error}") from error
     log.info("numbers to call", numbers=count)
     return count
+
+
+def _check_caller(caller: str) -> None:
+    try:
+        checked_caller(caller)
+    except ValueError as error:
+        # Else it would be in the results of each number, as if all had refused.
+        raise CommandError(f"--{error}") from error
 
 
 async def _run(
@@ -253,7 +278,7 @@ async def _run(
             services = await stack.enter_async_context(
                 speech_services(engine, config, work.speech, embedded)
             )
-            kept = await stack.enter_async_context(kept_prompts(work.kept, work.speech))
+            kept = await stack.enter_async_context(kept_prompts(work.kept))
             robot = await stack.enter_async_context(
                 Robot(
                     engine,
@@ -266,6 +291,7 @@ async def _run(
                 )
             )
             await robot.prepare()
+            _warn_of_silence(work.script, services)
             settle_gc()
             metrics = RobotMetrics(
                 robot, services=services, writer=writer, kept=kept, embedded=embedded
@@ -277,9 +303,18 @@ async def _run(
                 await _answer(engine, robot, services, config)
                 return None
             metrics.calling = _calling(robot, work)
-            return await _call_out(engine, metrics.calling, config, work)
-    except (RobotError, ResultsError, ListenError, NoRtpPort, NumbersError) as error:
+            return await _call_out(engine, metrics.calling, services, config, work)
+    except (RobotError, ListenError, NoRtpPort) as error:
         raise CommandError(str(error)) from error
+
+
+def _warn_of_silence(script: Script, services: Services) -> None:
+    """A script may have texts for text channels alone; but mostly somebody has forgotten speech,
+    and each caller would meet the handler `error`."""
+    steps = (step for part in script.all for step in part.steps.values())
+    texts = sum(isinstance(prompt, TextPrompt) for step in steps for prompt in prompts_in(step))
+    if texts and not services:
+        log.warning("nobody speaks the texts", texts=texts, remedy="--speech local, or a server's")
 
 
 async def _answer(engine: Engine, robot: Robot, services: Services, config: ServeConfig) -> None:
@@ -297,7 +332,10 @@ async def _answer(engine: Engine, robot: Robot, services: Services, config: Serv
 async def _writer(work: Work, stack: contextlib.AsyncExitStack) -> ResultWriter | None:
     if work.results is None or work.form is None:
         return None
-    sink = open_sink(work.results, work.form, work.script.all_fields)
+    try:
+        sink = open_sink(work.results, work.form, work.script.all_fields)
+    except ResultsError as error:
+        raise CommandError(f"--results {error}") from error
     return await stack.enter_async_context(ResultWriter(sink))
 
 
@@ -313,11 +351,16 @@ def _calling(robot: Robot, work: Work) -> CallingOut:
     )
 
 
-async def _call_out(engine: Engine, calling: CallingOut, config: ServeConfig, work: Work) -> Tally:
+async def _call_out(
+    engine: Engine, calling: CallingOut, services: Services, config: ServeConfig, work: Work
+) -> Tally:
     """Call all numbers, and end when the last conversation is over."""
     assert work.dial is not None
     async with _serving(engine), drain_on_signal(engine, config.drain_s, calling.stop):
-        return await calling.run(read_numbers(work.dial, work.trunk))
+        try:
+            return await calling.run(read_numbers(work.dial, work.trunk))
+        finally:
+            await close_services(services)
 
 
 @contextlib.asynccontextmanager

@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Coroutine, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Sequence,
+)
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -446,6 +453,11 @@ class Call(Connection):
         """The next digit, one that was typed before or the first to come; None after
         ``timeout_s``. It does not end with the call."""
         return await self._keypad.next(timeout_s)
+
+    def watch_digits(self, on_typed: Callable[[], None] | None) -> None:
+        """Have ``on_typed`` called when a digit has come, which waits to be gathered as others do;
+        None ends that. It is quick, and never raises."""
+        self._keypad.on_typed = on_typed
 
     def forget_digits(self) -> None:
         """Forget what the caller has typed ahead."""

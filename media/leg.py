@@ -256,6 +256,13 @@ class Leg:
             return self.closed.result().figures
         return self._shard.leg_figures(self.id) or LegFigures()
 
+    @property
+    def packets_sent(self) -> int:
+        """How many packets were sent up to now."""
+        if self.closed.done():
+            return self.closed.result().figures.packets_sent
+        return self._shard.packets_sent(self.id)
+
     def on_event(self, event: LegEvent) -> None:
         """An event of this leg, from the shard."""
         match event:
@@ -321,7 +328,7 @@ class LegTable:
         self.shard = shard
         self._legs: dict[int, tuple[Leg, Callable[[], None]]] = {}
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(shard.event_fd, self._read)
+        self._loop.add_reader(shard.event_fd, self.take_events)
 
     def __len__(self) -> int:
         return len(self._legs)
@@ -352,10 +359,15 @@ class LegTable:
         """End the shard's thread: every leg is closed and its last events are told."""
         self._loop.remove_reader(self.shard.event_fd)
         self.shard.stop()
-        while self._read():
+        while self.take_events():
             pass
 
-    def _read(self) -> bool:
+    def take_events(self) -> bool:
+        """Pass on what the shard tells; False if it told nothing.
+
+        It announces what somebody may wait for, and that a leg has closed only when that was not
+        seen for a while: whoever is at work anyway looks here.
+        """
         events = self.shard.poll_events()
         for event in events:
             if not isinstance(event, LegClosed):

@@ -294,10 +294,12 @@ class PromptLibrary:
         ends_ms = math.inf if loop else sum(prompt.duration_ms for prompt in prompts)
         if codec.whole_packets:
             natives = await self._join_packets((keys, packet_ms, loop), prompts)
-        else:
+        elif codec.adapts:
             natives = join_prompts(prompts, loop=loop, tail=tail)
             # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
             tail = tail_behind(tail, prompts)
+        else:
+            natives = [prompt.native for prompt in prompts]
         return Playable(natives, codec, packet_ms, ends_ms, tail)
 
     async def encode(self, samples: Samples, codec: Codec, packet_ms: int) -> Prompt:

@@ -25,7 +25,7 @@ from .sdp import (
     accept_answer,
     agreement_of,
     agreement_state,
-    answer_offer,
+    answer_to,
     make_offer,
     offer_again,
     parse_sdp,
@@ -158,7 +158,7 @@ class MediaSession:
         ``applications`` answer its application lines, in their order; None: as they stand.
         """
         lines = self._applications if applications is None else tuple(applications)
-        answer = answer_offer(parse_sdp(offer), self._local(lines))
+        answer = answer_to(offer, self._local(lines))
         media = answer.media
         if media is None:
             if self._negotiated is None:

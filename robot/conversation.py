@@ -11,13 +11,15 @@ import asyncio
 import functools
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Self
 
 import soundfile
 
 from .channels.channel import Channel
+from .interruptible import Interruptible
 from .script.actions import (
     Action,
     AskNow,
@@ -107,12 +109,14 @@ class _Driver:
         loop = asyncio.get_running_loop()
         began_s = loop.time() - interpreter.age_ms / 1000
         async with asyncio.TaskGroup() as group:
-            left: asyncio.Task[Left | None] = group.create_task(self._wait_left())
+            left: asyncio.Task[Left] = group.create_task(self._wait_left())
             try:
                 while not isinstance(owed[0], HangUpNow):
+                    # What takes no time at all must not keep the loop, nor the person from leaving.
+                    await asyncio.sleep(0)
                     # Another script that it goes on in has limits of its own.
                     call_ends_s = began_s + interpreter.limits.call_s
-                    owed = await self._turn(group, owed[0], left, call_ends_s)
+                    owed = await self._turn(owed[0], left, call_ends_s)
                     self._tell()
                 await self._hang_up(owed[0])
             finally:
@@ -122,32 +126,23 @@ class _Driver:
         return ended
 
     async def _turn(
-        self,
-        group: asyncio.TaskGroup,
-        action: Action,
-        left: asyncio.Task[Left | None],
-        call_ends_s: float,
+        self, action: Action, left: asyncio.Task[Left], call_ends_s: float
     ) -> list[Action]:
         """Have one action done, and take what comes of it, or instead of it."""
         loop = asyncio.get_running_loop()
         # Who has left is nobody to perform for, except that the script has work of its own to do.
-        watched = set() if self.interpreter.alone else {left}
-        if left in watched and left.done():
-            return self._take(left.result())
-        task = group.create_task(self._perform(action))
+        leaving = None if self.interpreter.alone else left
+        if leaving is not None and leaving.done():
+            return self._take(leaving.result())
         limit_s = min(loop.time() + self._deadline_s(action), call_ends_s)
-        try:
-            await _first_of({task, *watched}, limit_s)
-            has_left = left in watched and left.done()
-        finally:
-            task.cancel()
-        if task.done():
-            return self._take(task.result())
-        # It stops before anything else begins.
-        if not (await asyncio.wait({task}, timeout=STOP_S))[0]:
-            log.error("a channel goes on with step %s although it was cancelled", action.step)
-        if has_left:
-            return self._take(left.result())
+        with _Turn(action, limit_s, leaving) as turn:
+            event = await self._perform(action)
+        cut_short = turn.interrupted or isinstance(event, Failed)
+        # What fails in the moment in which the person leaves has failed for that.
+        if cut_short and leaving is not None and leaving.done():
+            return self._take(leaving.result())
+        if not turn.interrupted:
+            return self._take(event)
         if loop.time() >= call_ends_s:
             limit_s = self.interpreter.limits.call_s
             log.warning("conversation stopped: limits.call_s (%d s) reached", limit_s)
@@ -188,10 +183,10 @@ class _Driver:
             return Left(at_ms=self.clock_ms(), cause="defect")
 
     async def _hang_up(self, action: Action) -> None:
-        try:
-            async with asyncio.timeout(deadline_s(action, self.interpreter.limits.silence_s)):
-                await self._perform(action)
-        except TimeoutError:
+        limit_s = deadline_s(action, self.interpreter.limits.silence_s)
+        with _Turn(action, asyncio.get_running_loop().time() + limit_s, None) as turn:
+            await self._perform(action)
+        if turn.interrupted:
             log.warning("the last words of a conversation took too long")
 
     def _tell(self) -> None:
@@ -205,25 +200,46 @@ class _Driver:
             self.on_state(interpreter.state())
 
 
-async def _first_of(tasks: Collection[asyncio.Task[Any]], limit_s: float) -> None:
-    """Wait until one of them is done, or until that time of the loop. By hand, as it is waited for
-    in every turn: `asyncio.wait` costs twice as much."""
-    loop = asyncio.get_running_loop()
-    over: asyncio.Future[None] = loop.create_future()
+class _Turn(Interruptible):
+    """The time that an action has: until the loop's ``limit_s``, or until the person leaves.
 
-    def wake(_: object = None) -> None:
-        if not over.done():
-            over.set_result(None)
+    A channel that goes on all the same is told again and again.
+    """
 
-    limit = loop.call_at(limit_s, wake)
-    for task in tasks:
-        task.add_done_callback(wake)
-    try:
-        await over
-    finally:
-        limit.cancel()
-        for task in tasks:
-            task.remove_done_callback(wake)
+    __slots__ = ("_action", "_leaving", "_limit", "_limit_s")
+
+    def __init__(self, action: Action, limit_s: float, leaving: asyncio.Task[Left] | None) -> None:
+        super().__init__()
+        self._action = action
+        self._limit_s = limit_s
+        self._leaving = leaving
+
+    def __enter__(self) -> Self:
+        self._limit = asyncio.get_running_loop().call_at(self._limit_s, self._end)
+        if self._leaving is not None:
+            self._leaving.add_done_callback(self._end)
+        return super().__enter__()
+
+    def _end(self, _: object = None) -> None:
+        again = self.interrupted
+        if not self.interrupt():
+            return
+        if again:
+            step = self._action.step
+            log.error("a channel goes on with step %s although it was cancelled", step)
+        self._limit.cancel()
+        self._limit = asyncio.get_running_loop().call_later(STOP_S, self._end)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._limit.cancel()
+        if self._leaving is not None:
+            self._leaving.remove_done_callback(self._end)
+        return super().__exit__(kind, error, trace)
 
 
 def deadline_s(action: Action, silence_s: float) -> float:  # noqa: PLR0911 - one for each kind

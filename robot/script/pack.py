@@ -202,7 +202,12 @@ def _hash_of(script: str, listed: Mapping[str, Any]) -> str:
 
 def _write(files: Mapping[str, bytes], target: Path) -> None:
     """Write the archive, and put it into its place when it is whole."""
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as partial:
+    try:
+        fresh = tempfile.NamedTemporaryFile(dir=target.parent, delete=False)  # noqa: SIM115
+    except OSError as error:
+        # Nobody knows the name that it has.
+        raise PackError(f"{target}: {error.strerror}; choose another place") from None
+    with fresh as partial:
         try:
             with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
                 for name, data in files.items():

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from .compiled import Compiled
 from .expressions import Expression
-from .forms import SCOPE_NAMES
 from .model import (
+    SCOPE_NAMES,
     Ask,
     CallFlow,
     FilePrompt,
@@ -34,7 +34,6 @@ from .walk import parts, reads, ways, writes
 Names = frozenset[str]
 Reads = Mapping[str, tuple[Expression, ...]]
 """What each step reads variables by, by its id."""
-ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,35 @@ async def test_a_key_asks_again_and_silence_is_counted(stage, sounds):
     assert record["cause"] == "silent"
 
 
+async def test_a_key_that_means_nothing_has_the_question_asked_to_its_end(stage, sounds):
+    async with stage() as staged, typing(staged) as (phone, mouth):
+        await staged.begun(AskNow)
+        await phone.packets((SIZES["one"] + SIZES["two"]) // 160 + 4)  # the menu is being said
+        mouth.press("#")
+        await phone.until_bye()
+        record = await staged.record()
+        heard = b"".join(packet.payload for packet in phone.waiting_packets())
+    assert padded(sounds["menu"]) in heard
+    assert record["questions"][0]["no_match"] == 0
+
+
+async def test_a_digit_by_info_ends_the_prompt(stage, make_prompt):
+    _, menu = make_prompt("menu.ulaw", 80_000)
+    relay = "Content-Type: application/dtmf-relay"
+    async with stage() as staged, phoning(staged.engine) as phone:
+        await phone.call()
+        begun = await phone.packets((SIZES["one"] + SIZES["two"]) // 160 + 4)
+        for digit in "12#1":
+            phone.send("INFO", "", relay, content=f"Signal={digit}")
+            await phone.response("INFO")
+        await phone.until_bye()
+        record = await staged.record()
+        heard = b"".join(packet.payload for packet in begun + phone.waiting_packets())
+    assert record["report"] == {"code": "12", "liked": True}
+    assert menu[:160] in heard
+    assert menu[-160:] not in heard
+
+
 async def test_digits_that_fit_nothing_are_a_misfit(stage):
     async with stage() as staged, typing(staged) as (phone, mouth):
         await staged.begun(AskNow)
@@ -209,6 +238,30 @@ async def test_a_caller_may_leave_in_every_kind_of_step(stage, kind):
             names = {task.get_coro().__qualname__ for task in asyncio.all_tasks()}
             assert not [name for name in names if "Question" in name or "PhoneChannel" in name]
     assert record["cause"] == ("enough" if kind == "hang_up" else "left")
+
+
+LEAVES_A_MESSAGE = """
+ringwheel: 1
+name: Message
+locale: en
+report: [message, noted]
+variables: {message: null, noted: null}
+on:
+  hang_up: [{set: {noted: message.ended_by}}]
+steps:
+  - record: {into: message, beep: false, longest: 20s}
+"""
+
+
+async def test_who_hangs_up_behind_a_message_has_left_it(stage, tmp_path):
+    async with stage(LEAVES_A_MESSAGE) as staged, phoning(staged.engine) as phone:
+        await phone.call()
+        await eventually(lambda: any(tmp_path.glob("*-1.wav")))
+        await phone.hang_up()
+        record = await staged.record()
+    assert record["cause"] == "left"
+    assert record["report"]["message"]["file"] == str(next(tmp_path.glob("*-1.wav")))
+    assert record["report"]["noted"] == "hang_up"
 
 
 async def test_a_file_that_is_gone_leads_to_the_error_branch(stage, tmp_path):

@@ -232,6 +232,11 @@ class TestCommand:
         assert run_command(["script", "pack", str(source), "-o", str(tmp_path / "x")]) == 2
         assert "lies outside of the script's folder" in capsys.readouterr().err
 
+    def test_a_place_that_is_not_there_is_named(self, source, tmp_path, capsys):
+        target = tmp_path / "none" / "out.rwpack"
+        assert run_command(["script", "pack", str(source), "-o", str(target)]) == 2
+        assert f"ringwheel: {target}: No such file" in capsys.readouterr().err
+
     def test_a_pack_is_not_packed_again(self, pack, tmp_path, capsys, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         assert run_command(["script", "pack", str(pack), "-o", str(tmp_path / "x")]) == 2
