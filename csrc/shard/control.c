@@ -20,10 +20,6 @@
  * wake-up costs both sides more than the command itself. */
 #define PATIENT_NS (10 * TICK_NS)
 
-/* A shard that sleeps no longer than this is not woken by what comes: it looks when it wakes. A
- * wake-up for each datagram would cost a busy shard more than its packets do. */
-#define NAP_NS TICK_NS
-
 /* How long a caller waits for room in a full command ring. */
 #define SUBMIT_TRIES 500
 #define SUBMIT_PAUSE_NS 200000
@@ -55,17 +51,6 @@ static uint64_t next_wake_tick(const rw_shard *shard) {
     return now_tick + patience_ticks;
 }
 
-static struct timespec timespec_of(uint64_t ns) {
-    return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-}
-
-/* Sleeps until then, whatever comes; nothing is left of `wait_ns`. */
-static void nap(uint64_t until_ns, uint64_t *wait_ns) {
-    struct timespec until = timespec_of(until_ns);
-    if (*wait_ns) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
-    *wait_ns = 0;
-}
-
 /* Sleeps until the next tick that is needed, a wake-up, or a datagram for a leg left to epoll. The
  * deadline is absolute, so nothing adds up from one tick to the next. */
 static int wait_for_work(rw_shard *shard, struct epoll_event *events) {
@@ -77,18 +62,14 @@ static int wait_for_work(rw_shard *shard, struct epoll_event *events) {
     bool asked = !rw_ring_empty(shard->commands) || atomic_load(&shard->stopping);
     uint64_t now_ns = asked ? until_ns : monotonic_ns();
     uint64_t wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
-    if (wait_ns <= NAP_NS) nap(until_ns, &wait_ns);
-    struct timespec timeout = timespec_of(wait_ns);
+    struct timespec timeout = {(time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u)};
     bool forever = until_ns == UINT64_MAX && wait_ns;
     int count = epoll_pwait2(shard->epoll_fd, events, EPOLL_BATCH, forever ? NULL : &timeout, NULL);
     atomic_store(&shard->sleeps_until_ns, 0);
     return count;
 }
 
-/* Before the turn, so that what is armed by it is served in that. */
-static void take_events(rw_shard *shard, const struct epoll_event *events, int count,
-                        uint64_t now_us) {
-    shard->now_us = now_us;
+static void take_events(rw_shard *shard, const struct epoll_event *events, int count) {
     for (int i = 0; i < count; i++)
         if (events[i].data.u64 != WAKE_EVENT) rw_shard_readable(shard, events[i].data.u64);
 }
@@ -113,9 +94,8 @@ static void *run(void *context) {
     while (!atomic_load(&shard->stopping)) {
         int count = wait_for_work(shard, events);
         take_wake(shard, events, count);
-        uint64_t now_us = monotonic_ns() / 1000;
-        take_events(shard, events, count, now_us);
-        rw_shard_turn(shard, now_us);
+        rw_shard_turn(shard, monotonic_ns() / 1000);
+        take_events(shard, events, count);
         rw_count(&shard->turns, 1);
     }
     rw_shard_close_all(shard);

@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "rtp/rtp.h"
@@ -644,52 +643,6 @@ static void test_commands_and_events_cross_threads(void) {
     close(peer);
 }
 
-static uint64_t monotonic_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static void wait_for(rw_counter counter, uint64_t count) {
-    const struct timespec pause = {0, 1000000};
-    for (int i = 0; rw_shard_counter(shard, counter) < count; i++) {
-        CHECK(i < 10000);
-        nanosleep(&pause, NULL);
-    }
-}
-
-/* Some legs send in every tick. What comes for others that are left to epoll waits for the next
- * tick, which is near, and then it is read. */
-static void test_who_is_awake_in_every_tick_is_not_woken_between(void) {
-    enum { SENDING = 20, SILENT = 60 };
-    rw_shard_config config = {.backend = "per-leg", .shared_fd = -1, .max_legs = SENDING + SILENT};
-    const struct timespec pause = {0, 700000};
-    rw_address peer_address, own[SENDING + SILENT];
-    int peer = bound_socket(&peer_address);
-    uint64_t leg_id;
-    CHECK_EQUAL(rw_shard_create(&config, &shard), 0);
-    CHECK_EQUAL(rw_shard_start(shard), 0);
-    for (int i = 0; i < SENDING + SILENT; i++) {
-        rw_leg_config leg = leg_config(20, i < SENDING ? RW_SILENCE_SEND : RW_SILENCE_STOP);
-        leg.fd = bound_socket(&own[i]);
-        leg.media.remote = peer_address;
-        CHECK_EQUAL(rw_shard_open_leg(shard, &leg, &leg_id), 0);
-    }
-    wait_for(RW_LEGS_OPENED, SENDING + SILENT);
-    wait_for(RW_PACKETS_SENT, 2 * SENDING);
-    uint64_t turns = rw_shard_turns(shard), began_ms = monotonic_ms();
-    for (int i = SENDING; i < SENDING + SILENT; i++) {
-        sendto(peer, "x", 1, 0, &own[i].any, sizeof(own[i].v4));
-        nanosleep(&pause, NULL);
-    }
-    turns = rw_shard_turns(shard) - turns;
-    CHECK(turns <= monotonic_ms() - began_ms + 2);
-    wait_for(RW_RECEIVED_REJECT_0 + RW_RTP_TOO_SHORT, SILENT);
-    rw_shard_stop(shard);
-    rw_shard_destroy(shard);
-    close(peer);
-}
-
 static void test_stopping_closes_every_leg(void) {
     rw_shard_config config = {.backend = "per-leg", .shared_fd = -1, .max_legs = 8};
     rw_event events[64];
@@ -727,7 +680,6 @@ int main(void) {
     test_nobodys_packet_waits_for_a_flood();
     test_a_million_mutated_datagrams_are_counted_and_leave_nothing();
     test_commands_and_events_cross_threads();
-    test_who_is_awake_in_every_tick_is_not_woken_between();
     test_stopping_closes_every_leg();
     return 0;
 }
