@@ -268,6 +268,9 @@ class Leg:
         match event:
             case PlayEnded():
                 self._end_play(event)
+            case DigitHeard() | SpeechHeard() | MediaTimeout():
+                if self.on_heard is not None:
+                    self.on_heard(event)
             case SoundHeard():
                 if (tap := self._taps.get(event.tap_id)) and tap.on_sound is not None:
                     tap.on_sound()
@@ -282,9 +285,6 @@ class Leg:
                 self._end(event)
             case RelayEnded():
                 pass
-            case _:
-                if self.on_heard is not None:
-                    self.on_heard(event)
 
     def _end(self, event: LegClosed) -> None:
         self.closed.set_result(event)

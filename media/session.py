@@ -22,13 +22,13 @@ from .sdp import (
     SdpReason,
     SrtpPolicy,
     SrtpTerms,
-    accept_answer,
     agreement_of,
     agreement_state,
     answer_to,
     make_offer,
     offer_again,
     parse_sdp,
+    settle_answer,
     settled,
 )
 from .snapshot import SnapshotError, State, member, number, text
@@ -193,7 +193,7 @@ class MediaSession:
         self._offered = direction or self.direction
         lines = self._applications if applications is None else tuple(applications)
         self._offered_applications = lines
-        local = self._local(lines)._replace(direction=self._offered)
+        local = self._local(lines, self._offered)
         if self._negotiated is None:
             self._last_body = make_offer(local)
         else:
@@ -206,14 +206,13 @@ class MediaSession:
         ``early``: it is not the last word, as in a provisional response. Until that comes nothing
         is sent, and the codec may still change: then ``leg`` is closed and None, to be opened anew.
         """
-        description = parse_sdp(answer)
-        media = accept_answer(self._last_body, description, self._local())
+        media = settle_answer(self._last_body, answer, self._local())
         if self._offered is Direction.INACTIVE:
             # It cannot be answered otherwise (RFC 3264 section 6.1): so it tells nothing.
             media = media._replace(held=self.held)
         self.direction, self._agreed_body = self._offered, self._last_body
         if self._offered_applications:
-            self._applications = settled(self._offered_applications, description)
+            self._applications = settled(self._offered_applications, parse_sdp(answer))
         self._early = early
         self._agree(media)
 
@@ -258,14 +257,18 @@ class MediaSession:
         self._codecs = (media.codec,)
         self._srtp = SrtpPolicy.OFF if media.srtp is None else SrtpPolicy.REQUIRED
 
-    def _local(self, applications: tuple[ApplicationLine, ...] = ()) -> LocalMedia:
+    def _local(
+        self,
+        applications: tuple[ApplicationLine, ...] = (),
+        direction: Direction | None = None,
+    ) -> LocalMedia:
         return LocalMedia(
             self._host,
             self._port,
             self._codecs,
             self._session_id,
             last_body=self._last_body,
-            direction=self.direction,
+            direction=direction or self.direction,
             comfort_noise=self._comfort_noise,
             own_order=self._own_order,
             rtcp_mux=True,

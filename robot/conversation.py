@@ -13,7 +13,6 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import soundfile
@@ -110,37 +109,39 @@ class _Driver:
         began_s = loop.time() - interpreter.age_ms / 1000
         async with asyncio.TaskGroup() as group:
             left: asyncio.Task[Left] = group.create_task(self._wait_left())
+            turn = _Turn(left)
             try:
                 while not isinstance(owed[0], HangUpNow):
                     # What takes no time at all must not keep the loop, nor the person from leaving.
                     await asyncio.sleep(0)
                     # Another script that it goes on in has limits of its own.
                     call_ends_s = began_s + interpreter.limits.call_s
-                    owed = await self._turn(owed[0], left, call_ends_s)
+                    owed = await self._perform_in(turn, owed[0], left, call_ends_s)
                     self._tell()
-                await self._hang_up(owed[0])
+                await self._hang_up(turn, owed[0])
             finally:
+                turn.close()
                 left.cancel()
         ended = interpreter.ended
         assert ended is not None
         return ended
 
-    async def _turn(
-        self, action: Action, left: asyncio.Task[Left], call_ends_s: float
+    async def _perform_in(
+        self, turn: _Turn, action: Action, left: asyncio.Task[Left], call_ends_s: float
     ) -> list[Action]:
         """Have one action done, and take what comes of it, or instead of it."""
         loop = asyncio.get_running_loop()
         # Who has left is nobody to perform for, except that the script has work of its own to do.
-        leaving = None if self.interpreter.alone else left
-        if leaving is not None and leaving.done():
-            return self._take(leaving.result())
+        watched = not self.interpreter.alone
+        if watched and left.done():
+            return self._take(left.result())
         limit_s = min(loop.time() + self._deadline_s(action), call_ends_s)
-        with _Turn(action, limit_s, leaving) as turn:
+        with turn.of(action, limit_s, watched=watched):
             event = await self._perform(action)
         cut_short = turn.interrupted or isinstance(event, Failed)
         # What fails in the moment in which the person leaves has failed for that.
-        if cut_short and leaving is not None and leaving.done():
-            return self._take(leaving.result())
+        if cut_short and watched and left.done():
+            return self._take(left.result())
         if not turn.interrupted:
             return self._take(event)
         if loop.time() >= call_ends_s:
@@ -182,9 +183,10 @@ class _Driver:
             log.exception("a channel has failed to tell when the person leaves")
             return Left(at_ms=self.clock_ms(), cause="defect")
 
-    async def _hang_up(self, action: Action) -> None:
-        limit_s = deadline_s(action, self.interpreter.limits.silence_s)
-        with _Turn(action, asyncio.get_running_loop().time() + limit_s, None) as turn:
+    async def _hang_up(self, turn: _Turn, action: Action) -> None:
+        takes_s = deadline_s(action, self.interpreter.limits.silence_s)
+        limit_s = asyncio.get_running_loop().time() + takes_s
+        with turn.of(action, limit_s, watched=False):
             await self._perform(action)
         if turn.interrupted:
             log.warning("the last words of a conversation took too long")
@@ -201,45 +203,59 @@ class _Driver:
 
 
 class _Turn(Interruptible):
-    """The time that an action has: until the loop's ``limit_s``, or until the person leaves.
+    """The time of each action: until the loop's ``limit_s``, or until the person leaves.
 
-    A channel that goes on all the same is told again and again.
+    A channel that goes on all the same is told again and again. The timer of one turn goes on in
+    the next, which mostly ends later: to set one for each costs more than to look when it rings.
     """
 
-    __slots__ = ("_action", "_leaving", "_limit", "_limit_s")
-
-    def __init__(self, action: Action, limit_s: float, leaving: asyncio.Task[Left] | None) -> None:
+    def __init__(self, leaving: asyncio.Task[Left]) -> None:
         super().__init__()
-        self._action = action
-        self._limit_s = limit_s
-        self._leaving = leaving
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_s = self._limit_s = math.inf
+        self._step = ""
+        self._watched = False
+        leaving.add_done_callback(self._on_left)
 
-    def __enter__(self) -> Self:
-        self._limit = asyncio.get_running_loop().call_at(self._limit_s, self._end)
-        if self._leaving is not None:
-            self._leaving.add_done_callback(self._end)
-        return super().__enter__()
+    def of(self, action: Action, limit_s: float, *, watched: bool) -> Self:
+        """The next one; ``watched``: it ends when the person leaves."""
+        self._step, self._limit_s, self._watched = action.step, limit_s, watched
+        if limit_s < self._rings_s:
+            self._ring_at(limit_s)
+        return self
 
-    def _end(self, _: object = None) -> None:
+    def close(self) -> None:
+        """There will be no other."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ring_at(self, at_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_s = at_s
+        self._timer = self._loop.call_at(at_s, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer, self._rings_s = None, math.inf
+        if self._loop.time() < self._limit_s:
+            self._ring_at(self._limit_s)
+        else:
+            self._end()
+
+    def _on_left(self, _: asyncio.Task[Left]) -> None:
+        if self._watched:
+            self._end()
+
+    def _end(self) -> None:
         again = self.interrupted
         if not self.interrupt():
             return
         if again:
-            step = self._action.step
-            log.error("a channel goes on with step %s although it was cancelled", step)
-        self._limit.cancel()
-        self._limit = asyncio.get_running_loop().call_later(STOP_S, self._end)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        self._limit.cancel()
-        if self._leaving is not None:
-            self._leaving.remove_done_callback(self._end)
-        return super().__exit__(kind, error, trace)
+            log.error("a channel goes on with step %s although it was cancelled", self._step)
+        self._limit_s = self._loop.time() + STOP_S
+        if self._limit_s < self._rings_s:
+            self._ring_at(self._limit_s)
 
 
 def deadline_s(action: Action, silence_s: float) -> float:  # noqa: PLR0911 - one for each kind
@@ -248,8 +264,9 @@ def deadline_s(action: Action, silence_s: float) -> float:  # noqa: PLR0911 - on
         case SayNow() | HangUpNow():
             return speech_s(action.speech) + max(silence_s, LAST_WORDS_S)
         case AskNow():
-            timings = [given.timing for given in (action.input, *action.handlers.values())]
-            return speech_s(action.speech) + max(map(_answer_s, timings)) + silence_s
+            inputs = (action.input, *action.handlers.values())
+            longest_s = max([_answer_s(given.timing) for given in inputs])
+            return speech_s(action.speech) + longest_s + silence_s
         case FetchNow():
             tries_s = (action.deadline_ms / 1000 + BACK_OFF_S) * (1 + action.retries)
             # Nothing is heard without a filler: then the silence that is allowed is the limit.

@@ -8,7 +8,8 @@ from typing import Self
 
 
 class Interruptible:
-    """A block of a task that is left when a callback says so: :meth:`interrupt`.
+    """A block of a task that is left when a callback says so: :meth:`interrupt`. It may be entered
+    again.
 
     It is done as `asyncio.timeout` does it, by a cancellation that ends with the block, so that
     whoever else cancels the task is heard all the same. A task for the work alone, and another one
@@ -39,6 +40,7 @@ class Interruptible:
         return True
 
     def __enter__(self) -> Self:
+        self._asked = 0
         self._task = asyncio.current_task()
         assert self._task is not None
         self._before = self._task.cancelling()

@@ -24,6 +24,7 @@ from .channels.voice import KeptPrompts
 from .conversation import converse
 from .fetch import Fetcher
 from .figures import RobotFigures
+from .interruptible import Interruptible
 from .record import record_of
 from .script import events
 from .script.actions import Action
@@ -79,6 +80,7 @@ class Robot:
         self.conversations = 0
         self.figures = RobotFigures()
         self.idle = asyncio.Event()
+        self._log = log.bind()  # once: binding costs more than a line that is not wanted
         self._draining = False
         self._most = max_conversations
         self._engine = engine
@@ -236,7 +238,7 @@ class Robot:
 
     async def _take(self, record: Record) -> None:
         self.figures.note(record)
-        log.info(
+        self._log.info(
             "conversation over",
             call=record["call"],
             outcome=record["outcome"],
@@ -251,9 +253,12 @@ class Robot:
 async def _quiet(call: Call) -> None:
     """Wait for the last figures of a call that is over."""
     if call.ended is not None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_FIGURES_S):
+        with Interruptible() as closing:
+            limit = asyncio.get_running_loop().call_later(LAST_FIGURES_S, closing.interrupt)
+            try:
                 await call.wait_closed()
+            finally:
+                limit.cancel()
 
 
 class Observed:

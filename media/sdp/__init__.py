@@ -2,11 +2,11 @@
 
 No I/O, no clock, no state: bytes in, values out. :func:`parse_sdp` reads hostile input.
 :func:`answer_to` is for an INVITE that brings an offer; :func:`make_offer` and
-:func:`accept_answer` are for one that leaves the offer to us, :func:`offer_again` for a hold.
+:func:`settle_answer` are for one that leaves the offer to us, :func:`offer_again` for a hold.
 """
 
 from .agreement import agreement_of, agreement_state
-from .alike import answer_to
+from .alike import answer_to, settle_answer
 from .application import ApplicationLine, applications_in, settled
 from .crypto import SrtpKey, SrtpPolicy, SrtpSuite, SrtpTerms
 from .description import (
@@ -57,5 +57,6 @@ __all__ = [
     "make_offer",
     "offer_again",
     "parse_sdp",
+    "settle_answer",
     "settled",
 ]

@@ -58,6 +58,8 @@ ERROR_STEPS = 50
 """How many more the handler ``error`` has, when the script's limit of steps is reached."""
 ROW_BYTES = 110
 """What a row of the trace, a question's tally or a frame adds to the state, at most, but names."""
+EMPTY_BYTES = 2_000
+"""What the state of a conversation that begins takes at most, spare room included, but names."""
 SPARE_BYTES = 1_000
 """Room that is kept in the state for what failed last, and for numbers that grow longer."""
 MAX_ESCAPE = 12
@@ -65,6 +67,8 @@ MAX_ESCAPE = 12
 MAX_REASON_BYTES = 400
 MAX_WORD_BYTES = 60
 MAX_HEARD_BYTES = 200
+HEARD_BYTES = 40
+"""What the state has of an answer beside its text and confidence."""
 MAX_CHARACTER_BYTES = 12
 """As JSON in ASCII: two halves of a pair."""
 
@@ -99,7 +103,7 @@ class Interpreter:
         self._memory = Memory()
         # An upper bound of the state's size, made exact when it reaches the script's limit.
         self._bytes = 0
-        self._longest_id = max((len(id_) for part in script.all for id_ in part.steps), default=0)
+        self._ended: Ended | None = None
 
     @classmethod
     def restore(cls, script: Script, saved: State, secrets: Mapping[str, str]) -> Interpreter:
@@ -121,7 +125,9 @@ class Interpreter:
     @property
     def ended(self) -> Ended | None:
         """How it ended; None before it has."""
-        return ended_of(self._memory, self._here, self._masks)
+        if self._ended is None:
+            self._ended = ended_of(self._memory, self._here, self._masks)
+        return self._ended
 
     @property
     def waiting(self) -> Waiting | None:
@@ -171,7 +177,7 @@ class Interpreter:
         memory.began_ms = memory.now_ms = max(0, min(event.at_ms, state.MAX_AT_MS))
         start = self._here.flows[self._here.start]
         memory.frames.append(Frame(start.name, start.entry, "main", {}))
-        self._bytes = self._measure()
+        self._bytes = EMPTY_BYTES + MAX_ESCAPE * (len(start.name) + self.script.longest_id)
         return self._go_on(lambda: self._set_up(event))
 
     def handle(self, event: Event) -> list[Action]:
@@ -250,7 +256,8 @@ class Interpreter:
             return self._leave_flow(None)
         memory.steps += 1
         limit = self._here.limits.steps
-        if memory.steps > limit + (ERROR_STEPS if self._active("error") else 0):
+        beyond = memory.steps - limit
+        if beyond > 0 and (beyond > ERROR_STEPS or not self._active("error")):
             raise Exhausted("steps", f"more than {limit:,} steps")
         step = self._here.steps[frame.at]
         return _TAKE[type(step)](self, step)
@@ -269,7 +276,8 @@ class Interpreter:
     def _enter(self, frame: Frame) -> None:
         if len(self._memory.frames) >= state.MAX_FRAMES:
             raise Exhausted("depth", f"more than {state.MAX_FRAMES} sub-dialogues in each other")
-        self._take_room(ROW_BYTES + len(frame.flow) + len(frame.handler or "") + self._longest_id)
+        names = len(frame.flow) + len(frame.handler or "") + self.script.longest_id
+        self._take_room(ROW_BYTES + names)
         self._memory.frames.append(frame)
 
     def _leave_flow(self, result: Json) -> Action | None:
@@ -623,13 +631,9 @@ class Interpreter:
         return None
 
     def _note_heard(self, event: Heard) -> None:
-        heard: Json = {
-            "text": _cut(event.text, MAX_HEARD_BYTES),
-            "mode": event.mode,
-            "confidence": float(event.confidence),
-        }
-        self._take_room(self._size_of(heard))
-        self._memory.heard = heard
+        text, confidence = _cut(event.text, MAX_HEARD_BYTES), float(event.confidence)
+        self._take_room(HEARD_BYTES + self._size_of(text) + self._size_of(confidence))
+        self._memory.heard = {"text": text, "mode": event.mode, "confidence": confidence}
 
     def _miss(self, step: Ask, kind: Literal["no_input", "no_match"]) -> Action | None:
         """Nothing was answered, or nothing that fits: asked again, or given up."""
@@ -707,7 +711,7 @@ class Interpreter:
         }
 
     def _speech(self, prompts: Prompts) -> Speech:
-        return speech_of(prompts, self._here, self._scope()) if prompts else ()
+        return speech_of(prompts, self._here, self._scope) if prompts else ()
 
     def _assign(self, name: str, value: Json) -> None:
         self._take_room(len(name) + 4 + self._size_of(value))
@@ -722,7 +726,7 @@ class Interpreter:
 
     def _measure(self) -> int:
         frames = len(self._memory.frames) + 2
-        return len(self.state().to_json()) + SPARE_BYTES + frames * self._longest_id
+        return len(self.state().to_json()) + SPARE_BYTES + frames * self.script.longest_id
 
     def _take_room(self, more_bytes: int, *, for_trace: bool = False) -> None:
         """Count what is added to the state. Where it gets too large, the oldest turns go first.

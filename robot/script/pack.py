@@ -201,13 +201,18 @@ def _hash_of(script: str, listed: Mapping[str, Any]) -> str:
 
 
 def _write(files: Mapping[str, bytes], target: Path) -> None:
-    """Write the archive, and put it into its place when it is whole."""
+    """Write the archive. PackError: it cannot be written there."""
     try:
-        fresh = tempfile.NamedTemporaryFile(dir=target.parent, delete=False)  # noqa: SIM115
+        _put(files, target)
     except OSError as error:
-        # Nobody knows the name that it has.
-        raise PackError(f"{target}: {error.strerror}; choose another place") from None
-    with fresh as partial:
+        # Its own text has a name that nobody has given.
+        cause = error.strerror or error
+        raise PackError(f"{target}: {cause}; choose another place") from None
+
+
+def _put(files: Mapping[str, bytes], target: Path) -> None:
+    """Write the archive, and put it into its place when it is whole."""
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as partial:
         try:
             with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
                 for name, data in files.items():

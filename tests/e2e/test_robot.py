@@ -39,7 +39,7 @@ steps:
       into: code
       prompt: {file: menu.ulaw}
       answer: {digits: {min: 2, max: 4}}
-      timing: {no_input: 300ms, between_digits: 300ms}
+      timing: {no_input: 1s, between_digits: 1s}
       retries:
         no_input: [{file: again.ulaw}]
         no_match: [{file: again.ulaw}]

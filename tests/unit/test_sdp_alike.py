@@ -1,4 +1,6 @@
-"""Offers that are alike: what is remembered of one gives the next the answer that it would get."""
+"""Offers and answers that are alike: of what is remembered of one, the next gets what it would."""
+
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -12,11 +14,13 @@ from ringwheel.media.sdp import (
     SdpError,
     SdpReason,
     SrtpPolicy,
+    accept_answer,
     alike,
     answer_offer,
     answer_to,
     make_offer,
     parse_sdp,
+    settle_answer,
 )
 
 from .test_sdp_features import LOCALS
@@ -102,6 +106,18 @@ def check_same(lines: list[str], peers: list[tuple[str, str, str, str]], local: 
             # And again in the dialog, where a description was sent before.
             again = local._replace(last_body=answer.body)
             assert answer_to(body, again) == long_way(body, again)
+        check_settles_the_same(body, local)
+
+
+def check_settles_the_same(body: bytes, local: LocalMedia):
+    """What such peers answer to offers of ours is settled as the long way does."""
+    for direction in (local.direction, Direction.SENDONLY):
+        offered = make_offer(local._replace(direction=direction))
+        assert outcome(partial(settle_answer, offered), body, local) == outcome(
+            lambda answer, ours, offered=offered: accept_answer(offered, parse_sdp(answer), ours),
+            body,
+            local,
+        )
 
 
 @pytest.mark.parametrize("local", SIDES)
@@ -131,6 +147,23 @@ def test_the_second_of_two_that_are_alike_is_not_read(monkeypatch: pytest.Monkey
     assert expected.media is not None
     assert (expected.media.remote_host, expected.media.remote_port) == ("203.0.113.8", 7000)
     assert (expected.media.rtcp_host, expected.media.rtcp_port) == ("203.0.113.8", 7001)
+
+
+def test_the_second_of_two_answers_that_are_alike_is_not_read(monkeypatch: pytest.MonkeyPatch):
+    settle_answer(make_offer(LOCAL), offer(1, "198.51.100.7", 6000), LOCAL)
+    ours = LOCAL._replace(rtp_port=20002, session_id=78)
+    offered, second = make_offer(ours), offer(2, "203.0.113.8", 7000)
+    expected = accept_answer(offered, parse_sdp(second), ours)
+    monkeypatch.setattr(alike, "parse_sdp", None)
+    assert settle_answer(offered, second, ours) == expected
+    assert (expected.remote_host, expected.remote_port) == ("203.0.113.8", 7000)
+
+
+def test_what_an_answer_settles_goes_by_what_was_offered_as_well():
+    for direction in (Direction.SENDRECV, Direction.SENDONLY, Direction.SENDRECV):
+        offered = make_offer(LOCAL._replace(direction=direction))
+        settled = settle_answer(offered, offer(1, "198.51.100.7", 6000), LOCAL)
+        assert settled.direction is direction
 
 
 def test_what_is_remembered_goes_by_our_side_as_well():
