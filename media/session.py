@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ._core import SRTP_AVAILABLE, SrtpKeys
@@ -329,14 +330,9 @@ class MediaSession:
         if self._early:
             self._spare = self._pool.double(self._place)
         place, self._place = self._place, None
-        hearing = self._hearing_of(self._negotiated.codec)
+        hearing = _hearing_of(self._hearing, self._negotiated.codec)
         self.leg = self._pool.open(place, self._leg_media(), hearing, self._keys)
         return self.leg
-
-    def _hearing_of(self, codec: Codec) -> Hearing | None:
-        if self._hearing is None:
-            return None
-        return self._hearing._replace(codec=codec.name, clock_rate_hz=codec.clock_rate_hz)
 
     def close(self) -> None:
         """Close the leg, or give the place up if there is none yet."""
@@ -346,6 +342,14 @@ class MediaSession:
             self._pool.give_up(self._place)
             self._place = None
         self._drop_spare()
+
+
+@lru_cache(maxsize=64)
+def _hearing_of(hearing: Hearing | None, codec: Codec) -> Hearing | None:
+    """The same, of sound of that codec."""
+    if hearing is None:
+        return None
+    return hearing._replace(codec=codec.name, clock_rate_hz=codec.clock_rate_hz)
 
 
 def _version_of(body: bytes) -> int:
