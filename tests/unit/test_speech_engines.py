@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ringwheel.media.sound import resample
 from ringwheel.robot.grammar.builders import choices, yes_no
+from ringwheel.robot.speech.engines import pool as pool_module
 from ringwheel.robot.speech.engines.engine import EngineFailed, Utterance, make_engine
 from ringwheel.robot.speech.engines.espeak import EspeakSynthesizer
 from ringwheel.robot.speech.engines.pool import RecognizerPool
@@ -137,6 +138,24 @@ async def test_a_pool_that_is_full_says_so():
         ]
         ended = await asyncio.gather(*jobs, return_exceptions=True)
         assert any(isinstance(e, EngineFailed) and e.kind == "busy" for e in ended)
+
+
+async def test_who_asks_while_the_pool_is_closed_is_told():
+    async with RecognizerPool("pocketsphinx", workers=1) as pool:
+        job = asyncio.create_task(pool.compile([yes_no("en-US")], "en-US"))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        with pytest.raises(EngineFailed, match="shut down"):
+            await job
+
+
+async def test_nobody_waits_for_ever_for_a_worker(monkeypatch):
+    monkeypatch.setattr(pool_module, "ANSWER_S", 0.05)
+    pool = RecognizerPool("pocketsphinx")  # all of its workers are gone
+    with pytest.raises(EngineFailed, match="give it more --workers") as raised:
+        await pool.compile([yes_no("en-US")], "en-US")
+    assert raised.value.kind == "deadline"
+    assert (pool.figures().jobs, pool.figures().failed) == (1, 1)
 
 
 async def test_an_engine_that_is_not_there_does_not_start():
