@@ -21,7 +21,8 @@ from .serving import obey_parent, run_child
 
 PROGRESS_S = 0.5
 TICK_S = 0.02
-"""Calls are placed in bursts, as a campaign does: who wakes for each finds the caches cold."""
+"""Calls are placed in bursts on a grid, as a campaign does: who wakes for each finds the caches
+cold."""
 DIAL_TIMEOUT_S = 10.0
 
 
@@ -47,7 +48,7 @@ class Dialler:
                 for _ in range(due - placed):
                     tasks.create_task(self._call())
                 placed = due
-                await asyncio.sleep(TICK_S)
+                await asyncio.sleep(TICK_S - time.monotonic() % TICK_S)
 
     async def _call(self) -> None:
         begin_ns = time.perf_counter_ns()

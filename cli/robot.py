@@ -36,6 +36,8 @@ from .reload import reload_on_signal
 from .robot_speech import (
     LOCAL,
     Services,
+    check_speech,
+    close_services,
     close_when_idle,
     kept_prompts,
     speech_services,
@@ -173,6 +175,9 @@ def robot(
         return override(load_config(config) if config else ServeConfig(), flags)
 
     settled = settle()
+    if dial is None:
+        _refuse_those_of_dial(context)
+    check_speech(speech or (), keep_prompts)
     work = Work(
         script=_script(script),
         results=results,
@@ -199,6 +204,14 @@ def robot(
     if tally is not None:
         _report(tally)
         raise typer.Exit(0 if tally.good else STATUS_FAILED)
+
+
+def _refuse_those_of_dial(context: typer.Context) -> None:
+    """Who answers calls would look in vain for what these do."""
+    for name in ("trunk", "concurrent", "rate", "caller", "ring"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise CommandError(f"--{name} is for calling out", "Add --dial FILE, or leave it out")
 
 
 def _script(path: Path) -> Script:
@@ -253,7 +266,7 @@ async def _run(
             services = await stack.enter_async_context(
                 speech_services(engine, config, work.speech, embedded)
             )
-            kept = await stack.enter_async_context(kept_prompts(work.kept, work.speech))
+            kept = await stack.enter_async_context(kept_prompts(work.kept))
             robot = await stack.enter_async_context(
                 Robot(
                     engine,
@@ -277,8 +290,8 @@ async def _run(
                 await _answer(engine, robot, services, config)
                 return None
             metrics.calling = _calling(robot, work)
-            return await _call_out(engine, metrics.calling, config, work)
-    except (RobotError, ResultsError, ListenError, NoRtpPort, NumbersError) as error:
+            return await _call_out(engine, metrics.calling, services, config, work)
+    except (RobotError, ListenError, NoRtpPort) as error:
         raise CommandError(str(error)) from error
 
 
@@ -297,7 +310,10 @@ async def _answer(engine: Engine, robot: Robot, services: Services, config: Serv
 async def _writer(work: Work, stack: contextlib.AsyncExitStack) -> ResultWriter | None:
     if work.results is None or work.form is None:
         return None
-    sink = open_sink(work.results, work.form, work.script.all_fields)
+    try:
+        sink = open_sink(work.results, work.form, work.script.all_fields)
+    except ResultsError as error:
+        raise CommandError(f"--results {error}") from error
     return await stack.enter_async_context(ResultWriter(sink))
 
 
@@ -313,11 +329,16 @@ def _calling(robot: Robot, work: Work) -> CallingOut:
     )
 
 
-async def _call_out(engine: Engine, calling: CallingOut, config: ServeConfig, work: Work) -> Tally:
+async def _call_out(
+    engine: Engine, calling: CallingOut, services: Services, config: ServeConfig, work: Work
+) -> Tally:
     """Call all numbers, and end when the last conversation is over."""
     assert work.dial is not None
     async with _serving(engine), drain_on_signal(engine, config.drain_s, calling.stop):
-        return await calling.run(read_numbers(work.dial, work.trunk))
+        try:
+            return await calling.run(read_numbers(work.dial, work.trunk))
+        finally:
+            await close_services(services)
 
 
 @contextlib.asynccontextmanager

@@ -45,6 +45,13 @@ def speech_sessions_of(config: ServeConfig, given: Sequence[str]) -> int:
     return min(2 * config.max_calls, MAX_CALLS - config.max_calls)
 
 
+def check_speech(given: Sequence[str], kept: Path | None) -> None:
+    """CommandError: what --speech and --keep-prompts name cannot be."""
+    _named_servers(given)
+    if kept is not None and LOCAL not in given:
+        raise CommandError("--keep-prompts keeps those of --speech local", f"Add --speech {LOCAL}")
+
+
 @contextlib.asynccontextmanager
 async def speech_services(
     engine: Engine,
@@ -60,8 +67,7 @@ async def speech_services(
     """
     found: Services = {}
     async with contextlib.AsyncExitStack() as stack:
-        servers = tuple(MrcpServer(uri) for uri in _uris(given))
-        options = MrcpOptions(servers) if servers else config.speech
+        options = _named_servers(given) or config.speech
         try:
             if LOCAL in given:
                 uri = await stack.enter_async_context(embedded or EmbeddedSpeech())
@@ -84,22 +90,28 @@ async def speech_services(
 
 
 async def close_when_idle(robot: Robot, services: Services) -> None:
-    """When a robot that drains has held its last conversation, end the sessions that wait for the
-    next one: they are calls of the engine, which would wait for their end."""
+    """When a robot that drains has held its last conversation: `close_services`."""
     await robot.idle.wait()
+    await close_services(services)
+
+
+async def close_services(services: Services) -> None:
+    """End the sessions that wait for another conversation: they are calls of the engine, and who
+    drains that would wait for their end."""
     for service in set(services.values()):
         await service.close()
 
 
-def _uris(given: Sequence[str]) -> list[str]:
-    """The MRCP servers among them. CommandError for what is neither that nor local."""
-    uris = []
-    for text in given:
-        if text.startswith(("sip:", "sips:")):
-            uris.append(text)
-        elif text != LOCAL:
+def _named_servers(given: Sequence[str]) -> MrcpOptions | None:
+    """The MRCP servers among them, if any. CommandError for what is neither that nor local."""
+    uris = [text for text in given if text != LOCAL]
+    for text in uris:
+        if not text.startswith(("sip:", "sips:")):
             raise CommandError(f"--speech: no {text!r}", REMEDY)
-    return uris
+    try:
+        return MrcpOptions(tuple(map(MrcpServer, uris))) if uris else None
+    except ValueError as error:
+        raise CommandError(f"--speech: {error}", REMEDY) from None
 
 
 async def _mrcp(
@@ -112,15 +124,11 @@ async def _mrcp(
 
 
 @contextlib.asynccontextmanager
-async def kept_prompts(
-    folder: Path | None, given: Sequence[str]
-) -> AsyncIterator[CachedPrompts | None]:
+async def kept_prompts(folder: Path | None) -> AsyncIterator[CachedPrompts | None]:
     """Prompts of our own engine are kept in a folder. CommandError: they cannot be."""
     if folder is None:
         yield None
         return
-    if LOCAL not in given:
-        raise CommandError("--keep-prompts keeps those of --speech local", f"Add --speech {LOCAL}")
     try:
         cached = CachedPrompts(PromptCache(folder, synthesizer=EspeakSynthesizer()))
     except (EngineFailed, OSError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import sys
@@ -171,7 +172,7 @@ class _Talk:
         self._state = state
         self._facts = facts
         self._closed = asyncio.Event()
-        self._unread: BrokenPipeError | None = None
+        self._broken: BrokenPipeError | CommandError | None = None
         self._keyboard = Keyboard()
         self._waits = waits
 
@@ -197,8 +198,8 @@ class _Talk:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
-            if self._unread is not None:
-                raise self._unread
+            if self._broken is not None:
+                raise self._broken
             if task.cancelled():
                 return None
             ended = task.result()
@@ -215,8 +216,12 @@ class _Talk:
         try:
             self._say(line)
         except BrokenPipeError as error:
-            self._unread = error
-            self._closed.set()
+            self._break_off(error)
+
+    def _break_off(self, error: BrokenPipeError | CommandError) -> None:
+        """The conversation cannot go on here."""
+        self._broken = self._broken or error
+        self._closed.set()
 
     def _next_of(self, answers: Iterator[str]) -> ReadLine:
         async def read() -> str | None:
@@ -253,7 +258,8 @@ class _Talk:
             fresh.replace(self._state)
         except OSError as error:
             cause = f"--state {self._state}: {error.strerror}"
-            raise CommandError(cause, "Choose a place that can be written", STATUS_FAILED) from None
+            remedy = "Choose a place that can be written"
+            self._break_off(CommandError(cause, remedy, STATUS_FAILED))
 
 
 def clock_ms() -> int:
@@ -267,6 +273,9 @@ class Keyboard:
 
     def __init__(self) -> None:
         self._coming: asyncio.Future[str | None] | None = None
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            # Bytes that are no text are an answer that fits nothing, and not the end of the thread.
+            sys.stdin.reconfigure(errors="replace")
 
     async def read(self) -> str | None:
         """The next line without its end; None at the end of the input."""

@@ -65,7 +65,9 @@ def read_callers(file: Path, script: Script) -> Callers:
     """The model in a file. CommandError."""
     try:
         with file.open("rb") as opened:
-            content = opened.read(MAX_ANSWERS_BYTES)
+            content = opened.read(MAX_ANSWERS_BYTES + 1)
+        if len(content) > MAX_ANSWERS_BYTES:
+            raise ValueError(f"larger than {MAX_ANSWERS_BYTES:,} bytes")
         model = yaml.safe_load(content)
         callers = callers_of(model)
     except (OSError, ValueError, yaml.YAMLError) as error:

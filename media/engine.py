@@ -234,6 +234,7 @@ class Engine:
         )
         self.router = self._trunks.route
         self._agent.transfers = self.transfers
+        self._endpoint.on_batch = self._pool.take_events
         self._endpoint.start(self._agent)
         self.reload(self._trunks_wanted)
         log.info("listening", sip=self.addresses, shards=self._shards, max_calls=self.max_calls)

@@ -321,7 +321,7 @@ class LegTable:
         self.shard = shard
         self._legs: dict[int, tuple[Leg, Callable[[], None]]] = {}
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(shard.event_fd, self._read)
+        self._loop.add_reader(shard.event_fd, self.take_events)
 
     def __len__(self) -> int:
         return len(self._legs)
@@ -352,10 +352,15 @@ class LegTable:
         """End the shard's thread: every leg is closed and its last events are told."""
         self._loop.remove_reader(self.shard.event_fd)
         self.shard.stop()
-        while self._read():
+        while self.take_events():
             pass
 
-    def _read(self) -> bool:
+    def take_events(self) -> bool:
+        """Pass on what the shard tells; False if it told nothing.
+
+        It announces what somebody may wait for, and that a leg has closed only when that was not
+        seen for a while: whoever is at work anyway looks here.
+        """
         events = self.shard.poll_events()
         for event in events:
             if not isinstance(event, LegClosed):

@@ -98,10 +98,18 @@ class ShardPool:
         if self._shared_ports:
             place = Place(self.tables[index], self._shared_ports[index], -1)
         else:
-            fd, port = self.ports.bind(bind_host)
+            fd, port = self._bind(bind_host)
             place = Place(self.tables[index], port, fd)
         self._places[index] += 1
         return place
+
+    def _bind(self, bind_host: str) -> tuple[int, int]:
+        """A socket and its port; before it is refused, whether a leg has closed meanwhile."""
+        try:
+            return self.ports.bind(bind_host)
+        except NoRtpPort:
+            self.take_events()
+            return self.ports.bind(bind_host)
 
     def open(
         self,
@@ -147,6 +155,11 @@ class ShardPool:
             self._doubled[place.port] = others - 1
         if not others and not self._shared_ports:
             self.ports.give_back(place.port)
+
+    def take_events(self) -> None:
+        """Pass on what the media threads tell, and have not announced yet."""
+        for table in self.tables:
+            table.take_events()
 
     def counters(self) -> dict[str, int]:
         """The counters of all shards, added up."""

@@ -7,18 +7,26 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .numbers import Number
+import structlog
+
+from .numbers import Number, NumbersError
 from .runner import Record, Robot
 
+log = structlog.get_logger(__name__)
+
 MAX_CONCURRENT = 10_000
+FAILED = "failed"
+"""The outcome of a call that a defect of ours has ended."""
 
 
 @dataclass(slots=True)
 class Tally:
     """How calling goes: ``outcomes`` of dialling, ``causes`` of the conversations that came of it.
-    ``under_way`` are dialled or talked with."""
+    ``under_way`` are dialled or talked with; ``unread`` is why the rest of the numbers could not be
+    read, if it could not."""
 
     under_way: int = 0
+    unread: str = ""
     outcomes: Counter[str] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
 
@@ -29,8 +37,9 @@ class Tally:
 
     @property
     def good(self) -> bool:
-        """Whether somebody was reached, and no conversation failed."""
-        return self.outcomes["answered"] > 0 and not self.causes["error"]
+        """Whether somebody was reached, and nothing failed."""
+        failed = self.unread or self.outcomes[FAILED] or self.causes["error"]
+        return self.outcomes["answered"] > 0 and not failed
 
 
 class CallingOut:
@@ -70,15 +79,23 @@ class CallingOut:
 
     async def run(self, numbers: Iterable[Number]) -> Tally:
         """Call them all; returns when the last conversation is over."""
+        async with asyncio.TaskGroup() as tasks:
+            try:
+                await self._begin(numbers, tasks)
+            except NumbersError as error:
+                # Somebody has changed the file. Raised here, it would cut short those who talk.
+                log.error("no more calls are begun", cause=str(error))
+                self.tally.unread = str(error)
+        return self.tally
+
+    async def _begin(self, numbers: Iterable[Number], tasks: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         next_s = loop.time()
-        async with asyncio.TaskGroup() as tasks:
-            for number in numbers:
-                if not await self._turn(next_s):
-                    break
-                next_s = max(next_s + self._interval_s, loop.time())
-                tasks.create_task(self._call(number))
-        return self.tally
+        for number in numbers:
+            if not await self._turn(next_s):
+                break
+            next_s = max(next_s + self._interval_s, loop.time())
+            tasks.create_task(self._call(number))
 
     async def _turn(self, at_s: float) -> bool:
         """Wait for this call's time and for room; False: no more calls are to be begun."""
@@ -106,6 +123,9 @@ class CallingOut:
                     timeout_s=self._timeout_s,
                 )
             )
+        except Exception:
+            log.exception("a call out has failed", line=number.line)
+            self.tally.outcomes[FAILED] += 1
         finally:
             self.tally.under_way -= 1
             self._room.release()

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..media.sip.reject import SipParseError
+from ..media.sip.uri import SipUri
+from .record import KNOWN_FACTS
 from .script.model import Json
 
 NAMES = ("number", "phone", "to", "uri")
 MAX_COLUMNS = 100
 MAX_CELL_CHARACTERS = 4_000
-RESERVED = frozenset({"call", "call_id", "direction", "caller", "callee"})
+RESERVED = KNOWN_FACTS | {"line"}
 
 
 class NumbersError(Exception):
@@ -82,6 +85,11 @@ def _column(path: Path, header: list[str]) -> int:
 
 def _checked(where: str, text: str, trunk: str | None) -> str:
     if ":" in text:
+        try:
+            SipUri.parse(text)
+        except SipParseError:
+            cause = f"{text[:80]!r} is no SIP URI; write it as sip:USER@HOST"
+            raise NumbersError(f"{where}: {cause}") from None
         return text
     number = "".join(character for character in text if character not in " -/().\u00a0")
     if not number.removeprefix("+").isdecimal() or not number.isascii():

@@ -22,6 +22,8 @@ from typing import Any, Literal, Protocol, Self
 
 import structlog
 
+from .record import QUESTION
+
 log = structlog.get_logger(__name__)
 
 Result = Mapping[str, Any]
@@ -104,7 +106,9 @@ def open_sink(path: Path, form: Format, fields: Sequence[str]) -> Sink:
             case "sqlite":
                 return SqliteFile(path)
     except (OSError, sqlite3.Error) as error:
-        raise ResultsError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        cause = getattr(error, "strerror", None) or error
+        remedy = "name a file in a folder that is there and may be written to"
+        raise ResultsError(f"{path}: {cause}; {remedy}") from error
 
 
 class _Appended:
@@ -214,7 +218,6 @@ CREATE TABLE question (
 );
 CREATE INDEX question_call ON question (call);
 """
-_QUESTION = ("step", "asked", "no_input", "no_match", "repeats", "ms", "outcome")
 
 
 class SqliteFile:
@@ -262,7 +265,7 @@ class SqliteFile:
         )
         self._base.executemany(
             "INSERT INTO question VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(row, *(asked[key] for key in _QUESTION)) for asked in result["questions"]],
+            [(row, *(asked[key] for key in QUESTION)) for asked in result["questions"]],
         )
 
     def close(self) -> None:
@@ -313,8 +316,8 @@ class ResultWriter:
 
     async def put(self, result: Result) -> None:
         """Write it; returns at once, unless too many wait already."""
+        self._taken += 1  # whoever is cancelled while he waits has lost it
         await self._waiting.put(result)
-        self._taken += 1
 
     async def _finish(self) -> None:
         assert self._task is not None

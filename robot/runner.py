@@ -28,9 +28,10 @@ from .record import record_of
 from .script import events
 from .script.actions import Action
 from .script.interpreter import Interpreter
-from .script.model import By, FilePrompt, Json, Prompt, Retries, Script
+from .script.model import By, FilePrompt, Json, Script
 from .script.outcome import Ended
 from .script.secrets import MissingSecret, read_secrets
+from .script.walk import parts
 from .speech.service import SpeechService
 
 log = structlog.get_logger(__name__)
@@ -199,29 +200,38 @@ class Robot:
         if self._observe is not None:
             channel = Observed(phone, call, self._observe)
         try:
-            ended: Ended | None = await converse(
-                interpreter, channel, clock_ms=clock_ms, facts=facts
-            )
+            await converse(interpreter, channel, clock_ms=clock_ms, facts=facts)
             await phone.finish()
         except asyncio.CancelledError:
             interpreter.stop(clock_ms(), "shutdown")
             raise
+        except Exception:
+            interpreter.stop(clock_ms(), "error")
+            raise
         finally:
             try:
-                ended = interpreter.ended
-                await _quiet(call)
-                record = record_of(
-                    self.script,
-                    call,
-                    facts,
-                    began_ms=began_ms,
-                    ended_ms=clock_ms(),
-                    outcome="answered",
-                    ended=ended,
-                )
-                await self._take(record)
+                record = await self._take_answered(call, facts, began_ms, interpreter.ended)
             finally:
                 await phone.close()
+        return record
+
+    async def _take_answered(
+        self, call: Call, facts: dict[str, Json], began_ms: int, ended: Ended | None
+    ) -> Record:
+        try:
+            await _quiet(call)
+        finally:
+            # Also for who is cancelled while he waits: there is no other record of the call.
+            record = record_of(
+                self.script,
+                call,
+                facts,
+                began_ms=began_ms,
+                ended_ms=clock_ms(),
+                outcome="answered",
+                ended=ended,
+            )
+            await self._take(record)
         return record
 
     async def _take(self, record: Record) -> None:
@@ -290,19 +300,8 @@ def secrets_of(script: Script) -> dict[str, str]:
 def files_of(script: Script) -> list[Path]:
     """The sound files of a script whose names do not depend on the conversation."""
     found: dict[Path, None] = {}
-    for part in script.all:
-        for prompt in (prompt for step in part.steps.values() for prompt in prompts_of(step)):
-            if isinstance(prompt, FilePrompt) and not prompt.path.names:
-                found[Path(part.base, prompt.path.render({}))] = None
+    for one in script.all:
+        for prompt in (part for step in one.steps.values() for part in parts(step)):
+            if isinstance(prompt, FilePrompt) and prompt.path.constant is not None:
+                found[Path(one.base, prompt.path.constant)] = None
     return list(found)
-
-
-def prompts_of(step: object) -> list[Prompt]:
-    """Everything that a step may say."""
-    prompts: list[Prompt] = list(getattr(step, "prompts", ()))
-    prompts += getattr(step, "filler", ())
-    retries = getattr(step, "retries", None)
-    if isinstance(retries, Retries):
-        for some in (*retries.no_input, *retries.no_match):
-            prompts += some
-    return prompts

@@ -45,6 +45,7 @@ static uint64_t unix_offset_us(void) {
 static uint64_t next_wake_tick(const rw_shard *shard) {
     uint64_t now_tick = shard->wheel.now_tick;
     uint64_t next_tick = rw_wheel_next_tick(&shard->wheel);
+    if (shard->announce_tick < next_tick) next_tick = shard->announce_tick;
     uint64_t patience_ticks = rw_shard_has_news(shard) ? 1 : PATIENT_NS / TICK_NS;
     if (!rw_shard_legs_open(shard) || next_tick <= now_tick + patience_ticks) return next_tick;
     return now_tick + patience_ticks;
@@ -159,6 +160,7 @@ int rw_shard_create_at(const rw_shard_config *config, const rw_backend_ops *ops,
     self->epoll_fd = self->wake_fd = self->event_fd = -1;
     rw_playlist_queue_init(&self->ended);
     rw_wheel_init(&self->wheel, now_tick);
+    self->announce_tick = RW_WHEEL_NEVER;
     int error = create_parts(self, ops, config->shared_fd);
     if (error)
         rw_shard_destroy(self);

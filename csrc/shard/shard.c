@@ -21,6 +21,14 @@
 /* How often a leg is read whose prompt the caller may interrupt. */
 #define EAGER_TICKS 5
 
+/* The control side is woken for events at most so often: it finds its caches cold each time, which
+ * costs more than what the events are about. The first one after a rest is told at once. */
+#define ANNOUNCE_GAP_TICKS 10
+
+/* For legs that have closed, for which nobody waits, it is woken only if it has not looked by
+ * itself for so long. */
+#define ANNOUNCE_CLOSED_TICKS 20
+
 /* Commands taken in one turn, so that a flood of them does not delay the packets. */
 #define MAX_COMMANDS_PER_TURN 256
 
@@ -692,10 +700,18 @@ static void free_slot(rw_shard *shard, rw_leg *leg) {
     count(shard, RW_LEGS_CLOSED, 1);
 }
 
-/* Announces what has ended, lists, taps and seats before their legs. What finds no room waits for
- * the next turn. */
+/* True if somebody may wait for one of the events that are to be posted: not for what ends with its
+ * leg, or is only given back. */
+static bool is_awaited(const rw_shard *shard) {
+    if (shard->news_count || shard->spent_taps || shard->spent_seats) return true;
+    for (const rw_playlist *list = shard->ended.first; list; list = list->next)
+        if (list->outcome != RW_PLAY_LEG_CLOSED) return true;
+    return false;
+}
+
+/* Tells what has ended, lists, taps and seats before their legs. What finds no room waits for the
+ * next turn. */
 static void post_events(rw_shard *shard) {
-    if (!rw_shard_has_news(shard)) return;
     if (shard->news_count) post_news(shard);
     while (shard->spent && post_spent(shard, shard->spent))
         rw_relay_pop(&shard->spent);
@@ -711,14 +727,36 @@ static void post_events(rw_shard *shard) {
         shard->closed = leg->next;
         free_slot(shard, leg);
     }
+}
+
+/* Wakes the control side where there are events that it has not taken yet, now or later. */
+static void announce(rw_shard *shard, bool awaited) {
+    uint64_t now_tick = shard->wheel.now_tick;
+    uint64_t due_tick = now_tick + (awaited ? 0 : ANNOUNCE_CLOSED_TICKS);
+    if (rw_ring_empty(shard->events)) {
+        shard->announce_tick = RW_WHEEL_NEVER;
+        return;
+    }
+    if (due_tick < shard->announced_tick + ANNOUNCE_GAP_TICKS)
+        due_tick = shard->announced_tick + ANNOUNCE_GAP_TICKS;
+    if (due_tick < shard->announce_tick) shard->announce_tick = due_tick;
+    if (now_tick < shard->announce_tick) return;
+    shard->announce_tick = RW_WHEEL_NEVER;
+    shard->announced_tick = now_tick;
     eventfd_write(shard->event_fd, 1);
+}
+
+static void tell_events(rw_shard *shard) {
+    bool awaited = is_awaited(shard);
+    if (rw_shard_has_news(shard)) post_events(shard);
+    announce(shard, awaited);
 }
 
 void rw_shard_turn(rw_shard *shard, uint64_t now_us) {
     shard->now_us = now_us;
     serve_due(shard, now_us);
     take_commands(shard);
-    post_events(shard);
+    tell_events(shard);
 }
 
 void rw_shard_close_all(rw_shard *shard) {
@@ -729,6 +767,7 @@ void rw_shard_close_all(rw_shard *shard) {
         if (rw_read(&shard->legs[i].id) && !shard->legs[i].closing)
             close_leg(shard, &shard->legs[i], 0);
     post_events(shard);
+    eventfd_write(shard->event_fd, 1);
 }
 
 int rw_shard_leg_stats(const rw_shard *shard, uint64_t leg_id, rw_event *figures) {

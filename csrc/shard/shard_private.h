@@ -92,8 +92,10 @@ struct rw_shard {
     rw_playlist_queue ended;     /* to be announced */
     rw_event news[RW_KEPT_NEWS]; /* to be announced, oldest first */
     uint32_t news_count;
-    uint64_t now_us; /* of this turn */
-    rw_relay *spent; /* relays to be given back */
+    uint64_t now_us;         /* of this turn */
+    uint64_t announce_tick;  /* when to wake the control side for events; RW_WHEEL_NEVER */
+    uint64_t announced_tick; /* when that was done last */
+    rw_relay *spent;         /* relays to be given back */
     rw_tap *spent_taps;
     rw_seat *spent_seats;
     uint32_t batch; /* packets composed in this tick */

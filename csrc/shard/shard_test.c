@@ -530,6 +530,51 @@ static void test_a_million_mutated_datagrams_are_counted_and_leave_nothing(void)
     end();
 }
 
+/* True if the control side is woken now; it looks, and is to be told again after that. */
+static bool is_woken(void) {
+    struct pollfd readable = {.fd = rw_shard_event_fd(shard), .events = POLLIN};
+    rw_event events[64];
+    if (poll(&readable, 1, 0) == 0) return false;
+    rw_shard_poll_events(shard, events, 64);
+    return true;
+}
+
+static void test_a_leg_that_has_closed_wakes_nobody_who_looks_anyway(void) {
+    rw_event events[8];
+    begin(2);
+    uint64_t seen = open_leg(20, RW_SILENCE_STOP), unseen = open_leg(20, RW_SILENCE_STOP);
+    run_ms(1);
+    play(seen, 1, 1600, false);
+    CHECK_EQUAL(rw_shard_close_leg(shard, seen), 0);
+    run_ms(15);
+    CHECK_EQUAL(rw_shard_poll_events(shard, events, 8), 2); /* the list that ended with it, too */
+    run_ms(30);
+    CHECK(!is_woken());
+    CHECK_EQUAL(rw_shard_close_leg(shard, unseen), 0);
+    run_ms(20);
+    CHECK(!is_woken());
+    run_ms(1);
+    CHECK(is_woken());
+    end();
+}
+
+static void test_events_that_follow_each_other_wake_once_in_ten_ms(void) {
+    begin(1);
+    uint64_t leg = open_leg(20, RW_SILENCE_STOP);
+    unsigned wakes = 0;
+    run_ms(100);
+    for (unsigned i = 0; i < 40; i++) {
+        play(leg, i, 1600, false);
+        CHECK_EQUAL(rw_shard_stop_playing(shard, leg), 0);
+        run_ms(1);
+        bool woken = is_woken();
+        if (i == 0) CHECK(woken); /* after a rest at once */
+        wakes += woken;
+    }
+    CHECK_EQUAL(wakes, 4);
+    end();
+}
+
 /* --- on its thread ------------------------------------------------------------------------- */
 
 static int bound_socket(rw_address *address) {
@@ -620,6 +665,8 @@ int main(void) {
     test_a_full_event_ring_defers_and_loses_nothing();
     test_much_that_is_heard_in_one_tick_is_told();
     test_sound_is_read_in_the_slots_until_it_ends();
+    test_a_leg_that_has_closed_wakes_nobody_who_looks_anyway();
+    test_events_that_follow_each_other_wake_once_in_ten_ms();
     test_nobodys_packet_waits_for_a_flood();
     test_a_million_mutated_datagrams_are_counted_and_leave_nothing();
     test_commands_and_events_cross_threads();

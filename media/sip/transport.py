@@ -41,9 +41,10 @@ log = structlog.get_logger(__name__)
 
 BATCH = 64
 
-READ_INTERVAL_S = 0.01
+READ_INTERVAL_S = 0.02
 """How long datagrams gather while the socket is busy. A process that wakes for each of them finds
-its caches cold every time, which costs more than the message; and 10 ms are little beside T1."""
+its caches cold every time, which costs more than the message; and it is as long as a packet of
+sound, and little beside T1."""
 
 COARSE_FROM_MS = 5_000
 COARSE_MS = 128
@@ -174,6 +175,7 @@ class UdpTransport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake_up = select.epoll()
         self._next_read: asyncio.Handle | None = None
+        self._read_at_s = 0.0
 
     @property
     def port(self) -> int:
@@ -183,8 +185,9 @@ class UdpTransport:
     def start(self, read: Callable[[UdpTransport], int]) -> None:
         """Call ``read(self)``, which returns how many datagrams it took, while some come.
 
-        The first one after a rest is read at once; then the socket is read every few milliseconds,
-        until it rests again.
+        The first one after a rest is read at once; then the socket is read every
+        ``READ_INTERVAL_S``, until it rests again. Who sends meanwhile is at work anyway: then it is
+        read after half of that time.
         """
         self._loop = asyncio.get_running_loop()
         self._read = read
@@ -193,16 +196,22 @@ class UdpTransport:
         self._loop.add_reader(self._wake_up.fileno(), self._on_wake_up)
 
     def _on_wake_up(self) -> None:
+        assert self._loop is not None
         self._wake_up.poll(0)
-        self._read_on()
+        soonest_s = self._read_at_s + READ_INTERVAL_S
+        if self._loop.time() < soonest_s:
+            self._next_read = self._loop.call_at(soonest_s, self._read_on)
+        else:
+            self._read_on()
 
     def _read_on(self) -> None:
         assert self._loop is not None
+        self._read_at_s = self._loop.time()
         count = self._read(self)
         if count >= BATCH:
             self._next_read = self._loop.call_soon(self._read_on)
         elif count:
-            self._next_read = self._loop.call_later(READ_INTERVAL_S, self._read_on)
+            self._next_read = self._loop.call_at(self._read_at_s + READ_INTERVAL_S, self._read_on)
         else:
             self._next_read = None
             self._wake_up.modify(self.socket, select.EPOLLIN | select.EPOLLONESHOT)
@@ -233,6 +242,16 @@ class UdpTransport:
         """Send now, or when the socket has room; beyond the queue's bound it is dropped."""
         if self._waiting or not self._try(data, address):
             self._queue(data, address)
+        if self._next_read is not None:
+            self._read_early(self._next_read)
+
+    def _read_early(self, next_read: asyncio.Handle) -> None:
+        assert self._loop is not None
+        now_s = self._loop.time()
+        if now_s >= self._read_at_s + READ_INTERVAL_S / 2:
+            next_read.cancel()
+            self._read_at_s = now_s
+            self._next_read = self._loop.call_soon(self._read_on)
 
     def _queue(self, data: bytes, address: tuple[str, int]) -> None:
         if len(self._waiting) >= SEND_QUEUE_DATAGRAMS or self._loop is None:
@@ -290,6 +309,9 @@ class SipEndpoint:
         self.observer: MessageObserver | None = None
         self.gate: Gate | None = None
         """Who is read at all; None: everybody."""
+        self.on_batch: Callable[[], None] | None = None
+        """Called when datagrams have been taken: for what can wait until the process is at work
+        anyway. It never raises."""
         self._transports: list[UdpTransport | StreamListener] = []
         self._listeners = tuple(Listener.parse(text) for text in listeners)
         hosts = [listener.host for listener in self._listeners]
@@ -439,6 +461,8 @@ class SipEndpoint:
                 self._take(data, transport.flow(host, port))
             except Exception:  # noqa: BLE001 - one message must not cost the others
                 self._failed("message")
+        if batch and self.on_batch is not None:
+            asyncio.get_running_loop().call_soon(self.on_batch)
         return len(batch)
 
     def take(self, data: bytes, flow: Flow) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,8 @@ class PhoneChannel:
         self._by = script_by
         self._voice = Voice(call, equipment.speech, equipment.sounds, equipment.kept)
         self._recorded = 0
-        self._transferring: asyncio.Future[None] | None = None
+        self._ending: asyncio.Future[None] | None = None
+        self._left_with: Json = None
         self._left_told = False
         self._talking: asyncio.Task[Transferred] | None = None
 
@@ -119,12 +120,16 @@ class PhoneChannel:
 
     async def wait_left(self) -> Left:
         cause = await self._call.wait_ended()
-        if self._transferring is not None:
-            # A call that ends because it was transferred is told as that.
-            await asyncio.wait([self._transferring])
-        self._left_told = True
+        if self._ending is not None:
+            # A call that ends because it was transferred is told as that, one that ends in the
+            # middle of a recording with it.
+            await asyncio.wait([self._ending])
         by = "hung up" if cause.by is EndedBy.REMOTE else f"{cause.status} {cause.reason}"
-        return Left(at_ms=self._clock_ms(), cause=by)
+        return self._left(by)
+
+    def _left(self, cause: str) -> Left:
+        self._left_told = True
+        return Left(at_ms=self._clock_ms(), cause=cause, result=self._left_with)
 
     async def perform(self, action: Action) -> Event | None:
         try:
@@ -140,8 +145,7 @@ class PhoneChannel:
             return None
         if self._left_told:
             return self._failed(action, "left", str(error))
-        self._left_told = True
-        return Left(at_ms=self._clock_ms(), cause=str(error))
+        return self._left(str(error))
 
     async def _do(self, action: Action) -> Event | None:  # noqa: PLR0911 - one for each kind
         match action:
@@ -214,7 +218,18 @@ class PhoneChannel:
         except OSError as error:
             reason = f"{error.filename}: {error.strerror}"
             return self._failed(action, "record", reason)
-        return await self._until_said(action, recording)
+        with self._may_end_the_call():
+            return await self._until_said(action, recording)
+
+    @contextmanager
+    def _may_end_the_call(self) -> Iterator[None]:
+        """What this comes to is told before the call's end, or with it."""
+        ending = self._ending = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            ending.set_result(None)
+            self._ending = None
 
     async def _until_said(self, action: RecordNow, recording: Recording) -> Event | None:
         works = {
@@ -227,20 +242,23 @@ class PhoneChannel:
                 timeout=action.max_ms / 1000,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            for task in done:
-                task.result()
         finally:
             for task in works.values():
                 task.cancel()
+            ends = await asyncio.gather(*works.values(), return_exceptions=True)
             recorded = await recording.stop()
-        if recorded.error is not None and not recorded.recorded_ms:
-            return self._failed(action, "record", str(recorded.error))
+        failed = next((end for end in ends if isinstance(end, Exception)), None)
         ended_by = next((name for name, task in works.items() if task in done), "limit")
         result: Json = {
             "file": str(recorded.files[0]) if recorded.files else "",
             "ms": round(recorded.recorded_ms),
-            "ended_by": ended_by,
+            "ended_by": "hang_up" if failed else ended_by,
         }
+        if failed is not None:
+            self._left_with = result
+            raise failed
+        if recorded.error is not None and not recorded.recorded_ms:
+            return self._failed(action, "record", str(recorded.error))
         return self._done(action, result)
 
     async def _silence(self, silence_s: float) -> None:
@@ -262,15 +280,12 @@ class PhoneChannel:
     async def _transfer(self, action: TransferNow) -> Event | None:
         await self._voice.say(action.speech, "none", self._by)
         timeout_s = min(max(action.timeout_ms / 1000, MIN_TRANSFER_S), MAX_TRANSFER_S)
-        transferring = self._transferring = asyncio.get_running_loop().create_future()
         try:
-            to = self._equipment.target(action.to, self._call)
-            done = await self._hand_over(to, timeout_s)
+            with self._may_end_the_call():
+                to = self._equipment.target(action.to, self._call)
+                done = await self._hand_over(to, timeout_s)
         except (ValueError, RuntimeError) as error:
             return self._failed(action, "transfer", str(error))
-        finally:
-            transferring.set_result(None)
-            self._transferring = None
         if done is None:
             return self._done(action, {"how": "bridge"})
         if done.ok:
@@ -299,6 +314,7 @@ class PhoneChannel:
             await asyncio.wait([handing], timeout=SETTLE_S)
         except asyncio.CancelledError:
             handing.cancel()
+            await asyncio.wait([handing])
             raise
         finally:
             works[1].cancel()

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
+
 from ...media.call import Call
 from ..grammar.model import Grammar
 from ..script.actions import AskNow
@@ -14,6 +16,8 @@ from ..script.model import By
 from ..speech.service import Completion, Recognition, SpeechFailed, SpeechSession
 from .entry import TERMINATOR, Entry
 from .voice import SayFailed, Voice
+
+log = structlog.get_logger(__name__)
 
 FITS = frozenset({Completion.SUCCESS, Completion.SUCCESS_MAXTIME})
 KEY_S = 0.02
@@ -25,7 +29,8 @@ LONG_S = 86_400.0
 class Question:
     """What ends the prompt is decided in the media threads, by the caller's keys and voice. An
     answer by keys and one by speech are open at the same time; whoever begins to type is not
-    listened to any more.
+    listened to any more. Where speech fails, keys are an answer all the same, for as long as a word
+    would have been waited for; nobody is taken to be silent who may only not have been heard.
 
     Keys that were typed ahead count, except where the prompt may not be interrupted by keys (as in
     VoiceXML 2.1, 4.1.5).
@@ -52,6 +57,8 @@ class Question:
         self._recognizing: asyncio.Task[None] | None = None
         self._session: SpeechSession | None = None
         self._silence: asyncio.TimerHandle | None = None
+        self._nothing_typed = False
+        self._unheard = ""
         self._typing = False
         self._strays = 0
 
@@ -76,6 +83,9 @@ class Question:
                 await asyncio.wait(running)
             if self._silence is not None:
                 self._silence.cancel()
+            if self._unheard:
+                # Not before: the same session may have had the prompt to say.
+                await self._voice.give_up(self._by)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
@@ -155,12 +165,17 @@ class Question:
         self._prompted.set()
         if self._session is not None:
             self._session.start_timers()
-        if not self._spoken and not self._over.done():
+        if not self._over.done():
             silence_s = self._action.input.timing.no_input_ms / 1000
             self._silence = asyncio.get_running_loop().call_later(silence_s, self._on_silence)
 
     def _on_silence(self) -> None:
-        if not self._typing:
+        if self._typing:
+            return
+        self._nothing_typed = True
+        if self._unheard:
+            self._settle(self._failed("speech", self._unheard))
+        elif not self._spoken:
             self._settle(NoInput(at_ms=self._clock_ms(), turn=self._action.turn))
 
     def _typed(self) -> Event:
@@ -188,10 +203,20 @@ class Question:
                 on_speech=self._on_speech,
             )
         except SpeechFailed as error:
-            await self._voice.give_up(self._by)
-            self._settle(self._failed("speech", f"{error.kind}: {error}"))
+            self._stop_hearing(f"{error.kind}: {error}")
+            return
+        if heard.completion is Completion.CANCELLED:
+            self._stop_hearing("cancelled: the server has ended the recognition")
             return
         self._settle(self._recognized(heard))
+
+    def _stop_hearing(self, reason: str) -> None:
+        """Nobody recognizes what is said any more: keys alone are waited for, if any are open."""
+        self._unheard, self._session = reason, None
+        if self._nothing_typed or not self._entry.open:
+            self._settle(self._failed("speech", reason))
+        else:
+            log.warning("keys alone", call=self._call.id, step=self._action.step, cause=reason)
 
     def _on_speech(self) -> None:
         """The server hears speech: where our own detector was first, the prompt has ended."""
@@ -202,8 +227,6 @@ class Question:
         at_ms, turn = self._clock_ms(), self._action.turn
         if heard.completion is Completion.NO_INPUT_TIMEOUT:
             return NoInput(at_ms=at_ms, turn=turn)
-        if heard.completion is Completion.CANCELLED:
-            return self._failed("speech", "cancelled: the server has ended the recognition")
         number = heard.grammar or 0
         sure = heard.confidence >= self._action.input.min_confidence
         if heard.completion not in FITS or not sure or not number < len(self._spoken):

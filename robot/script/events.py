@@ -81,10 +81,12 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """The far side has hung up, or is gone."""
+    """The far side has hung up, or is gone; ``result`` is what a recording under way has come to,
+    in the form of its Done."""
 
     at_ms: int
     cause: str
+    result: Json = None
 
 
 Event = Begin | Done | Heard | NoInput | NoMatch | Failed | Left

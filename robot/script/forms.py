@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from .expressions import MOST_SOURCE, Expression, ExpressionError, Template
 from .functions import FUNCTIONS
+from .model import SCOPE_NAMES
 from .nearest import suggestion
 from .place import Json, Place
 from .problems import Problems
@@ -24,8 +25,6 @@ T = TypeVar("T")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
-SCOPE_NAMES = ("answer", "channel", "error", "facts", "heard", "now_ms", "secrets")
-"""What expressions see besides variables; no variable may be called so."""
 
 
 @dataclass(frozen=True, slots=True)

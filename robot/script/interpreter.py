@@ -8,6 +8,7 @@ Questions count as in VoiceXML 2.1 (5.2.2, and 2.1.6.2 for when they are visited
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from . import actions, state
@@ -49,6 +50,7 @@ from .rendering import (
     url_of,
 )
 from .state import Asked, Frame, Masks, Memory, State, StateError, StepTime, Tally
+from .values import same
 
 MAX_SILENT_STEPS = 200
 """So many steps in a row that nobody hears are a loop without end."""
@@ -617,7 +619,7 @@ class Interpreter:
         if step.into is not None:
             self._assign(step.into, event.value)
         for branch in step.branches:
-            if _same(branch.value, event.value):
+            if same(branch.value, event.value):
                 self._move(branch.to)
                 return None
         self._move(None)
@@ -667,6 +669,11 @@ class Interpreter:
         self._set_clock(event.at_ms)
         self._end_turn("left")
         memory.gone = "left"
+        step = self._current()
+        if isinstance(step, Record) and event.result is not None:
+            # Who hangs up behind a message has left it (VoiceXML 2.1, 2.3.6).
+            with suppress(Fault):
+                self._assign(step.into, event.result)
         del memory.frames[1:]
         memory.frames[0].asked = None
         return self._go_on(lambda: self._to_handler("hang_up", "left"))
@@ -766,11 +773,6 @@ def _cut(text: str, most_bytes: int) -> str:
     while state.json_bytes(text) > most_bytes + 2:
         text = text[: len(text) * 3 // 4]
     return text
-
-
-def _same(one: Json, other: Json) -> bool:
-    """Equal as JSON has it: true is not 1."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 _TAKE: dict[type[Step], Callable[[Interpreter, Any], Action | None]] = {

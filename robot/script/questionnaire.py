@@ -6,6 +6,8 @@ compiled as any other: so an error in it has its line, and nothing runs that ``s
 
 from __future__ import annotations
 
+import re2
+
 from .forms import Form, Reader
 from .place import Place
 from .source import Entry, Items, Node, Scalar, Table
@@ -210,11 +212,18 @@ def _quotas(reader: Reader, form: Form, ids: tuple[str, ...]) -> dict[str | None
         if quota is None or when is None or condition is None:
             continue
         last = next((name for name in reversed(ids) if name in condition.names), None)
-        full = f"{entry.key!r} in get(facts, '{FACT_OF_QUOTAS}', [])"
-        both = _text(when.place, f"({condition.source}) and {full}")
+        both = _text(when.place, f"({condition.source}) and {_is_full(entry.key)}")
         cause = _text(entry.place, "quota-full")
         found.setdefault(last, []).append(_ending(entry.place, both, cause, quota.get("say")))
     return found
+
+
+def _is_full(quota: str) -> str:
+    """The condition that a quota is full: the fact is a list of names, or a text with commas
+    between them, as a table of numbers to call has it."""
+    fact = f"get(facts, '{FACT_OF_QUOTAS}', [])"
+    pattern = rf"(.*,)?\s*{re2.escape(quota)}\s*(,.*)?"
+    return f"(matches({fact}, {pattern!r}) if str({fact}) == {fact} else {quota!r} in {fact})"
 
 
 def _text(place: Place, text: str) -> Scalar:

@@ -468,7 +468,7 @@ class StepReader:
         return Transfer(
             **at.common,
             to=to,
-            timeout_ms=self._duration(form, "timeout", 30_000, 1_000, 300_000) if form else 30_000,
+            timeout_ms=self._duration(form, "timeout", 30_000, 1_000, 180_000) if form else 30_000,
             prompts=self._prompts.optional(form, "prompt") if form else (),
             failed=self.branch(form.get("failed"), f"{at.id}.failed", at) if form else None,
             has_failed_branch=form is not None and form.get("failed") is not None,

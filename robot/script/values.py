@@ -63,6 +63,11 @@ def _count(value: object, depth: int) -> int:
     return total
 
 
+def same(one: Json, other: Json) -> bool:
+    """Equal as JSON has it: true is not 1."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
 def as_text(value: Json) -> str:
     """A value as people write it: nothing for null, no ``.0`` behind whole numbers."""
     if isinstance(value, str):

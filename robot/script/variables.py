@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from .compiled import Compiled
 from .expressions import Expression
-from .forms import SCOPE_NAMES
 from .model import (
+    SCOPE_NAMES,
     Ask,
     CallFlow,
     FilePrompt,

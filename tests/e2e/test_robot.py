@@ -211,6 +211,30 @@ async def test_a_caller_may_leave_in_every_kind_of_step(stage, kind):
     assert record["cause"] == ("enough" if kind == "hang_up" else "left")
 
 
+LEAVES_A_MESSAGE = """
+ringwheel: 1
+name: Message
+locale: en
+report: [message, noted]
+variables: {message: null, noted: null}
+on:
+  hang_up: [{set: {noted: message.ended_by}}]
+steps:
+  - record: {into: message, beep: false, longest: 20s}
+"""
+
+
+async def test_who_hangs_up_behind_a_message_has_left_it(stage, tmp_path):
+    async with stage(LEAVES_A_MESSAGE) as staged, phoning(staged.engine) as phone:
+        await phone.call()
+        await eventually(lambda: any(tmp_path.glob("*-1.wav")))
+        await phone.hang_up()
+        record = await staged.record()
+    assert record["cause"] == "left"
+    assert record["report"]["message"]["file"] == str(next(tmp_path.glob("*-1.wav")))
+    assert record["report"]["noted"] == "hang_up"
+
+
 async def test_a_file_that_is_gone_leads_to_the_error_branch(stage, tmp_path):
     async with stage() as staged:
         (tmp_path / "menu.ulaw").unlink()

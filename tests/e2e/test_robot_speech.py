@@ -30,6 +30,7 @@ steps:
       prompt: {file: long.ulaw}
       barge_in: BARGE_IN
       answer: yes_no
+      listen: LISTEN
       retries: {max_total: 1}
   - hang_up: {cause: answered}
 flows:
@@ -75,9 +76,10 @@ class Speech:
 class Held:
     """A call of a robot that hears by ``speech``."""
 
-    def __init__(self, tmp_path, make_prompt, barge_in="both"):
+    def __init__(self, tmp_path, make_prompt, barge_in="both", listen="both"):
         make_prompt("long.ulaw", 80_000)
-        (tmp_path / "s.yaml").write_text(SCRIPT.replace("BARGE_IN", barge_in), "utf-8")
+        source = SCRIPT.replace("BARGE_IN", barge_in).replace("LISTEN", listen)
+        (tmp_path / "s.yaml").write_text(source, "utf-8")
         self.script = load_script(tmp_path / "s.yaml")
         self.records: list[dict] = []
         self.seen: list[object] = []
@@ -170,11 +172,25 @@ async def test_whatever_a_server_says_the_script_goes_on(tmp_path, make_prompt, 
         else:
             speech.result.set_result(result)
 
-    held = Held(tmp_path, make_prompt)
+    held = Held(tmp_path, make_prompt, listen="speech")
     record = await held.run(speech, act)
     assert record["cause"] == cause
     failed = [event for event in held.seen if isinstance(event, events.Failed)]
     assert bool(failed) == (cause == "failed")
+
+
+async def test_keys_are_an_answer_when_the_server_is_gone(tmp_path, make_prompt):
+    speech = Speech()
+
+    async def act(phone, mouth):
+        await speech.listening.wait()
+        speech.result.set_exception(SpeechFailed("lost", "the server is gone"))
+        await phone.packets(3)
+        mouth.press("1")
+
+    record = await Held(tmp_path, make_prompt).run(speech, act)
+    assert (record["cause"], record["report"]) == ("answered", {"liked": True})
+    assert record["error"] is None
 
 
 async def test_nobody_listens_while_a_prompt_may_not_be_interrupted(tmp_path, make_prompt):

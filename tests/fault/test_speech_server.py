@@ -44,6 +44,7 @@ steps:
       into: first
       prompt: {file: beep.ulaw}
       answer: yes_no
+      listen: speech
       timing: {no_input: 60s}
 flows:
   recover:

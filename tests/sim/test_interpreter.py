@@ -166,6 +166,21 @@ class TestSteps:
         assert isinstance(talk.action, actions.RecordNow)
         assert talk.done({"file": "a.wav", "ms": 1200, "ended_by": "#"}).said == "1200"
 
+    def test_who_hangs_up_has_left_what_was_recorded(self):
+        script = make_script(
+            record(), say("thank you"), flows={"gone": [put(seen="message.ms")]},
+            handlers=[("hang_up", "gone", False)], report=("message", "seen"),
+        )  # fmt: skip
+        left = {"file": "a.wav", "ms": 1200, "ended_by": "hang_up"}
+        talk = Talk(script).leaves(result=left)
+        assert talk.ended.cause == "left"
+        assert talk.ended.report == {"message": left, "seen": 1200}
+
+    def test_a_recording_that_is_too_large_to_remember_does_not_keep_a_call(self):
+        talk = Talk(make_script(record(), report=("message",)))
+        assert talk.leaves(result={"file": "x" * 20_000}).ended.cause == "left"
+        assert talk.ended.report == {"message": None}
+
     def test_after_a_transfer_nobody_is_spoken_to(self):
         talk = Talk(make_script(transfer(), say("never"), put(x="7"), report=("x",)))
         assert talk.action.to == "+4930123456"

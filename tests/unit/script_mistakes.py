@@ -286,6 +286,10 @@ BEYOND = {
         "arguments",
         HEAD + "steps:\n  - transfer: {script: script, with: {a: @1}}\n",
     ),
+    "a transfer that rings longer than anybody may": (
+        "wrong-value",
+        HEAD + "steps:\n  - transfer: {to: '123', timeout: @4m, failed: []}\n",
+    ),
     "a secret that is reported": (
         "secret",
         HEAD + "secrets: {key: KEY}\nreport: [a]\nsteps:\n  - set: {a: @secrets.key}\n",

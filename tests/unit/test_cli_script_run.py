@@ -181,6 +181,29 @@ def test_not_to_type_in_time_is_a_silence(script, monkeypatch, capsys):
     came.put("")
 
 
+def test_a_state_that_cannot_be_kept_any_more_is_one_line(script, tmp_path, monkeypatch, capsys):
+    def readline():
+        (tmp_path / "talk.json.new").mkdir(exist_ok=True)
+        return "tea\n"
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(readline=readline))
+    assert run(script, "--state", tmp_path / "talk.json") == 1
+    assert capsys.readouterr().err.startswith(f"ringwheel: --state {tmp_path}/talk.json: ")
+
+
+def test_bytes_that_are_no_text_fit_nothing(script):
+    command = "from ringwheel.cli.main import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", command, "script", "run", str(script), "--text"],
+        input=b"\xff\n7\n123\n",
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stdout.count(b"Tea or coffee?") == 2
+
+
 @pytest.mark.parametrize("answers", [[], ["--answers"]])
 def test_whoever_reads_no_more_ends_it_quietly(script, tmp_path, answers):
     if answers:

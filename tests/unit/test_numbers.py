@@ -28,6 +28,8 @@ def test_columns_become_facts(tmp_path):
         ("name\nAnn\n", ":1: no column 'number'"),
         ("number,number\n1,2\n", ":1: name 1 to 100 columns"),
         ("number,caller\n1,2\n", "'caller' come from the call"),
+        ("number,line\n1,2\n", "'line' come from the call"),
+        ("number\nsip:a@b\nhttp://a.example\n", ":3: 'http://a.example' is no SIP URI"),
         ("number\n1,2\n", ":2: more cells"),
         ("number\n12\nabc\n", ":3: 'abc' is no number"),
         ("number,x\n12," + "y" * 5000 + "\n", ":2: a cell of more"),

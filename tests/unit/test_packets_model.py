@@ -78,13 +78,14 @@ def make_leg(send_silence: bool):
     config.fd = -1
     leg = ffi.new("rw_leg *")
     lib.rw_leg_init(leg, config, 1, 1000)
-    return leg, config.media
+    return leg, config  # whose media lives as long as it does
 
 
 @settings(max_examples=200, deadline=None)
 @given(steps=steps, send_silence=st.booleans())
 def test_a_leg_sends_one_whole_packet_a_slot(steps, send_silence):
-    leg, media = make_leg(send_silence)
+    leg, config = make_leg(send_silence)
+    media = config.media
     ended = ffi.new("rw_playlist_queue *")
     lib.rw_playlist_queue_init(ended)
     waiting: list[bytes] = []

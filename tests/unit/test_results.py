@@ -137,6 +137,17 @@ async def test_a_record_that_cannot_be_written_costs_no_other(tmp_path, name):
     assert "c1" in str(path.read_bytes()) and "c3" in str(path.read_bytes())
 
 
+async def test_a_record_whose_call_does_not_wait_any_longer_is_counted(monkeypatch):
+    monkeypatch.setattr(results, "RETRY_S", 0.001)
+    async with ResultWriter(Failing(10**9), room=1, last_tries_s=0.05) as writer:
+        for _ in range(3):  # one that is tried again and again, one that waits, one without room
+            putting = asyncio.ensure_future(writer.put(record()))
+            await asyncio.sleep(0.001)
+        assert not putting.done()
+        putting.cancel()
+    assert (writer.written, writer.lost) == (0, 3)
+
+
 async def test_whoever_ends_a_call_waits_for_a_slow_disk():
     writer = ResultWriter(Failing(0), room=1)
     await writer.put(record())

@@ -92,5 +92,18 @@ def test_a_full_quota_ends_it_once_it_is_known(visits, full, cause):
     assert len(asked) == (2 if cause == "quota-full" else 4)
 
 
+@pytest.mark.parametrize(
+    ("full", "cause"),
+    [
+        ("regulars", "quota-full"),
+        ("night, regulars", "quota-full"),
+        ("irregulars,regulars2", "completed"),
+        ("", "completed"),
+    ],
+)
+def test_full_quotas_may_stand_in_a_column_of_numbers_to_call(full, cause):
+    assert held([True, 10, 3, True], quotas_full=full)[1] == cause
+
+
 def test_a_quota_of_no_question_is_known_at_once():
     assert held([], shift="night", quotas_full=["night"])[:2] == ([], "quota-full")

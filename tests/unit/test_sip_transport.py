@@ -236,9 +236,22 @@ class SlowLoop:
     def __init__(self):
         self.now_s = 1_000.0
         self.armed = []
+        self.readers = []
 
     def time(self):
         return self.now_s
+
+    def add_reader(self, fd, callback):
+        self.readers.append(callback)
+
+    def remove_reader(self, fd):
+        self.readers.clear()
+
+    def remove_writer(self, fd):
+        pass
+
+    def call_soon(self, callback):
+        return self.call_at(self.now_s, callback)
 
     def call_at(self, when_s, callback):
         entry = SimpleNamespace(when_s=when_s, callback=callback)
@@ -257,6 +270,73 @@ class SlowLoop:
             wakes += 1
         self.now_s = end_s
         return wakes
+
+
+class Reading:
+    """A socket that is read in a loop whose clock is set by hand."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.transport = UdpTransport(Listener("127.0.0.1", 0), 0, TransportCounts())
+        self.waiting = 0
+        self.read_at_ms = []
+        self.transport.start(self._read)
+
+    def _read(self, transport):
+        self.read_at_ms.append(round((self.loop.now_s - 1_000) * 1_000))
+        taken, self.waiting = self.waiting, 0
+        return taken
+
+    def arrive(self):
+        self.waiting += 1
+        if self.transport._next_read is None:
+            self.loop.readers[0]()
+
+    def pass_ms(self, duration_ms):
+        self.loop.pass_time(duration_ms / 1_000)
+
+
+@pytest.fixture
+def reading(monkeypatch):
+    loop = SlowLoop()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    made = Reading(loop)
+    yield made
+    made.transport.close()
+
+
+def test_the_first_datagram_is_read_at_once_and_the_others_together(reading):
+    reading.arrive()
+    for _ in range(5):
+        reading.pass_ms(7)
+        reading.arrive()
+    reading.pass_ms(100)
+    assert reading.read_at_ms == [0, 20, 40, 60]
+
+
+def test_a_datagram_soon_after_the_last_look_waits_for_the_next(reading):
+    reading.arrive()
+    reading.pass_ms(25)  # at 20 nothing had come: the socket rests
+    reading.arrive()
+    reading.pass_ms(10)
+    assert reading.read_at_ms == [0, 20]
+    reading.pass_ms(10)
+    assert reading.read_at_ms == [0, 20, 40]
+    reading.pass_ms(100)
+    reading.arrive()
+    assert reading.read_at_ms == [0, 20, 40, 60, 145]
+
+
+def test_who_sends_reads_what_has_come_meanwhile(reading):
+    reading.arrive()
+    reading.pass_ms(9)
+    reading.transport.send(b"x", ("127.0.0.1", 9))
+    reading.arrive()
+    reading.pass_ms(2)
+    reading.transport.send(b"x", ("127.0.0.1", 9))
+    reading.transport.send(b"x", ("127.0.0.1", 9))
+    reading.pass_ms(25)
+    assert reading.read_at_ms == [0, 11, 31]
 
 
 @pytest.fixture
