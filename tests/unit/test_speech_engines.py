@@ -7,7 +7,7 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 from ringwheel.media.sound import resample
-from ringwheel.robot.grammar.builders import choices, yes_no
+from ringwheel.robot.grammar.builders import choices, digits, yes_no
 from ringwheel.robot.speech.engines import pool as pool_module
 from ringwheel.robot.speech.engines.engine import EngineFailed, Utterance, make_engine
 from ringwheel.robot.speech.engines.espeak import EspeakSynthesizer
@@ -113,6 +113,16 @@ async def test_confidence_tells_words_of_the_grammar_from_others():
         strange = [await confidence(text) for text in others]
     assert min(known) >= 0.5, known
     assert max(strange) < 0.4, strange
+
+
+async def test_consonants_that_a_telephone_cuts_off_are_told_from_none():
+    """A six without its hiss is an eight."""
+    async with RecognizerPool("pocketsphinx", workers=1) as pool:
+        for text in ("six", "six one six four"):
+            grammar = digits(1, 4, "en-US")
+            found = await pool.recognize(await utterance_of(text), 8_000, [grammar], "en-US")
+            assert found[0].text == text
+            assert found[0].confidence > 0.8
 
 
 async def test_a_word_of_the_grammar_among_others_is_not_all_that_was_said():
