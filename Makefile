@@ -9,6 +9,9 @@ FUZZ_MESSAGES ?= 1000000
 FUZZ_CC ?= clang-14
 LINTERS := ruff==0.17.5 mypy==2.4.1 clang-format==23.1.5
 PJSUA2 := pjsua2-python==2.15.1.post1
+# Tests in real time may fail on a machine that stands still: those that failed get a second run, one
+# after the other. What fails then as well has failed.
+AGAIN = $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 PACKAGES := __init__.py py.typed media robot cli bench
 
 .PHONY: help demo test c-test fuzz lint format bench dist clean
@@ -37,8 +40,9 @@ demo: $(VENV)/built ## 200 real calls on loopback, checked packet by packet (und
 test: $(VENV)/tested ## every test; installs peers where it may
 	@tools/peers
 	$(MAKE) c-test
-	$(BIN)/python -m pytest -m 'not alone' --numprocesses 3 --dist worksteal --durations 25
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m 'not alone' --numprocesses 3 --dist worksteal --durations 25 \
+	    || $(AGAIN) -m 'not alone'
+	$(BIN)/python -m pytest -m alone || $(AGAIN) -m alone
 
 c-test: $(VENV)/tested ## C tests under ASan and UBSan, and TSan for what threads share
 	@test -d build/asan || $(BIN)/meson setup -Db_sanitize=address,undefined \

@@ -18,7 +18,7 @@ from ringwheel.bench.scanner_process import scan_request
 from ringwheel.media._core import TimerWheel
 from ringwheel.media.codec import PCMA, PCMU, Codec
 from ringwheel.media.monitor.monitor import chain
-from ringwheel.media.sdp import LocalMedia, answer_offer, make_offer, parse_sdp
+from ringwheel.media.sdp import LocalMedia, answer_offer, answer_to, make_offer, parse_sdp
 from ringwheel.media.sip.edge import Flow
 from ringwheel.media.sip.events import EndCause
 from ringwheel.media.sip.gate import GateRules
@@ -101,6 +101,13 @@ def test_parse_sdp(benchmark: Benchmark) -> None:
 
 def test_answer_offer(benchmark: Benchmark) -> None:
     answer = benchmark(answer_offer, parse_sdp(OFFER), OURS)
+    assert answer.media is not None
+    assert answer.media.codec is PCMA
+
+
+def test_answer_offers_that_are_alike(benchmark: Benchmark) -> None:
+    offers = cycle([make_offer(THEIRS._replace(rtp_port=port)) for port in range(30000, 30200, 2)])
+    answer = benchmark(lambda: answer_to(next(offers), OURS))
     assert answer.media is not None
     assert answer.media.codec is PCMA
 
@@ -207,6 +214,40 @@ def test_signalling_of_a_complete_call(benchmark: Benchmark) -> None:
         agent.receive(parse(request("ACK", f"a{calls}", f"c{calls}", to)), FLOW)
         agent.receive(parse(request("BYE", f"b{calls}", f"c{calls}", to)), FLOW)
         wheel.advance(wheel.now_ms + 3)  # about 300 calls a second: some 10,000 linger
+
+    benchmark(call)
+    assert handler.ended == calls
+    agent.shutdown()
+
+
+def test_signalling_of_a_call_that_we_place(benchmark: Benchmark) -> None:
+    """INVITE to BYE by user agent and parser; what the callee answers is made from our requests."""
+    wheel = TimerWheel(0)
+    handler = Answerer()
+    sent: list[bytes] = []
+    config = UserAgentConfig(("192.0.2.1:5060",))
+    agent = UserAgent(lambda data, _flow: sent.append(data), wheel, config, handler)
+    contact = ("Contact", "<sip:callee@192.0.2.2:5060>")
+    calls = 0
+
+    def answer(asked: bytes, status: int, body: bytes = b"") -> None:
+        message = parse(asked)
+        assert isinstance(message, Request)
+        headers = [contact, *([("Content-Type", "application/sdp")] if body else [])]
+        data = response_bytes(message, status, None, headers, body, to_tag=f"t{calls}")
+        agent.receive(parse(data), FLOW)
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+        sent.clear()
+        ours = agent.dial("sip:callee@192.0.2.2:5060", OFFER, FLOW, from_uri="sip:r@192.0.2.1")
+        invite = sent[-1]
+        answer(invite, 180)
+        answer(invite, 200, OFFER)
+        ours.hangup()
+        answer(sent[-1], 200)
+        wheel.advance(wheel.now_ms + 3)  # as above
 
     benchmark(call)
     assert handler.ended == calls

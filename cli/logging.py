@@ -9,6 +9,7 @@ import enum
 import logging
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TextIO
 
 import structlog
@@ -53,7 +54,8 @@ def configure_logging(
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        # Asked anew for each line; `logging` takes a lock to find a logger by its name.
+        logger_factory=lru_cache(maxsize=256)(structlog.stdlib.LoggerFactory()),
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

@@ -17,6 +17,7 @@ from rich.console import Console
 from ..media.call import Call
 from ..media.engine import Engine
 from ..media.memory import settle_gc
+from ..media.order import checked_caller
 from ..media.ports import NoRtpPort
 from ..media.sip.transport import ListenError
 from ..robot.calling import MAX_CONCURRENT, CallingOut, Tally
@@ -25,7 +26,8 @@ from ..robot.numbers import NumbersError, check_numbers, read_numbers
 from ..robot.results import ResultsError, ResultWriter, format_of, open_sink
 from ..robot.runner import Robot, RobotError
 from ..robot.script.compiler import load_script
-from ..robot.script.model import Script
+from ..robot.script.model import Script, TextPrompt
+from ..robot.script.pack import prompts_in
 from ..robot.script.problems import ScriptError
 from ..robot.speech.embedded import EmbeddedSpeech
 from . import options
@@ -177,7 +179,7 @@ def robot(
     settled = settle()
     if dial is None:
         _refuse_those_of_dial(context)
-    check_speech(speech or (), keep_prompts)
+    check_speech(settled, speech or (), keep_prompts)
     work = Work(
         script=_script(script),
         results=results,
@@ -193,6 +195,8 @@ def robot(
         caller=caller,
         timeout_s=ring,
     )
+    if caller is not None:
+        _check_caller(caller)
     if dial is not None:
         work = replace(work, numbers=_count_numbers(settled, work))
         if not sip and config is None:
@@ -242,8 +246,8 @@ def _count_numbers(config: ServeConfig, work: Work) -> int:
     """How many are to be called. CommandError: they cannot be."""
     names = [trunk.name for trunk in config.trunks]
     if work.trunk is not None and work.trunk not in names:
-        known = f"the configuration has {', '.join(names)}" if names else "there is no --config"
-        raise CommandError(f"--trunk: no {work.trunk!r}", f"Take one of those: {known}")
+        known = f"The configuration has {', '.join(names)}" if names else "Describe it in --config"
+        raise CommandError(f"--trunk: no {work.trunk!r}", known)
     assert work.dial is not None
     try:
         count = check_numbers(work.dial, work.trunk)
@@ -251,6 +255,14 @@ def _count_numbers(config: ServeConfig, work: Work) -> int:
         raise CommandError(f"--dial {error}") from error
     log.info("numbers to call", numbers=count)
     return count
+
+
+def _check_caller(caller: str) -> None:
+    try:
+        checked_caller(caller)
+    except ValueError as error:
+        # Else it would be in the results of each number, as if all had refused.
+        raise CommandError(f"--{error}") from error
 
 
 async def _run(
@@ -279,6 +291,7 @@ async def _run(
                 )
             )
             await robot.prepare()
+            _warn_of_silence(work.script, services)
             settle_gc()
             metrics = RobotMetrics(
                 robot, services=services, writer=writer, kept=kept, embedded=embedded
@@ -293,6 +306,15 @@ async def _run(
             return await _call_out(engine, metrics.calling, services, config, work)
     except (RobotError, ListenError, NoRtpPort) as error:
         raise CommandError(str(error)) from error
+
+
+def _warn_of_silence(script: Script, services: Services) -> None:
+    """A script may have texts for text channels alone; but mostly somebody has forgotten speech,
+    and each caller would meet the handler `error`."""
+    steps = (step for part in script.all for step in part.steps.values())
+    texts = sum(isinstance(prompt, TextPrompt) for step in steps for prompt in prompts_in(step))
+    if texts and not services:
+        log.warning("nobody speaks the texts", texts=texts, remedy="--speech local, or a server's")
 
 
 async def _answer(engine: Engine, robot: Robot, services: Services, config: ServeConfig) -> None:

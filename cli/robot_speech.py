@@ -45,9 +45,10 @@ def speech_sessions_of(config: ServeConfig, given: Sequence[str]) -> int:
     return min(2 * config.max_calls, MAX_CALLS - config.max_calls)
 
 
-def check_speech(given: Sequence[str], kept: Path | None) -> None:
-    """CommandError: what --speech and --keep-prompts name cannot be."""
+def check_speech(config: ServeConfig, given: Sequence[str], kept: Path | None) -> None:
+    """CommandError: what --speech, --stream and --keep-prompts name cannot be."""
     _named_servers(given)
+    stream_speech(config)
     if kept is not None and LOCAL not in given:
         raise CommandError("--keep-prompts keeps those of --speech local", f"Add --speech {LOCAL}")
 

@@ -21,6 +21,8 @@ from . import script_graph, script_run, script_simulate
 from .errors import STATUS_FAILED, STATUS_USAGE, CommandError
 from .help import examples
 
+MOST_SHOWN = 160
+"""Characters of a line with a problem."""
 SCHEMA = Path(__file__).parent.parent / "robot" / "script" / "schema.json"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Dialogue scripts.")
@@ -114,16 +116,25 @@ def _plain(problem: Problem) -> dict[str, Any]:
     }
 
 
+def _excerpt(line: str, at: int) -> str:
+    """What stands around a place, with a mark below it. A line may be as long as a file, and have
+    characters that a terminal obeys."""
+    begin = max(0, at - MOST_SHOWN // 2) if len(line) > MOST_SHOWN else 0
+    around = line[begin : begin + MOST_SHOWN]
+    shown = "".join(
+        c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in around
+    )
+    blank = "".join("\t" if character == "\t" else " " for character in around[: at - begin])
+    return f"    {shown}\n    {blank}^"
+
+
 def _show(file: Path, problems: tuple[Problem, ...], sources: Lines) -> None:
     """Problems as compilers show them, each with its line and a mark below the column."""
     for problem in problems:
         typer.echo(f"{problem.file or file}:{problem}")
         lines = sources.get(problem.file, [])
         if problem.place.line <= len(lines):
-            line = lines[problem.place.line - 1]
-            before = line[: problem.place.column - 1]
-            blank = "".join("\t" if character == "\t" else " " for character in before)
-            typer.echo(f"    {line}\n    {blank}^")
+            typer.echo(_excerpt(lines[problem.place.line - 1], problem.place.column - 1))
     errors = sum(problem.severity == "error" for problem in problems)
     if errors:
         typer.echo(f"{file}: {errors} error{'s' if errors > 1 else ''}: it cannot be run.")

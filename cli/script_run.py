@@ -123,19 +123,32 @@ def _facts(given: list[str]) -> dict[str, Json]:
 def read_answers(file: Path) -> list[str]:
     """The lines that are typed. CommandError."""
     try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_ANSWERS_BYTES + 1)
-        text = content.decode("utf-8-sig")
-        if len(content) > MAX_ANSWERS_BYTES:
-            raise ValueError(f"larger than {MAX_ANSWERS_BYTES:,} bytes")
         if file.suffix.lower() not in (".yaml", ".yml", ".json"):
-            return text.splitlines()
-        listed = yaml.safe_load(text)
+            return _read_text(file).splitlines()
+        listed = read_yaml(file)
         if not isinstance(listed, list):
             raise ValueError("not a list of answers")
         return [_typed(item) for item in listed]
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise CommandError(f"--answers {file}: {error}", "One answer a line") from error
+
+
+def read_yaml(file: Path) -> object:
+    """What a file of YAML has. OSError, ValueError."""
+    try:
+        return yaml.safe_load(_read_text(file))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+    except RecursionError:
+        raise ValueError("lists in lists without end") from None
+
+
+def _read_text(file: Path) -> str:
+    with file.open("rb") as opened:
+        content = opened.read(MAX_ANSWERS_BYTES + 1)
+    if len(content) > MAX_ANSWERS_BYTES:
+        raise ValueError(f"larger than {MAX_ANSWERS_BYTES:,} bytes")
+    return content.decode("utf-8-sig")
 
 
 def _typed(item: object) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +17,7 @@ from ..bench.report import progress
 from ..robot.script.model import Script
 from ..robot.script.simulation import Callers, Manners, Simulated, simulate, unknown_places
 from .errors import STATUS_FAILED, CommandError
-from .script_run import MAX_ANSWERS_BYTES, ScriptFile, load
+from .script_run import ScriptFile, load, read_yaml
 
 TELL_EVERY = 500
 PERCENTILES = (0.1, 0.5, 0.9, 0.99)
@@ -64,13 +63,8 @@ def run_simulation(
 def read_callers(file: Path, script: Script) -> Callers:
     """The model in a file. CommandError."""
     try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_ANSWERS_BYTES + 1)
-        if len(content) > MAX_ANSWERS_BYTES:
-            raise ValueError(f"larger than {MAX_ANSWERS_BYTES:,} bytes")
-        model = yaml.safe_load(content)
-        callers = callers_of(model)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        callers = callers_of(read_yaml(file))
+    except (OSError, ValueError) as error:
         raise CommandError(f"--answers-model {file}: {error}", MODEL_REMEDY) from error
     unknown = unknown_places(script, callers)
     if unknown:

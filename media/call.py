@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Coroutine, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Sequence,
+)
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -17,6 +24,7 @@ from .codec import PCMU, Codec, Samples
 from .connection import CallEnded, Connection, HoldChange, HoldRefused, quotable
 from .events import BargeIn, PlayEnded, PlayOutcome
 from .keypad import Gathered, check_digits, check_entry
+from .leg import Leg
 from .listening import MAX_BLOCK_MS, MIN_BLOCK_MS, listen, listen_mulaw
 from .live import (
     LIVE_ROOM_MS,
@@ -173,7 +181,7 @@ class Call(Connection):
             self._check()
             self._tail = playable.tail
             playing = leg.play(playable.natives, loop=loop, replace=replace, barge_in=ends)
-        self._note(playing, prompts, playable)
+        self._note(leg, playing, prompts, playable)
         try:
             done = await playing
         except asyncio.CancelledError:
@@ -205,7 +213,7 @@ class Call(Connection):
         feed = Feed(live, rate_hz, codec.sample_rate_hz)
         async with self._queueing:
             playing = leg.play_live(live, barge_in=ends)
-        self._note(playing, ("(live)",), playable)
+        self._note(leg, playing, ("(live)",), playable)
         feeding = asyncio.ensure_future(feed.run(source))
         either: list[asyncio.Future[Any]] = [feeding, playing]
         try:
@@ -246,7 +254,7 @@ class Call(Connection):
             playing = leg.play_live(live, barge_in=ends)
         begun = asyncio.Event()
         tap = source.speak_to(source_codec, live, begun.set)
-        self._note(playing, ("(live)",), playable)
+        self._note(leg, playing, ("(live)",), playable)
         waiting = asyncio.ensure_future(_behind(begun, until))
         either: list[asyncio.Future[Any]] = [waiting, playing, tap.ended]
         try:
@@ -293,7 +301,7 @@ class Call(Connection):
         out = self._live_out(codec, from_hz, mulaw, room_ms)
         async with self._queueing:
             playing = out.begin(leg)
-        self._note(playing, ("(live)",), Playable([], codec, self._packet_ms))
+        self._note(leg, playing, ("(live)",), Playable([], codec, self._packet_ms))
         return out
 
     def _live_out(self, codec: Codec, from_hz: int, mulaw: bool, room_ms: int) -> LiveOut:
@@ -446,6 +454,11 @@ class Call(Connection):
         """The next digit, one that was typed before or the first to come; None after
         ``timeout_s``. It does not end with the call."""
         return await self._keypad.next(timeout_s)
+
+    def watch_digits(self, on_typed: Callable[[], None] | None) -> None:
+        """Have ``on_typed`` called when a digit has come, which waits to be gathered as others do;
+        None ends that. It is quick, and never raises."""
+        self._keypad.on_typed = on_typed
 
     def forget_digits(self) -> None:
         """Forget what the caller has typed ahead."""
@@ -600,9 +613,13 @@ class Call(Connection):
         return Played(done.outcome, playable.played_ms(done))
 
     def _note(
-        self, playing: asyncio.Future[PlayEnded], files: tuple[StrPath, ...], playable: Playable
+        self,
+        leg: Leg,
+        playing: asyncio.Future[PlayEnded],
+        files: tuple[StrPath, ...],
+        playable: Playable,
     ) -> None:
-        self._position.add(self._open_leg()[0], files, playable, playing)
+        self._position.add(leg, files, playable, playing)
         if self._history:
             playing.add_done_callback(partial(self._note_played, files, playable))
 

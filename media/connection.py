@@ -164,6 +164,12 @@ class Connection:
         leg = self._media.leg if self._media else None
         return leg.figures() if leg else LegFigures()
 
+    @property
+    def packets_sent(self) -> int:
+        """Packets of sound that were sent up to now."""
+        leg = self._media.leg if self._media else None
+        return leg.packets_sent if leg else 0
+
     def quality(self) -> Quality:
         """How the call sounds, both ways, up to now; after its end, how it sounded."""
         codec = self.codec
@@ -379,11 +385,11 @@ class Connection:
             log.warning("nothing heard, hanging up", call=self.id)
             self._sip.hangup([("Reason", 'SIP;cause=408;text="no media"')])
 
-    async def _change(self) -> None:
-        """Wait for the confirmation or the end, whichever comes next."""
+    def _change(self) -> asyncio.Future[None]:
+        """To be awaited: the confirmation or the end, whichever comes next."""
         change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(change)
-        await change
+        return change
 
     def _changed(self) -> None:
         for change in self._waiting:

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -40,8 +40,7 @@ RingingFunction = Callable[["DialledCall"], None]
 """Told of each provisional response; its ``early_sound`` may be known then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(NamedTuple):
     """What who dials wants of the call itself, whatever way it goes. With ``applications`` it is a
     session with a speech server."""
 
@@ -176,7 +175,8 @@ class DialledCall(Call):
 
     def on_ended(self, cause: EndCause) -> None:
         self._end_ear()
-        self.decide(failure_of(cause, proceeding=self.proceeding))
+        if not self.decided.done():
+            self.decide(failure_of(cause, proceeding=self.proceeding))
         super().on_ended(cause)
         self._leave_way()
 
@@ -211,12 +211,13 @@ class DialledCall(Call):
 
     async def end_tasks(self) -> None:
         """The call goes into other hands."""
+        if self._early_task is None and self._redirecting is None:
+            return
         tasks = [task for task in (self._early_task, self._redirecting) if task is not None]
         self._early_task = self._redirecting = None
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await asyncio.wait(tasks)
 
     def follow(self, began_s: float, attempts: list[Record]) -> None:
         """Others were tried before this one, from ``began_s`` on."""
@@ -310,16 +311,13 @@ class DialledCall(Call):
 
 async def dial(engine: Engine, order: Order, wishes: Wishes) -> DialledCall:
     """The answered call. DialFailed: no way has led to one in time."""
-    timeout = asyncio.timeout(order.timeout_s)
     dialler = _Dialler(engine, order.timeout_s, wishes)
     try:
-        async with timeout, contextlib.aclosing(engine.router(order)) as ways:
+        async with contextlib.aclosing(engine.router(order)) as ways:
             return await dialler.try_all(ways)
     except asyncio.CancelledError:
-        dialler.cancel()
-        raise
-    except TimeoutError:
-        if not timeout.expired():
+        if not dialler.deadline.ends():
+            dialler.cancel()
             raise
         raise DialFailed(dialler.time_out(), dialler.early_sound) from None
     except NoRoute as error:
@@ -327,16 +325,47 @@ async def dial(engine: Engine, order: Order, wishes: Wishes) -> DialledCall:
         result = DialResult(error.outcome, status, REASON_PHRASES[status], text=str(error))
         raise DialFailed(result) from None
     finally:
+        dialler.deadline.ends()
         await dialler.finish()
-        del timeout  # it knows the task: else only the collector could free what failed
+
+
+class _Deadline:
+    """Cancels the task that makes it when the time is over, as `asyncio.timeout` does, which every
+    call of ours would pay several times as much for."""
+
+    __slots__ = ("_cancelled_before", "_handle", "_over", "_task")
+
+    def __init__(self, timeout_s: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task: asyncio.Task[Any] | None = task
+        self._cancelled_before = task.cancelling()
+        self._over = False
+        self._handle = asyncio.get_running_loop().call_later(timeout_s, self._expire)
+
+    def _expire(self) -> None:
+        self._over = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def ends(self) -> bool:
+        """Time counts no more. True, the first time, if it was over and nobody else has cancelled
+        the task."""
+        self._handle.cancel()
+        # It must not know the task any longer: else only the collector could free what failed.
+        task, self._task = self._task, None
+        if task is None or not self._over:
+            return False
+        return task.uncancel() <= self._cancelled_before
 
 
 class _Dialler:
     """One dialling: its attempts, of which the last is ``call``."""
 
-    __slots__ = ("_attempts", "_began_s", "_engine", "_timeout_s", "_wishes", "call")
+    __slots__ = ("_attempts", "_began_s", "_engine", "_timeout_s", "_wishes", "call", "deadline")
 
     def __init__(self, engine: Engine, timeout_s: float, wishes: Wishes) -> None:
+        self.deadline = _Deadline(timeout_s)
         self._engine = engine
         self._timeout_s = timeout_s
         self._wishes = wishes

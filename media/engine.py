@@ -223,6 +223,7 @@ class Engine:
             self._endpoint.close()
             raise
         self._bind_hosts = [listener.host for listener in self._endpoint.listeners]
+        self._log = log.bind()  # once: binding costs more than a line that is not wanted
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._stopped = asyncio.Event()
@@ -606,11 +607,13 @@ class Engine:
         hearing = _OF_SERVERS if controlled else self._hearing
         bind_host = self._bind_hosts[flow.listener]
         key = flow.listener, flow.remote_host
-        host = self._endpoint.media_host(flow.listener) or self._announced.get(key)
+        host = self._announced.get(key)
         if host is None:
             if len(self._announced) > 1_000:
                 self._announced.clear()
-            host = self._announced[key] = announced_host(bind_host, flow.remote_host)
+            advertised = self._endpoint.media_host(flow.listener)
+            host = advertised or announced_host(bind_host, flow.remote_host)
+            self._announced[key] = host
         return MediaSession(
             self._pool,
             codecs or self._codecs,
@@ -627,7 +630,8 @@ class Engine:
         """The task of one call: its handler, and the end of the call whatever came of that."""
         try:
             await _handle(handler, call)
-            await call.hangup()
+            if call.ended is None:
+                await call.hangup()
         finally:  # for a cancellation, of this task or out of the handler
             call.abandon()
 
@@ -687,14 +691,13 @@ class Engine:
             return
         ours.on_ended(cause)
         self._rest()
-        figures = ours.figures
-        log.info(
+        self._log.info(
             "speech session ended" if call.speech else "call ended",
             call=ours.id,
             call_id=call.call_id,
             by=cause.by.value,
             status=cause.status,
-            packets_sent=figures.packets_sent,
+            packets_sent=ours.packets_sent,
         )
 
     def on_ringing(self, call: SipCall, response: Response) -> None:

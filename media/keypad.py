@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -30,14 +31,15 @@ class Gathered(NamedTuple):
 
 
 class Keypad:
-    """The digits of one call that nobody has gathered yet."""
+    """The digits of one call that nobody has gathered yet. ``on_typed`` is called with each."""
 
-    __slots__ = ("_typed", "_waiting", "forgotten")
+    __slots__ = ("_typed", "_waiting", "forgotten", "on_typed")
 
     def __init__(self) -> None:
         self._typed: deque[str] = deque()
         self._waiting: list[asyncio.Future[bool]] = []
         self.forgotten = 0
+        self.on_typed: Callable[[], None] | None = None
 
     @property
     def typed(self) -> str:
@@ -56,6 +58,8 @@ class Keypad:
         self._typed.append(symbol)
         for change in self._waiting:
             _wake(change, True)
+        if self.on_typed is not None:
+            self.on_typed()
 
     async def next(self, timeout_s: float) -> str | None:
         """The next digit, one that waits already or the first to come; None after ``timeout_s``."""

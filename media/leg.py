@@ -256,11 +256,21 @@ class Leg:
             return self.closed.result().figures
         return self._shard.leg_figures(self.id) or LegFigures()
 
+    @property
+    def packets_sent(self) -> int:
+        """How many packets were sent up to now."""
+        if self.closed.done():
+            return self.closed.result().figures.packets_sent
+        return self._shard.packets_sent(self.id)
+
     def on_event(self, event: LegEvent) -> None:
         """An event of this leg, from the shard."""
         match event:
             case PlayEnded():
                 self._end_play(event)
+            case DigitHeard() | SpeechHeard() | MediaTimeout():
+                if self.on_heard is not None:
+                    self.on_heard(event)
             case SoundHeard():
                 if (tap := self._taps.get(event.tap_id)) and tap.on_sound is not None:
                     tap.on_sound()
@@ -275,9 +285,6 @@ class Leg:
                 self._end(event)
             case RelayEnded():
                 pass
-            case _:
-                if self.on_heard is not None:
-                    self.on_heard(event)
 
     def _end(self, event: LegClosed) -> None:
         self.closed.set_result(event)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .codec import Codec
 from .outcome import Outcome
@@ -81,8 +81,7 @@ def _caller_uri(caller: str, address: str) -> str:
     return str(SipUri("sip", caller, host.strip("[]"), int(port)))
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """One way to try: ``order`` as it goes out there, by way of ``flow``.
 
     ``sign_of_life_s``: how long to wait for any response before the next way is tried; None: as
@@ -130,7 +129,7 @@ def make_order(
         raise ValueError("display_name: leave out line breaks and control characters")
     return Order(
         checked_uri(uri),
-        _checked_caller(caller),
+        checked_caller(caller),
         codecs,
         srtp,
         display_name,
@@ -150,7 +149,7 @@ def extra_headers(
     diversion: str | None,
 ) -> tuple[tuple[str, str], ...]:
     """The header lines of an INVITE that its sender may choose. ValueError: one is malformed."""
-    lines = list(checked_headers(headers))
+    lines = list(checked_headers(headers)) if headers else []
     if user_to_user is not None:
         # RFC 7433 section 4.1: hexadecimal is the default, and holds whatever the data is.
         data = user_to_user.encode() if isinstance(user_to_user, str) else user_to_user
@@ -161,7 +160,7 @@ def extra_headers(
         lines.append(("Privacy", _privacy(privacy)))
     if diversion is not None:
         lines.append(("Diversion", _address("diversion", diversion)))
-    return tuple(Headers(lines))
+    return tuple(Headers(lines)) if lines else ()
 
 
 def checked_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
@@ -201,7 +200,9 @@ def checked_uri(uri: str, name: str = "uri") -> str:
     return uri
 
 
-def _checked_caller(caller: str) -> str:
+@lru_cache(maxsize=256)
+def checked_caller(caller: str) -> str:
+    """Who calls, as given. ValueError: nobody can be called so."""
     scheme, colon, _ = caller.partition(":")
     if colon and is_token(scheme):
         return checked_uri(caller, "caller")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .events import PlayEnded
 from .leg import Leg
@@ -13,8 +13,7 @@ from .snapshot import State
 from .sound import StrPath
 
 
-@dataclass(frozen=True, slots=True)
-class _Play:
+class _Play(NamedTuple):
     files: tuple[StrPath, ...]
     playable: Playable
     playing: asyncio.Future[PlayEnded]
@@ -60,9 +59,9 @@ class Position:
     def _drop_ended(self) -> None:
         while self._plays and self._plays[0].playing.done():
             play = self._plays.popleft()
-            if not play.playing.cancelled():
+            if self._plays and not play.playing.cancelled():
                 self._began_ms += play.playable.played_ms(play.playing.result())
 
 
 def _sent_ms(leg: Leg, playable: Playable) -> float:
-    return float(leg.figures().packets_sent * playable.packet_ms)
+    return float(leg.packets_sent * playable.packet_ms)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -197,19 +198,18 @@ def _behind(tail: Samples, prompt: EncodedPrompt) -> list[Prompt]:
     return [_native_of(payload[tail_bytes:], head, codec), prompt.seam.rest]
 
 
-@dataclass(frozen=True, slots=True)
-class Playable:
+class Playable(NamedTuple):
     """What a leg plays for a list of prompts. ``tail`` is what the next list comes behind.
 
     ``packet_ms`` is how long a packet lasts. ``ends_ms`` is the length of the sound, where it is
     known and has an end.
     """
 
-    natives: list[Prompt] = field(repr=False)
+    natives: list[Prompt]
     codec: Codec
     packet_ms: int
     ends_ms: float = math.inf
-    tail: Samples = field(default_factory=lambda: NOTHING, repr=False)
+    tail: Samples = NOTHING
 
     def played_ms(self, ended: PlayEnded) -> float:
         """How much of it was handed to the network, without the silence in the last packet."""
@@ -286,18 +286,20 @@ class PromptLibrary:
 
         ``tail`` is that of the :class:`Playable` which the leg has played before.
         """
-        keys = tuple(self._key(path, codec) for path in paths)
+        keys = tuple([self._key(path, codec) for path in paths])
         prompts = [
             await self._obtain(key, partial(self._read, path, codec))
             for key, path in zip(keys, paths, strict=True)
         ]
-        ends_ms = math.inf if loop else sum(prompt.duration_ms for prompt in prompts)
+        ends_ms = math.inf if loop else sum([prompt.duration_ms for prompt in prompts])
         if codec.whole_packets:
             natives = await self._join_packets((keys, packet_ms, loop), prompts)
-        else:
+        elif codec.adapts:
             natives = join_prompts(prompts, loop=loop, tail=tail)
             # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
             tail = tail_behind(tail, prompts)
+        else:
+            natives = [prompt.native for prompt in prompts]
         return Playable(natives, codec, packet_ms, ends_ms, tail)
 
     async def encode(self, samples: Samples, codec: Codec, packet_ms: int) -> Prompt:

@@ -22,13 +22,13 @@ from .sdp import (
     SdpReason,
     SrtpPolicy,
     SrtpTerms,
-    accept_answer,
     agreement_of,
     agreement_state,
-    answer_offer,
+    answer_to,
     make_offer,
     offer_again,
     parse_sdp,
+    settle_answer,
     settled,
 )
 from .snapshot import SnapshotError, State, member, number, text
@@ -158,7 +158,7 @@ class MediaSession:
         ``applications`` answer its application lines, in their order; None: as they stand.
         """
         lines = self._applications if applications is None else tuple(applications)
-        answer = answer_offer(parse_sdp(offer), self._local(lines))
+        answer = answer_to(offer, self._local(lines))
         media = answer.media
         if media is None:
             if self._negotiated is None:
@@ -206,14 +206,13 @@ class MediaSession:
         ``early``: it is not the last word, as in a provisional response. Until that comes nothing
         is sent, and the codec may still change: then ``leg`` is closed and None, to be opened anew.
         """
-        description = parse_sdp(answer)
-        media = accept_answer(self._last_body, description, self._local())
+        media = settle_answer(self._last_body, answer, self._local())
         if self._offered is Direction.INACTIVE:
             # It cannot be answered otherwise (RFC 3264 section 6.1): so it tells nothing.
             media = media._replace(held=self.held)
         self.direction, self._agreed_body = self._offered, self._last_body
         if self._offered_applications:
-            self._applications = settled(self._offered_applications, description)
+            self._applications = settled(self._offered_applications, parse_sdp(answer))
         self._early = early
         self._agree(media)
 

@@ -11,13 +11,14 @@ import asyncio
 import functools
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import soundfile
 
 from .channels.channel import Channel
+from .interruptible import Interruptible
 from .script.actions import (
     Action,
     AskNow,
@@ -107,47 +108,42 @@ class _Driver:
         loop = asyncio.get_running_loop()
         began_s = loop.time() - interpreter.age_ms / 1000
         async with asyncio.TaskGroup() as group:
-            left: asyncio.Task[Left | None] = group.create_task(self._wait_left())
+            left: asyncio.Task[Left] = group.create_task(self._wait_left())
+            turn = _Turn(left)
             try:
                 while not isinstance(owed[0], HangUpNow):
+                    # What takes no time at all must not keep the loop, nor the person from leaving.
+                    await asyncio.sleep(0)
                     # Another script that it goes on in has limits of its own.
                     call_ends_s = began_s + interpreter.limits.call_s
-                    owed = await self._turn(group, owed[0], left, call_ends_s)
+                    owed = await self._perform_in(turn, owed[0], left, call_ends_s)
                     self._tell()
-                await self._hang_up(owed[0])
+                await self._hang_up(turn, owed[0])
             finally:
+                turn.close()
                 left.cancel()
         ended = interpreter.ended
         assert ended is not None
         return ended
 
-    async def _turn(
-        self,
-        group: asyncio.TaskGroup,
-        action: Action,
-        left: asyncio.Task[Left | None],
-        call_ends_s: float,
+    async def _perform_in(
+        self, turn: _Turn, action: Action, left: asyncio.Task[Left], call_ends_s: float
     ) -> list[Action]:
         """Have one action done, and take what comes of it, or instead of it."""
         loop = asyncio.get_running_loop()
         # Who has left is nobody to perform for, except that the script has work of its own to do.
-        watched = set() if self.interpreter.alone else {left}
-        if left in watched and left.done():
+        watched = not self.interpreter.alone
+        if watched and left.done():
             return self._take(left.result())
-        task = group.create_task(self._perform(action))
         limit_s = min(loop.time() + self._deadline_s(action), call_ends_s)
-        try:
-            await _first_of({task, *watched}, limit_s)
-            has_left = left in watched and left.done()
-        finally:
-            task.cancel()
-        if task.done():
-            return self._take(task.result())
-        # It stops before anything else begins.
-        if not (await asyncio.wait({task}, timeout=STOP_S))[0]:
-            log.error("a channel goes on with step %s although it was cancelled", action.step)
-        if has_left:
+        with turn.of(action, limit_s, watched=watched):
+            event = await self._perform(action)
+        cut_short = turn.interrupted or isinstance(event, Failed)
+        # What fails in the moment in which the person leaves has failed for that.
+        if cut_short and watched and left.done():
             return self._take(left.result())
+        if not turn.interrupted:
+            return self._take(event)
         if loop.time() >= call_ends_s:
             limit_s = self.interpreter.limits.call_s
             log.warning("conversation stopped: limits.call_s (%d s) reached", limit_s)
@@ -187,11 +183,12 @@ class _Driver:
             log.exception("a channel has failed to tell when the person leaves")
             return Left(at_ms=self.clock_ms(), cause="defect")
 
-    async def _hang_up(self, action: Action) -> None:
-        try:
-            async with asyncio.timeout(deadline_s(action, self.interpreter.limits.silence_s)):
-                await self._perform(action)
-        except TimeoutError:
+    async def _hang_up(self, turn: _Turn, action: Action) -> None:
+        takes_s = deadline_s(action, self.interpreter.limits.silence_s)
+        limit_s = asyncio.get_running_loop().time() + takes_s
+        with turn.of(action, limit_s, watched=False):
+            await self._perform(action)
+        if turn.interrupted:
             log.warning("the last words of a conversation took too long")
 
     def _tell(self) -> None:
@@ -205,25 +202,60 @@ class _Driver:
             self.on_state(interpreter.state())
 
 
-async def _first_of(tasks: Collection[asyncio.Task[Any]], limit_s: float) -> None:
-    """Wait until one of them is done, or until that time of the loop. By hand, as it is waited for
-    in every turn: `asyncio.wait` costs twice as much."""
-    loop = asyncio.get_running_loop()
-    over: asyncio.Future[None] = loop.create_future()
+class _Turn(Interruptible):
+    """The time of each action: until the loop's ``limit_s``, or until the person leaves.
 
-    def wake(_: object = None) -> None:
-        if not over.done():
-            over.set_result(None)
+    A channel that goes on all the same is told again and again. The timer of one turn goes on in
+    the next, which mostly ends later: to set one for each costs more than to look when it rings.
+    """
 
-    limit = loop.call_at(limit_s, wake)
-    for task in tasks:
-        task.add_done_callback(wake)
-    try:
-        await over
-    finally:
-        limit.cancel()
-        for task in tasks:
-            task.remove_done_callback(wake)
+    def __init__(self, leaving: asyncio.Task[Left]) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_s = self._limit_s = math.inf
+        self._step = ""
+        self._watched = False
+        leaving.add_done_callback(self._on_left)
+
+    def of(self, action: Action, limit_s: float, *, watched: bool) -> Self:
+        """The next one; ``watched``: it ends when the person leaves."""
+        self._step, self._limit_s, self._watched = action.step, limit_s, watched
+        if limit_s < self._rings_s:
+            self._ring_at(limit_s)
+        return self
+
+    def close(self) -> None:
+        """There will be no other."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ring_at(self, at_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_s = at_s
+        self._timer = self._loop.call_at(at_s, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer, self._rings_s = None, math.inf
+        if self._loop.time() < self._limit_s:
+            self._ring_at(self._limit_s)
+        else:
+            self._end()
+
+    def _on_left(self, _: asyncio.Task[Left]) -> None:
+        if self._watched:
+            self._end()
+
+    def _end(self) -> None:
+        again = self.interrupted
+        if not self.interrupt():
+            return
+        if again:
+            log.error("a channel goes on with step %s although it was cancelled", self._step)
+        self._limit_s = self._loop.time() + STOP_S
+        if self._limit_s < self._rings_s:
+            self._ring_at(self._limit_s)
 
 
 def deadline_s(action: Action, silence_s: float) -> float:  # noqa: PLR0911 - one for each kind
@@ -232,8 +264,9 @@ def deadline_s(action: Action, silence_s: float) -> float:  # noqa: PLR0911 - on
         case SayNow() | HangUpNow():
             return speech_s(action.speech) + max(silence_s, LAST_WORDS_S)
         case AskNow():
-            timings = [given.timing for given in (action.input, *action.handlers.values())]
-            return speech_s(action.speech) + max(map(_answer_s, timings)) + silence_s
+            inputs = (action.input, *action.handlers.values())
+            longest_s = max([_answer_s(given.timing) for given in inputs])
+            return speech_s(action.speech) + longest_s + silence_s
         case FetchNow():
             tries_s = (action.deadline_ms / 1000 + BACK_OFF_S) * (1 + action.retries)
             # Nothing is heard without a filler: then the silence that is allowed is the limit.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from ..media.call import Call
@@ -70,7 +71,7 @@ def record_of(
 
 
 def _plain(values: object, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: getattr(values, name) for name in names}
+    return dict(zip(names, attrgetter(*names)(values), strict=True))
 
 
 KNOWN_FACTS = frozenset({"call", "call_id", "direction", "caller", "callee"})

@@ -24,6 +24,7 @@ from .channels.voice import KeptPrompts
 from .conversation import converse
 from .fetch import Fetcher
 from .figures import RobotFigures
+from .interruptible import Interruptible
 from .record import record_of
 from .script import events
 from .script.actions import Action
@@ -251,9 +252,12 @@ class Robot:
 async def _quiet(call: Call) -> None:
     """Wait for the last figures of a call that is over."""
     if call.ended is not None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_FIGURES_S):
+        with Interruptible() as closing:
+            limit = asyncio.get_running_loop().call_later(LAST_FIGURES_S, closing.interrupt)
+            try:
                 await call.wait_closed()
+            finally:
+                limit.cancel()
 
 
 class Observed:

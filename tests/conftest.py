@@ -7,10 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# A busy machine is no failure: examples have no deadline, the run as a whole has (pytest-timeout).
-settings.register_profile("ringwheel", deadline=None)
+# A busy machine is no failure: neither examples nor making them have a deadline, the run as a whole
+# has (pytest-timeout). The examples are the same ones every time, so that what fails does so for
+# everybody; `--hypothesis-profile=explore` looks for new ones.
+settings.register_profile(
+    "explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=False
+)
+settings.register_profile("ringwheel", parent=settings.get_profile("explore"), derandomize=True)
 settings.load_profile("ringwheel")
 
 

@@ -621,6 +621,11 @@ cdef class Shard:
             return None
         return figures_of(&figures)
 
+    def packets_sent(self, uint64_t leg_id) -> int:
+        """The one of a leg's figures that each prompt asks for; 0 if the leg is gone."""
+        cdef rw_event figures
+        return figures.packets_sent if rw_shard_leg_stats(self.shard, leg_id, &figures) == 0 else 0
+
     @property
     def legs_open(self) -> int:
         return rw_shard_legs_open(self.shard)

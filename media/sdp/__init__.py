@@ -1,11 +1,12 @@
 """Session descriptions (RFC 8866), and agreeing on a stream by offer and answer (RFC 3264).
 
 No I/O, no clock, no state: bytes in, values out. :func:`parse_sdp` reads hostile input.
-:func:`answer_offer` is for an INVITE that brings an offer; :func:`make_offer` and
-:func:`accept_answer` are for one that leaves the offer to us, :func:`offer_again` for a hold.
+:func:`answer_to` is for an INVITE that brings an offer; :func:`make_offer` and
+:func:`settle_answer` are for one that leaves the offer to us, :func:`offer_again` for a hold.
 """
 
 from .agreement import agreement_of, agreement_state
+from .alike import answer_to, settle_answer
 from .application import ApplicationLine, applications_in, settled
 from .crypto import SrtpKey, SrtpPolicy, SrtpSuite, SrtpTerms
 from .description import (
@@ -51,9 +52,11 @@ __all__ = [
     "agreement_of",
     "agreement_state",
     "answer_offer",
+    "answer_to",
     "applications_in",
     "make_offer",
     "offer_again",
     "parse_sdp",
+    "settle_answer",
     "settled",
 ]

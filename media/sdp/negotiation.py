@@ -169,7 +169,7 @@ def answer_offer(offer: SessionDescription, local: LocalMedia) -> Answer:
             sections.append(section_of(applications[-1], local.host))
         else:
             sections.append(_refused_section(described))
-    return Answer(_body(local, "".join(sections)), media, tuple(applications))
+    return Answer(body_of(local, "".join(sections)), media, tuple(applications))
 
 
 def _answered_application(
@@ -209,7 +209,7 @@ def make_offer(local: LocalMedia) -> bytes:
     )
     if local.applications:
         section = _application_sections(local) + section + _mid_line(stream_id(local.applications))
-    return _body(local, section)
+    return body_of(local, section)
 
 
 def _application_sections(local: LocalMedia) -> str:
@@ -240,7 +240,7 @@ def offer_again(body: bytes, agreed: NegotiatedMedia, local: LocalMedia) -> byte
             sections.append(_refused_section(described))
     # RFC 3264 section 8.1: what is new comes behind what was there.
     sections += [section_of(line, local.host) for line in ours]
-    return _body(local, "".join(sections))
+    return body_of(local, "".join(sections))
 
 
 def accept_answer(offer: bytes, answer: SessionDescription, local: LocalMedia) -> NegotiatedMedia:
@@ -461,7 +461,7 @@ def _negotiate(
     media, connection = chosen.media, chosen.media.connection
     if connection is None:
         raise NotAcceptable(SdpReason.NO_CONNECTION)
-    packed = _packed_address(connection)
+    packed = packed_address(connection)
     ipv6 = ":" in local.host
     # RFC 3264 section 8.4: an address of zeros is the hold of RFC 2543; nothing is sent there, so
     # its IP version does not matter.
@@ -529,7 +529,7 @@ def _rtcp_address(media: MediaDescription, connection: Connection) -> tuple[str,
     if len(fields) == 4:
         named = Connection(fields[2].upper(), fields[3])
         try:
-            if len(_packed_address(named)) == len(_packed_address(connection)):
+            if len(packed_address(named)) == len(packed_address(connection)):
                 return named.host, port
         except NotAcceptable:
             pass  # A name or a group: the stream's own address serves as well.
@@ -539,7 +539,7 @@ def _rtcp_address(media: MediaDescription, connection: Connection) -> tuple[str,
 _FAMILIES = {"IP4": socket.AF_INET, "IP6": socket.AF_INET6}
 
 
-def _packed_address(connection: Connection) -> bytes:
+def packed_address(connection: Connection) -> bytes:
     """The binary address. Raises :class:`NotAcceptable` if it is a name, multicast or broadcast."""
     try:
         packed = socket.inet_pton(_FAMILIES[connection.family], connection.host)
@@ -626,7 +626,7 @@ def _refused_section(described: MediaDescription) -> str:
     return f"m={described.kind} 0 {described.protocol} {described.formats[0]}\r\n"
 
 
-def _body(local: LocalMedia, sections: str) -> bytes:
+def body_of(local: LocalMedia, sections: str) -> bytes:
     """The description of those sections, under the version that is due after the last one."""
     address = f"IN {'IP6' if ':' in local.host else 'IP4'} {local.host}"
     rest = f" {address}\r\ns=-\r\nc={address}\r\nt=0 0\r\n{sections}".encode("latin-1")

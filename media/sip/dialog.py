@@ -36,8 +36,8 @@ class Dialog:
 
     @property
     def key(self) -> str:
-        """The dialog id."""
-        return dialog_key(self.call_id, self.local_tag, self.remote_tag)
+        """The dialog id, as `dialog_key` makes it."""
+        return f"{self.call_id} {self.local_tag} {self.remote_tag}"
 
     def accepts(self, request: Request) -> bool:
         """False for a request that is out of order (RFC 3261 12.2.2), else its CSeq is noted."""
@@ -100,17 +100,17 @@ class Dialog:
         """A request within the dialog; ``via`` is the Via value that holds ``branch``."""
         uri, routes = self.routing()
         # Parsed, or our own: and what goes on the wire is looked at once more as a whole.
-        headers = Headers.adopt(
-            [
-                ("Via", via),
-                *(("Route", route) for route in routes),
-                ("From", self.local),
-                ("To", self.remote),
-                ("Call-ID", self.call_id),
-                ("CSeq", f"{cseq} {method}"),
-                ("Max-Forwards", "70"),
-            ]
+        own = [("Via", via)]
+        if routes:
+            own += [("Route", route) for route in routes]
+        own += (
+            ("From", self.local),
+            ("To", self.remote),
+            ("Call-ID", self.call_id),
+            ("CSeq", f"{cseq} {method}"),
+            ("Max-Forwards", "70"),
         )
+        headers = Headers.adopt(own)
         for name, value in lines:
             headers.add(name, value)
         return Request(
@@ -204,9 +204,9 @@ def fork_of(dialog: Dialog, response: Response) -> Dialog:
 
 def routes_of(headers: Headers) -> tuple[str, ...]:
     """Record-Route values in wire order. SipParseError: one of them is no SIP address."""
-    lines = headers.all("Record-Route")
-    if not lines:
+    if headers.get("Record-Route") is None:
         return ()
+    lines = headers.all("Record-Route")
     routes = tuple(value for line in lines for value in split_commas(line))
     for route in routes:
         NameAddr.parse(route).target()

@@ -153,10 +153,10 @@ class Message:
 
         ValueError: a line break in the start line or a header.
         """
-        return _render(self.start_line(), self.headers, self.body)
+        return _render(self.start_line(), self.headers._lines, self.body)
 
 
-def _render(start_line: str, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
+def _render(start_line: str, headers: list[tuple[str, str]], body: bytes) -> bytes:
     lines = [f"{name}: {value}" for name, value in headers if name != "Content-Length"]
     lines.append(f"Content-Length: {len(body)}\r\n\r\n")
     head = start_line + "\r\n" + "\r\n".join(lines)

@@ -274,7 +274,6 @@ class OutgoingCall(SipCall):
         # reliably is not changed by a 2xx (RFC 3261 13.2.1).
         sdp = None if agreed else response.body
         sdp = sdp or self._early_sdp.get(tag)
-        self._leave_early(early)
         try:
             dialog = self._confirmed(early, response)
         except SipParseError:
@@ -283,11 +282,13 @@ class OutgoingCall(SipCall):
                 transaction.user = self._late_answers()
             self._over(EndCause(EndedBy.ERROR, 502, "Bad Gateway", "unreadable 200"))
             return
+        self._leave_early(early)
         cancelled = self.state is CallState.CANCELLING
         self._close_invite()
         self.dialog = dialog
         self.state = CallState.CONFIRMED
-        agent.remember_dialog(dialog, self)
+        if dialog is not early:
+            agent.remember_dialog(dialog, self)
         if not self.speech:
             agent.counters.add(Count.CALLS_ANSWERED)
         asked = not self.invite.body and not cancelled and not agreed
@@ -374,9 +375,10 @@ class OutgoingCall(SipCall):
         self._transaction = None
         self._drop_timer()
 
-    def _forget_early(self) -> None:
+    def _forget_early(self, kept: Dialog | None = None) -> None:
         for dialog in self._early.values():
-            self.agent.forget_dialog(dialog)
+            if dialog is not kept:
+                self.agent.forget_dialog(dialog)
         self._early.clear()
         self._early_sdp.clear()
         self._reliable.clear()
@@ -387,7 +389,7 @@ class OutgoingCall(SipCall):
         if update is not None and update.dialog is not kept:
             update.stop()
             self.update_done(update, 487, None)
-        self._forget_early()
+        self._forget_early(kept)
 
     # Requests in early dialogs
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .ua import UserAgent
 
 NO_HEADERS: tuple[tuple[str, str], ...] = ()
+GOODBYE = EndCause(EndedBy.LOCAL, 200, "OK")
+"""Of a call that we have hung up, with nothing to say about it."""
 
 
 class CallState(Enum):
@@ -174,7 +176,8 @@ class SipCall:
             return False
         lines = tuple(headers)
         if self.state is CallState.CONFIRMED:
-            self._leave(lines, EndCause(EndedBy.LOCAL, 200, "OK", reason_of(lines)))
+            said = EndCause(EndedBy.LOCAL, 200, "OK", reason_of(lines)) if lines else GOODBYE
+            self._leave(lines, said)
         else:
             self._give_up(lines, status)
         return True

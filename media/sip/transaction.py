@@ -235,9 +235,14 @@ class ClientTransaction(Transaction):
     __slots__ = ("data", "datagram", "user")
 
     def __init__(
-        self, layer: TransactionLayer, key: str, flow: Flow, state: State, user: ClientUser | None
+        self,
+        layer: TransactionLayer,
+        request: Request,
+        flow: Flow,
+        user: ClientUser | None,
+        state: State = State.TRYING,
     ) -> None:
-        super().__init__(layer, key, flow, state)
+        super().__init__(layer, client_key(request), flow, state)
         self.user = user
         self.data: bytes | None = None
         self.datagram: Datagram | None = None
@@ -291,7 +296,7 @@ class InviteClient(ClientTransaction):
     def __init__(
         self, layer: TransactionLayer, request: Request, flow: Flow, user: ClientUser
     ) -> None:
-        super().__init__(layer, client_key(request), flow, State.CALLING, user)
+        super().__init__(layer, request, flow, user, State.CALLING)
         self.request: Request | None = request
 
     def receive(self, response: Response) -> None:
@@ -355,11 +360,6 @@ class NonInviteClient(ClientTransaction):
     """RFC 3261 17.1.2: TRYING, PROCEEDING, COMPLETED."""
 
     __slots__ = ()
-
-    def __init__(
-        self, layer: TransactionLayer, request: Request, flow: Flow, user: ClientUser | None
-    ) -> None:
-        super().__init__(layer, client_key(request), flow, State.TRYING, user)
 
     def receive(self, response: Response) -> None:
         if self.state is State.COMPLETED:

@@ -206,6 +206,7 @@ class UdpTransport:
 
     def _read_on(self) -> None:
         assert self._loop is not None
+        self._next_read = None  # until then: what is answered meanwhile brings no other one
         self._read_at_s = self._loop.time()
         count = self._read(self)
         if count >= BATCH:

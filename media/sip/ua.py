@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -197,8 +198,7 @@ class UserAgent:
         malformed URI or header.
         """
         SipUri.parse(uri)
-        SipUri.parse(from_uri)
-        caller = str(NameAddr(from_uri, display_name))
+        caller = _caller(from_uri, display_name)
         invite = self._make_invite(uri, sdp, flow, caller, headers)
         refusal = self.admission.admit_speech() if speech else self.admission.admit_call()
         if refusal is not None:
@@ -595,10 +595,9 @@ class UserAgent:
     ) -> Request:
         via, branch = self.via(flow)
         call_id, tag = self.new_token(), self.new_token()
-        own_from, *chosen = Headers([("From", f"{caller};tag={tag}"), *headers])
         lines = [
             ("Via", via),
-            own_from,
+            ("From", f"{caller};tag={tag}"),
             ("To", f"<{uri}>"),
             ("Call-ID", call_id),
             ("CSeq", "1 INVITE"),
@@ -610,8 +609,10 @@ class UserAgent:
         ]
         if sdp:
             lines.append(("Content-Type", SDP))
+        if headers:
+            lines += Headers(headers)
         return Request(
-            Headers.adopt([*lines, *chosen]),
+            Headers.adopt(lines),
             method="INVITE",
             uri=uri,
             body=sdp or b"",
@@ -621,3 +622,11 @@ class UserAgent:
             from_tag=tag,
             branch=branch,
         )
+
+
+@lru_cache(maxsize=256)
+def _caller(uri: str, display_name: str) -> str:
+    """What stands in From, but for the tag. ValueError: a malformed URI, or a line break."""
+    SipUri.parse(uri)
+    ((_, value),) = Headers([("From", str(NameAddr(uri, display_name)))])
+    return value

@@ -19,13 +19,13 @@ from ..order import NoRoute, Order, Way
 from ..outcome import Outcome
 from ..sdp import SrtpPolicy
 from ..sip.digest import Credentials
-from ..sip.dns_records import ResolveError
+from ..sip.dns_records import ResolveError, numeric
 from ..sip.edge import Flow
 from ..sip.gate import GateRules
 from ..sip.listener import ListenError
 from ..sip.resolve import Lookups, Resolver, Target, default_port
 from ..sip.sources import NetworkTable
-from ..sip.uri import SipUri
+from ..sip.uri import MAX_KNOWN_CHARS, SipUri
 from .figures import TrunkFigures
 from .health import Health, PeerWatch, Watch, key_of
 from .options import OptionsAsker
@@ -49,6 +49,9 @@ says something else."""
 
 MAX_WAYS = 16
 """Addresses that one call is tried at."""
+
+KNOWN_PLACES = 1_024
+"""Numeric addresses whose ways are remembered."""
 
 FlowTo = Callable[[Target], Flow | None]
 """The way to an address; None: no listener leads there."""
@@ -93,6 +96,7 @@ class Trunks:
         self._resolving: dict[PeerWatch, asyncio.Task[None]] = {}
         self._networks = NetworkTable(())
         self._inbound: dict[str, RunningTrunk] = {}
+        self._settled: dict[object, list[Flow]] = {}
 
     def __len__(self) -> int:
         return len(self._running)
@@ -298,6 +302,17 @@ class Trunks:
 
     async def _by_name(self, order: Order, uri: SipUri) -> AsyncGenerator[Way, None]:
         """By what DNS says of the URI's host (RFC 3263)."""
+        place = (uri.scheme, uri.host, uri.port, uri.params)
+        flows = self._settled.get(place)
+        if flows is None:
+            flows = await self._flows_to(order, uri)
+            if numeric(uri.param("maddr") or uri.host) and len(order.uri) <= MAX_KNOWN_CHARS:
+                self._settle(place, flows)
+        for flow in flows:
+            # RFC 3263 4.3: what one address does not answer, or by 503, goes to the next.
+            yield Way(flow, order, None if flow is flows[-1] else SIGN_OF_LIFE_S)
+
+    async def _flows_to(self, order: Order, uri: SipUri) -> list[Flow]:
         try:
             targets = await self._resolver.resolve(uri)
         except ResolveError as error:
@@ -305,10 +320,13 @@ class Trunks:
         flows = [flow for flow in map(self._flow_to, targets) if flow is not None]
         if not flows:
             raise NoRoute(f"{order.uri}: no listener leads to {targets[0].host}")
-        for flow in flows[:MAX_WAYS]:
-            last = flow is flows[:MAX_WAYS][-1]
-            # RFC 3263 4.3: what one address does not answer, or by 503, goes to the next.
-            yield Way(flow, order, None if last else SIGN_OF_LIFE_S)
+        return flows[:MAX_WAYS]
+
+    def _settle(self, place: object, flows: list[Flow]) -> None:
+        """Where a numeric address leads is settled: by our listeners, which stay."""
+        if len(self._settled) >= KNOWN_PLACES:
+            self._settled.clear()
+        self._settled[place] = flows
 
     async def _by_trunk(
         self, running: RunningTrunk, order: Order, uri: SipUri

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,7 +133,7 @@ class PhoneChannel:
 
     async def perform(self, action: Action) -> Event | None:
         try:
-            return await self._do(action)
+            return await self._work_for(action)
         except SayFailed as error:
             return self._failed(action, error.kind, str(error))
         except CallEnded as error:
@@ -147,28 +147,29 @@ class PhoneChannel:
             return self._failed(action, "left", str(error))
         return self._left(str(error))
 
-    async def _do(self, action: Action) -> Event | None:  # noqa: PLR0911 - one for each kind
+    def _work_for(self, action: Action) -> Awaitable[Event | None]:  # noqa: PLR0911 - one for each
         match action:
             case SayNow():
-                await self._voice.say(action.speech, action.barge_in, self._by)
-                return self._done(action)
+                return self._say(action)
             case AskNow():
-                return await Question(
-                    self._call, self._voice, action, action.by, self._clock_ms
-                ).run()
+                question = Question(self._call, self._voice, action, action.by, self._clock_ms)
+                return question.run()
             case FetchNow():
-                return await self._fetch(action)
+                return self._fetch(action)
             case RecordNow():
-                return await self._record(action)
+                return self._record(action)
             case TransferNow():
-                return await self._transfer(action)
+                return self._transfer(action)
             case SendDigitsNow():
-                return await self._send_digits(action)
+                return self._send_digits(action)
             case StreamNow():
-                return await self._stream(action)
+                return self._stream(action)
             case HangUpNow():
-                await self._hang_up(action)
-        return None
+                return self._hang_up(action)
+
+    async def _say(self, action: SayNow) -> Event | None:
+        await self._voice.say(action.speech, action.barge_in, self._by)
+        return self._done(action)
 
     def _done(self, action: Action, result: Json = None) -> Done:
         assert not isinstance(action, HangUpNow)

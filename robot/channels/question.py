@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 
 from ...media.call import Call
 from ..grammar.model import Grammar
+from ..interruptible import Interruptible
 from ..script.actions import AskNow
 from ..script.events import Event, Failed, Heard, NoInput, NoMatch
 from ..script.model import By
 from ..speech.service import Completion, Recognition, SpeechFailed, SpeechSession
 from .entry import TERMINATOR, Entry
-from .voice import SayFailed, Voice
+from .voice import Voice
 
 log = structlog.get_logger(__name__)
 
@@ -51,57 +51,29 @@ class Question:
             self._spoken = [(name, given.speech) for name, given in inputs if given.speech]
         self._keys_interrupt = action.barge_in in ("dtmf", "both")
         self._speech_interrupts = action.barge_in in ("speech", "both")
-        self._prompted = asyncio.Event()
-        self._over: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self._prompting: asyncio.Task[None] | None = None
-        self._recognizing: asyncio.Task[None] | None = None
+        self._saying = Interruptible()
+        self._prompted = False
+        self._hearing = Interruptible()
+        self._recognizing: asyncio.Task[Event | None] | None = None
         self._session: SpeechSession | None = None
-        self._silence: asyncio.TimerHandle | None = None
-        self._nothing_typed = False
         self._unheard = ""
-        self._typing = False
-        self._strays = 0
+        self._nothing_typed = False
 
     async def run(self) -> Event:
-        """Ask it; the event that answers the action. CallEnded."""
-        if not self._entry.open and not self._spoken:
-            return self._failed("speech", "only speech would be an answer, and there is no service")
-        tasks = [self._begin(self._prompt())]
-        self._prompting = tasks[0]
-        if self._entry.open:
-            tasks.append(self._begin(self._type()))
+        """Ask it; the event that answers the action. SayFailed; CallEnded."""
         if self._spoken:
-            self._recognizing = self._begin(self._recognize())
-            tasks.append(self._recognizing)
-        try:
-            return await self._over
-        finally:
-            running = [task for task in tasks if not task.done()]
-            for task in running:
-                task.cancel()
-            if running:
-                await asyncio.wait(running)
-            if self._silence is not None:
-                self._silence.cancel()
-            if self._unheard:
-                # Not before: the same session may have had the prompt to say.
-                await self._voice.give_up(self._by)
+            return await self._by_speech_or_keys()
+        if not self._entry.open:
+            return self._failed("speech", "only speech would be an answer, and there is no service")
+        await self._prompt()
+        symbol = await self._first_key(self._no_input_s)
+        if symbol is None:
+            return NoInput(at_ms=self._clock_ms(), turn=self._action.turn)
+        return await self._typed(symbol)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        task.add_done_callback(self._on_done)
-        return task
-
-    def _on_done(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None and not self._over.done():
-            self._over.set_exception(error)
-
-    def _settle(self, event: Event) -> None:
-        if not self._over.done():
-            self._over.set_result(event)
+    @property
+    def _no_input_s(self) -> float:
+        return self._action.input.timing.no_input_ms / 1000
 
     def _failed(self, kind: str, reason: str) -> Failed:
         return Failed(at_ms=self._clock_ms(), turn=self._action.turn, kind=kind, reason=reason)
@@ -109,20 +81,26 @@ class Question:
     # The prompt
 
     async def _prompt(self) -> None:
+        """Say it, until an answer begins; from then on one is waited for."""
         action = self._action
         try:
-            if action.speech and not self._typed_ahead():
-                await self._say()
-        except SayFailed as error:
-            self._settle(self._failed(error.kind, str(error)))
-            return
+            if action.speech and not self._is_typed():
+                with self._saying:
+                    self._call.watch_digits(self._on_key)
+                    await self._say()
         finally:
-            # Also where the prompt was ended before its time: an answer is waited for from now on.
+            self._call.watch_digits(None)
             if action.speech and not self._keys_interrupt:
                 self._call.forget_digits()
-            self._await_answer()
+            self._prompted = True
+            if self._session is not None:
+                self._session.start_timers()
 
-    def _typed_ahead(self) -> bool:
+    def _on_key(self) -> None:
+        if self._is_typed():
+            self._saying.interrupt()
+
+    def _is_typed(self) -> bool:
         """Whether a key waits that is an answer, or the beginning of one."""
         ahead = self._call.typed if self._keys_interrupt and self._entry.open else ""
         if ahead and self._entry.strays(TERMINATOR):
@@ -131,54 +109,39 @@ class Question:
 
     async def _say(self) -> None:
         """The prompt; once more, where only a key has ended it that means nothing."""
-        strays = self._strays
-        said = await self._voice.say(self._action.speech, self._action.barge_in, self._by)
-        if not said:
+        self._forget_strays()
+        if not await self._voice.say(self._action.speech, self._action.barge_in, self._by):
             await asyncio.sleep(KEY_S)
-            if self._strays > strays and not self._typing:
+            if self._forget_strays():
                 await self._voice.say(self._action.speech, self._action.barge_in, self._by)
 
-    def _stop_prompt(self) -> None:
-        if self._prompting is not None and not self._prompted.is_set():
-            self._prompting.cancel()
+    def _forget_strays(self) -> bool:
+        """Whether there were any; keys that count do not wait here."""
+        if not (self._keys_interrupt and self._entry.open and self._call.typed):
+            return False
+        self._call.forget_digits()
+        return True
 
     # Keys
 
-    async def _type(self) -> None:
-        if not self._keys_interrupt:
-            await self._prompted.wait()
-        symbol = await self._call.next_digit(LONG_S)
+    async def _first_key(self, within_s: float) -> str | None:
+        clock_s = asyncio.get_running_loop().time
+        ends_s = clock_s() + within_s
+        symbol = await self._call.next_digit(within_s)
         while symbol is not None and self._entry.strays(symbol):
-            self._strays += 1
-            symbol = await self._call.next_digit(LONG_S)
-        self._typing = True
-        self._stop_prompt()
+            symbol = await self._call.next_digit(ends_s - clock_s())
+        return symbol
+
+    async def _typed(self, symbol: str | None) -> Event:
+        """The entry that begins with that key."""
         if self._recognizing is not None:
             self._recognizing.cancel()
         inter_s = self._action.input.timing.inter_digit_ms / 1000
         while symbol is not None and not self._entry.press(symbol):
             symbol = await self._call.next_digit(inter_s)
-        self._settle(self._typed())
+        return self._meant()
 
-    def _await_answer(self) -> None:
-        """The prompt has ended: silence counts from now on. A recognizer knows of it itself."""
-        self._prompted.set()
-        if self._session is not None:
-            self._session.start_timers()
-        if not self._over.done():
-            silence_s = self._action.input.timing.no_input_ms / 1000
-            self._silence = asyncio.get_running_loop().call_later(silence_s, self._on_silence)
-
-    def _on_silence(self) -> None:
-        if self._typing:
-            return
-        self._nothing_typed = True
-        if self._unheard:
-            self._settle(self._failed("speech", self._unheard))
-        elif not self._spoken:
-            self._settle(NoInput(at_ms=self._clock_ms(), turn=self._action.turn))
-
-    def _typed(self) -> Event:
+    def _meant(self) -> Event:
         at_ms, turn, typed = self._clock_ms(), self._action.turn, self._entry.typed
         meaning = self._entry.meaning()
         if meaning is None:
@@ -188,9 +151,56 @@ class Question:
 
     # Speech
 
-    async def _recognize(self) -> None:
-        if not self._speech_interrupts:
-            await self._prompted.wait()
+    async def _by_speech_or_keys(self) -> Event:
+        """The first answer of both. A recognizer knows of silence itself."""
+        try:
+            with self._hearing:
+                if self._speech_interrupts:
+                    self._recognizing = self._listen()
+                await self._prompt()
+                if self._recognizing is None and not self._is_typed():
+                    self._recognizing = self._listen()
+                if self._entry.open:
+                    return await self._typed_meanwhile()
+                await asyncio.sleep(LONG_S)
+            assert self._recognizing is not None
+            return self._recognizing.result() or self._failed("speech", self._unheard)
+        finally:
+            if self._recognizing is not None and not self._recognizing.done():
+                self._recognizing.cancel()
+                await asyncio.wait([self._recognizing])
+            if self._unheard:
+                # Not before: the same session may have had the prompt to say.
+                await self._voice.give_up(self._by)
+
+    async def _typed_meanwhile(self) -> Event:
+        """What is typed while somebody listens, or where nobody does any more."""
+        symbol = await self._first_key(self._no_input_s)
+        if symbol is None:
+            if self._unheard:
+                return self._failed("speech", self._unheard)
+            self._nothing_typed = True
+            symbol = await self._first_key(LONG_S)
+        return await self._typed(symbol)
+
+    def _listen(self) -> asyncio.Task[Event | None]:
+        task = asyncio.ensure_future(self._recognize())
+        task.add_done_callback(self._on_recognized)
+        return task
+
+    def _on_recognized(self, task: asyncio.Task[Event | None]) -> None:
+        """What is heard is the answer, unless keys can be one where hearing has failed."""
+        if task.cancelled():
+            return
+        failed = task.exception() is None and task.result() is None
+        if failed and self._entry.open and not self._nothing_typed:
+            step, cause = self._action.step, self._unheard
+            log.warning("keys alone", call=self._call.id, step=step, cause=cause)
+            return
+        self._hearing.interrupt()
+
+    async def _recognize(self) -> Event | None:
+        """What the caller says, or None: nobody can hear it."""
         given = self._action.input
         try:
             self._session = await self._voice.session(self._by)
@@ -199,29 +209,21 @@ class Question:
                 locale=self._action.locale,
                 timing=given.timing,
                 min_confidence=given.min_confidence,
-                timers_run=self._prompted.is_set(),
+                timers_run=self._prompted,
                 on_speech=self._on_speech,
             )
         except SpeechFailed as error:
-            self._stop_hearing(f"{error.kind}: {error}")
-            return
+            self._unheard, self._session = f"{error.kind}: {error}", None
+            return None
         if heard.completion is Completion.CANCELLED:
-            self._stop_hearing("cancelled: the server has ended the recognition")
-            return
-        self._settle(self._recognized(heard))
-
-    def _stop_hearing(self, reason: str) -> None:
-        """Nobody recognizes what is said any more: keys alone are waited for, if any are open."""
-        self._unheard, self._session = reason, None
-        if self._nothing_typed or not self._entry.open:
-            self._settle(self._failed("speech", reason))
-        else:
-            log.warning("keys alone", call=self._call.id, step=self._action.step, cause=reason)
+            self._unheard, self._session = "cancelled: the server has ended the recognition", None
+            return None
+        return self._recognized(heard)
 
     def _on_speech(self) -> None:
         """The server hears speech: where our own detector was first, the prompt has ended."""
         if self._speech_interrupts:
-            self._stop_prompt()
+            self._saying.interrupt()
 
     def _recognized(self, heard: Recognition) -> Event:
         at_ms, turn = self._clock_ms(), self._action.turn

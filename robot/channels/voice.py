@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -41,11 +40,8 @@ class SayFailed(Exception):
         self.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Files that are played in one go."""
-
-    files: tuple[StrPath, ...]
+Run = tuple[StrPath, ...]
+"""Files that are played in one go."""
 
 
 class Voice:
@@ -91,40 +87,46 @@ class Voice:
 
     async def say(self, speech: Speech, barge_in: BargeIn, by: By) -> bool:
         """Say it; False: the caller, or somebody else, has ended it before. SayFailed."""
-        for part in self._parts(speech):
-            if isinstance(part, Run):
-                finished = await self._play(part, barge_in)
-            else:
+        for part in self._parts(speech, self._kept if self._is_local(by) else None):
+            if isinstance(part, SpokenText):
                 finished = await self._speak(part, barge_in, by)
+            else:
+                finished = await self._play(part, barge_in)
             if not finished:
                 return False
         return True
 
-    def _parts(self, speech: Speech) -> Iterator[Run | SpokenText]:
+    def _is_local(self, by: By) -> bool:
+        """Whether our own engine speaks, as far as there is one: another service has another
+        voice, and what is kept is none of its."""
+        local = self._services.get("local")
+        return local is None or self._services.get(by) is local
+
+    def _parts(self, speech: Speech, kept: KeptPrompts | None) -> Iterator[Run | SpokenText]:
         """What is there as files, in the longest runs, and what has to be spoken between."""
         files: list[StrPath] = []
         for spoken in speech:
-            path = self._file_of(spoken)
+            path = self._file_of(spoken, kept)
             if path is not None:
                 files.append(path)
             elif isinstance(spoken, SpokenText) and spoken.text.strip():
                 if files:
-                    yield Run(tuple(files))
+                    yield tuple(files)
                     files = []
                 yield spoken
         if files:
-            yield Run(tuple(files))
+            yield tuple(files)
 
-    def _file_of(self, spoken: Spoken) -> StrPath | None:
+    def _file_of(self, spoken: Spoken, kept: KeptPrompts | None) -> StrPath | None:
         if isinstance(spoken, SpokenFile):
             return spoken.path
         if isinstance(spoken, SpokenPause):
             return self._sounds.pause(spoken.pause_ms)
-        return self._kept.find(spoken) if self._kept is not None and spoken.text.strip() else None
+        return kept.find(spoken) if kept is not None and spoken.text.strip() else None
 
     async def _play(self, run: Run, barge_in: BargeIn) -> bool:
         try:
-            played = await self._call.play(*run.files, barge_in=barge_in)
+            played = await self._call.play(*run, barge_in=barge_in)
         except PromptError as error:
             raise SayFailed("prompt", str(error)) from error
         return played.outcome is PlayOutcome.FINISHED
@@ -146,7 +148,7 @@ class Voice:
         except SpeechFailed as error:
             await self.give_up(by)
             raise SayFailed("speech", f"{error.kind}: {error}") from error
-        if self._kept is not None:
+        if self._kept is not None and self._is_local(by):
             self._kept.want(spoken)
         return played.outcome is PlayOutcome.FINISHED
 

@@ -118,11 +118,6 @@ class Reader:
             return None
         return node.text
 
-    def texts(self, node: Node, what: str, most: int = 200) -> tuple[str, ...]:
-        """One text, or a list of them."""
-        nodes = self.items(node, what, most) if isinstance(node, Items) else (node,)
-        return tuple(text for item in nodes if (text := self.text(item, what)) is not None)
-
     def name(self, node: Node, what: str) -> str | None:
         """A name that the author makes."""
         text = self.text(node, what)

@@ -58,6 +58,8 @@ ERROR_STEPS = 50
 """How many more the handler ``error`` has, when the script's limit of steps is reached."""
 ROW_BYTES = 110
 """What a row of the trace, a question's tally or a frame adds to the state, at most, but names."""
+EMPTY_BYTES = 2_000
+"""What the state of a conversation that begins takes at most, spare room included, but names."""
 SPARE_BYTES = 1_000
 """Room that is kept in the state for what failed last, and for numbers that grow longer."""
 MAX_ESCAPE = 12
@@ -93,14 +95,13 @@ class Interpreter:
     def __init__(self, script: Script, secrets: Mapping[str, str]) -> None:
         self.script = script
         self._here = script
-        self.late_events = 0
         self._secrets: dict[str, Json] = {name: secrets.get(name, "") for name in script.secrets}
         self._masks = Masks({name: secrets.get(name, "") for name in script.secrets})
         self._inputs = _inputs_of(script)
         self._memory = Memory()
         # An upper bound of the state's size, made exact when it reaches the script's limit.
         self._bytes = 0
-        self._longest_id = max((len(id_) for part in script.all for id_ in part.steps), default=0)
+        self._ended: Ended | None = None
 
     @classmethod
     def restore(cls, script: Script, saved: State, secrets: Mapping[str, str]) -> Interpreter:
@@ -122,7 +123,9 @@ class Interpreter:
     @property
     def ended(self) -> Ended | None:
         """How it ended; None before it has."""
-        return ended_of(self._memory, self._here, self._masks)
+        if self._ended is None:
+            self._ended = ended_of(self._memory, self._here, self._masks)
+        return self._ended
 
     @property
     def waiting(self) -> Waiting | None:
@@ -172,7 +175,7 @@ class Interpreter:
         memory.began_ms = memory.now_ms = max(0, min(event.at_ms, state.MAX_AT_MS))
         start = self._here.flows[self._here.start]
         memory.frames.append(Frame(start.name, start.entry, "main", {}))
-        self._bytes = self._measure()
+        self._bytes = EMPTY_BYTES + MAX_ESCAPE * (len(start.name) + self.script.longest_id)
         return self._go_on(lambda: self._set_up(event))
 
     def handle(self, event: Event) -> list[Action]:
@@ -181,12 +184,10 @@ class Interpreter:
             return self.begin(event)
         memory = self._memory
         if not memory.frames or memory.cause is not None:
-            self.late_events += 1
             return []
         if isinstance(event, Left):
             return self._leave(event)
         if event.turn != memory.turn:
-            self.late_events += 1
             return []
         self._set_clock(event.at_ms)
         step = self._current()
@@ -253,7 +254,8 @@ class Interpreter:
             return self._leave_flow(None)
         memory.steps += 1
         limit = self._here.limits.steps
-        if memory.steps > limit + (ERROR_STEPS if self._active("error") else 0):
+        beyond = memory.steps - limit
+        if beyond > 0 and (beyond > ERROR_STEPS or not self._active("error")):
             raise Exhausted("steps", f"more than {limit:,} steps")
         step = self._here.steps[frame.at]
         return _TAKE[type(step)](self, step)
@@ -272,7 +274,8 @@ class Interpreter:
     def _enter(self, frame: Frame) -> None:
         if len(self._memory.frames) >= state.MAX_FRAMES:
             raise Exhausted("depth", f"more than {state.MAX_FRAMES} sub-dialogues in each other")
-        self._take_room(ROW_BYTES + len(frame.flow) + len(frame.handler or "") + self._longest_id)
+        names = len(frame.flow) + len(frame.handler or "") + self.script.longest_id
+        self._take_room(ROW_BYTES + names)
         self._memory.frames.append(frame)
 
     def _leave_flow(self, result: Json) -> Action | None:
@@ -664,7 +667,6 @@ class Interpreter:
         """The person has left: the handler ``hang_up`` has what can be done without."""
         memory = self._memory
         if memory.gone:
-            self.late_events += 1
             return []
         self._set_clock(event.at_ms)
         self._end_turn("left")
@@ -711,7 +713,7 @@ class Interpreter:
         }
 
     def _speech(self, prompts: Prompts) -> Speech:
-        return speech_of(prompts, self._here, self._scope()) if prompts else ()
+        return speech_of(prompts, self._here, self._scope) if prompts else ()
 
     def _assign(self, name: str, value: Json) -> None:
         self._take_room(len(name) + 4 + self._size_of(value))
@@ -726,7 +728,7 @@ class Interpreter:
 
     def _measure(self) -> int:
         frames = len(self._memory.frames) + 2
-        return len(self.state().to_json()) + SPARE_BYTES + frames * self._longest_id
+        return len(self.state().to_json()) + SPARE_BYTES + frames * self.script.longest_id
 
     def _take_room(self, more_bytes: int, *, for_trace: bool = False) -> None:
         """Count what is added to the state. Where it gets too large, the oldest turns go first.

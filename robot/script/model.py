@@ -343,6 +343,12 @@ class Script:
     limits: Limits = Limits()
     base: str = "."
     others: Mapping[str, Script] = field(default_factory=dict)
+    longest_id: int = field(init=False, repr=False, compare=False)
+    """Characters of the longest of all steps' ids."""
+
+    def __post_init__(self) -> None:
+        longest = max((len(id_) for script in self.all for id_ in script.steps), default=0)
+        object.__setattr__(self, "longest_id", longest)
 
     @property
     def all(self) -> tuple[Script, ...]:

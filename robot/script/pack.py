@@ -201,6 +201,16 @@ def _hash_of(script: str, listed: Mapping[str, Any]) -> str:
 
 
 def _write(files: Mapping[str, bytes], target: Path) -> None:
+    """Write the archive. PackError: it cannot be written there."""
+    try:
+        _put(files, target)
+    except OSError as error:
+        # Its own text has a name that nobody has given.
+        cause = error.strerror or error
+        raise PackError(f"{target}: {cause}; choose another place") from None
+
+
+def _put(files: Mapping[str, bytes], target: Path) -> None:
     """Write the archive, and put it into its place when it is whole."""
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as partial:
         try:

@@ -18,7 +18,7 @@ from .model import (
     ValuePrompt,
 )
 from .nearest import suggestion
-from .readout import supported
+from .readout import currency_known, supported
 from .source import Items, Node, Scalar, Table
 
 BARGE_IN = ("none", "dtmf", "speech", "both")
@@ -157,7 +157,7 @@ class PromptReader:
 
     def _currency(self, node: Node) -> str | None:
         text = self._reader.text(node, "a currency")
-        if text is None or _CURRENCY.fullmatch(text):
+        if text is None or (_CURRENCY.fullmatch(text) and currency_known(text)):
             return text
         cause = f"`{text[:60]}` is no currency"
         self._reader.problems.error("wrong-value", node.place, cause, "Write it as EUR (ISO 4217)")

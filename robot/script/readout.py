@@ -234,11 +234,6 @@ def supported(locale: str) -> bool:
     )
 
 
-def supported_locales() -> tuple[str, ...]:
-    """The languages of the locales that are."""
-    return tuple(LANGUAGES)
-
-
 def currency_known(currency: str) -> bool:
     """Whether this is the code of a currency (ISO 4217)."""
     from babel.numbers import is_currency  # noqa: PLC0415

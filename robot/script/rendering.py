@@ -36,25 +36,29 @@ class Exhausted(Fault):
     """A bound of the whole conversation is reached: no branch of a step's own goes on from here."""
 
 
-def speech_of(prompts: Prompts, script: Script, scope: Scope) -> Speech:
-    """The prompts as they are to be said. Fault; ExpressionError."""
-    return tuple(_spoken(prompt, script, scope) for prompt in prompts)
+def speech_of(prompts: Prompts, script: Script, scope: Callable[[], Scope]) -> Speech:
+    """The prompts as they are to be said; the scope is asked for where one needs it. Fault;
+    ExpressionError."""
+    return tuple([_spoken(prompt, script, scope) for prompt in prompts])
 
 
-def _spoken(prompt: Prompt, script: Script, scope: Scope) -> Spoken:
+def _spoken(prompt: Prompt, script: Script, scope: Callable[[], Scope]) -> Spoken:
+    if isinstance(prompt, FilePrompt):
+        if prompt.text is None and prompt.path.constant is not None:
+            return _own_file(script.base, prompt.path.constant)
+        text = "" if prompt.text is None else _bounded(prompt.text.render(scope()))
+        return SpokenFile(_path_of(prompt.path, script.base, scope()), text)
     if isinstance(prompt, TextPrompt):
         # In SSML a value is text, and no markup.
-        text = _encoded(prompt.text, scope, _xml) if prompt.ssml else prompt.text.render(scope)
+        known = scope()
+        text = _encoded(prompt.text, known, _xml) if prompt.ssml else prompt.text.render(known)
         text = _bounded(text)
         locale = prompt.locale or script.locale
         return SpokenText(text, locale, prompt.voice or script.voice, prompt.ssml)
-    if isinstance(prompt, FilePrompt):
-        text = "" if prompt.text is None else _bounded(prompt.text.render(scope))
-        return SpokenFile(_path_of(prompt.path, script.base, scope), text)
     if isinstance(prompt, PausePrompt):
         return SpokenPause(prompt.pause_ms)
     try:
-        value = prompt.value.evaluate(scope)
+        value = prompt.value.evaluate(scope())
         words = read_out(value, prompt.as_, script.locale, prompt.currency)
     except ReadoutError as error:
         raise Fault("prompt", str(error)) from error
@@ -95,7 +99,7 @@ def _percent(text: str) -> str:
 def _path_of(path: Template, base: str, scope: Scope) -> str:
     """Where a sound file lies: within the script's folder, if its name was not written there."""
     if path.constant is not None:
-        return _own_path(base, path.constant)
+        return _own_file(base, path.constant).path
     rendered = path.render(scope)
     inside = posixpath.normpath(rendered)
     climbs = inside.startswith(("/", "../")) or inside in (".", "..") or "\0" in inside
@@ -105,9 +109,9 @@ def _path_of(path: Template, base: str, scope: Scope) -> str:
 
 
 @lru_cache(KEPT_PATHS)
-def _own_path(base: str, path: str) -> str:
-    """Where a file lies that the script names outright."""
-    return posixpath.join(base, posixpath.normpath(path))
+def _own_file(base: str, path: str) -> SpokenFile:
+    """A file that the script names outright."""
+    return SpokenFile(posixpath.join(base, posixpath.normpath(path)))
 
 
 def line_of(template: Template, scope: Scope, kind: str, what: str) -> str:

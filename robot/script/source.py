@@ -47,12 +47,6 @@ class Scalar:
     text: str
     begin: Place | None = None
 
-    def at(self, offset: int) -> Place:
-        """Where the character at ``offset`` stands, as exactly as can be said."""
-        if self.begin is None:
-            return self.place
-        return Place(self.begin.line, self.begin.column + offset)
-
 
 @dataclass(frozen=True, slots=True)
 class Items:

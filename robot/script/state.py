@@ -164,10 +164,10 @@ class State:
 
 def json_bytes(value: object, depth: int = 0) -> int:
     """How long the value is as JSON in ASCII at most. UnfitValue."""
-    if value is None or value is True or value is False:
-        return 5
     if isinstance(value, str):
         return len(encode_basestring_ascii(value))
+    if value is None or value is True or value is False:
+        return 5
     if isinstance(value, int):
         if not -MAX_INTEGER <= value < MAX_INTEGER:
             raise UnfitValue("a number beyond 64 bits")

@@ -34,7 +34,6 @@ from .walk import parts, reads, ways, writes
 Names = frozenset[str]
 Reads = Mapping[str, tuple[Expression, ...]]
 """What each step reads variables by, by its id."""
-ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True)

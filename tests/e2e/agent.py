@@ -18,7 +18,7 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 30.0
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 30.0
 
 _numbers = itertools.count(1)
 
@@ -91,6 +91,17 @@ def udp(host: str, port: int = 0) -> socket.socket:
     return bound
 
 
+def udp_pair(host: str) -> tuple[socket.socket, socket.socket]:
+    """Sockets for RTP, and on the port behind it for RTCP, which every call gets sooner or later:
+    what nobody reads there arrives at nobody else."""
+    while True:
+        rtp = udp(host)
+        try:
+            return rtp, udp(host, rtp.getsockname()[1] + 1)
+        except OSError:  # somebody has it
+            rtp.close()
+
+
 def bracketed(host: str) -> str:
     """A host as it stands in a URI."""
     return f"[{host}]" if ":" in host else host
@@ -111,9 +122,11 @@ class Phone:
     bye: Message | None = None
     sip: socket.socket = field(init=False)
     rtp: socket.socket = field(init=False)
+    rtcp: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sip, self.rtp = udp(self.host), udp(self.host)
+        self.sip = udp(self.host)
+        self.rtp, self.rtcp = udp_pair(self.host)
 
     async def __aenter__(self) -> Phone:
         return self
@@ -124,8 +137,8 @@ class Phone:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.sip.close()
-        self.rtp.close()
+        for bound in (self.sip, self.rtp, self.rtcp):
+            bound.close()
 
     # Sending
 

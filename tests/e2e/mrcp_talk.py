@@ -104,8 +104,8 @@ def options_of(*peers: SpeechPeer, **server: object) -> MrcpOptions:
     )
     return MrcpOptions(
         servers,
-        sessions=SessionLimits(invite_s=1.0, response_ms=400),
-        pool=PoolLimits(open_s=4.0),
+        sessions=SessionLimits(invite_s=3.0, response_ms=1_500),
+        pool=PoolLimits(open_s=12.0),
         speech=LIMITS,
     )
 

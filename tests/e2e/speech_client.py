@@ -126,7 +126,10 @@ class SpeechPhone(Phone):
 
     async def open(self, *resources, **more):
         """Set up a session; channels of the resources, and the port for control connections."""
-        answer = await self.call(offer(self, *resources, **more))
+        return self.take(await self.call(offer(self, *resources, **more)))
+
+    def take(self, answer):
+        """The same of an answer that came, and is not acknowledged yet."""
         sections = answer.body.split("m=application ")[1:]
         self.ports = [int(section.split()[0]) for section in sections]
         found = [re.search(r"a=channel:(\S+)", section) for section in sections]

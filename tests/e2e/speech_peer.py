@@ -15,7 +15,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from .client import Message, read_message, udp
+from .client import TIMEOUT_S, Message, read_message, udp, udp_pair
 
 PACKET_BYTES = 160
 FINE = "COMPLETE"
@@ -98,7 +98,8 @@ class SpeechPeer:
     async def start(self, sip_port: int = 0, control_port: int = 0) -> None:
         """Listen."""
         loop = asyncio.get_running_loop()
-        self.sip, self.rtp = udp("127.0.0.1", sip_port), udp("127.0.0.1")
+        self.sip = udp("127.0.0.1", sip_port)
+        self.rtp, self.rtcp = udp_pair("127.0.0.1")
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         loop.add_reader(self.sip, self._on_sip)
@@ -117,6 +118,7 @@ class SpeechPeer:
             if bound.fileno() >= 0:
                 loop.remove_reader(bound)
                 bound.close()
+        self.rtcp.close()
         self.server.close()
         self.reset()
         for task in list(self._tasks):
@@ -144,7 +146,7 @@ class SpeechPeer:
 
     async def got(self, method: str, count: int = 1) -> Asked:
         """Wait until that method has come so often."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             while self.methods.count(method) < count:  # noqa: ASYNC110 - what comes has no event
                 await asyncio.sleep(0.002)
         return [asked for asked in self.asked if asked.method == method][count - 1]

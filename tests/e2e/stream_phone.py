@@ -8,7 +8,7 @@ import ssl
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from .client import TIMEOUT_S, Message, Phone, read_message, udp
+from .client import TIMEOUT_S, Message, Phone, read_message, udp_pair
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class StreamPhone(Phone):
     _readers: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.rtp = udp(self.host)
+        self.rtp, self.rtcp = udp_pair(self.host)
 
     async def __aenter__(self) -> StreamPhone:
         self._server = await asyncio.start_server(self._accepted, self.host, 0)
@@ -45,6 +45,7 @@ class StreamPhone(Phone):
         trace: TracebackType | None,
     ) -> None:
         self.rtp.close()
+        self.rtcp.close()
         assert self._server is not None
         self._server.close()
         await self.hang_up_connection()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ..ports import WORKER, can_bind
+from ..ports import pairs_of
 from .client import TIMEOUT_S, Phone
 
 pytestmark = pytest.mark.one_loop
@@ -64,6 +64,12 @@ async def robot(*arguments: object) -> AsyncIterator[asyncio.subprocess.Process]
             await process.wait()
 
 
+def any_ports() -> tuple[str, ...]:
+    """Options for ports that nobody has."""
+    first, last = pairs_of(10)
+    return "--sip", "udp:127.0.0.1:0", "--rtp-ports", f"{first}-{last}"
+
+
 async def until_logged(process: asyncio.subprocess.Process, event: str) -> dict:
     assert process.stderr is not None
     async with asyncio.timeout(TIMEOUT_S):
@@ -72,6 +78,12 @@ async def until_logged(process: asyncio.subprocess.Process, event: str) -> dict:
             if told["event"] == event:
                 return told
     raise AssertionError(f"{event!r} was never logged")
+
+
+async def where(process: asyncio.subprocess.Process) -> tuple[str, int]:
+    """Where a robot answers, as soon as it does."""
+    host, _, port = (await until_logged(process, "answering"))["sip"][0].rpartition(":")
+    return host, int(port)
 
 
 async def end_of(process: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
@@ -89,24 +101,19 @@ def script(tmp_path: Path, make_prompt) -> Path:
     return tmp_path / "answers.yaml"
 
 
-def free_port() -> int:
-    return next(port for port in range(4_000 + 100 * WORKER, 5_000) if can_bind(port))
-
-
 async def test_one_calls_and_the_other_answers(script, tmp_path):
-    port = free_port()
     numbers = tmp_path / "numbers.csv"
-    numbers.write_text(
-        f"number,name\nsip:a@127.0.0.1:{port},Ann\nsip:b@127.0.0.1:{port},=Bob()\n"
-        "sip:nobody@127.0.0.1:9,Cy\n",
-        "utf-8",
-    )
     answered, called = tmp_path / "in.db", tmp_path / "out.csv"
-    answers = ["--script", script, "--sip", f"udp:127.0.0.1:{port}", "--results", answered]
+    answers = ["--script", script, *any_ports(), "--results", answered]
     calls = ["--script", tmp_path / "calls.yaml", "--dial", numbers, "--results", called]
-    calls += ["--rate", "50", "--ring", "2", "--sip", "udp:127.0.0.1:0", "--rtp-ports=30000-30100"]
+    calls += ["--rate", "50", "--ring", "10", *any_ports()]
     async with robot(*answers) as answering:
-        await until_logged(answering, "answering")
+        host, port = await where(answering)
+        numbers.write_text(
+            f"number,name\nsip:a@{host}:{port},Ann\nsip:b@{host}:{port},=Bob()\n"
+            "sip:nobody@127.0.0.1:9,Cy\n",
+            "utf-8",
+        )
         async with robot(*calls) as calling:
             status, out, _ = await end_of(calling)
         answering.send_signal(signal.SIGTERM)
@@ -130,10 +137,8 @@ async def test_one_calls_and_the_other_answers(script, tmp_path):
 
 async def test_a_conversation_may_end_after_sigterm_and_is_written_down(script, tmp_path):
     results = tmp_path / "results.jsonl"
-    port = free_port()
-    options = ["--script", script, "--sip", f"udp:127.0.0.1:{port}", "--results", results]
-    async with robot(*options, "--drain", "0.2") as process, Phone(("127.0.0.1", port)) as phone:
-        await until_logged(process, "answering")
+    options = ["--script", script, *any_ports(), "--results", results, "--drain", "0.2"]
+    async with robot(*options) as process, Phone(await where(process)) as phone:
         await phone.call()
         await phone.packets(3)
         process.send_signal(signal.SIGTERM)
@@ -142,6 +147,14 @@ async def test_a_conversation_may_end_after_sigterm_and_is_written_down(script, 
     record = json.loads(results.read_text("utf-8"))
     assert record["outcome"] == "answered"
     assert record["cause"] == "left"
+
+
+async def test_who_has_forgotten_speech_is_told(script):
+    script.write_text(ANSWERS.replace("- say: {file: hello.ulaw}", "- say: Hello."), "utf-8")
+    async with robot("--script", script, "--sip", "udp:127.0.0.1:0") as process:
+        told = await until_logged(process, "nobody speaks the texts")
+    assert (told["level"], told["texts"]) == ("warning", 1)
+    assert "--speech local" in told["remedy"]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +170,11 @@ async def test_a_conversation_may_end_after_sigterm_and_is_written_down(script, 
         (["--script", "{script}", "--speech", "nowhere"], "--speech: no 'nowhere'. Use local, or"),
         (["--script", "{script}", "--speech", "sip:"], "write it as sip:HOST:PORT"),
         (["--script", "{script}", "--keep-prompts", "p"], "Add --speech local"),
+        (["--script", "{script}", "--dial", "none.csv", "--caller", "<"], "--caller: '<'; use a"),
+        (
+            ["--script", "{script}", "--stream", "ws://a/b", "--stream-token-env", "NO_SUCH_TOKEN"],
+            "the environment has no NO_SUCH_TOKEN",
+        ),
         (["--script", "{script}", "--rate", "3"], "--rate is for calling out. Add --dial"),
     ],
 )

@@ -107,7 +107,7 @@ async def heard_around_a_prompt(prompt, endless, formats: str) -> tuple[str, lis
         answer = await phone.call()
         await clock.slots(10)
         go.set()
-        await clock.slots(70)
+        await clock.slots(85)
         packets = phone.waiting_packets()
         on.set()
         await phone.until_bye()

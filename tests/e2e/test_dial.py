@@ -118,6 +118,30 @@ async def test_nobody_answers_in_time():
     assert [record["outcome"] for record in records] == ["no-answer"]
 
 
+@pytest.mark.parametrize(
+    ("own_s", "dial_s", "error"), [(30, 0.1, DialFailed), (0.1, 30, TimeoutError)]
+)
+async def test_who_dials_may_have_a_time_limit_of_their_own(own_s, dial_s, error):
+    """The one that is over is told, and leaves no cancellation behind."""
+
+    async def dial(uri):
+        try:
+            async with asyncio.timeout(own_s):
+                await engine.dial(uri, timeout_s=dial_s)
+        finally:
+            assert asyncio.current_task().cancelling() == 0
+
+    async with dialling() as engine, Callee() as callee:
+        dialled = asyncio.create_task(dial(callee.uri))
+        invite = await callee.invited()
+        callee.reply(invite, "180 Ringing")
+        callee.reply(await callee.request("CANCEL"), "200 OK")
+        callee.reply(invite, "487 Request Terminated")
+        await callee.request("ACK")
+        with pytest.raises(error):
+            await dialled
+
+
 async def test_an_answer_that_crosses_the_cancel_is_acknowledged_and_left():
     async with dialling() as engine, Callee() as callee:
         dialled = asyncio.create_task(engine.dial(callee.uri))
@@ -253,7 +277,7 @@ def ways_to(engine, *peers):
     async def route(order):
         for callee, sign_of_life_s in peers:
             async for way in numeric(replace(order, uri=callee.uri)):
-                yield replace(way, sign_of_life_s=sign_of_life_s)
+                yield way._replace(sign_of_life_s=sign_of_life_s)
 
     engine.router = route
     yield

@@ -159,11 +159,11 @@ async def test_hanging_up_ends_an_entry():
 
 
 @pytest.mark.parametrize(
-    ("barge_in", "outcome"),
-    [("speech", PlayOutcome.BARGED_IN), ("dtmf", PlayOutcome.FINISHED)],
+    ("barge_in", "length_bytes", "outcome"),
+    [("speech", 80_000, PlayOutcome.BARGED_IN), ("dtmf", 16_000, PlayOutcome.FINISHED)],
 )
-async def test_speech_ends_a_prompt_that_it_may_end(make_prompt, barge_in, outcome):
-    prompt, _ = make_prompt("menu.ulaw", 6_400)
+async def test_speech_ends_a_prompt_that_it_may_end(make_prompt, barge_in, length_bytes, outcome):
+    prompt, _ = make_prompt("menu.ulaw", length_bytes)
     outcomes: list[PlayOutcome] = []
 
     async def handler(call: Call) -> None:

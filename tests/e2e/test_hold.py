@@ -493,6 +493,7 @@ async def test_who_stops_waiting_for_a_hold_gets_it_all_the_same(make_prompt):
 
     async def handler(call: Call) -> None:
         await call.answer()
+        await engine.load(music)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await call.hold(music)

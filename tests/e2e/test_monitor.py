@@ -245,7 +245,7 @@ async def test_health_of_an_engine_that_drains():
 
 
 async def test_health_of_a_late_loop_and_of_a_stuck_shard(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(health, "SHARD_PATIENCE_S", 0.05)
+    monkeypatch.setattr(health, "SHARD_PATIENCE_S", 1.0)
     async with (
         serving(answer_and_wait, shards=2) as engine,
         Monitor(engine, http="127.0.0.1:0") as monitor,

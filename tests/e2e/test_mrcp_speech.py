@@ -17,6 +17,9 @@ from .speech_peer import GOES_ON, Act, Asked, SpeechPeer, good, recognized, spee
 
 pytestmark = pytest.mark.one_loop
 
+DEADLINES_S = 12.0
+"""Every deadline of the tests' options together, and more."""
+
 
 @pytest.fixture
 async def peer() -> AsyncIterator[SpeechPeer]:
@@ -415,7 +418,7 @@ async def test_a_server_that_fails_fails_one_turn_and_the_next_goes_elsewhere(
     kind, act = HOSTILE[what]
     peer.on["RECOGNIZE"] = act
     async with speech_peer(says="no") as spare, talking(options_of(peer, spare)) as talk:
-        async with asyncio.timeout(4):  # every deadline of the test's options together
+        async with asyncio.timeout(DEADLINES_S):
             assert await talk.hear_kind() == kind
         if kind != "protocol":
             assert (await talk.hear()).value is False
@@ -431,7 +434,7 @@ async def test_a_server_that_dies_while_it_speaks(peer: SpeechPeer) -> None:
         await talk.phone.packets(3)
         peer.stop()
         with pytest.raises(SpeechFailed) as failed:
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(DEADLINES_S):
                 await speaking
         assert failed.value.kind == "lost"
 

@@ -39,7 +39,7 @@ steps:
       into: code
       prompt: {file: menu.ulaw}
       answer: {digits: {min: 2, max: 4}}
-      timing: {no_input: 300ms, between_digits: 300ms}
+      timing: {no_input: 1s, between_digits: 1s}
       retries:
         no_input: [{file: again.ulaw}]
         no_match: [{file: again.ulaw}]
@@ -161,6 +161,35 @@ async def test_a_key_asks_again_and_silence_is_counted(stage, sounds):
     question = record["questions"][0]
     assert (question["repeats"], question["no_input"]) == (1, 2)
     assert record["cause"] == "silent"
+
+
+async def test_a_key_that_means_nothing_has_the_question_asked_to_its_end(stage, sounds):
+    async with stage() as staged, typing(staged) as (phone, mouth):
+        await staged.begun(AskNow)
+        await phone.packets((SIZES["one"] + SIZES["two"]) // 160 + 4)  # the menu is being said
+        mouth.press("#")
+        await phone.until_bye()
+        record = await staged.record()
+        heard = b"".join(packet.payload for packet in phone.waiting_packets())
+    assert padded(sounds["menu"]) in heard
+    assert record["questions"][0]["no_match"] == 0
+
+
+async def test_a_digit_by_info_ends_the_prompt(stage, make_prompt):
+    _, menu = make_prompt("menu.ulaw", 80_000)
+    relay = "Content-Type: application/dtmf-relay"
+    async with stage() as staged, phoning(staged.engine) as phone:
+        await phone.call()
+        begun = await phone.packets((SIZES["one"] + SIZES["two"]) // 160 + 4)
+        for digit in "12#1":
+            phone.send("INFO", "", relay, content=f"Signal={digit}")
+            await phone.response("INFO")
+        await phone.until_bye()
+        record = await staged.record()
+        heard = b"".join(packet.payload for packet in begun + phone.waiting_packets())
+    assert record["report"] == {"code": "12", "liked": True}
+    assert menu[:160] in heard
+    assert menu[-160:] not in heard
 
 
 async def test_digits_that_fit_nothing_are_a_misfit(stage):

@@ -11,7 +11,6 @@ import pytest
 from ringwheel import Call, Engine, Quality
 from ringwheel.media import engine as engine_module
 
-from ..ports import pairs_of
 from .client import Message, Phone, Rtp, read_rtp, udp
 from .conftest import eventually, phoning, serving
 from .test_hear import Mouth
@@ -83,13 +82,8 @@ class Reporting:
     answer: Message = field(init=False)
 
     def __post_init__(self) -> None:
-        if not self.mux:  # the port behind, which no SDP has to name
-            first, last = pairs_of(1)
-            self.phone.rtp.close()
-            self.phone.rtp = udp("127.0.0.1", first)
-            self.rtcp = udp("127.0.0.1", last)
-        else:
-            self.rtcp = self.phone.rtp
+        # Else the port behind, which no SDP has to name.
+        self.rtcp = self.phone.rtp if self.mux else self.phone.rtcp
 
     async def call(self) -> Message:
         self.answer = await self.phone.call(self.phone.offer(*["rtcp-mux"] * self.mux))

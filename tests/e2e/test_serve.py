@@ -1,5 +1,8 @@
 """`ringwheel serve` as a process: a call over loopback hears the prompt, SIGTERM drains."""
 
+from __future__ import annotations
+
+import contextlib
 import json
 import signal
 import socket
@@ -13,23 +16,23 @@ from ringwheel.media.codec import CODECS, OPUS, PCMA
 from ringwheel.media.sip.message import Message, Response, parse
 
 SERVE = [sys.executable, "-m", "ringwheel.cli.main", "--log-format", "json", "serve"]
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 LABELS = [codec.label for codec in CODECS]
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+class Served:
+    """A `ringwheel serve`; ``port`` is where it takes calls."""
 
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        self.process = process
+        self._lines = map(json.loads, process.stderr)
+        self.port = int(self.event("listening")["sip"][0].rpartition(":")[2])
+        self.event("serving")
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([*SERVE, *arguments], stderr=subprocess.PIPE, text=True)
-
-
-def events(process: subprocess.Popen[str]) -> Iterator[dict]:
-    assert process.stderr is not None
-    return map(json.loads, process.stderr)
+    def event(self, name: str) -> dict:
+        """The next line of its log with that event."""
+        return next(line for line in self._lines if line["event"] == name)
 
 
 class Caller:
@@ -46,7 +49,10 @@ class Caller:
         bound.settimeout(TIMEOUT_S)
         return bound
 
-    def close(self) -> None:
+    def __enter__(self) -> Caller:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.sip.close()
         self.rtp.close()
 
@@ -95,19 +101,23 @@ def prompt(tmp_path) -> bytes:
     return codes
 
 
-def serve_prompts(tmp_path, port: int, *arguments: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def serving(tmp_path, *arguments: str) -> Iterator[Served]:
+    """A server of both, which serves."""
     names = [str(tmp_path / name) for name in ("a.alaw", "b.alaw")]
     prompts = [part for name in names for part in ("--prompt", name)]
-    sip = f"udp:127.0.0.1:{port}"
-    return start(*prompts, "--sip", sip, "--rtp-ports", "16000-16999", *arguments)
+    ports = ("--sip", "udp:127.0.0.1:0", "--rtp-ports", "16000-16999")
+    command = [*SERVE, *prompts, *ports, *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        yield Served(process)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_call_hears_the_list_and_is_hung_up(tmp_path, prompt):
-    port = free_port()
-    process = serve_prompts(tmp_path, port)
-    caller = Caller(port)
-    try:
-        assert next(e for e in events(process) if e["event"] == "serving")
+    with serving(tmp_path) as served, Caller(served.port) as caller:
         caller.invite()
         answer = caller.final_response()
         assert answer.status == 200
@@ -118,21 +128,15 @@ def test_a_call_hears_the_list_and_is_hung_up(tmp_path, prompt):
         assert set(heard[len(prompt) :]) <= {PCMA.silence}
         bye = caller.receive()
         assert bye.cseq_method == "BYE"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(TIMEOUT_S) == 0
-    finally:
-        caller.close()
-        process.kill()
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(TIMEOUT_S) == 0
 
 
 @pytest.mark.skipif(OPUS not in LABELS, reason="built without libopus")
 @pytest.mark.parametrize(("order", "chosen"), [("own", b"96"), ("caller", b"8")])
 def test_opus_is_served_where_its_order_decides(tmp_path, prompt, order, chosen):
-    port = free_port()
-    process = serve_prompts(tmp_path, port, "--codec", "opus,pcma", "--codec-order", order)
-    caller = Caller(port)
-    try:
-        assert next(e for e in events(process) if e["event"] == "serving")
+    options = ("--codec", "opus,pcma", "--codec-order", order)
+    with serving(tmp_path, *options) as served, Caller(served.port) as caller:
         caller.invite("8 96", "a=rtpmap:96 opus/48000/2\r\n")
         answer = caller.final_response()
         assert f"RTP/AVP {chosen.decode()}\r\n".encode() in answer.body
@@ -140,23 +144,20 @@ def test_opus_is_served_where_its_order_decides(tmp_path, prompt, order, chosen)
         packets = [caller.rtp.recv(2048) for _ in range((len(prompt) + 159) // 160)]
         assert {packet[1] & 0x7F for packet in packets} == {int(chosen)}
         assert caller.receive().cseq_method == "BYE"
-    finally:
-        caller.close()
-        process.kill()
 
 
 def test_sigterm_refuses_new_calls_and_a_second_one_ends_the_running(tmp_path, prompt):
-    port = free_port()
-    process = serve_prompts(tmp_path, port, "--loop", "--drain", "600")
-    lines = events(process)
-    running, late = Caller(port), Caller(port)
-    try:
-        assert next(e for e in lines if e["event"] == "serving")
+    with (
+        serving(tmp_path, "--loop", "--drain", "600") as served,
+        Caller(served.port) as running,
+        Caller(served.port) as late,
+    ):
+        process = served.process
         running.invite()
         running.request("ACK", 1, running.final_response().to_tag)
         running.rtp.recv(2048)
         process.send_signal(signal.SIGTERM)
-        assert next(e for e in lines if e["event"] == "draining")["calls"] == 1
+        assert served.event("draining")["calls"] == 1
         late.invite()
         refusal = late.final_response()
         assert refusal.status == 503
@@ -164,10 +165,6 @@ def test_sigterm_refuses_new_calls_and_a_second_one_ends_the_running(tmp_path, p
         process.send_signal(signal.SIGTERM)
         assert running.receive().cseq_method == "BYE"
         assert process.wait(TIMEOUT_S) == 0
-    finally:
-        running.close()
-        late.close()
-        process.kill()
 
 
 def run_failing(*arguments: str) -> str:
@@ -185,8 +182,7 @@ def test_what_cannot_be_served_is_one_line(tmp_path, prompt):
     good = ["--prompt", str(tmp_path / "a.alaw")]
     assert "there is no prompt to play. Name one" in run_failing()
     (tmp_path / "bad.wav").write_bytes(b"garbage")
-    sip = f"udp:127.0.0.1:{free_port()}"
-    bad = run_failing("--prompt", str(tmp_path / "bad.wav"), "--sip", sip)
+    bad = run_failing("--prompt", str(tmp_path / "bad.wav"), "--sip", "udp:127.0.0.1:0")
     assert "bad.wav: not a sound file" in bad
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))

@@ -22,7 +22,9 @@ from ringwheel.robot.speech.server.server import SpeechServer
 
 from ..certificates import Authority
 from ..ports import pairs_of
+from .client import TIMEOUT_S
 from .speech_client import Control, SpeechPhone, message, offer
+from .test_hear import vowel
 
 pytestmark = [
     pytest.mark.one_loop,
@@ -95,7 +97,7 @@ async def spoken(text, voice="en-us"):
 
 async def settled(condition):
     """Wait until it holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT_S):
         while not condition():  # noqa: ASYNC110 - figures tell nobody when they change
             await asyncio.sleep(0.01)
 
@@ -114,16 +116,17 @@ async def test_a_conversation_of_all_resources():
         assert len(packets) > 40
         assert [p.sequence - packets[0].sequence for p in packets] == list(range(len(packets)))
 
+        words, message = await spoken("yes please"), await spoken("this is my message")
         answer = await control.ask(recog, "RECOGNIZE", body="builtin:speech/boolean", kind=URIS)
         assert (answer.status, answer.state) == (200, "IN-PROGRESS")
-        await phone.say(await spoken("yes please"))
+        await phone.say(words)
         assert (await control.event("START-OF-INPUT")).headers["input-type"] == "speech"
         done = await control.event("RECOGNITION-COMPLETE")
         assert done.cause == "000 success"
         assert read(done.body).interpretations[0].value is True
 
         answer = await control.ask(recorder, "RECORD", "Final-Silence: 800")
-        await phone.say(await spoken("this is my message"))
+        await phone.say(message)
         await control.event("START-OF-INPUT")
         done = await control.event("RECORD-COMPLETE")
         assert done.cause == "000 success-silence"
@@ -210,6 +213,21 @@ class TestSessions:
             await two.open("speechsynth")
             for channel in (*one.channels, *two.channels):
                 assert (await control.ask(channel, "GET-PARAMS")).status == 200
+
+    async def test_a_request_that_overtakes_the_ack_waits_for_it(self):
+        """They come by different ways, and the one of the requests may be faster."""
+        async with serving() as server, SpeechPhone(server.address) as phone:
+            phone.invite(offer(phone, "speechsynth", "recorder"))
+            synth, recorder = phone.take(await phone.response("INVITE"))
+            control = await Control.open(phone.ports[0])
+            for request in ((synth, "SPEAK"), (recorder, "RECORD")):
+                answer = await control.ask(*request, body="hello", kind=TEXT)
+                assert (answer.status, answer.state) == (200, "IN-PROGRESS")
+            phone.send("ACK")
+            await phone.say(vowel(0.5), pause_ms=0)
+            await control.event("START-OF-INPUT")
+            assert (await control.event("SPEAK-COMPLETE")).cause == "000 normal"
+            control.close()
 
     async def test_a_connection_that_is_lost_ends_its_sessions(self):
         async with serving() as server, SpeechPhone(server.address) as phone:

@@ -133,6 +133,7 @@ async def test_what_the_caller_does_is_heard_and_what_is_not_his_is_dropped(make
         media = engine.snapshot().media
         assert (media["srtp_too_short"], media["srtp_authentication_failed"]) == (5, 1)
         assert (media["digits_heard"], media["packets_received"]) == (0, 1)
+        await eventually(lambda: engine.snapshot().media["packets_sent"] > 0)  # the prompt plays
         mouth.press("2")
         await phone.until_bye()
         assert engine.snapshot().media["digits_heard"] == 1

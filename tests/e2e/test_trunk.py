@@ -18,7 +18,7 @@ from .conftest import address_of, eventually, phoning, serving
 
 pytestmark = pytest.mark.one_loop
 
-SILENCE_S = 0.5
+SILENCE_S = 1.5
 
 
 def trunk(*peers: Callee, **options: object) -> Trunk:

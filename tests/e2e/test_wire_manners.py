@@ -14,7 +14,7 @@ SDP = (
     "m=audio 29998 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"
 )
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY, PRACK, UPDATE"
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 
 class Peer:

@@ -19,9 +19,11 @@ from ringwheel.robot.script.compiler import load_script
 from ringwheel.robot.speech.mrcp.servers import MrcpServer
 from ringwheel.robot.speech.mrcp.service import MrcpService
 
+from ..ports import pairs_of
+
 CALLS = 20
 START_S = 60.0
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 """Of every wait here; what hangs ends the test by it."""
 
 pytestmark = [
@@ -61,12 +63,13 @@ flows:
 
 
 @contextlib.asynccontextmanager
-async def speech_server(first_port: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def speech_server() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """`ringwheel speech` in a process of its own, and its URI."""
+    first, last = pairs_of(2 * CALLS)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ringwheel.cli.main", "--log-level=error", "speech"),
         *("--sip", "udp:127.0.0.1:0", "--mrcp", "127.0.0.1:0", "--announce", "--workers", "1"),
-        *("--rtp-ports", f"{first_port}-{first_port + 499}"),
+        *("--rtp-ports", f"{first}-{last}"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -99,8 +102,8 @@ class Line:
             self.records.append(record)
 
         async with (
-            Engine(["udp:127.0.0.1:0"], rtp_ports=(36_002, 36_500)) as engine,
-            Engine(["udp:127.0.0.1:0"], rtp_ports=(36_502, 36_700)) as callers,
+            Engine(["udp:127.0.0.1:0"], rtp_ports=pairs_of(4 * CALLS)) as engine,
+            Engine(["udp:127.0.0.1:0"], rtp_ports=pairs_of(2 * CALLS)) as callers,
         ):
             servers = [
                 MrcpServer(uri, f"server{number}", priority=number)
@@ -117,7 +120,7 @@ class Line:
                 serving = asyncio.create_task(engine.serve(robot.answer))
                 await asyncio.sleep(0)
                 uri = f"sip:robot@{engine.addresses[0]}"
-                calls = [await callers.dial(uri, timeout_s=10) for _ in range(CALLS)]
+                calls = [await callers.dial(uri, timeout_s=DEADLINE_S) for _ in range(CALLS)]
                 await until(lambda: recognitions(service) == CALLS)
                 kill()
                 await until(lambda: len(self.records) == CALLS)
@@ -143,7 +146,7 @@ async def until(condition) -> None:
 
 
 async def test_each_call_takes_its_error_branch_and_goes_on_with_the_second_server(tmp_path):
-    async with speech_server(37_000) as (first, uri), speech_server(37_500) as (_, second_uri):
+    async with speech_server() as (first, uri), speech_server() as (_, second_uri):
         line = Line([uri, second_uri], tmp_path)
         await line.hold(first.kill)
     failed = [seen for seen in line.seen if isinstance(seen, events.Failed)]
@@ -156,7 +159,7 @@ async def test_each_call_takes_its_error_branch_and_goes_on_with_the_second_serv
 
 
 async def test_without_a_second_server_each_call_ends_by_its_script(tmp_path):
-    async with speech_server(37_000) as (first, uri):
+    async with speech_server() as (first, uri):
         line = Line([uri], tmp_path)
         await line.hold(first.kill)
     assert {record["cause"] for record in line.records} == {"error"}

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
-START_TIMEOUT_S = 30.0
-END_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
+END_TIMEOUT_S = 60.0
 
 
 def find_program(name: str, package: str) -> str:

@@ -9,7 +9,6 @@ import abc
 import asyncio
 import contextlib
 import json
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from typing import Any
 from ringwheel.media.sip.tls import TlsConfig
 
 from ..certificates import Authority
+from ..ports import free_port
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 KEY_S = 0.1
 PHONE = Path(__file__).with_name("pjsua2_phone.py")
 
@@ -286,7 +286,8 @@ async def baresip_phone(
 ) -> AsyncIterator[Baresip]:
     """It runs, and is reached at its ``uri``. Its loop stands still after a hold, a file does not:
     ``aufile,PATH``."""
-    sip_port, control_port, console_port = free_ports()
+    # It cannot be asked which it has taken. By TLS, it takes the port behind.
+    sip_port, control_port, console_port = free_port(following=1), free_port(), free_port()
     pem = folder / "baresip.pem"
     pem.write_bytes(line.certificate.read_bytes() + line.key.read_bytes())
     (folder / "config").write_text(
@@ -313,26 +314,6 @@ async def baresip_phone(
             await phone.quit()
             async with asyncio.timeout(DEADLINE_S):
                 assert await process.wait() == 0
-
-
-def free_ports() -> tuple[int, int, int]:
-    """Ports of loopback that nobody listens on: one for SIP, with the next one free too, and two
-    more. baresip cannot be asked which it has taken."""
-    while True:
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-
-            def take(port: int) -> int:
-                """The port, where it is free for both protocols."""
-                stream = stack.enter_context(socket.socket())
-                stream.bind(("127.0.0.1", port))
-                taken: int = stream.getsockname()[1]
-                datagram = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
-                datagram.bind(("127.0.0.1", taken))
-                return taken
-
-            sip_port = take(0)
-            take(sip_port + 1)
-            return sip_port, take(0), take(0)
 
 
 async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -1,44 +1,15 @@
-"""Ports of programs that others wrote: which one to give them, and whether they have it by now."""
+"""Ports of programs that others wrote: whether they have them by now."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-import os
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-HOST = "127.0.0.1"
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 POLL_S = 0.02
-# Below what systems give to whoever asks for any port, and apart from what our engines have for
-# sound: who has a port in mind and takes it a moment later finds it free.
-FIRST_PORT = 10_000
-PORTS = 6_000
-# Tests run in several processes at once: these begin apart from each other.
-_next = itertools.count(os.getpid() * 97)
-
-
-def free_port() -> int:
-    """A port that nobody has, and that no test of this process had lately."""
-    return next(port for port in _candidates() if not is_taken(port))
-
-
-def _candidates() -> Iterator[int]:
-    return (FIRST_PORT + number % PORTS for number in itertools.islice(_next, PORTS))
-
-
-def is_taken(port: int) -> bool:
-    """True if somebody has the UDP port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return True
-    return False
 
 
 def ports_of(pid: int, table: str) -> list[int]:

@@ -28,7 +28,7 @@ module_app menu.so
 """
 """Sound goes round in a circle inside baresip, and sndfile writes down what was decoded."""
 
-CALL_S = 8
+CALL_S = 10
 ALL_SAMPLES = 12_003 + 9_777 + 16_011
 HELD_SAMPLES = 5 * 160
 """baresip's jitter buffer gives a packet out when the fifth one after it comes."""

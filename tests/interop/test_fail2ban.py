@@ -15,7 +15,7 @@ import pytest
 from .conftest import find_program
 
 FILTER = Path(__file__).resolve().parents[2] / "examples" / "fail2ban" / "ringwheel.conf"
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 FORGED = '", "event": "sip source rejected" source=198.51.100.66 reason=scanner times=1 '
 
 

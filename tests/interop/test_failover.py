@@ -18,13 +18,14 @@ import pytest
 from ringwheel import Call, DialFailed, Engine, Outcome
 from ringwheel.media.trunk import CallerRules, Peer, Registration, Trunk
 
-from .ports import free_port, wait_until_bound
+from ..ports import free_port
+from .ports import wait_until_bound
 from .test_kamailio import CREDENTIALS, kamailio
 
 HOST = "127.0.0.1"
-START_S = 20
-PEER_TIMEOUT_S = 1.0
-SET_TIME_S = 4.0
+START_S = 60
+PEER_TIMEOUT_S = 3.0
+SET_TIME_S = 12.0
 """What a call may take when its first peer is silent: its time-out, and what set-up takes."""
 
 

@@ -24,11 +24,12 @@ from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
 from ringwheel.media.trunk import Peer, Trunk
 from ringwheel.media.trunk import Registration as TrunkRegistration
 
-from .ports import free_port, wait_until_bound
+from ..ports import free_port
+from .ports import wait_until_bound
 
 CONFIG = Path(__file__).with_name("kamailio.cfg")
 HOST = "127.0.0.1"
-DEADLINE_S = 20
+DEADLINE_S = 60
 CREDENTIALS = Credentials("robot", "a secret")
 ROBOT = "sip:robot@trunk.test"
 SDP = f"v=0\r\no=- 1 1 IN IP4 {HOST}\r\ns=-\r\nc=IN IP4 {HOST}\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"

@@ -247,7 +247,8 @@ async def test_another_takes_the_place_of_the_peer(peer, program, tmp_path, tag,
             call = await ours.dial(uri(sipp.port))
             file = taker(call, tag or str(sipp.process.pid), status, tmp_path)
             command = [program("sipp", "sip-tester"), ours.addresses[0], "-sf", str(file)]
-            command += ["-i", HOST, "-m", "1", "-nostdin", "-timeout", "10", "-timeout_error"]
+            command += ["-i", HOST, "-m", "1", "-nostdin"]
+            command += ["-timeout", str(DEADLINE_S), "-timeout_error"]
             taking = asyncio.create_task(
                 asyncio.to_thread(subprocess.run, command, cwd=tmp_path, capture_output=True)
             )

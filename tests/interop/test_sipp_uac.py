@@ -17,11 +17,12 @@ from ringwheel.media.sip.registration import Registration, RegistrationConfig, R
 from ringwheel.media.sip.transport import SipEndpoint
 from ringwheel.media.sip.ua import UserAgent, UserAgentConfig
 
-from .ports import free_port, wait_until_bound
+from ..ports import free_port
+from .ports import wait_until_bound
 from .test_sipp_reliability import answer, hear, sdp
 
 HOST = "127.0.0.1"
-DEADLINE_S = 20
+DEADLINE_S = 60
 CREDENTIALS = Credentials("robot", "very secret")
 SDP = f"v=0\r\no=- 1 1 IN IP4 {HOST}\r\ns=-\r\nc=IN IP4 {HOST}\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
 ASKED = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}

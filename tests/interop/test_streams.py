@@ -23,7 +23,7 @@ from .test_pjsua2 import CLIENT, pjsua2
 __all__ = ["pjsua2"]  # skips where there is none
 
 CALLS = 40
-TIMEOUT_S = 40
+TIMEOUT_S = 60
 
 
 def second_address(served) -> tuple[str, int]:

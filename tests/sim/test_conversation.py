@@ -1,6 +1,7 @@
 """The driver in virtual time: deadlines, whoever leaves, channels that are broken."""
 
 import asyncio
+import contextlib
 import logging
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 from ringwheel.robot.conversation import converse
 from ringwheel.robot.script import actions, model
-from ringwheel.robot.script.events import Done, Heard, Left, NoInput
+from ringwheel.robot.script.events import Done, Failed, Heard, Left, NoInput
 from ringwheel.robot.script.interpreter import Interpreter
 from ringwheel.robot.script.state import State
 
@@ -223,6 +224,34 @@ def test_a_channel_with_a_defect_is_an_error_of_the_script(does, kind, caplog):
     ended, _ = hold(script, Person(main_0=does))
     assert ended.report == {"x": kind}
     assert caplog.records
+
+
+def test_a_channel_that_goes_on_although_it_was_stopped_is_stopped_again(caplog):
+    async def stubborn(action):
+        with contextlib.suppress(asyncio.CancelledError):
+            await never(action)
+        await never(action)
+
+    script = make_script(say("ten letter"), flows={"sorry": [put(x="error.kind")]},
+                         handlers=[("error", "sorry", False)], **REPORT)  # fmt: skip
+    ended, took_s = hold(script, Person(main_0=stubborn))
+    assert ended.report == {"x": "deadline"}
+    assert took_s == pytest.approx(3 + 10 * 0.2 + 20 + 2, abs=0.01)
+    assert "main.0 although it was cancelled" in caplog.text
+
+
+def failed(action):
+    return Failed(at_ms=now_ms(), turn=action.turn, kind="left", reason="nobody is there")
+
+
+@pytest.mark.parametrize("answer", [None, failed])
+def test_an_answer_and_the_end_at_the_same_moment(answer):
+    """Who leaves has left, and is no error of the script."""
+    person = Person(main_0=after(3, answer))
+    person.leaves_after_s = 3
+    ended, took_s = hold(make_script(say("a"), ask("x"), **REPORT), person)
+    assert ended.cause == "left"
+    assert took_s == pytest.approx(3, abs=0.01)
 
 
 def test_last_words_that_never_end_do_not_keep_the_call():

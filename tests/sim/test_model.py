@@ -47,7 +47,10 @@ ODD_LINES = [
 DESCRIBED = ["INVITE", "PRACK", "UPDATE"]
 IDS = ["Via", "From", "To", "Call-ID", "CSeq"]
 # Virtual time has no deadline; the fixture is a class without state.
-RELAXED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+RELAXED = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
 step = st.one_of(
     st.tuples(st.just("dial"), st.integers(0, 1), st.booleans()),
     st.tuples(st.sampled_from(ACTIONS), st.integers(0, 1), st.integers(0, 5)),

@@ -23,24 +23,42 @@ class Line:
     """A caller who types so late, and speech that fails so late; both count from the beginning."""
 
     id = "a call"
-    typed = ""
 
     def __init__(self, fails_s, failure, types_s):
         self.fails_s, self.failure, self.types_s = fails_s, failure, types_s
         self.prompt_said = False
         self.given_up = 0
+        self.typed = ""
+        self._key = asyncio.Event()
+        self._watch = None
+
+    def begin(self):
+        if self.types_s is not None:
+            asyncio.get_running_loop().call_later(self.types_s, self._press)
 
     # The call
 
+    def _press(self):
+        self.typed = "1"
+        self._key.set()
+        if self._watch is not None:
+            self._watch()
+
+    def watch_digits(self, watch):
+        self._watch = watch
+
     async def next_digit(self, timeout_s):
-        if self.types_s is None:
-            await asyncio.sleep(timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._key.wait()
+        except TimeoutError:
             return None
-        await asyncio.sleep(self.types_s)
-        return "1"
+        self._key.clear()
+        typed, self.typed = self.typed, ""
+        return typed
 
     def forget_digits(self):
-        pass
+        self.typed = ""
 
     # The voice, and its session
 
@@ -86,6 +104,7 @@ def ask(line, digits=True):
     )
 
     async def main():
+        line.begin()
         event = await Question(line, line, question, "mrcp", lambda: 0).run()
         assert len(asyncio.all_tasks()) == 1
         return event, asyncio.get_running_loop().time()

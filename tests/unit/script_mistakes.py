@@ -286,6 +286,10 @@ BEYOND = {
         "arguments",
         HEAD + "steps:\n  - transfer: {script: script, with: {a: @1}}\n",
     ),
+    "a currency that there is not": (
+        "wrong-value",
+        HEAD + "steps:\n  - say: {amount: '3', currency: @ERU}\n",
+    ),
     "a transfer that rings longer than anybody may": (
         "wrong-value",
         HEAD + "steps:\n  - transfer: {to: '123', timeout: @4m, failed: []}\n",

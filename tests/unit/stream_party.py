@@ -1,7 +1,6 @@
 """A user agent on real sockets, for tests of TCP and TLS, and what such tests need beside it."""
 
 import asyncio
-import socket
 
 import pytest
 import uvloop
@@ -96,16 +95,3 @@ async def until(condition):
 
 async def connected(party, listener=0):
     return await asyncio.open_connection(*party.address(listener))
-
-
-def free_port():
-    """A port that is free for UDP and TCP."""
-    while True:
-        with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(("127.0.0.1", 0))
-            port = udp.getsockname()[1]
-            try:
-                tcp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port

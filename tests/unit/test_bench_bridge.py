@@ -45,6 +45,7 @@ def a_result(*runs: Crossing) -> BridgeResult:
     return BridgeResult(1, "pcmu", 1.0, list(runs), [a_crossing(400) for _ in runs])
 
 
+@pytest.mark.alone
 def test_every_packet_is_checked_both_ways(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,6 +66,7 @@ def test_every_packet_is_checked_both_ways(
     assert limit["verdicts"]["right"] == sum(limit["verdicts"].values()) > 0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "codec", [codec.label for codec in CODECS if codec.label in ("pcma", "g722", "opus")]
 )

@@ -9,6 +9,7 @@ from ringwheel.cli.errors import CommandError
 from ringwheel.cli.main import run_command
 
 
+@pytest.mark.alone
 def test_every_call_goes_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plot = tmp_path / "calls.png"
     arguments = ["--rate=40", "--seconds=0.5", "--hold=0.2", "--prompt-seconds=0.21"]

@@ -9,6 +9,7 @@ from ringwheel.cli.main import run_command
 from .test_bench_duplex import an_exchange
 
 
+@pytest.mark.alone
 def test_members_are_sent_the_others_and_lose_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--legs", "12", "--members", "5", "--seconds", "0.5", "--rounds", "1", "--json"]
     assert run_command(["bench", "conference", *arguments]) == 0

@@ -7,6 +7,7 @@ import pytest
 from ringwheel.cli.main import run_command
 
 
+@pytest.mark.alone
 def test_every_call_goes_through(capsys: pytest.CaptureFixture[str]) -> None:
     if shutil.which("sipp") is None:
         pytest.skip("sipp is not installed (apt-get install sip-tester)")

@@ -18,6 +18,7 @@ def heard_with(p99_us: int, lost: int = 0) -> Reception:
     return Reception(1, 100, lost, 0, 0, 0, 0, 0, 0, 0, error_us, error_us)
 
 
+@pytest.mark.alone
 def test_the_others_are_measured_and_reasons_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,6 +78,7 @@ def test_unknown_way_is_refused() -> None:
         run_limit("carrier pigeon", True, [(0x7F000001, 9)], 0.1)
 
 
+@pytest.mark.alone
 def test_bench_limit_prints_its_public_keys_and_draws_a_png(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

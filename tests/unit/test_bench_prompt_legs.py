@@ -38,6 +38,7 @@ def a_run(cpu_us: int, packets: int, *, lost: int = 0, dropped: int = 0, late_us
     )
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("backend", ["per-leg", "shared"])
 def test_every_leg_is_heard_without_a_fault(
     backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

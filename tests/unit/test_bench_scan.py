@@ -15,6 +15,7 @@ from ringwheel.media.sip.message import Request, parse
 QUICK = ["--calls", "10", "--rate", "20", "--prompt-seconds", "0.5", "--rounds", "1"]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("strangers", "answered"), [("drop", False), ("403", True)])
 def test_good_calls_are_served_and_strangers_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], strangers: str, answered: bool

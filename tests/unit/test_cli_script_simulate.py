@@ -116,6 +116,8 @@ def test_the_same_seed_gives_the_same_callers(simulated):
         ("at: {nowhere: {}}", "no step and no variable: nowhere"),
         ("at: {drink: {answers: {tea: -1}}}", "-1 is no number above 0"),
         ("{", "while parsing"),
+        ("[" * 5_000 + "]" * 5_000, "lists in lists without end"),
+        ("# " + "x" * (1 << 20), "larger than 1,048,576 bytes"),
     ],
 )
 def test_models_that_cannot_be_used(simulated, model, cause):

@@ -244,7 +244,7 @@ MAGIC = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(MAGIC, st.binary(max_size=400), st.sampled_from(EXTENSIONS))
 def test_garbage_under_every_extension(tmp_path, magic, garbage, extension):
     path = tmp_path / f"garbage.{extension}"
@@ -257,7 +257,7 @@ def test_garbage_under_every_extension(tmp_path, magic, garbage, extension):
         assert len(prompt.payload) == prompt.samples > 0
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_mutated_files(tmp_path, data):
     name = data.draw(st.sampled_from(["p.wav", "p.flac", "p.ogg", "p.mp3"]))

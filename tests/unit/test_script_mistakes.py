@@ -60,6 +60,16 @@ def test_nothing_that_is_wrong_is_given_out(tmp_path):
         load_script(tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize("line", ["steps: [" + "a, " * 10_000 + "]", "name: \x9b31m"])
+def test_of_any_line_what_stands_there_is_shown(line, tmp_path, capsys):
+    path = tmp_path / "odd.yaml"
+    path.write_text(f"ringwheel: 1\n{line}\n", "utf-8")
+    assert run_command(["script", "check", str(path)]) == 1
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1].strip()[:5] == line[:5]
+    assert all(len(one) < 300 and one.isprintable() for one in shown)
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [

@@ -197,7 +197,10 @@ def test_what_no_pack_can_be_is_refused_before_its_directory_is_read(
         load_script(path, tmp_path / "cache")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.integers(0, 2_000), st.integers(0, 255), st.integers(0, 50))
 def test_random_damage_raises_nothing_but_script_errors(pack, tmp_path, at, byte, cut):
     whole = pack.read_bytes()
@@ -231,6 +234,11 @@ class TestCommand:
         source.write_text(SCRIPT.replace("prompts: sounds", "prompts: .."))
         assert run_command(["script", "pack", str(source), "-o", str(tmp_path / "x")]) == 2
         assert "lies outside of the script's folder" in capsys.readouterr().err
+
+    def test_a_place_that_cannot_be_written_is_named(self, source, tmp_path, capsys):
+        for target, cause in ((tmp_path / "none" / "out", "No such file"), (tmp_path, "Is a dir")):
+            assert run_command(["script", "pack", str(source), "-o", str(target)]) == 2
+            assert f"ringwheel: {target}: {cause}" in capsys.readouterr().err
 
     def test_a_pack_is_not_packed_again(self, pack, tmp_path, capsys, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

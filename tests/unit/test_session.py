@@ -104,6 +104,18 @@ async def test_a_closed_leg_gives_its_port_back():
         assert pool.ports.free == 1
 
 
+async def test_a_leg_tells_how_many_packets_it_has_sent():
+    with bind_udp(HOST, 0) as peer:
+        async with pooling() as pool:
+            leg = pool.open(pool.reserve(HOST), LegMedia(HOST, peer.getsockname()[1]))
+            assert leg.packets_sent == 0
+            async with asyncio.timeout(TIMEOUT_S):
+                await leg.play([Prompt(bytes(3 * 160))])
+            assert leg.packets_sent == 3
+            leg.close()
+            assert (await closed(leg)).figures.packets_sent == leg.packets_sent == 3
+
+
 @pytest.mark.parametrize(
     ("media", "error"),
     [

@@ -14,7 +14,8 @@ from ringwheel.media.sip.message import Request, parse
 from ringwheel.media.sip.transport import ListenError, SipEndpoint
 
 from ..certificates import Authority
-from .stream_party import OPTIONS, Party, connected, free_port, on_both_loops, run, until
+from ..ports import free_port
+from .stream_party import OPTIONS, Party, connected, on_both_loops, run, until
 
 
 @pytest.fixture(scope="module")
@@ -242,12 +243,12 @@ def test_slow_peers_are_cut(make_loop, start):
 @on_both_loops
 def test_an_idle_connection_is_closed_and_a_ping_keeps_it(make_loop):
     async def main():
-        there = Party("tcp:127.0.0.1:0", limits=StreamLimits(idle_ms=400))
+        there = Party("tcp:127.0.0.1:0", limits=StreamLimits(idle_ms=1_200))
         reader, writer = await connected(there)
         writer.write(OPTIONS.format(n=1).encode())
         await reader.readuntil(b"\r\n\r\n")
         for _ in range(5):
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.3)
             writer.write(b"\r\n\r\n")
             assert await reader.readexactly(2) == b"\r\n"
         assert await reader.read() == b""

@@ -280,11 +280,15 @@ class Reading:
         self.transport = UdpTransport(Listener("127.0.0.1", 0), 0, TransportCounts())
         self.waiting = 0
         self.read_at_ms = []
+        self.answers_after_ms = None
         self.transport.start(self._read)
 
     def _read(self, transport):
         self.read_at_ms.append(round((self.loop.now_s - 1_000) * 1_000))
         taken, self.waiting = self.waiting, 0
+        if self.answers_after_ms is not None:
+            self.loop.now_s += self.answers_after_ms / 1_000
+            transport.send(b"x", ("127.0.0.1", 9))
         return taken
 
     def arrive(self):
@@ -337,6 +341,16 @@ def test_who_sends_reads_what_has_come_meanwhile(reading):
     reading.transport.send(b"x", ("127.0.0.1", 9))
     reading.pass_ms(25)
     assert reading.read_at_ms == [0, 11, 31]
+
+
+def test_what_is_sent_while_it_is_read_brings_no_second_look(reading):
+    """However long the reading takes: two timers would each read on, and one outlive the socket."""
+    reading.arrive()
+    reading.arrive()
+    reading.answers_after_ms = 15
+    reading.pass_ms(20)
+    assert reading.read_at_ms == [0, 20]
+    assert len(reading.loop.armed) == 1
 
 
 @pytest.fixture

@@ -270,6 +270,7 @@ class CallHearing:
 
     async def _listen(self, endpointer: Endpointer) -> None:
         try:
+            await self._call.answer()  # the request may have overtaken the ACK
             async with aclosing(
                 self._call.listen(sample_rate_hz=RATE_HZ, block_ms=BLOCK_MS)
             ) as blocks:

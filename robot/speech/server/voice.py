@@ -101,6 +101,7 @@ class CallSpeaker:
     async def _say(self, utterance: Utterance) -> None:
         await self._engine.check(utterance)
         async with asyncio.timeout(SPEAK_S):
+            await self._call.answer()  # the request may have overtaken the ACK
             rate_hz = self._engine.sample_rate_hz
             await self._call.speak(self._blocks(utterance), sample_rate_hz=rate_hz)
 
