@@ -156,7 +156,7 @@ def robot(
 
     SIGTERM and Ctrl-C drain: no new calls, and the conversations under way get --drain seconds to
     come to their end; a second one hangs up. With --dial the exit status is 1 if nobody was
-    reached, or if a conversation ended by an error.
+    reached, or if a call failed or its conversation ended by an error.
     """
     flags = {
         "stream": stream,

@@ -313,8 +313,7 @@ async def dial(engine: Engine, order: Order, wishes: Wishes) -> DialledCall:
     """The answered call. DialFailed: no way has led to one in time."""
     dialler = _Dialler(engine, order.timeout_s, wishes)
     try:
-        async with contextlib.aclosing(engine.router(order)) as ways:
-            return await dialler.try_all(ways)
+        return await dialler.try_all(engine.router(order))
     except asyncio.CancelledError:
         if not dialler.deadline.ends():
             dialler.cancel()
@@ -376,13 +375,16 @@ class _Dialler:
     async def try_all(self, ways: AsyncGenerator[Way, None]) -> DialledCall:
         """The first call that is answered. DialFailed: what the last attempt came to."""
         result: DialResult | None = None
-        async for way in ways:
-            call = self._place(way)
-            result = await self._outcome(call, way)
-            if result.outcome is Outcome.ANSWERED:
-                return call
-            if call.rang or (not result.silent and result.status not in way.next_on):
-                break  # RFC 3263 section 4.3: the callee's own word
+        try:
+            async for way in ways:
+                call = self._place(way)
+                result = await self._outcome(call, way)
+                if result.outcome is Outcome.ANSWERED:
+                    return call
+                if call.rang or (not result.silent and result.status not in way.next_on):
+                    break  # RFC 3263 section 4.3: the callee's own word
+        finally:
+            await ways.aclose()
         if result is None:
             raise NoRoute("no way leads there")
         raise DialFailed(result, self.early_sound)

@@ -288,7 +288,7 @@ class PromptLibrary:
         """
         keys = tuple([self._key(path, codec) for path in paths])
         prompts = [
-            await self._obtain(key, partial(self._read, path, codec))
+            self._held(key) or await self._obtain(key, partial(self._read, path, codec))
             for key, path in zip(keys, paths, strict=True)
         ]
         ends_ms = math.inf if loop else sum([prompt.duration_ms for prompt in prompts])
@@ -342,6 +342,13 @@ class PromptLibrary:
             raise file_error(path, error) from error
         check_file(path, status, self.limits)
         return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, codec.label
+
+    def _held(self, key: _Key) -> EncodedPrompt | None:
+        with self._lock:
+            prompt = self._prompts.get(key)
+            if prompt is not None:
+                self._prompts.move_to_end(key)
+            return prompt
 
     def _find(self, key: _Key | _ListKey) -> tuple[EncodedPrompt | Future[EncodedPrompt], bool]:
         """The prompt, or the load to wait for and whether it is the caller's to carry out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ._core import SRTP_AVAILABLE, SrtpKeys
@@ -193,7 +194,7 @@ class MediaSession:
         self._offered = direction or self.direction
         lines = self._applications if applications is None else tuple(applications)
         self._offered_applications = lines
-        local = self._local(lines)._replace(direction=self._offered)
+        local = self._local(lines, self._offered)
         if self._negotiated is None:
             self._last_body = make_offer(local)
         else:
@@ -257,14 +258,18 @@ class MediaSession:
         self._codecs = (media.codec,)
         self._srtp = SrtpPolicy.OFF if media.srtp is None else SrtpPolicy.REQUIRED
 
-    def _local(self, applications: tuple[ApplicationLine, ...] = ()) -> LocalMedia:
+    def _local(
+        self,
+        applications: tuple[ApplicationLine, ...] = (),
+        direction: Direction | None = None,
+    ) -> LocalMedia:
         return LocalMedia(
             self._host,
             self._port,
             self._codecs,
             self._session_id,
             last_body=self._last_body,
-            direction=self.direction,
+            direction=direction or self.direction,
             comfort_noise=self._comfort_noise,
             own_order=self._own_order,
             rtcp_mux=True,
@@ -325,14 +330,9 @@ class MediaSession:
         if self._early:
             self._spare = self._pool.double(self._place)
         place, self._place = self._place, None
-        hearing = self._hearing_of(self._negotiated.codec)
+        hearing = _hearing_of(self._hearing, self._negotiated.codec)
         self.leg = self._pool.open(place, self._leg_media(), hearing, self._keys)
         return self.leg
-
-    def _hearing_of(self, codec: Codec) -> Hearing | None:
-        if self._hearing is None:
-            return None
-        return self._hearing._replace(codec=codec.name, clock_rate_hz=codec.clock_rate_hz)
 
     def close(self) -> None:
         """Close the leg, or give the place up if there is none yet."""
@@ -342,6 +342,14 @@ class MediaSession:
             self._pool.give_up(self._place)
             self._place = None
         self._drop_spare()
+
+
+@lru_cache(maxsize=64)
+def _hearing_of(hearing: Hearing | None, codec: Codec) -> Hearing | None:
+    """The same, of sound of that codec."""
+    if hearing is None:
+        return None
+    return hearing._replace(codec=codec.name, clock_rate_hz=codec.clock_rate_hz)
 
 
 def _version_of(body: bytes) -> int:

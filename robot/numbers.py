@@ -47,6 +47,8 @@ def read_numbers(path: Path, trunk: str | None) -> Iterator[Number]:
 
 def check_numbers(path: Path, trunk: str | None) -> int:
     """How many there are; all are looked at. NumbersError."""
+    if path.exists() and not path.is_file():
+        raise NumbersError(f"{path} is no file: numbers are read twice, so that all are checked")
     count = sum(1 for _ in read_numbers(path, trunk))
     if not count:
         raise NumbersError(f"{path} has no numbers below its first line")

@@ -80,6 +80,7 @@ class Robot:
         self.conversations = 0
         self.figures = RobotFigures()
         self.idle = asyncio.Event()
+        self._log = log.bind()  # once: binding costs more than a line that is not wanted
         self._draining = False
         self._most = max_conversations
         self._engine = engine
@@ -237,7 +238,7 @@ class Robot:
 
     async def _take(self, record: Record) -> None:
         self.figures.note(record)
-        log.info(
+        self._log.info(
             "conversation over",
             call=record["call"],
             outcome=record["outcome"],

@@ -188,28 +188,35 @@ def make_offer(local: LocalMedia) -> bytes:
 
     With SRTP optional it is RTP/AVP with ``a=crypto``: who does not know these ignores them.
     """
-    numbered, event_types = _payload_types(local.codecs)
-    formats = [str(payload_type) for payload_type, _ in numbered]
-    attributes = [_codec_lines(payload_type, codec) for payload_type, codec in numbered]
-    if local.comfort_noise and any(codec.clock_rate_hz == 8000 for codec in local.codecs):
-        formats.append(str(COMFORT_NOISE_PAYLOAD_TYPE))
-        attributes.append(_comfort_noise_line(COMFORT_NOISE_PAYLOAD_TYPE, 8000))
-    for clock_rate_hz, payload_type in event_types.items():
-        formats.append(str(payload_type))
-        attributes.append(_event_lines(payload_type, clock_rate_hz))
+    formats, attributes = _offered(local.codecs, local.comfort_noise)
     if local.srtp is not SrtpPolicy.OFF:
         for tag, suite in enumerate(local.srtp_suites, 1):
             key = own_key(local.srtp_secret, suite)
-            attributes.append(crypto_attribute(CryptoLine(tag, suite, key)))
+            attributes += crypto_attribute(CryptoLine(tag, suite, key))
     protocol = "RTP/SAVP" if local.srtp is SrtpPolicy.REQUIRED else "RTP/AVP"
     section = (
-        f"m=audio {local.rtp_port} {protocol} {' '.join(formats)}\r\n{''.join(attributes)}"
+        f"m=audio {local.rtp_port} {protocol} {formats}\r\n{attributes}"
         f"{_rtcp_lines(local, local.rtcp_mux)}"
         f"a=ptime:{local.ptime_ms}\r\na={local.direction.value}\r\n"
     )
     if local.applications:
         section = _application_sections(local) + section + _mid_line(stream_id(local.applications))
     return body_of(local, section)
+
+
+@lru_cache(maxsize=32)
+def _offered(codecs: tuple[Codec, ...], comfort_noise: bool) -> tuple[str, str]:
+    """The formats of an offer, and the lines that say what they are."""
+    numbered, event_types = _payload_types(codecs)
+    formats = [str(payload_type) for payload_type, _ in numbered]
+    lines = [_codec_lines(payload_type, codec) for payload_type, codec in numbered]
+    if comfort_noise and any(codec.clock_rate_hz == 8000 for codec in codecs):
+        formats.append(str(COMFORT_NOISE_PAYLOAD_TYPE))
+        lines.append(_comfort_noise_line(COMFORT_NOISE_PAYLOAD_TYPE, 8000))
+    for clock_rate_hz, payload_type in event_types.items():
+        formats.append(str(payload_type))
+        lines.append(_event_lines(payload_type, clock_rate_hz))
+    return " ".join(formats), "".join(lines)
 
 
 def _application_sections(local: LocalMedia) -> str:

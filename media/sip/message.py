@@ -94,6 +94,16 @@ class Headers:
         wanted = name.lower()
         return next((value for other, value in self._lines if other.lower() == wanted), None)
 
+    def only(self, name: str) -> str | None:
+        """The value of the one line of that canonical name; None if there is none, or several."""
+        found = None
+        for line_name, value in self._lines:
+            if line_name == name:
+                if found is not None:
+                    return None
+                found = value
+        return found
+
     def all(self, name: str) -> list[str]:
         """Values of every line of that name, one entry a line (commas are not split)."""
         if name in SIP_HEADER_NAMES:

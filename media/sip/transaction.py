@@ -467,10 +467,10 @@ class TransactionLayer:
     def receive_response(self, response: Response) -> None:
         """Match a response by branch and CSeq method (RFC 3261 17.1.3); count a stray one."""
         self.counters.add(Count.RESPONSES)
-        transaction = self._clients.get(client_key(response))
-        vias = response.headers.all("Via")
+        transaction = self._clients.get(f"{response.branch} {response.cseq_method}")
+        via = response.headers.only("Via")
         # More than one Via value: not meant for us (RFC 3261 8.1.3.3). Our own holds no comma.
-        if transaction is None or len(vias) != 1 or "," in vias[0]:
+        if transaction is None or via is None or "," in via:
             self.counters.add(Count.STRAY_RESPONSES)
         else:
             transaction.receive(response)

@@ -602,7 +602,7 @@ class UserAgent:
             ("Call-ID", call_id),
             ("CSeq", "1 INVITE"),
             ("Max-Forwards", "70"),
-            ("Contact", self.contact(flow, uri)),
+            ("Contact", self.ways.contact(flow, uri)),
             ("Allow", ALLOW),
             ("Supported", SUPPORTED),
             *self._ask_lines,

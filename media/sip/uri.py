@@ -160,7 +160,7 @@ class SipUri:
 
     def param(self, name: str) -> str | None:
         """The value of a parameter (lower case), "" for a flag (``lr``), None if absent."""
-        return get_param(self.params, name)
+        return get_param(self.params, name) if self.params else None
 
     def __str__(self) -> str:
         params = _format_uri_params(self.params)

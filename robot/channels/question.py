@@ -64,12 +64,17 @@ class Question:
         if self._spoken:
             return await self._by_speech_or_keys()
         if not self._entry.open:
-            return self._failed("speech", "only speech would be an answer, and there is no service")
+            return self._failed("speech", self._why_unanswerable())
         await self._prompt()
         symbol = await self._first_key(self._no_input_s)
         if symbol is None:
             return NoInput(at_ms=self._clock_ms(), turn=self._action.turn)
         return await self._typed(symbol)
+
+    def _why_unanswerable(self) -> str:
+        if self._action.input.free:
+            return "free text can be typed in a text channel alone: recognizers take grammars"
+        return "only speech would be an answer, and there is no service"
 
     @property
     def _no_input_s(self) -> float:

@@ -67,6 +67,8 @@ MAX_ESCAPE = 12
 MAX_REASON_BYTES = 400
 MAX_WORD_BYTES = 60
 MAX_HEARD_BYTES = 200
+HEARD_BYTES = 40
+"""What the state has of an answer beside its text and confidence."""
 MAX_CHARACTER_BYTES = 12
 """As JSON in ASCII: two halves of a pair."""
 
@@ -629,13 +631,9 @@ class Interpreter:
         return None
 
     def _note_heard(self, event: Heard) -> None:
-        heard: Json = {
-            "text": _cut(event.text, MAX_HEARD_BYTES),
-            "mode": event.mode,
-            "confidence": float(event.confidence),
-        }
-        self._take_room(self._size_of(heard))
-        self._memory.heard = heard
+        text, confidence = _cut(event.text, MAX_HEARD_BYTES), float(event.confidence)
+        self._take_room(HEARD_BYTES + self._size_of(text) + self._size_of(confidence))
+        self._memory.heard = {"text": text, "mode": event.mode, "confidence": confidence}
 
     def _miss(self, step: Ask, kind: Literal["no_input", "no_match"]) -> Action | None:
         """Nothing was answered, or nothing that fits: asked again, or given up."""

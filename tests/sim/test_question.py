@@ -88,16 +88,23 @@ class Line:
 
 def ask(line, digits=True):
     """What came of the question, and after how many seconds."""
+    return hold(
+        line,
+        Input(
+            yes_no("en"),
+            yes_no("en", "dtmf") if digits else None,
+            timing=Timing(no_input_ms=round(NO_INPUT_S * 1000)),
+        ),
+    )
+
+
+def hold(line, taken):
     question = AskNow(
         turn=1,
         step="main.0",
         speech=(SpokenText("Yes or no?", "en"),),
         barge_in="both",
-        input=Input(
-            yes_no("en"),
-            yes_no("en", "dtmf") if digits else None,
-            timing=Timing(no_input_ms=round(NO_INPUT_S * 1000)),
-        ),
+        input=taken,
         handlers={},
         by="mrcp",
         locale="en",
@@ -143,3 +150,9 @@ def test_where_only_speech_is_an_answer_it_has_failed_at_once():
     event, at_s = ask(Line(1.0, LOST, types_s=None), digits=False)
     assert isinstance(event, Failed)
     assert at_s == 1.0
+
+
+def test_where_free_text_is_wanted_the_phone_says_why_there_is_none():
+    event, _ = hold(Line(1.0, LOST, types_s=None), Input(free=True))
+    assert event.kind == "speech"
+    assert event.reason.startswith("free text can be typed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ringwheel.robot.numbers import NumbersError, check_numbers, read_numbers
 
@@ -50,3 +52,9 @@ def test_a_number_needs_a_trunk(tmp_path):
         numbers(tmp_path / "n.csv", "number\n12\n", None)
     with pytest.raises(NumbersError, match="cannot be read"):
         check_numbers(tmp_path / "none.csv", None)
+
+
+def test_what_can_be_read_once_only_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NumbersError, match="is no file"):
+        check_numbers(tmp_path / "pipe", "carrier")

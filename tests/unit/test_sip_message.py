@@ -104,6 +104,13 @@ def test_unknown_headers_are_found_in_any_case():
     assert headers.all("x-account") == ["13"]
 
 
+def test_of_a_header_that_must_stand_alone_another_one_is_as_bad_as_none():
+    headers = Headers([("Via", "a"), ("To", "b"), ("Route", "c"), ("Route", "d")])
+    assert headers.only("Via") == "a"
+    assert headers.only("From") is None
+    assert headers.only("Route") is None
+
+
 def test_reject_names_are_those_of_the_scanner():
     assert tuple(reject.name.lower() for reject in SipReject) == _core.SIP_REJECT_NAMES
     assert [reject.value for reject in SipReject] == list(range(len(_core.SIP_REJECT_NAMES)))
