@@ -33,6 +33,9 @@ class Line:
         self.busy = False
         self.begun = asyncio.Event()
 
+    async def answer(self):
+        """It was."""
+
     async def listen(self, *, sample_rate_hz, block_ms):
         for block in self.blocks:
             yield block
