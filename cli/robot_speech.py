@@ -120,6 +120,7 @@ async def _mrcp(
 ) -> MrcpService:
     service = MrcpService(engine, options)
     stack.push_async_callback(service.close)
+    await service.prepare()
     return service
 
 

@@ -26,7 +26,7 @@ from ..robot.speech.engines.engine import EngineFailed
 from ..robot.speech.server.metrics import SpeechMetrics
 from ..robot.speech.server.server import MAX_SESSIONS, WORKERS, SpeechServer, as_json
 from ..robot.speech.server.session import PLAIN
-from .config import ServeConfig
+from .config import ServeConfig, override
 from .errors import CommandError
 from .logging import LogOptions
 from .serve import drain_on_signal, loop_factory, raise_file_limit
@@ -127,7 +127,7 @@ def speech(
             voice=voice,
             records=records,
             max_sessions=max_sessions,
-            rtp_ports=_port_range(rtp_ports),
+            rtp_ports=override(ServeConfig(), {"rtp_ports": rtp_ports}).rtp_ports,
             advertise=advertise,
         )
     except (ValueError, ListenError) as error:
@@ -136,13 +136,6 @@ def speech(
     options = SpeechOptions(http, drain, announce)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(server, options, context.obj or LogOptions()))
-
-
-def _port_range(text: str) -> tuple[int, int]:
-    first, dash, last = text.partition("-")
-    if not dash or not (first + last).isascii() or not (first + last).isdigit():
-        raise CommandError(f"--rtp-ports {text}", "Write it as FIRST-LAST, such as 40002-44000")
-    return int(first), int(last)
 
 
 async def _serve(server: SpeechServer, options: SpeechOptions, log_options: LogOptions) -> None:

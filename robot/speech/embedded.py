@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
 from types import TracebackType
 
 import structlog
@@ -19,7 +20,7 @@ STOP_S = 5.0
 MIN_BACK_OFF_S, MAX_BACK_OFF_S = 0.5, 15.0
 LOG_BYTES = 65_536
 STEADY_S = 30.0
-"""A server that has lived so long is started again at once when it dies."""
+"""A server that has lived so long is started again soon when it dies."""
 
 
 class SpeechUnavailable(Exception):
@@ -91,19 +92,26 @@ class EmbeddedSpeech:
         self._process = process = await asyncio.create_subprocess_exec(
             sys.executable, *command, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
+        try:
+            told = json.loads(await self._first_line(process))
+        except BaseException:  # whoever gives up waiting leaves no server behind
+            with suppress(ProcessLookupError):
+                process.kill()
+            await self._end()
+            raise
+        self._sip, self._mrcp = told["sip"][0], told["mrcp"]
+
+    async def _first_line(self, process: Process) -> bytes:
+        """What it tells once it serves. SpeechUnavailable."""
         assert process.stdout is not None
         try:
             async with asyncio.timeout(START_S):
                 line = await process.stdout.readline()
         except TimeoutError:
-            await self._end()
             raise SpeechUnavailable(f"ringwheel speech does not serve in {START_S:.0f} s") from None
         if not line:
-            cause = await self._complaint(process)
-            await self._end()
-            raise SpeechUnavailable(cause)
-        told = json.loads(line)
-        self._sip, self._mrcp = told["sip"][0], told["mrcp"]
+            raise SpeechUnavailable(await self._complaint(process))
+        return line
 
     @staticmethod
     async def _complaint(process: Process) -> str:

@@ -99,8 +99,16 @@ def check(document: bytes | str) -> None:
 
 def plain_text(document: bytes | str) -> str:
     """What is said, as text: for channels that write."""
-    spoken = [piece.text for piece in pieces(document, "und") if isinstance(piece, SpokenPiece)]
-    return " ".join(spoken)
+    return _tidy("".join(map(_written, _pieces(_root(document), SpokenPiece("", "und")))))
+
+
+def _written(piece: Piece) -> str:
+    match piece:
+        case SpokenPiece(text):
+            return text
+        case PausePiece(pause_ms) if pause_ms:
+            return " "
+    return ""
 
 
 def pieces(document: bytes | str, locale: str, voice: str | None = None) -> tuple[Piece, ...]:
@@ -108,6 +116,28 @@ def pieces(document: bytes | str, locale: str, voice: str | None = None) -> tupl
 
     ``locale`` and ``voice`` are those of what names none. SsmlError: it cannot be spoken.
     """
+    root = _root(document)
+    found: list[Piece] = []
+    for piece in _pieces(root, SpokenPiece("", locale, voice)):
+        _append(found, piece)
+        if len(found) > MAX_PIECES:
+            raise SsmlError(f"more than {MAX_PIECES} pieces in one document")
+    while found and isinstance(found[-1], PausePiece) and not _asked_for(root):
+        found.pop()
+    return tuple(
+        replace(piece, text=_tidy(piece.text)) if isinstance(piece, SpokenPiece) else piece
+        for piece in found
+    )
+
+
+def sentences(piece: SpokenPiece) -> tuple[SpokenPiece, ...]:
+    """A piece cut behind its sentences, so that the first can be heard while others are made."""
+    cut = [text for text in _ENDS_SENTENCE.split(piece.text) if text]
+    return tuple(replace(piece, text=text) for text in cut)
+
+
+def _root(document: bytes | str) -> Element:
+    """The document's element. SsmlError: it is none of SSML."""
     if len(document) > MAX_CHARS:
         raise SsmlError(f"more than {MAX_CHARS} characters in one document")
     try:
@@ -116,20 +146,11 @@ def pieces(document: bytes | str, locale: str, voice: str | None = None) -> tupl
         raise SsmlError(error.cause, error.line, error.column) from None
     if root.name != "speak" or root.namespace not in {"", NAMESPACE}:
         raise SsmlError(f"<{root.name}> is no SSML, which is <speak>", root.line, root.column)
-    found: list[Piece] = []
-    for piece in _pieces(root, SpokenPiece("", locale, voice)):
-        _append(found, piece)
-        if len(found) > MAX_PIECES:
-            raise SsmlError(f"more than {MAX_PIECES} pieces in one document")
-    while found and isinstance(found[-1], PausePiece) and not _asked_for(root):
-        found.pop()
-    return tuple(found)
+    return root
 
 
-def sentences(piece: SpokenPiece) -> tuple[SpokenPiece, ...]:
-    """A piece cut behind its sentences, so that the first can be heard while others are made."""
-    cut = [text for text in _ENDS_SENTENCE.split(piece.text) if text]
-    return tuple(replace(piece, text=text) for text in cut)
+def _tidy(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _asked_for(root: Element) -> bool:
@@ -142,12 +163,15 @@ def _append(found: list[Piece], piece: Piece) -> None:
     """Add a piece; words that are spoken alike, and pauses, are one piece."""
     last = found[-1] if found else None
     match last, piece:
-        case _, SpokenPiece(text) if not text:
+        case SpokenPiece(), SpokenPiece(text) if not text.strip():
+            # It parts the words around it, whatever their manner.
+            found[-1] = replace(last, text=f"{last.text} ")
+        case _, SpokenPiece(text) if not text.strip():
             return
         case _, PausePiece(0):
             return
         case SpokenPiece(), SpokenPiece() if replace(last, text="") == replace(piece, text=""):
-            found[-1] = replace(last, text=f"{last.text} {piece.text}")
+            found[-1] = replace(last, text=f"{last.text}{piece.text}")
         case PausePiece(before), PausePiece(more):
             found[-1] = PausePiece(min(before + more, MAX_PAUSE_MS))
         case _:
@@ -155,7 +179,8 @@ def _append(found: list[Piece], piece: Piece) -> None:
 
 
 def _pieces(element: Element, manner: SpokenPiece) -> Iterator[Piece]:
-    """What an element says, spoken in the manner of those around it."""
+    """What an element says, in the manner of those around it; words with the space that is between
+    them, since an element may begin and end within a word, or before a comma."""
     manner = _manner(element, manner)
     match element.name:
         case "break":
@@ -163,26 +188,25 @@ def _pieces(element: Element, manner: SpokenPiece) -> Iterator[Piece]:
         case "mark":
             yield MarkPiece(_attribute(element, "name"))
         case "sub":
-            yield _spoken(_attribute(element, "alias"), manner)
+            yield replace(manner, text=_attribute(element, "alias"))
         case "say-as":
-            yield _spoken(_said_as(element), manner)
-        case "phoneme" | "w" | "token":
-            yield _spoken(_only_text(element), manner)
+            yield replace(manner, text=_said_as(element))
+        case "phoneme":
+            yield replace(manner, text=_only_text(element))
+        case "w" | "token":
+            # A word of its own, also behind another one (SSML 1.1, 3.1.8.2).
+            yield replace(manner, text=f" {_only_text(element)}")
         case "desc" | "meta" | "metadata":
             pass
         case name if name in _FLOWS:
             for child in element.children:
                 if isinstance(child, str):
-                    yield _spoken(child, manner)
+                    yield replace(manner, text=child)
                 else:
                     yield from _pieces(child, manner)
             yield PausePiece(_BEHIND_MS.get(name, 0))
         case name:
             raise _error(element, f"<{name}> is not understood")
-
-
-def _spoken(text: str, manner: SpokenPiece) -> SpokenPiece:
-    return replace(manner, text=" ".join(text.split()))
 
 
 def _error(element: Element, cause: str) -> SsmlError:

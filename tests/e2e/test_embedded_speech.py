@@ -44,6 +44,21 @@ async def test_a_server_that_is_killed_is_back_at_the_same_place():
         os.kill(second, 0)
 
 
+async def test_who_gives_up_waiting_leaves_no_server_behind():
+    speech = EmbeddedSpeech(workers=1, rtp_ports=pairs_of(16))
+    starting = asyncio.create_task(speech.__aenter__())
+    async with asyncio.timeout(10):
+        while speech.pid is None:  # noqa: ASYNC110 - a test looks, programs need not
+            await asyncio.sleep(0.001)
+    pid = speech.pid
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert speech.pid is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
 async def test_what_is_missing_is_said_in_one_line(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SpeechUnavailable, match="apt-get install espeak-ng"):

@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ringwheel import CallEnded
+from ringwheel import Call, CallEnded
+from ringwheel.cli.config import ServeConfig
+from ringwheel.cli.robot_speech import speech_services
 from ringwheel.media.events import PlayOutcome
 from ringwheel.media.sip.tls import TlsConfig
 from ringwheel.robot.speech.mrcp.pool import PoolLimits
 from ringwheel.robot.speech.mrcp.resources import RecordWish
 from ringwheel.robot.speech.mrcp.results import ServerRecording
+from ringwheel.robot.speech.mrcp.service import ServerFigures
 from ringwheel.robot.speech.mrcp.words import RecordCause
 from ringwheel.robot.speech.service import SpeechFailed
 
 from ..certificates import Authority
-from .conftest import eventually, phoning
+from .conftest import eventually, phoning, serving
 from .mrcp_talk import options_of, take, talking
 from .speech_peer import GOES_ON, Asked, SpeechPeer, speech_peer
 
@@ -216,14 +219,55 @@ async def test_a_session_that_waits_too_long_is_ended(peer: SpeechPeer) -> None:
         assert peer.invites == 2
 
 
-async def test_sessions_are_opened_in_advance(peer: SpeechPeer) -> None:
-    async with talking(options_of(peer, ready=3)) as talk:
+@pytest.mark.parametrize("keep", [1, 4])
+async def test_sessions_are_opened_in_advance(peer: SpeechPeer, keep: int) -> None:
+    """And wait, however few are kept of those that calls give back."""
+    async with talking(options_of(peer, ready=3, keep=keep)) as talk:
         await talk.service.prepare()
         (server,) = talk.service.figures().servers
         assert (server.taken, server.idle, peer.invites) == (1, 2, 3)
         other = await talk.service.open(talk.call)
         assert peer.invites == 3
         await other.close()
+
+
+async def test_those_that_are_to_be_ready_wait_as_long_as_it_takes(peer: SpeechPeer) -> None:
+    options = replace(options_of(peer, ready=1), pool=PoolLimits(idle_s=0.05))
+    async with talking(options) as talk:
+        await talk.speech.close()
+        await asyncio.sleep(0.2)
+        talk.speech = await talk.service.open(talk.call)
+        assert (peer.invites, peer.open_sessions) == (1, 1)
+
+
+async def test_a_robot_has_its_sessions_ready_before_the_first_call(peer: SpeechPeer) -> None:
+    config = ServeConfig(speech=options_of(peer, ready=2))
+    async with serving(none_answered) as engine, speech_services(engine, config, ()):
+        assert peer.open_sessions == 2
+
+
+async def none_answered(call: Call) -> None:
+    """Nobody calls."""
+
+
+async def test_a_session_that_comes_when_speech_was_closed_is_given_back(peer: SpeechPeer) -> None:
+    """It was to replace one that is lost; meanwhile somebody else has given up."""
+    closing: list[asyncio.Task[None]] = []
+    async with talking(options_of(peer)) as talk:
+
+        def close(lines: list[str]) -> list[str]:
+            closing.append(asyncio.create_task(talk.speech.close()))
+            return lines
+
+        def server() -> ServerFigures:
+            return talk.service.figures().servers[0]
+
+        peer.hang_up(next(iter(peer.sessions)))
+        await eventually(lambda: server().lost == 1 and not server().resting)
+        peer.answer = close
+        assert await talk.hear_kind() == "cancelled"
+        await closing[0]
+        assert (server().taken, server().idle) == (0, 1)
 
 
 async def test_what_waits_may_be_ended_by_the_server(peer: SpeechPeer) -> None:

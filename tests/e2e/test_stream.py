@@ -16,7 +16,14 @@ import pytest
 import trustme
 from ringwheel import Call, Engine
 from ringwheel.media.codec import PCMU
-from ringwheel.robot.speech.stream import Streamed, StreamEnd, StreamFailed, stream, uplink
+from ringwheel.robot.speech.stream import (
+    Streamed,
+    StreamEnd,
+    StreamFailed,
+    playout,
+    stream,
+    uplink,
+)
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
@@ -167,6 +174,21 @@ async def test_a_peer_that_leaves_is_heard_to_the_end_of_what_it_said():
             assert payload_of(await phone.packets(50)) == farewell
             await phone.until_bye()
         assert (await robot.ended).ended_by is StreamEnd.PEER
+
+
+async def test_a_peer_that_leaves_is_heard_to_the_end_though_it_has_cleared_before():
+    farewell = tone(1.0, 400)
+
+    async def program(talk: Talk) -> None:
+        await talk.clear()
+        await talk.say(farewell)
+
+    async with agent(program) as made:
+        robot = Connected(made.url)
+        async with serving(robot) as engine, phoning(engine) as phone:
+            await phone.call()
+            assert payload_of(await phone.packets(50)) == farewell
+            await phone.until_bye()
 
 
 async def test_the_example_repeats_what_it_hears():
@@ -401,6 +423,24 @@ async def test_what_is_wrong_is_left_out_and_counted():
         "binary": 3,
         "bad_mark": 3,
     }
+
+
+async def test_marks_that_are_too_many_do_not_come_back_and_are_counted(monkeypatch):
+    monkeypatch.setattr(playout, "MAX_MARKS", 2)
+
+    async def program(talk: Talk) -> None:
+        await talk.say(tone(0.5, 400))
+        for name in "abcde":
+            await talk.mark(name)
+        await talk.until(lambda: talk.marks == ["a", "b"])
+
+    async with agent(program) as made:
+        robot = Connected(made.url)
+        async with serving(robot) as engine, phoning(engine) as phone:
+            await phone.call()
+            await phone.until_bye()
+        figures = (await robot.ended).figures
+        assert (figures.marks, figures.marks_refused) == (2, 3)
 
 
 async def test_a_peer_that_lies_all_the_time_is_cut():

@@ -126,6 +126,19 @@ def test_who_does_not_stop_is_cut_off(client, said, cause):
     assert client.cause == cause
 
 
+@pytest.mark.parametrize("after", ["speech_resumed", "speech_paused"])
+def test_what_is_said_behind_the_longest_time_changes_nothing(client, after):
+    """Not even when it goes on, as noise may, for ever."""
+    client.recognize(lines=[("Recognition-Timeout", "4000")])
+    client.resource.speech_began()
+    client.wait(3_900)
+    client.resource.speech_paused([], 300)
+    client.wait(100)
+    getattr(client.resource, after)(*([[], 300] if after == "speech_paused" else []))
+    client.ear.decoding.pop()([Hypothesis("yes", 0.9)])
+    assert client.cause == "008 success-maxtime"
+
+
 def test_who_speaks_already_is_too_early(client):
     client.ear.speaking = True
     client.recognize()
@@ -316,6 +329,26 @@ class TestQueue:
         client.recognize(lines=[("Cancel-If-Queue", "true")])
         assert client.recognize().state is RequestState.IN_PROGRESS
         assert client.events == [("RECOGNITION-COMPLETE", 1, "011")]
+
+    def test_those_behind_one_that_fails_are_cancelled(self, client):
+        for _ in range(3):
+            client.recognize()
+        client.wait(7_000)
+        ends = [
+            ("RECOGNITION-COMPLETE", number, cause)
+            for number, cause in enumerate(("002", "011", "011"), 1)
+        ]
+        assert client.events == ends
+        assert not client.ear.listening
+        assert client.recognize().state is RequestState.IN_PROGRESS
+
+    def test_those_behind_one_that_is_stopped_go_on(self, client):
+        client.recognize()
+        client.recognize()
+        client.ask("STOP", ("Active-Request-Id-List", "1"))
+        client.say(("yes", 0.9))
+        client.wait(800)
+        assert client.events[-1] == ("RECOGNITION-COMPLETE", 2, "000")
 
     def test_stop_ends_both_without_a_word(self, client):
         client.recognize()

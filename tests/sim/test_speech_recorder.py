@@ -37,6 +37,17 @@ def test_who_goes_on_is_recorded_on_up_to_the_longest_time(client):
     assert client.cause == "001 success-maxtime"
 
 
+def test_no_silence_ends_it_if_the_final_one_is_infinite(client):
+    """Zero is infinity, for the longest time as well (RFC 6787, 10.4)."""
+    client.ask("RECORD", ("Final-Silence", "0"), ("Max-Time", "0"))
+    client.resource.speech_began()
+    client.resource.speech_paused(SILENCE, 300)
+    client.wait(119_999)
+    assert client.events == [("START-OF-INPUT", 1, "")]
+    client.wait(1)
+    assert client.cause == "001 success-maxtime"
+
+
 def test_nobody_speaks(client):
     client.ask("RECORD", ("No-Input-Timeout", "2000"))
     client.wait(2_000)

@@ -2,6 +2,7 @@
 
 import pytest
 from ringwheel.robot.speech.engines.engine import EngineFailed
+from ringwheel.robot.speech.mrcp.message import MAX_LINE_BYTES, Headers, Request, canonical
 from ringwheel.robot.speech.mrcp.words import RequestState
 
 from .speech_channels import SynthesizerClient
@@ -65,13 +66,17 @@ def test_one_waits_for_the_other(client):
         ("grammar", "002 parse-failure"),
     ],
 )
-def test_what_cannot_be_spoken_says_why_and_the_next_goes_on(client, kind, cause):
-    client.speak("one")
-    client.speak("two")
+def test_what_cannot_be_spoken_says_why_and_those_behind_it_are_cancelled(client, kind, cause):
+    """RFC 6787, 8.4.4."""
+    for text in ("one", "two", "three"):
+        client.speak(text)
     client.resource.spoken(EngineFailed(kind, 'it said "no"\r\nand ended'))
-    assert client.cause == cause
-    assert client.sent[-1].headers.get("Completion-Reason") == "\"it said 'no' and ended\""
-    assert client.mouth.done[-1] == "start two"
+    first = client.sent[-3].headers
+    assert first.get("Completion-Cause") == cause
+    assert first.get("Completion-Reason") == "\"it said 'no' and ended\""
+    assert client.events[1:] == [("SPEAK-COMPLETE", 2, "007"), ("SPEAK-COMPLETE", 3, "007")]
+    assert client.mouth.done == ["start one"]
+    assert client.speak("four").state is RequestState.IN_PROGRESS
 
 
 def test_stop_ends_all_or_those_that_are_named(client):
@@ -113,6 +118,16 @@ def test_who_is_stopped_while_paused_leaves_no_pause_behind(client):
     client.ask("PAUSE")
     client.ask("STOP")
     client.speak("two")
+    assert listed(client.ask("RESUME")) is None
+
+
+@pytest.mark.parametrize("failure", [None, EngineFailed("deadline", "too long")])
+def test_what_ends_while_it_is_paused_leaves_no_pause_behind(client, failure):
+    client.speak("one")
+    client.ask("PAUSE")
+    client.resource.spoken(failure)
+    client.speak("two")
+    assert client.mouth.done == ["start one", "pause", "resume", "start two"]
     assert listed(client.ask("RESUME")) is None
 
 
@@ -158,6 +173,14 @@ def test_a_header_that_is_refused_comes_back(client, method, line, status):
     response = client.ask(method, line, body=b"x", kind="text/plain")
     assert response.status == status
     assert response.headers.get(line[0]) == line[1]
+
+
+@pytest.mark.parametrize(("name", "status"), [("Prosody-Rate", 404), ("X-Unknown", 403)])
+def test_the_longest_line_that_is_taken_can_be_told_again(client, name, status):
+    value = "x" * (MAX_LINE_BYTES - len(f"{name}: "))
+    lines = [("Channel-Identifier", str(client.channel)), (canonical(name), value)]
+    client.resource.receive(Request(1, headers=Headers.adopt(lines), method="SET-PARAMS"))
+    assert (client.sent[0].status, client.sent[0].headers.get(name)) == (status, value)
 
 
 def test_unknown_headers_are_told_to_be_ignored(client):

@@ -8,8 +8,9 @@ from ringwheel.cli.main import run_command
     ("arguments", "said"),
     [
         (["--workers", "0"], "--workers 0. Take 1 to 64."),
-        (["--rtp-ports", "some"], "Write it as FIRST-LAST"),
-        (["--rtp-ports", "9-3"], "RTP ports 9-3"),
+        (["--rtp-ports", "some"], "--rtp-ports: 'some' is not a range such as"),
+        (["--rtp-ports", "9-3"], "--rtp-ports: '9-3' is not a range within"),
+        (["--rtp-ports=-5"], "--rtp-ports: '-5' is not a range within"),
         (["--records", "/nowhere/at/all"], "no such directory. Make it first."),
         (["--mrcp", "none"], "needs a listener for control connections"),
         (["--mrcp", "localhost"], "udp:HOST:PORT"),

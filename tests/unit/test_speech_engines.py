@@ -7,7 +7,8 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 from ringwheel.media.sound import resample
-from ringwheel.robot.grammar.builders import choices, yes_no
+from ringwheel.robot.grammar.builders import choices, digits, yes_no
+from ringwheel.robot.speech.engines import pool as pool_module
 from ringwheel.robot.speech.engines.engine import EngineFailed, Utterance, make_engine
 from ringwheel.robot.speech.engines.espeak import EspeakSynthesizer
 from ringwheel.robot.speech.engines.pool import RecognizerPool
@@ -114,6 +115,16 @@ async def test_confidence_tells_words_of_the_grammar_from_others():
     assert max(strange) < 0.4, strange
 
 
+async def test_consonants_that_a_telephone_cuts_off_are_told_from_none():
+    """A six without its hiss is an eight."""
+    async with RecognizerPool("pocketsphinx", workers=1) as pool:
+        for text in ("six", "six one six four"):
+            grammar = digits(1, 4, "en-US")
+            found = await pool.recognize(await utterance_of(text), 8_000, [grammar], "en-US")
+            assert found[0].text == text
+            assert found[0].confidence > 0.8
+
+
 async def test_a_word_of_the_grammar_among_others_is_not_all_that_was_said():
     async with RecognizerPool("pocketsphinx", workers=1) as pool:
         sound = await utterance_of("I would rather not say yes to the purple dishwasher")
@@ -137,6 +148,24 @@ async def test_a_pool_that_is_full_says_so():
         ]
         ended = await asyncio.gather(*jobs, return_exceptions=True)
         assert any(isinstance(e, EngineFailed) and e.kind == "busy" for e in ended)
+
+
+async def test_who_asks_while_the_pool_is_closed_is_told():
+    async with RecognizerPool("pocketsphinx", workers=1) as pool:
+        job = asyncio.create_task(pool.compile([yes_no("en-US")], "en-US"))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        with pytest.raises(EngineFailed, match="shut down"):
+            await job
+
+
+async def test_nobody_waits_for_ever_for_a_worker(monkeypatch):
+    monkeypatch.setattr(pool_module, "ANSWER_S", 0.05)
+    pool = RecognizerPool("pocketsphinx")  # all of its workers are gone
+    with pytest.raises(EngineFailed, match="give it more --workers") as raised:
+        await pool.compile([yes_no("en-US")], "en-US")
+    assert raised.value.kind == "deadline"
+    assert (pool.figures().jobs, pool.figures().failed) == (1, 1)
 
 
 async def test_an_engine_that_is_not_there_does_not_start():

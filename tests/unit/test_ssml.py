@@ -89,6 +89,25 @@ class TestPieces:
             plain_text(speak("a &lt;<break/>b<mark name='x'/> <sub alias='c'>d</sub>")) == "a < b c"
         )
 
+    @pytest.mark.parametrize(
+        ("content", "text"),
+        [
+            ("Hello <emphasis>you</emphasis>, friend", "Hello you, friend"),
+            ("on <prosody rate='slow'>Tuesday</prosody>.", "on Tuesday."),
+            ("un<emphasis>believ</emphasis>able", "unbelievable"),
+            ("<voice name='a'>one</voice> <voice name='a'>two</voice>", "one two"),
+            ("<s>One.</s><s>Two.</s>", "One. Two."),
+            ("<w>one</w><w>two</w>", "one two"),
+            ("call <say-as interpret-as='digits'>911</say-as>!", "call 9 1 1!"),
+            ("a<mark name='m'/>, b", "a, b"),
+        ],
+    )
+    def test_words_and_commas_are_put_together_as_they_stand(self, content, text):
+        assert plain_text(speak(content)) == text
+        assert "".join(
+            piece.text for piece in pieces(speak(content), "de") if isinstance(piece, SpokenPiece)
+        ).replace(" ", "") == text.replace(" ", "")
+
     def test_sentences(self):
         cut = sentences(said("One. Two 3.5 three!  Four", rate=2.0))
         assert cut == (

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 MAX_WAITING = 256
 JOB_S = 20.0
 """How long a job may take in a worker; one that takes longer is ended, and its worker with it."""
+ANSWER_S = 30.0
+"""How long anybody waits for an answer: for a worker that is free, and for its work."""
 START_S = 60.0
 MIN_BACK_OFF_S, MAX_BACK_OFF_S = 0.2, 10.0
 MAX_TRIES = 2
@@ -141,13 +143,22 @@ class RecognizerPool:
             raise EngineFailed(
                 "busy", f"{self._max_waiting} recognitions wait already; give it more --workers"
             ) from None
-        answer: Answer = await task.done
+        answer = await self._answer_to(task)
         self._figures.jobs += 1
         self._figures.cpu_us += answer.cpu_us
         if answer.failure is not None:
             self._figures.failed += 1
             raise answer.failure
         return answer
+
+    async def _answer_to(self, task: _Task) -> Answer:
+        """Its answer; a job that nobody waits for any more is not begun."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await task.done
+        except TimeoutError:
+            cause = f"no {self._name} was free within {ANSWER_S:g} s; give it more --workers"
+            return Answer(task.job.number, failure=EngineFailed("deadline", cause))
 
     async def _keep(self, started: asyncio.Future[None]) -> None:
         """Keep one worker running, for ever."""
@@ -202,6 +213,10 @@ class RecognizerPool:
             try:
                 either: list[asyncio.Future[Any]] = [getting, worker.ended]
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                if getting.done():  # just taken out of the queue, where `close` would have found it
+                    self._fail(getting.result(), "failed", CLOSED)
+                raise
             finally:
                 getting.cancel()
             if not getting.done():

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import BinaryIO, cast
 
@@ -72,7 +72,7 @@ def _read(stream: BinaryIO) -> Job | None:
     return cast(Job, pickle.loads(data)) if len(data) == length else None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=MAX_GRAMMARS)
 def pickled(grammar: Grammar) -> Sent:
     """A grammar as it is sent."""
     return grammar.id, pickle.dumps(grammar, pickle.HIGHEST_PROTOCOL)
@@ -100,7 +100,11 @@ class Shelf:
 def do(engine: Recognizer, shelf: Shelf, job: Job) -> Answer:
     """Do one job. A failure of the engine is an answer like another."""
     began_ns = time.process_time_ns()
-    grammars = shelf.take(job.grammars)
+    answer = _answer(engine, shelf.take(job.grammars), job)
+    return replace(answer, cpu_us=(time.process_time_ns() - began_ns) // 1000)
+
+
+def _answer(engine: Recognizer, grammars: Sequence[Grammar], job: Job) -> Answer:
     try:
         if job.sound is None:
             return Answer(job.number, unknown=tuple(engine.compile(grammars, job.locale)))
@@ -111,7 +115,7 @@ def do(engine: Recognizer, shelf: Shelf, job: Job) -> Answer:
     except Exception as error:  # noqa: BLE001 - whatever a plug-in raises costs its job alone
         cause = f"{engine.name}: {type(error).__name__}: {error}"
         return Answer(job.number, failure=EngineFailed("failed", cause))
-    return Answer(job.number, tuple(found), cpu_us=(time.process_time_ns() - began_ns) // 1000)
+    return Answer(job.number, tuple(found))
 
 
 def main() -> None:

@@ -156,7 +156,7 @@ class ControlConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        _tune(self._transport.get_extra_info("socket"))
+        tune(self._transport.get_extra_info("socket"))
         self._rest()
 
     def data_received(self, data: bytes) -> None:
@@ -355,8 +355,8 @@ class ControlConnections:
                     await asyncio.sleep(0)
 
 
-def _tune(opened: socket.socket | None) -> None:
-    """Small messages go out at once, and a server that is gone is noticed by the kernel."""
+def tune(opened: socket.socket | None) -> None:
+    """Small messages go out at once, and a peer that is gone is noticed by the kernel."""
     if opened is None:
         return
     with contextlib.suppress(OSError):

@@ -110,7 +110,8 @@ class Headers:
         """Append a line."""
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"a header name that cannot be sent: {name[:80]!r}")
-        if _CONTROL.search(value) or len(value.encode()) > MAX_LINE_BYTES - 128:
+        # What was read can be sent again: a name, a colon, and the value.
+        if _CONTROL.search(value) or len(name) + 1 + len(value.encode()) > MAX_LINE_BYTES:
             raise ValueError(f"{name}: a value that cannot be sent: too long, or of several lines")
         self._lines.append((canonical(name), value.strip()))
 

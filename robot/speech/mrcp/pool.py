@@ -120,12 +120,12 @@ class SessionPool:
             return  # ended with the pool
         pool.taken -= 1
         young = time.monotonic() - born_s < self._limits.age_s
-        roomy = len(pool.idle) < pool.server.keep
+        roomy = len(pool.idle) < max(pool.server.keep, pool.server.ready)
         if self._closed or session.lost or session.busy or not young or not roomy:
             self._drop(session)
             return
         loop = asyncio.get_running_loop()
-        idle = Idle(session, loop.call_later(self._limits.idle_s, self._drop, session))
+        idle = Idle(session, loop.call_later(self._limits.idle_s, self._rested, session))
         pool.idle.append(idle)
 
     async def prepare(self) -> None:
@@ -247,6 +247,12 @@ class SessionPool:
                 pool.idle.remove(idle)
         session.on_lost = None
         session.close()
+
+    def _rested(self, session: MrcpSession) -> None:
+        """It has waited long enough, unless it is one of those that are to be ready."""
+        pool, _ = self._of[session]
+        if len(pool.idle) > pool.server.ready:
+            self._drop(session)
 
     def _pool_of(self, health: ServerHealth) -> ServerPool:
         return next(pool for pool in self.pools if pool.health is health)

@@ -28,8 +28,9 @@ class MrcpServer:
 
     ``transport`` is that of control connections. Servers of the lowest ``priority`` come first,
     among them by ``weight``. ``max_sessions`` may be open to it at once, of which ``keep`` wait for
-    the next call when one is over, and ``ready`` are opened in advance. ``share``: its channels
-    share connections. ``parameters`` go out as vendor-specific ones. ValueError: it makes no sense.
+    the next call when one is over, and ``ready`` are opened at the start, and go on waiting.
+    ``share``: its channels share connections. ``parameters`` go out as vendor-specific ones.
+    ValueError: it makes no sense.
     """
 
     uri: str

@@ -281,7 +281,11 @@ class MrcpSpeech:
                 self._pool.give_back(lost)
             if self._session is None:
                 self._check_call()
-                self._session = await self._pool.take(self._call)
+                taken = await self._pool.take(self._call)
+                if self._closed:  # meanwhile: nobody else would give it back
+                    self._pool.give_back(taken)
+                    raise SpeechFailed("cancelled", "the speech session was closed")
+                self._session = taken
             return self._session
 
     async def _line(self, resource: Resource) -> tuple[MrcpSession, Line]:

@@ -16,6 +16,7 @@ from typing import Protocol, cast
 import structlog
 
 from ....media.sip.listener import Listener, bound_port, open_socket
+from ..mrcp.connection import tune
 from ..mrcp.message import (
     AnyMessage,
     Broken,
@@ -105,6 +106,7 @@ class ControlConnection(asyncio.Protocol):
         self._transport = transport
         name = transport.get_extra_info("peername")
         self.peer = f"{name[0]}:{name[1]}" if name else "unknown"
+        tune(transport.get_extra_info("socket"))
         transport.set_write_buffer_limits(high=MAX_WAITING_BYTES)
         if not self._listener.admit(self):
             transport.abort()

@@ -30,9 +30,11 @@ _SENSITIVITIES: tuple[tuple[float, Literal["low", "medium", "high"]], ...] = (
 
 
 class Endpointer:
-    """Hears blocks of `BLOCK_MS`. ``sensitivity``: 0 to 1 (RFC 6787, 9.4.2)."""
+    """Hears blocks of `BLOCK_MS`. ``sensitivity``: 0 to 1 (RFC 6787, 9.4.2). Of an utterance it
+    keeps ``longest_ms``."""
 
-    def __init__(self, sensitivity: float = 0.5) -> None:
+    def __init__(self, sensitivity: float = 0.5, longest_ms: int = MAX_UTTERANCE_MS) -> None:
+        self._longest_ms = longest_ms
         level = next(name for below, name in _SENSITIVITIES if sensitivity < below)
         self._detector = VoiceDetector(RATE_HZ, sensitivity=level, hangover_ms=PAUSE_MS)
         self._before: deque[Samples] = deque()
@@ -43,7 +45,7 @@ class Endpointer:
         """What this block has changed."""
         event = self._detector.hear(block)
         if self._began:
-            if len(self._blocks) * BLOCK_MS < MAX_UTTERANCE_MS:
+            if len(self._blocks) * BLOCK_MS < self._longest_ms:
                 self._blocks.append(block)
         else:
             self._before.append(block)

@@ -19,6 +19,7 @@ from ....media.codec import Samples
 from ...grammar.model import Grammar
 from ..engines.engine import EngineFailed, Hypothesis
 from ..engines.pool import RecognizerPool
+from ..engines.worker import pickled
 from ..mrcp.words import RecognizeCause
 from .endpoint import BLOCK_MS, PAUSE_MS, RATE_HZ, Endpointer
 from .grammars import Active, GrammarRefused, Room, UnknownEntity, attempt
@@ -26,6 +27,8 @@ from .grammars import Active, GrammarRefused, Room, UnknownEntity, attempt
 log = structlog.get_logger(__name__)
 
 MAX_KNOWN = 1_024
+MAX_SHOWN = 20
+"""Unknown words in the log, of a grammar that may have thousands."""
 READ_S = 5.0
 """How long reading the grammars of one request may take, the wait for others' included."""
 DIGIT_WAIT_MS = 3_600_000
@@ -62,7 +65,7 @@ class Engines:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(READ_S):
-                return await loop.run_in_executor(self._reader, attempt, work)
+                return await loop.run_in_executor(self._reader, _read, work)
         except TimeoutError:
             cause = f"the grammars were not read within {READ_S:g} s"
             return GrammarRefused(RecognizeCause.GRAMMAR_COMPILATION_FAILURE, cause)
@@ -78,11 +81,26 @@ class Engines:
             self._known.move_to_end(key)
             return
         if unknown := await self.pool.compile(grammars, locale):
-            engine = self.pool.name
-            log.warning("words that are never recognized", engine=engine, words=list(unknown))
+            log.warning(
+                "words that are never recognized",
+                engine=self.pool.name,
+                count=len(unknown),
+                words=list(unknown[:MAX_SHOWN]),
+            )
         self._known[key] = None
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
+
+
+def _read(work: Callable[[], list[Active]]) -> list[Active] | GrammarRefused | UnknownEntity:
+    """Read grammars, and write those of speech down as workers are sent them, which takes as
+    long."""
+    found = attempt(work)
+    if isinstance(found, list):
+        for one in found:
+            if one.grammar.mode == "voice":
+                pickled(one.grammar)
+    return found
 
 
 class CallHearing:
@@ -96,15 +114,14 @@ class CallHearing:
         self._endpointer: Endpointer | None = None
         self._recorded: Endpointer | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._decoding: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
         self._whole: list[Samples] | None = None  # all that was heard, if that is wanted
         self.listener: Listener
 
     def listen(self, sensitivity: float) -> bool:
         """Listen from now on; True if the caller is speaking already."""
-        self.stop()
-        self._endpointer = endpointer = Endpointer(sensitivity)
-        self._listening = asyncio.create_task(self._listen(endpointer))
+        self._listen_by(Endpointer(sensitivity))
         # A client may send sound only while it wants something heard: whoever spoke when that ended
         # last does not speak for that reason still.
         came = self._call.figures.packets_received - self._received_before
@@ -117,6 +134,7 @@ class CallHearing:
             self._received_before = self._call.figures.packets_received
             self._listening.cancel()
             self._listening = None
+        self._drop_decoding()
 
     def heard(self) -> Samples:
         """The utterance up to now."""
@@ -137,9 +155,10 @@ class CallHearing:
 
     def record(self, sensitivity: float, *, from_speech: bool) -> None:
         """Listen, and keep everything, or what is said from the beginning of speech on."""
-        self.listen(sensitivity)
         self._whole = None if from_speech else []
-        self._recorded = self._endpointer
+        kept_ms = MAX_RECORDED_MS if from_speech else 0
+        self._recorded = Endpointer(sensitivity, longest_ms=kept_ms)
+        self._listen_by(self._recorded)
 
     def kept(self) -> Samples:
         """What was kept."""
@@ -204,7 +223,7 @@ class CallHearing:
         locale: str,
         done: Callable[[Sequence[Hypothesis] | EngineFailed], None],
     ) -> None:
-        """Recognize what was said."""
+        """Recognize what was said; whatever was to be recognized before is not wanted any more."""
 
         async def decode_it() -> None:
             found: Sequence[Hypothesis] | EngineFailed
@@ -213,9 +232,11 @@ class CallHearing:
             except EngineFailed as error:
                 log.warning("not recognized", call=self._call.id, cause=str(error))
                 found = error
+            self._decoding = None
             done(found)
 
-        self._work(decode_it())
+        self._drop_decoding()
+        self._decoding = self._work(decode_it())
 
     async def close(self) -> None:
         """Stop all work, and wait until it is put away."""
@@ -225,15 +246,27 @@ class CallHearing:
         if self._working:
             await asyncio.wait(self._working)
 
-    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+    def _drop_decoding(self) -> None:
+        """A recognition that waits for a worker would only keep it from others."""
+        if self._decoding is not None:
+            self._decoding.cancel()
+            self._decoding = None
+
+    def _work(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._working.add(task)
         task.add_done_callback(self._worked)
+        return task
 
     def _worked(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("recognition failed", call=self._call.id, exc_info=error)
+
+    def _listen_by(self, endpointer: Endpointer) -> None:
+        self.stop()
+        self._endpointer = endpointer
+        self._listening = asyncio.create_task(self._listen(endpointer))
 
     async def _listen(self, endpointer: Endpointer) -> None:
         try:

@@ -181,7 +181,7 @@ class Recognition:
             self._tell_ended(self, Ended(cause, reason, body))
 
     def result(self, threshold: float, most: int) -> Ended:
-        """What was recognized, by another threshold (RFC 6787, 9.14)."""
+        """What was recognized, by another threshold (RFC 6787, 9.11)."""
         sure = [match for match in self._matches if match.confidence >= threshold][:most]
         return Ended(Cause.SUCCESS, body=_body(sure)) if sure else Ended(Cause.NO_MATCH)
 
@@ -203,6 +203,11 @@ class Recognition:
 
     # Speech
 
+    @property
+    def _speaking_counts(self) -> bool:
+        """Whether what the caller says may still change what is recognized."""
+        return not self._over and self._mode == SPEECH and not self._at_maxtime
+
     def speech_began(self) -> None:
         """The caller has begun to speak."""
         if not self._over:
@@ -210,7 +215,7 @@ class Recognition:
 
     def speech_paused(self, sound: Samples, silent_ms: int) -> None:
         """The caller pauses: recognize what was said, and wait whether it was all."""
-        if self._over or self._mode != SPEECH:
+        if not self._speaking_counts:
             return
         self._silent_from_ms = self._timers.now_ms - silent_ms
         if self._hotword and not self._is_hotword_long(sound):
@@ -223,7 +228,7 @@ class Recognition:
 
     def speech_resumed(self) -> None:
         """The caller goes on: it was not all."""
-        if self._over or self._mode != SPEECH:
+        if not self._speaking_counts:
             return
         self._decoding += 1
         self._answer, self._due_ms = None, 0

@@ -93,7 +93,8 @@ class Hearing(Protocol):
         locale: str,
         done: Callable[[Sequence[Hypothesis] | EngineFailed], None],
     ) -> None:
-        """Recognize; ``done`` is called once, later."""
+        """Recognize; ``done`` is called once, later, unless other sound comes, or `stop`, before
+        that."""
         ...
 
 
@@ -241,7 +242,7 @@ class Recognizer(ChannelResource):
             current.digit(self._typed_ahead.popleft())
 
     def _interpret(self, request: Request) -> None:
-        """RFC 6787, 9.17: what a text means."""
+        """RFC 6787, 9.20: what a text means."""
         if self._current is not None:
             self._respond(request, Status.METHOD_NOT_VALID_IN_STATE)
             return
@@ -258,7 +259,7 @@ class Recognizer(ChannelResource):
         self._complete(EventName.INTERPRETATION_COMPLETE, request, ended)
 
     def _get_result(self, request: Request) -> None:
-        """RFC 6787, 9.14: the last result again, perhaps by another threshold."""
+        """RFC 6787, 9.11: the last result again, perhaps by another threshold."""
         if self._recognized is None:
             self._respond(request, Status.METHOD_NOT_VALID_IN_STATE)
             return
@@ -379,7 +380,17 @@ class Recognizer(ChannelResource):
         if ended.cause in MATCHES:
             self._recognized = recognition
         self._complete(EventName.RECOGNITION_COMPLETE, recognition.request, ended)
+        if ended.cause not in MATCHES and ended.cause is not RecognizeCause.CANCELLED:
+            self._cancel_queue()
         self._go_on()
+
+    def _cancel_queue(self) -> None:
+        """What waits behind a recognition that has failed is not begun: Cancel-If-Queue (RFC 6787,
+        9.4) lets it begin behind a match, or a STOP, alone."""
+        cancelled = Ended(RecognizeCause.CANCELLED)
+        while self._queue:
+            request, _ = self._queue.popleft()
+            self._complete(EventName.RECOGNITION_COMPLETE, request, cancelled)
 
     def _complete(self, name: EventName, request: Request, ended: Ended) -> None:
         lines = cause_lines(ended.cause, ended.reason)

@@ -14,6 +14,7 @@ from ....media.sip.edge import TimerHandle, Timers
 from ..mrcp.message import ChannelId, Request
 from ..mrcp.words import EventName, Header, Method, RecordCause, RequestState, Status
 from .endpoint import RATE_HZ
+from .parameters import MAX_RECORD_MS
 from .resource import ChannelResource, ResourceFigures, Send, cause_lines
 
 MEDIA_TYPE = "audio/wav"
@@ -87,14 +88,17 @@ class Recorder(ChannelResource):
             self._heard = True
             _cancel(self._input_timer)
             if self._value(Header.CAPTURE_ON_SPEECH):
-                self._longest_timer = self._arm(self._value(Header.MAX_TIME), self._on_longest)
+                self._run_longest_timer()
             request_id = self._current.request_id
             self._tell(EventName.START_OF_INPUT, request_id, RequestState.IN_PROGRESS)
 
     def speech_paused(self, sound: Samples, silent_ms: int) -> None:
         """The caller says nothing since ``silent_ms``."""
-        if self._current is not None:
-            left_ms = max(0, self._value(Header.FINAL_SILENCE) - silent_ms)
+        if self._current is None:
+            return
+        final_ms = self._value(Header.FINAL_SILENCE)
+        if final_ms:  # zero is infinity: silence does not end it (RFC 6787, 10.4)
+            left_ms = max(0, final_ms - silent_ms)
             self._silence_timer = self._arm(left_ms, lambda: self._end(RecordCause.SUCCESS_SILENCE))
 
     def speech_resumed(self) -> None:
@@ -123,7 +127,7 @@ class Recorder(ChannelResource):
         from_speech = value(Header.CAPTURE_ON_SPEECH)
         self._tape.record(value(Header.SENSITIVITY_LEVEL), from_speech=from_speech)
         if not from_speech:
-            self._longest_timer = self._arm(value(Header.MAX_TIME), self._on_longest)
+            self._run_longest_timer()
         if value(Header.START_INPUT_TIMERS) is not False:
             self._run_input_timer()
 
@@ -156,6 +160,11 @@ class Recorder(ChannelResource):
         self._respond(request, Status.SUCCESS)
 
     # Within
+
+    def _run_longest_timer(self) -> None:
+        """Zero is infinity (RFC 6787, 10.4): here, what a recording may have at most."""
+        longest_ms = self._value(Header.MAX_TIME) or MAX_RECORD_MS
+        self._longest_timer = self._arm(longest_ms, self._on_longest)
 
     def _run_input_timer(self) -> None:
         no_input_ms = self._value(Header.NO_INPUT_TIMEOUT)

@@ -107,8 +107,14 @@ class Synthesizer(ChannelResource):
     def spoken(self, failure: EngineFailed | None = None) -> None:
         """What was being spoken has come to its end."""
         done, self._current = self._queue.popleft(), None
-        cause = SpeakCause.NORMAL if failure is None else _cause_of(failure)
-        self._complete(done, cause, "" if failure is None else str(failure))
+        if self._paused:  # what it was is over: what comes next begins without a RESUME
+            self._paused = False
+            self._speaker.resume()
+        if failure is None:
+            self._complete(done, SpeakCause.NORMAL)
+        else:
+            self._complete(done, _cause_of(failure), str(failure))
+            self._cancel_queue()
         self._go_on()
 
     # Methods
@@ -172,7 +178,7 @@ class Synthesizer(ChannelResource):
         self._respond(request, Status.SUCCESS, lines=[*_listing(gone), self._mark()])
 
     def _pause(self, request: Request) -> None:
-        """RFC 6787, 8.10."""
+        """RFC 6787, 8.9."""
         if not self._check_speaking(request):
             return
         if not self._paused:
@@ -181,7 +187,7 @@ class Synthesizer(ChannelResource):
         self._respond(request, Status.SUCCESS, lines=_listing([self._queue[0]]))
 
     def _resume(self, request: Request) -> None:
-        """RFC 6787, 8.11."""
+        """RFC 6787, 8.10."""
         if not self._check_speaking(request):
             return
         lines = _listing([self._queue[0]]) if self._paused else []
@@ -191,7 +197,7 @@ class Synthesizer(ChannelResource):
         self._respond(request, Status.SUCCESS, lines=lines)
 
     def _control(self, request: Request) -> None:
-        """RFC 6787, 8.12: how loud it is can be changed; jumps and the rate cannot."""
+        """RFC 6787, 8.11: how loud it is can be changed; jumps and the rate cannot."""
         if not self._check_speaking(request):
             return
         fixed = (Header.JUMP_SIZE, Header.PROSODY_RATE, Header.VOICE_NAME)
@@ -205,7 +211,7 @@ class Synthesizer(ChannelResource):
         self._respond(request, Status.SUCCESS, lines=_listing([self._queue[0]]))
 
     def _define_lexicon(self, request: Request) -> None:
-        """RFC 6787, 8.13: no engine here takes lexicons."""
+        """RFC 6787, 8.14: no engine here takes lexicons."""
         if self._queue:
             self._respond(request, Status.METHOD_NOT_VALID_IN_STATE)
         else:
@@ -239,8 +245,13 @@ class Synthesizer(ChannelResource):
         self._current = speak
         self._speaker.start(speak.utterance)
 
-    def _complete(self, speak: _Speak, cause: SpeakCause, reason: str) -> None:
-        """RFC 6787, 8.9."""
+    def _cancel_queue(self) -> None:
+        """What waits behind a request that has failed is not spoken (RFC 6787, 8.4.4: 007)."""
+        while self._queue:
+            self._complete(self._queue.popleft(), SpeakCause.CANCELLED)
+
+    def _complete(self, speak: _Speak, cause: SpeakCause, reason: str = "") -> None:
+        """RFC 6787, 8.12."""
         lines = [*cause_lines(cause, reason), self._mark()]
         request_id = speak.request.request_id
         self._tell(EventName.SPEAK_COMPLETE, request_id, RequestState.COMPLETE, lines=lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 import numpy as np
 import structlog
@@ -18,7 +19,7 @@ from .resource import ResourceFigures
 log = structlog.get_logger(__name__)
 
 SPEAK_S = 600.0
-"""The longest that one utterance may take, pauses apart."""
+"""The longest that one utterance may take, with its pauses."""
 
 
 class CallSpeaker:
@@ -37,13 +38,15 @@ class CallSpeaker:
         self._spoken = spoken
         self._default_voice = default_voice
         self._task: asyncio.Task[None] | None = None
+        # Who was stopped holds the line until its sound is put away; several may wait for that.
+        self._line = asyncio.Lock()
         self._figures = figures or ResourceFigures()
         self._volume = 1.0
 
     def start(self, utterance: Utterance) -> None:
         """Speak it, once the utterance before has let go of the line."""
         self._volume = 1.0
-        self._task = asyncio.create_task(self._speak(utterance, self._task))
+        self._task = asyncio.create_task(self._speak(utterance))
 
     def stop(self) -> None:
         """Stop at once."""
@@ -67,26 +70,33 @@ class CallSpeaker:
         """Stop, and wait until all is put away."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait([self._task])
+        async with self._line:
+            self._task = None
 
-    async def _speak(self, utterance: Utterance, before: asyncio.Task[None] | None) -> None:
-        if before is not None and not before.done():
-            await asyncio.wait([before])
-        failure: EngineFailed | None = None
+    async def _speak(self, utterance: Utterance) -> None:
+        try:
+            async with self._line:
+                failure = await self._attempt(utterance)
+        except CallEnded:
+            return
+        self._task = None
+        self._spoken(failure)
+
+    async def _attempt(self, utterance: Utterance) -> EngineFailed | None:
+        """Say it; why that was not to be. CallEnded."""
         try:
             await self._say(self._voiced(utterance))
         except CallEnded:
-            return
+            raise
         except EngineFailed as error:
             log.warning("not spoken", call=self._call.id, kind=error.kind, cause=str(error))
-            failure = error
+            return error
         except TimeoutError:
-            failure = EngineFailed("deadline", f"still speaking after {SPEAK_S:.0f} s")
+            return EngineFailed("deadline", f"still speaking after {SPEAK_S:.0f} s")
         except Exception as error:
             log.exception("not spoken", call=self._call.id)
-            failure = EngineFailed("failed", f"{type(error).__name__}: {error}")
-        self._task = None
-        self._spoken(failure)
+            return EngineFailed("failed", f"{type(error).__name__}: {error}")
+        return None
 
     async def _say(self, utterance: Utterance) -> None:
         await self._engine.check(utterance)
@@ -97,14 +107,7 @@ class CallSpeaker:
 
     def _voiced(self, utterance: Utterance) -> Utterance:
         if utterance.voice is None and self._default_voice is not None:
-            return Utterance(
-                utterance.text,
-                utterance.locale,
-                self._default_voice,
-                utterance.ssml,
-                utterance.rate,
-                utterance.volume,
-            )
+            return replace(utterance, voice=self._default_voice)
         return utterance
 
     async def _blocks(self, utterance: Utterance) -> AsyncGenerator[Samples, None]:

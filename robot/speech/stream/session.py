@@ -40,7 +40,8 @@ class StreamEnd(StrEnum):
 class StreamFigures:
     """What went over a stream. Times in milliseconds of sound; ``dropped_ms`` was not read by the
     peer in time, ``discarded_ms`` was more than there is room for, ``cleared_ms`` was cleared
-    before it was begun. ``rejected``: messages by the reason for which they were not taken."""
+    before it was begun. ``marks_refused`` were more than may wait. ``rejected``: messages by the
+    reason for which they were not taken."""
 
     heard_ms: int = 0
     dropped_ms: int = 0
@@ -51,6 +52,7 @@ class StreamFigures:
     barge_ins: int = 0
     marks: int = 0
     marks_cleared: int = 0
+    marks_refused: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -128,6 +130,7 @@ class Session:
             barge_ins=self._barge_ins,
             marks=playout.marks,
             marks_cleared=playout.marks_cleared,
+            marks_refused=playout.marks_refused,
             rejected=dict(self._wire.rejections.counts),
         )
 
@@ -194,6 +197,7 @@ class Session:
                 raise StreamFailed("stalled", text)
 
     async def _play_out(self) -> StreamEnd:
+        self._played_out.clear()  # a clear of before was about other sound
         self._end_mark = self._playout.end()
         self._pump()
         await self._played_out.wait()

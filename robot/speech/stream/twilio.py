@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from ...script.model import Json
@@ -163,12 +163,17 @@ def _fields_of(message: str | bytes) -> dict[str, Any] | Reject:
     if len(message) > MAX_MESSAGE_BYTES:
         return Reject.TOO_LONG
     try:
-        fields = json.loads(message)
+        fields = json.loads(message, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return Reject.NOT_JSON
     if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
         return Reject.NOT_AN_EVENT
     return fields
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """NaN and Infinity, which Python reads, are no JSON (RFC 8259, 6)."""
+    raise ValueError(name)
 
 
 def _read_media(content: dict[str, Any]) -> Media | Reject:
@@ -205,9 +210,19 @@ def _read_answer(content: dict[str, Any]) -> Answer | Reject:
         or not isinstance(match, bool)
         or len(text) > MAX_ANSWER_CHARS
         or len(json.dumps(value)) > MAX_ANSWER_CHARS
+        or not _is_text([text, value])
     ):
         return Reject.BAD_ANSWER
     return Answer(text, value, float(confidence), match)
+
+
+def _is_text(value: Json) -> bool:
+    """Whether it can be written down: half of a surrogate pair cannot, and is valid JSON."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_unknown(_: dict[str, Any]) -> Reject:
