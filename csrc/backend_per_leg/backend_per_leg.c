@@ -7,7 +7,8 @@
  * Legs whose sound is waited for are in an epoll set of their own, which tells in one system call
  * for which of them something came: that is cheaper, and sooner, than looking at each. The set is
  * level-triggered, so that what a bound has left unread is told of again. To the shard's epoll it
- * is one file, like the socket that legs share.
+ * is one file, like the socket that legs share, and listened to from the beginning: so a leg costs
+ * one more system call where it enters, and two where it leaves.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -45,11 +46,13 @@ static int per_leg_open(const rw_backend_host *host, int fd, rw_backend **backen
     int error = self->expected_fd < 0 ? -errno : 0;
     self->batch = rw_receive_batch_create();
     if (!self->batch) error = -ENOMEM;
-    if (error)
+    if (error) {
         per_leg_close(&self->base);
-    else
-        *backend = &self->base;
-    return error;
+        return error;
+    }
+    rw_backend_listen_once(host, self->expected_fd, RW_BACKEND_EVENT);
+    *backend = &self->base;
+    return 0;
 }
 
 static int per_leg_retarget(rw_backend *backend, rw_leg *leg, const rw_address *remote) {
@@ -177,7 +180,7 @@ static int per_leg_expect(rw_backend *backend, rw_leg *leg, bool expected) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = leg};
     int change = expected ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
     if (epoll_ctl(((per_leg *)backend)->expected_fd, change, leg->fd, &event) < 0) return -errno;
-    per_leg_listen(backend, expected ? NULL : leg);
+    if (!expected) per_leg_listen(backend, leg);
     return 0;
 }
 

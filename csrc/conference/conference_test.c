@@ -146,7 +146,7 @@ static size_t receive(rw_backend *from, rw_leg *leg, size_t max) {
     return 1;
 }
 
-/* Who is relayed from is read every few ticks. */
+/* Whose sound is waited for is read in its slots. */
 static int expect(rw_backend *from, rw_leg *leg, bool expected) {
     (void)from, (void)leg, (void)expected;
     return -ENOSPC;

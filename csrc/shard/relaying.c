@@ -7,15 +7,6 @@ static rw_leg *target_of(const rw_shard *shard, const rw_leg *leg) {
     return target && !target->closing ? target : NULL;
 }
 
-/* Sound that goes on to another leg does not wait for slots. Where the backend refuses, the leg is
- * read every few ticks, as one whose prompt may be interrupted. */
-static void expect(rw_shard *shard, rw_leg *leg, bool expected) {
-    if (leg->expected == expected) return;
-    if (shard->backend->ops->expect(shard->backend, leg, expected)) return;
-    leg->expected = expected;
-    leg->receiving = false;
-}
-
 void rw_shard_stop_relay(rw_shard *shard, rw_leg *leg) {
     if (!leg->relay) return;
     rw_leg *target = target_of(shard, leg);
@@ -26,14 +17,12 @@ void rw_shard_stop_relay(rw_shard *shard, rw_leg *leg) {
     }
     rw_relay_push(&shard->spent, leg->relay);
     leg->relay = NULL;
-    expect(shard, leg, false);
 }
 
 void rw_shard_start_relay(rw_shard *shard, rw_leg *leg, rw_relay *relay, uint64_t to) {
     rw_shard_stop_relay(shard, leg);
     leg->relay = relay;
     leg->relay_to = to;
-    expect(shard, leg, true);
     rw_leg *target = target_of(shard, leg);
     if (target) target->relayed = true;
 }

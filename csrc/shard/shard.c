@@ -18,9 +18,6 @@
 #define MAX_DATAGRAMS 64
 #define MAX_DATAGRAMS_TOGETHER 1024
 
-/* How often a leg is read whose prompt the caller may interrupt. */
-#define EAGER_TICKS 5
-
 /* The control side is woken for events at most so often: it finds its caches cold each time, which
  * costs more than what the events are about. The first one after a rest is told at once. */
 #define ANNOUNCE_GAP_TICKS 10
@@ -90,16 +87,6 @@ static uint64_t lightest_tick(const rw_shard *shard, uint64_t from, unsigned pti
 }
 
 /* --- slots -------------------------------------------------------------------------------- */
-
-/* A leg whose sound is waited for is read more often than once in its slot. */
-static bool is_eager(const rw_leg *leg) {
-    return leg->receiving && (leg->relay || (leg->playing.first && leg->playing.first->barge_in));
-}
-
-/* Ticks from one reading of a leg to the next. */
-static unsigned slot_ticks(const rw_leg *leg) {
-    return is_eager(leg) ? EAGER_TICKS : leg->ptime_ms;
-}
 
 void rw_shard_schedule(rw_shard *shard, rw_leg *leg) {
     if (rw_timer_armed(&leg->timer)) return;
@@ -197,11 +184,26 @@ static void read_leg(rw_shard *shard, rw_leg *leg) {
     }
     if (count) {
         leg->quiet_slots = 0;
-    } else if (++leg->quiet_slots * slot_ticks(leg) >= QUIET_TICKS) {
+    } else if (++leg->quiet_slots * leg->ptime_ms >= QUIET_TICKS) {
         leg->quiet_slots = 0;
         leg->receiving = false;
         ops->listen(shard->backend, leg);
     }
+}
+
+/* Sound that goes on to another leg, or may end what plays, does not wait for slots. */
+static bool is_waited_for(const rw_leg *leg) {
+    const rw_playlist *list = leg->playing.first;
+    return leg->relay || (list && list->barge_in);
+}
+
+/* Where the backend refuses, the leg is read in its slots, and it is asked again in the next. */
+static void settle_expectation(rw_shard *shard, rw_leg *leg) {
+    bool expected = is_waited_for(leg);
+    if (expected == leg->expected) return;
+    if (shard->backend->ops->expect(shard->backend, leg, expected)) return;
+    leg->expected = expected;
+    leg->receiving = false;
 }
 
 static void leave_out_late_slots(rw_shard *shard, rw_leg *leg) {
@@ -265,17 +267,8 @@ static void serve_leg(rw_shard *shard, rw_leg *leg, uint64_t now_us) {
     if (leg->ear) pass_time(shard, leg);
     if (leg->taps) rw_shard_advance_taps(shard, leg);
     if (leg->seat) rw_seat_advance(leg->seat, leg->due_tick);
-    if (!needs_slots(leg)) return;
-    uint64_t next_tick = is_eager(leg) ? shard->wheel.now_tick + EAGER_TICKS : leg->due_tick;
-    rw_wheel_arm(&shard->wheel, &leg->timer, next_tick < leg->due_tick ? next_tick : leg->due_tick);
-}
-
-/* Does not wait for the leg's slot. */
-static void read_soon(rw_shard *shard, rw_leg *leg) {
-    uint64_t next_tick = shard->wheel.now_tick + 1;
-    rw_leg_skip_to(leg, next_tick);
-    rw_wheel_cancel(&shard->wheel, &leg->timer);
-    rw_wheel_arm(&shard->wheel, &leg->timer, next_tick);
+    settle_expectation(shard, leg);
+    if (needs_slots(leg)) rw_wheel_arm(&shard->wheel, &leg->timer, leg->due_tick);
 }
 
 /* Reads the legs that are not read in their slots; in every tick, while sound comes. */
@@ -303,10 +296,7 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data) {
     if (leg->expected) return; /* listened to before it was */
     leg->receiving = true;
     leg->quiet_slots = 0;
-    if (is_eager(leg))
-        read_soon(shard, leg);
-    else
-        rw_shard_schedule(shard, leg);
+    rw_shard_schedule(shard, leg);
 }
 
 /* What came for some legs beyond what is right is read when all have sent: so a flood on one leg
@@ -547,6 +537,8 @@ static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
         send_digits(leg, &command->digits);
         break;
     }
+    if (leg->closing) return; /* its new address cannot be sent to */
+    settle_expectation(shard, leg);
     if (rw_leg_needs_slots(leg)) rw_shard_schedule(shard, leg);
 }
 
