@@ -36,9 +36,9 @@ WORD_PENALTY = 0.1
 SCORE_UNITS = 1024
 """Scores of segments are shifted by ten bits (the engine's ``SENSCR_SHIFT``)."""
 FRAME_HZ = 100
-FIT_WEIGHT, COVER_WEIGHT, OFFSET = 2.6, 6.7, 2.2
+FIT_WEIGHT, COVER_WEIGHT, OFFSET = 2.6, 6.7, 2.6
 """Of a logistic regression, rounded, over other words, digits and phrases than those of `ringwheel
-bench recognition`, in other voices for the most part; the offset was then raised by 0.4 by hand, so
+bench recognition`, in other voices for the most part; the offset was then raised by 0.8 by hand, so
 that 0.4 refuses few words of the grammar."""
 LOUD_OVER_NOISE, LOUD_BELOW_PEAK = 4.0, 300.0
 """Frames are loud that have so many times the power of the noise, and no less than that part of
