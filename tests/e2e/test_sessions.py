@@ -189,6 +189,16 @@ def payload_of(packets: list[Rtp]) -> bytes:
     return b"".join(packet.payload for packet in packets)
 
 
+async def taken_over(engine: Engine) -> None:
+    """Return when the media threads do what they were told: in the turn after the one that they
+    may be in the middle of."""
+    for shard in engine.shards:
+        for _ in range(2):
+            before = shard.turns
+            shard.poke()
+            await eventually(lambda shard=shard, before=before: shard.turns != before)
+
+
 def audible(payload: bytes) -> bytes:
     """Mu-law has two codes for zero; what is decoded and encoded has one."""
     return payload.replace(b"\x7f", b"\xff")
@@ -204,6 +214,7 @@ async def test_the_caller_is_heard_by_the_session_while_a_prompt_plays(make_prom
     formats = {"formats": "0 101"}
     async with paired(events, events, caller=formats, server=formats) as pair:
         way = pair.call.send_sound_to(pair.session)
+        await taken_over(pair.engine)
         playing = asyncio.create_task(pair.call.play(prompt))
         sound = sweep(0.6)
         await pair.caller_says.say(sound)
@@ -216,10 +227,12 @@ async def test_the_caller_is_heard_by_the_session_while_a_prompt_plays(make_prom
         assert payload_of(await pair.phone.packets(50)) == payload
         await playing
         way.stop()
+        await taken_over(pair.engine)
         await pair.caller_says.say(sound[:800])
         assert pair.server.waiting_packets() == []
         # Once more: the stream goes on where it was.
         way = pair.call.send_sound_to(pair.session)
+        await taken_over(pair.engine)
         await pair.caller_says.say(sound[:800])
         again = await pair.server.packets(5)
         assert again[0].ssrc == heard[0].ssrc
@@ -235,6 +248,7 @@ async def test_another_codec_of_the_session_is_the_same_sound():
     g722 = next(codec for codec in CODECS if codec.label == "g722")
     async with paired(server={"formats": "9"}, codecs=["pcmu", "g722"]) as pair:
         pair.call.send_sound_to(pair.session)
+        await taken_over(pair.engine)
         sound = sweep(1.0)
         await pair.caller_says.say(sound)
         heard = g722.decode(payload_of(await pair.server.packets(50)))
@@ -379,5 +393,6 @@ async def test_a_session_lands_on_the_shard_of_its_call():
     async with paired(shards=3) as pair:
         assert pair.call.connected()[0].shard is pair.session.connected()[0].shard
         pair.call.send_sound_to(pair.session)
+        await taken_over(pair.engine)
         await pair.caller_says.say(sweep(0.1))
         assert len(await pair.server.packets(5)) == 5
