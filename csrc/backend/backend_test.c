@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "test/check.h"
+#include "test/loopback.h"
 
 #define MAX_DATAGRAMS 64
 
@@ -26,15 +27,6 @@ static void deliver(void *context, rw_leg *leg, const rw_address *source, const 
 }
 
 static rw_backend_host host = {.counters = &counters, .deliver = deliver};
-
-static int bound_socket(rw_address *address) {
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    socklen_t size = sizeof(address->v4);
-    *address = (rw_address){.v4 = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}};
-    CHECK_EQUAL(bind(fd, &address->any, size), 0);
-    CHECK_EQUAL(getsockname(fd, &address->any, &size), 0);
-    return fd;
-}
 
 static void send_packet(rw_backend *backend, rw_leg *leg, size_t bytes) {
     memset(backend->ops->room(backend), 'x', bytes);

@@ -11,6 +11,7 @@
 #include "rtp/rtp.h"
 #include "shard/shard_private.h"
 #include "test/check.h"
+#include "test/loopback.h"
 
 #define START_MS 5000
 #define EVENTS_TYPE 101
@@ -37,15 +38,6 @@ static int open_counting(const rw_backend_host *host, int fd, rw_backend **backe
     int error = counted_ops->open(host, fd, backend);
     if (!error) (*backend)->ops = &ops;
     return error;
-}
-
-static int bound_socket(rw_address *address) {
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    socklen_t size = sizeof(address->v4);
-    *address = (rw_address){.v4 = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}};
-    CHECK_EQUAL(bind(fd, &address->any, size), 0);
-    CHECK_EQUAL(getsockname(fd, &address->any, &size), 0);
-    return fd;
 }
 
 /* One tick, and what the thread's epoll tells behind it. */

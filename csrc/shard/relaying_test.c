@@ -11,6 +11,7 @@
 #include "rtp/rtp.h"
 #include "shard/shard_private.h"
 #include "test/check.h"
+#include "test/loopback.h"
 
 #define START_MS 5000
 #define FLOOD_PACKETS 100 /* more than are read of one leg in a tick */
@@ -26,15 +27,6 @@ typedef struct party {
 static rw_shard *shard;
 static uint64_t now_us;
 static party one, two;
-
-static int bound_socket(rw_address *address) {
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    socklen_t size = sizeof(address->v4);
-    *address = (rw_address){.v4 = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}};
-    CHECK_EQUAL(bind(fd, &address->any, size), 0);
-    CHECK_EQUAL(getsockname(fd, &address->any, &size), 0);
-    return fd;
-}
 
 /* One tick, and what the thread's epoll tells behind it. */
 static void run_tick(void) {

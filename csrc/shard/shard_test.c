@@ -11,6 +11,7 @@
 #include "rtp/rtp.h"
 #include "shard/shard_private.h"
 #include "test/check.h"
+#include "test/loopback.h"
 
 #define START_MS 5000
 
@@ -586,15 +587,6 @@ static void test_events_that_follow_each_other_wake_once_in_ten_ms(void) {
 }
 
 /* --- on its thread ------------------------------------------------------------------------- */
-
-static int bound_socket(rw_address *address) {
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    socklen_t size = sizeof(address->v4);
-    *address = (rw_address){.v4 = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}};
-    CHECK_EQUAL(bind(fd, &address->any, size), 0);
-    CHECK_EQUAL(getsockname(fd, &address->any, &size), 0);
-    return fd;
-}
 
 static void open_and_play(int peer_port, uint64_t play_id) {
     rw_address own;
