@@ -33,7 +33,9 @@ SAMPLE_S = 5.0
 CLOSEST_STEP = 0.5
 """A new rate is at least this part of the old one, and at most its reciprocal."""
 LINGER_S = 40.0
-"""The last transactions linger for 32 s (RFC 3261 timer J), the last calls before them end."""
+"""The last transactions linger for 32 s (RFC 3261 timer J), the last calls before them end: what is
+held then is left."""
+LOOK_S = 0.5
 HELD = ("calls", "legs", "ports", "dialogs", "transactions", "timers", "tasks", "files")
 PROMPT_SAMPLES = 4_000
 MIB = 1 << 20
@@ -151,9 +153,18 @@ def _soak(
         time.sleep(min(SAMPLE_S, max(0.1, result.minutes * 60 - at_s)))
     result.samples.append(Sample(time.monotonic() - began_s, _sampled(tested)))
     _pace(children, 0)
-    progress(f"waiting {LINGER_S:.0f} s for the last transactions to end")
-    time.sleep(LINGER_S)
-    result.after = _sampled(tested)
+    progress(f"waiting up to {LINGER_S:.0f} s for the last transactions to end")
+    _await_the_last(result, tested)
+
+
+def _await_the_last(result: SoakResult, tested: Child) -> None:
+    """Wait until nothing is left, or until whatever lingers has had its time."""
+    end_s = time.monotonic() + LINGER_S
+    while True:
+        result.after = _sampled(tested)
+        if not result.leaked or time.monotonic() >= end_s:
+            return
+        time.sleep(LOOK_S)
 
 
 def _find_rate(

@@ -28,23 +28,36 @@ module_app menu.so
 """
 """Sound goes round in a circle inside baresip, and sndfile writes down what was decoded."""
 
-CALL_S = 10
+PATIENCE_S = 30
 ALL_SAMPLES = 12_003 + 9_777 + 16_011
 HELD_SAMPLES = 5 * 160
 """baresip's jitter buffer gives a packet out when the fifth one after it comes."""
 
 
-def dial(baresip: str, home: Path, host: str, port: int) -> str:
-    """Call the robot and listen for ``CALL_S``; returns what baresip printed."""
-    finished = subprocess.run(
-        [baresip, "-f", str(home), "-e", f"d sip:robot@{host}:{port}", "-t", str(CALL_S)],
+def dial(baresip: str, home: Path, host: str, port: int | str, calls: int = 1) -> str:
+    """Call the robot, and let baresip go when it has told the end of as many calls; returns what it
+    printed."""
+    told = []
+    process = subprocess.Popen(
+        [baresip, "-f", str(home), "-e", f"d sip:robot@{host}:{port}", "-t", str(PATIENCE_S)],
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=CALL_S + 20,
-        check=False,
     )
-    return finished.stdout + finished.stderr
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            told.append(line)
+            if ": session closed:" in line:
+                calls -= 1
+                if calls == 0:
+                    process.terminate()
+        process.wait(PATIENCE_S)
+    finally:
+        process.kill()
+        process.wait()
+    return "".join(told)
 
 
 def narrowed(recording: Path) -> list[Path]:

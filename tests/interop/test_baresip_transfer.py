@@ -42,7 +42,7 @@ async def test_it_goes_where_it_is_sent(program, chirps, share_heard, tmp_path: 
 
     async with engine(plays) as third, engine(sends_away) as robot:
         host, _, port = robot.addresses[0].rpartition(":")
-        said = await asyncio.to_thread(dial, baresip, home, host, int(port))
+        said = await asyncio.to_thread(dial, baresip, home, host, int(port), calls=2)
     assert results == [Transferred(200, "OK", "refer")], said
     heard = max(home.glob("dump-*-dec.wav"), key=lambda file: file.stat().st_size)
     assert share_heard(heard, chirps)[0] > 0.9
