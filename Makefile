@@ -12,6 +12,11 @@ PJSUA2 := pjsua2-python==2.15.1.post1
 # Tests in real time may fail on a machine that stands still: those that failed get a second run, one
 # after the other. What fails then as well has failed.
 AGAIN = $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+# These wait, for sound, for timers and for other programs: four of them at once are little work for
+# two cores. The others compute, and would take the processor from those in the middle of a call.
+WAITING := tests/e2e tests/fault tests/interop
+COMPUTE = -m 'not alone' $(WAITING:%=--ignore=%)
+WAIT = -m 'not alone' $(WAITING)
 PACKAGES := __init__.py py.typed media robot cli bench
 
 .PHONY: help demo test c-test fuzz lint format bench dist clean
@@ -40,8 +45,10 @@ demo: $(VENV)/built ## 200 real calls on loopback, checked packet by packet (und
 test: $(VENV)/tested ## every test; installs peers where it may
 	@tools/peers
 	$(MAKE) c-test
-	$(BIN)/python -m pytest -m 'not alone' --numprocesses 3 --dist worksteal --durations 25 \
-	    || $(AGAIN) -m 'not alone'
+	$(BIN)/python -m pytest $(COMPUTE) --numprocesses 2 --dist worksteal --durations 15 \
+	    || $(AGAIN) $(COMPUTE)
+	$(BIN)/python -m pytest $(WAIT) --numprocesses 4 --dist worksteal --durations 25 \
+	    || $(AGAIN) $(WAIT)
 	$(BIN)/python -m pytest -m alone || $(AGAIN) -m alone
 
 c-test: $(VENV)/tested ## C tests under ASan and UBSan, and TSan for what threads share

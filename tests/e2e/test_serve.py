@@ -8,14 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from ringwheel.cli.main import run_command
 from ringwheel.media.codec import CODECS, OPUS, PCMA
 from ringwheel.media.sip.message import Message, Response, parse
 
-SERVE = [sys.executable, "-m", "ringwheel.cli.main", "--log-format", "json", "serve"]
+COMMAND = ["--log-format", "json", "serve"]
+SERVE = [sys.executable, "-m", "ringwheel.cli.main", *COMMAND]
 TIMEOUT_S = 60
 LABELS = [codec.label for codec in CODECS]
 
@@ -167,18 +169,22 @@ def test_sigterm_refuses_new_calls_and_a_second_one_ends_the_running(tmp_path, p
         assert process.wait(TIMEOUT_S) == 0
 
 
-def run_failing(*arguments: str) -> str:
-    ended = subprocess.run(
-        [*SERVE, *arguments], capture_output=True, text=True, check=False, timeout=TIMEOUT_S
-    )
-    assert ended.returncode == 2
-    line = ended.stderr.splitlines()[-1]
-    assert line.startswith("ringwheel: ")
-    assert "Traceback" not in ended.stderr
-    return line
+@pytest.fixture
+def run_failing(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs `ringwheel serve`, which cannot; the last line that it prints."""
+
+    def run(*arguments: str) -> str:
+        assert run_command([*COMMAND, *arguments]) == 2
+        told = capsys.readouterr().err
+        line = told.splitlines()[-1]
+        assert line.startswith("ringwheel: ")
+        assert "Traceback" not in told
+        return line
+
+    return run
 
 
-def test_what_cannot_be_served_is_one_line(tmp_path, prompt):
+def test_what_cannot_be_served_is_one_line(tmp_path, prompt, run_failing):
     good = ["--prompt", str(tmp_path / "a.alaw")]
     assert "there is no prompt to play. Name one" in run_failing()
     (tmp_path / "bad.wav").write_bytes(b"garbage")

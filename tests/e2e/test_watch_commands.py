@@ -61,10 +61,13 @@ async def test_a_call_seen_by_the_commands(make_prompt, tmp_path):
         await phone.call()
         status = await run("status", "--url", url)
         await phone.hang_up()
-        listed = await run("trace", "--url", url)
-        ladder = await run("trace", "--url", url, phone.call_id)
-        saved = await run("trace", "--url", url, phone.call_id, "--pcap", str(tmp_path / "c.pcap"))
-        whole = json.loads(await run("status", "--url", url, "--json"))
+        one_call = ("trace", "--url", url, phone.call_id)
+        listed, ladder, saved, whole = await asyncio.gather(
+            run("trace", "--url", url),
+            run(*one_call),
+            run(*one_call, "--pcap", str(tmp_path / "c.pcap")),
+            run("status", "--url", url, "--json"),
+        )
     assert re.search(r"calls +1 of \d+ up +\(1 confirmed\)", status)
     assert re.search(rf"in +caller@127.0.0.1 .*answered, peer hung up +5 +{phone.call_id}", listed)
     arrows = re.findall(r"│(◀?)─+ (\w.*?) ─+(▶?)│", ladder)
@@ -77,4 +80,4 @@ async def test_a_call_seen_by_the_commands(make_prompt, tmp_path):
     ]
     assert saved.startswith("5 messages saved in ")
     assert (tmp_path / "c.pcap").read_bytes()[:4] == b"\xd4\xc3\xb2\xa1"
-    assert whole["sip"]["calls_ended_remote"] == 1
+    assert json.loads(whole)["sip"]["calls_ended_remote"] == 1

@@ -208,7 +208,7 @@ def main(options: argparse.Namespace) -> None:
             del one.recorder  # which completes the file
     del call, transfer, one
     account.shutdown()
-    endpoint.libDestroy()
+    endpoint.libDestroy(pj.PJSUA_DESTROY_NO_RX_MSG)  # else it sits there for a second
 
 
 if __name__ == "__main__":

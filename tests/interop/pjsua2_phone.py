@@ -121,7 +121,7 @@ def main(options: argparse.Namespace) -> None:
     while phone.calls:  # all have to be gone before the library
         del phone.calls.pop().recorder  # which completes the file
     phone.shutdown()
-    endpoint.libDestroy()
+    endpoint.libDestroy(pj.PJSUA_DESTROY_NO_RX_MSG)  # else it sits there for a second
 
 
 if __name__ == "__main__":

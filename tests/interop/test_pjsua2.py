@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -94,14 +95,29 @@ def test_digits_that_pjsip_dials_are_heard(serve, chirps, tmp_path):
     assert (record["received"]["lost"], record["received"]["rejected"]) == (0, 0)
 
 
-@pytest.mark.parametrize("options", [(), ("--mux",), ("--mux", "--srtp")])
-def test_each_side_takes_the_reports_of_the_other(serve, chirps, tmp_path, options):
-    """PJSIP reports every 5 s: in 13 s each of us has answered a report of the other."""
-    records = tmp_path / "calls.jsonl"
-    with serve(tmp_path, chirps, "--loop", "--srtp=optional", f"--records={records}") as served:
-        wav = tmp_path / "heard.wav"
-        said = call(served, wav, "pcmu", "--hang-up-after", "13", *options)
-    reports, record = said["reports"], json.loads(records.read_text())
+REPORTED = [(), ("--mux",), ("--mux", "--srtp")]
+
+
+@pytest.fixture(scope="module")
+def reported(serve, chirps, tmp_path_factory):
+    """What PJSIP and our record tell of calls with these options, which are up at the same time.
+
+    PJSIP reports every 5 s: in 13 s each of us has answered a report of the other."""
+
+    def talk(folder, options):
+        records = folder / "calls.jsonl"
+        with serve(folder, chirps, "--loop", "--srtp=optional", f"--records={records}") as served:
+            said = call(served, folder / "heard.wav", "pcmu", "--hang-up-after", "13", *options)
+        return said["reports"], json.loads(records.read_text())
+
+    folders = [tmp_path_factory.mktemp("reports") for _ in REPORTED]
+    with ThreadPoolExecutor(len(REPORTED)) as pool:
+        return dict(zip(REPORTED, pool.map(talk, folders, REPORTED), strict=True))
+
+
+@pytest.mark.parametrize("options", REPORTED)
+def test_each_side_takes_the_reports_of_the_other(reported, options):
+    reports, record = reported[options]
     assert record["encrypted"] == ("--srtp" in options)
     assert len(reports["cname"]) == 16
     assert reports["updates"] >= 1

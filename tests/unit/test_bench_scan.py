@@ -12,7 +12,7 @@ from ringwheel.bench.scanner_process import METHODS, Scanner, scan_request, sour
 from ringwheel.cli.main import run_command
 from ringwheel.media.sip.message import Request, parse
 
-QUICK = ["--calls", "10", "--rate", "20", "--prompt-seconds", "0.5", "--rounds", "1"]
+QUICK = ["--calls", "10", "--rate", "40", "--prompt-seconds", "0.3", "--rounds", "1"]
 
 
 @pytest.mark.alone

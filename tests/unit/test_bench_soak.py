@@ -15,7 +15,7 @@ def test_every_kind_of_call_ends_as_it_should_and_leaves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plot = tmp_path / "soak.png"
-    arguments = ["--minutes=0.15", "--warm-up=4", "--load=0.1", "--json", f"--plot={plot}"]
+    arguments = ["--minutes=0.1", "--warm-up=4", "--load=0.1", "--json", f"--plot={plot}"]
     status = run_command(["bench", "soak", *arguments])
     document = json.loads(capsys.readouterr().out)
     assert (document["faults"], document["left"]) == ({}, dict.fromkeys(HELD, 0))
