@@ -95,29 +95,27 @@ def test_digits_that_pjsip_dials_are_heard(serve, chirps, tmp_path):
     assert (record["received"]["lost"], record["received"]["rejected"]) == (0, 0)
 
 
-REPORTED = [(), ("--mux",), ("--mux", "--srtp")]
+def test_each_side_takes_the_reports_of_the_other(serve, chirps, tmp_path):
+    """PJSIP reports every 5 s: in 13 s each of us has answered a report of the other. In the clear,
+    with RTCP on the port of RTP, and encrypted as well: three calls at the same time."""
 
-
-@pytest.fixture(scope="module")
-def reported(serve, chirps, tmp_path_factory):
-    """What PJSIP and our record tell of calls with these options, which are up at the same time.
-
-    PJSIP reports every 5 s: in 13 s each of us has answered a report of the other."""
-
-    def talk(folder, options):
+    def talk(*options):
+        folder = tmp_path / "".join(["call", *options])
+        folder.mkdir()
         records = folder / "calls.jsonl"
         with serve(folder, chirps, "--loop", "--srtp=optional", f"--records={records}") as served:
-            said = call(served, folder / "heard.wav", "pcmu", "--hang-up-after", "13", *options)
-        return said["reports"], json.loads(records.read_text())
+            wav = folder / "heard.wav"
+            said = call(served, wav, "pcmu", "--hang-up-after", "13", *options)
+        check_reports(options, said["reports"], json.loads(records.read_text()))
 
-    folders = [tmp_path_factory.mktemp("reports") for _ in REPORTED]
-    with ThreadPoolExecutor(len(REPORTED)) as pool:
-        return dict(zip(REPORTED, pool.map(talk, folders, REPORTED), strict=True))
+    with ThreadPoolExecutor() as pool:
+        ways = [(), ("--mux",), ("--mux", "--srtp")]
+        for done in [pool.submit(talk, *options) for options in ways]:
+            done.result()
 
 
-@pytest.mark.parametrize("options", REPORTED)
-def test_each_side_takes_the_reports_of_the_other(reported, options):
-    reports, record = reported[options]
+def check_reports(options, reports, record):
+    """What PJSIP has taken of ours, and we of its."""
     assert record["encrypted"] == ("--srtp" in options)
     assert len(reports["cname"]) == 16
     assert reports["updates"] >= 1
