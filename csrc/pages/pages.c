@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define HUGE_BYTES RW_PAGES_HUGE_BYTES
 
@@ -17,7 +16,6 @@ static void unmap(char *from, const char *to) {
 /* `bytes` of mapped memory that begin on a huge page. */
 static char *map_aligned(size_t bytes) {
     size_t room = bytes + HUGE_BYTES;
-    if (room < bytes) return NULL;
     char *start = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED) return NULL;
     char *aligned = start + (-(uintptr_t)start & (HUGE_BYTES - 1));
@@ -27,19 +25,21 @@ static char *map_aligned(size_t bytes) {
     return aligned;
 }
 
-/* Rounded up to small pages: what is left over of huge ones is not resident for nothing. */
+static bool is_large(size_t bytes) {
+    return bytes >= HUGE_BYTES / 2;
+}
+
 static size_t whole_pages(size_t bytes) {
-    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-    return (bytes + page_bytes - 1) & -page_bytes;
+    return (bytes + HUGE_BYTES - 1) & -HUGE_BYTES;
 }
 
 void *rw_pages_map(size_t bytes) {
-    if (bytes < HUGE_BYTES) return calloc(1, bytes);
+    if (!is_large(bytes)) return calloc(1, bytes);
     return bytes > SIZE_MAX / 2 ? NULL : map_aligned(whole_pages(bytes));
 }
 
 void rw_pages_unmap(void *memory, size_t bytes) {
-    if (bytes < HUGE_BYTES)
+    if (!is_large(bytes))
         free(memory);
     else if (memory)
         munmap(memory, whole_pages(bytes));

@@ -22,19 +22,19 @@ static bool is_zero(const char *memory, size_t bytes) {
     return memory[0] == 0 && memcmp(memory, memory + 1, bytes - 1) == 0;
 }
 
-static void test_mapped_memory_is_zeroed_and_lies_on_huge_pages(void) {
-    const size_t sizes[] = {1, 4096, HUGE - 1, HUGE, HUGE + 1, 3 * HUGE + 5000};
+static void test_mapped_memory_is_zeroed_and_has_huge_pages_to_itself(void) {
+    const size_t sizes[] = {1, 4096, HUGE / 2 - 1, HUGE / 2, HUGE, HUGE + 1, 3 * HUGE + 5000};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        bool large = sizes[i] >= HUGE / 2;
         char *memory = rw_pages_map(sizes[i]);
         CHECK(memory);
-        CHECK(sizes[i] == 1 || is_zero(memory, sizes[i]));
-        if (sizes[i] >= HUGE) CHECK_EQUAL((uintptr_t)memory % HUGE, 0);
+        CHECK(is_zero(memory, sizes[i]));
         memset(memory, 1, sizes[i]);
+        char *last_page = memory + (sizes[i] - 1) / HUGE * HUGE;
+        if (large) CHECK_EQUAL((uintptr_t)memory % HUGE, 0);
+        if (large) CHECK(is_mapped(last_page + HUGE - 4096));
         rw_pages_unmap(memory, sizes[i]);
-        if (sizes[i] >= HUGE) {
-            CHECK(!is_mapped(memory));
-            CHECK(!is_mapped(memory + (sizes[i] - 1) / 4096 * 4096));
-        }
+        if (large) CHECK(!is_mapped(memory) && !is_mapped(last_page + HUGE - 4096));
     }
     rw_pages_unmap(NULL, 1);
     rw_pages_unmap(NULL, HUGE);
@@ -196,7 +196,7 @@ static void test_threads_may_share_it(void) {
 }
 
 int main(void) {
-    test_mapped_memory_is_zeroed_and_lies_on_huge_pages();
+    test_mapped_memory_is_zeroed_and_has_huge_pages_to_itself();
     test_more_than_there_is_is_refused();
     test_slots_do_not_overlap();
     test_other_sizes_are_refused();
