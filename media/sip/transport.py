@@ -571,8 +571,8 @@ class SipEndpoint:
         request = refused_request(quoted)
         if request is not None and self._taker is not None:
             # Not while the user agent is still busy with sending.
-            told = (self._tell, self._taker.refused, *request, SendFailure(cause))
-            asyncio.get_running_loop().call_soon(*told)
+            tell, failure = self._taker.refused, SendFailure(cause)
+            asyncio.get_running_loop().call_soon(self._tell, tell, *request, failure)
 
     def disconnected(self, flow: Flow, failure: SendFailure) -> None:
         """A connection that we had opened is gone."""

@@ -82,7 +82,8 @@ async def test_what_nobody_takes_is_told_and_costs_the_others_nothing(host):
     good, bad = (here.flow(host.strip("[]"), port) for port in ports)
     request = (
         f"OPTIONS sip:u@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch={BRANCH}\r\n"
-        "From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\n\r\n"
+        "From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n"
+        "Max-Forwards: 70\r\n\r\n"
     ).encode()
     for _ in range(20):
         here.send(request, bad)
