@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import select
 import socket
@@ -19,6 +20,7 @@ from .edge import Flow, MessageObserver, SendFailure
 from .fields import format_host_port
 from .framer import Broken
 from .gate import Gate
+from .icmp import ICMP_ERRORS, queue_refusals, refused_request, take_refusals, why_refused
 from .lifeline import StreamLimits
 from .listener import Listener, ListenError, bound_port, open_socket, reachable_host
 from .logs import LogGate
@@ -34,6 +36,7 @@ __all__ = [
     "TransportCounts",
     "UdpTransport",
     "WheelClock",
+    "checked_gather_ms",
     "reachable_host",
 ]
 
@@ -41,17 +44,30 @@ log = structlog.get_logger(__name__)
 
 BATCH = 64
 
-READ_INTERVAL_S = 0.02
-"""How long datagrams gather while the socket is busy. A process that wakes for each of them finds
-its caches cold every time, which costs more than the message; and it is as long as a packet of
-sound, and little beside T1."""
+GATHER_MS = 40
+"""How long datagrams gather while the socket is busy, where nobody says. A process that wakes for
+each of them finds its caches cold every time, which costs more than the message; and it is little
+beside T1."""
+
+MAX_GATHER_MS = 100
+"""More would be felt, by those who wait for an answer and by T1 at each hop."""
 
 COARSE_FROM_MS = 5_000
 COARSE_MS = 128
 """Timers from 5 s on, of which each call leaves two behind, expire in groups, up to 128 ms late."""
 
+_NO_ROOM = (errno.ENOBUFS, errno.ENOMEM)
+"""The kernel is out of memory for the moment: what was sent will be sent again."""
+
 SEND_QUEUE_DATAGRAMS = 4_096
 KNOWN_PEERS = 4_096
+
+
+def checked_gather_ms(gather_ms: int) -> int:
+    """How long datagrams may gather. ValueError: not so long."""
+    if not 0 <= gather_ms <= MAX_GATHER_MS:
+        raise ValueError(f"sip_gather_ms: {gather_ms}; use 0 to {MAX_GATHER_MS}")
+    return gather_ms
 
 
 class MessageTaker(Protocol):
@@ -67,6 +83,9 @@ class MessageTaker(Protocol):
     def disconnected(self, flow: Flow, failure: SendFailure) -> None:
         """A connection that we had opened is gone, with what it still had to bring."""
 
+    def refused(self, branch: str, method: str, failure: SendFailure) -> None:
+        """A datagram with a request of ours came back, or could not be sent (RFC 3261 18.4)."""
+
 
 @dataclass(slots=True)
 class TransportCounts:
@@ -78,6 +97,7 @@ class TransportCounts:
     sends_dropped: int = 0
     send_errors: int = 0
     receive_errors: int = 0
+    datagrams_refused: int = 0
     parse_errors: int = 0
     failures: int = 0
     streams_accepted: int = 0
@@ -164,8 +184,15 @@ class WheelClock:
 class UdpTransport:
     """One bound UDP socket, its peers' flows, and what waits to be sent."""
 
-    def __init__(self, listener: Listener, index: int, counts: TransportCounts) -> None:
-        """Binds. ListenError: it cannot be done."""
+    def __init__(
+        self,
+        listener: Listener,
+        index: int,
+        counts: TransportCounts,
+        gather_ms: int = GATHER_MS,
+    ) -> None:
+        """Binds. ListenError: it cannot be done. ``gather_ms``: as of `SipEndpoint`."""
+        self._gather_s = gather_ms / 1_000
         self.listener = listener
         self.socket = open_socket(listener)
         self._index = index
@@ -176,6 +203,11 @@ class UdpTransport:
         self._wake_up = select.epoll()
         self._next_read: asyncio.Handle | None = None
         self._read_at_s = 0.0
+        self._soonest_s = 0.0
+        self._has_refusals = False
+        self.on_refused: Callable[[bytes, str], None] | None = None
+        """Told of each datagram that came back or could not be sent, maybe cut off, and why."""
+        queue_refusals(self.socket)
 
     @property
     def port(self) -> int:
@@ -185,12 +217,16 @@ class UdpTransport:
     def start(self, read: Callable[[UdpTransport], int]) -> None:
         """Call ``read(self)``, which returns how many datagrams it took, while some come.
 
-        The first one after a rest is read at once; then the socket is read every
-        ``READ_INTERVAL_S``, until it rests again. Who sends meanwhile is at work anyway: then it is
-        read after half of that time.
+        The first one after a rest is read at once; then the socket is read every ``gather_ms``,
+        until it rests again. One that came alone is of a call at rest, whose next message waits no
+        longer than half of that. Who sends meanwhile is at work anyway: then it is read after half
+        of that time too.
         """
         self._loop = asyncio.get_running_loop()
         self._read = read
+        if not self._gather_s:
+            self._loop.add_reader(self.socket.fileno(), read, self)
+            return
         # One-shot, in an epoll of its own: to pause a reader of the loop costs more than to read.
         self._wake_up.register(self.socket, select.EPOLLIN | select.EPOLLONESHOT)
         self._loop.add_reader(self._wake_up.fileno(), self._on_wake_up)
@@ -198,9 +234,8 @@ class UdpTransport:
     def _on_wake_up(self) -> None:
         assert self._loop is not None
         self._wake_up.poll(0)
-        soonest_s = self._read_at_s + READ_INTERVAL_S
-        if self._loop.time() < soonest_s:
-            self._next_read = self._loop.call_at(soonest_s, self._read_on)
+        if self._loop.time() < self._soonest_s:
+            self._next_read = self._loop.call_at(self._soonest_s, self._read_on)
         else:
             self._read_on()
 
@@ -209,10 +244,11 @@ class UdpTransport:
         self._next_read = None  # until then: what is answered meanwhile brings no other one
         self._read_at_s = self._loop.time()
         count = self._read(self)
+        self._soonest_s = self._read_at_s + (self._gather_s if count > 1 else self._gather_s / 2)
         if count >= BATCH:
             self._next_read = self._loop.call_soon(self._read_on)
         elif count:
-            self._next_read = self._loop.call_at(self._read_at_s + READ_INTERVAL_S, self._read_on)
+            self._next_read = self._loop.call_at(self._soonest_s, self._read_on)
         else:
             self._next_read = None
             self._wake_up.modify(self.socket, select.EPOLLIN | select.EPOLLONESHOT)
@@ -220,7 +256,8 @@ class UdpTransport:
     def close(self) -> None:
         """Stop and close; what waits to be sent is dropped and counted."""
         if self._loop is not None:
-            self._loop.remove_reader(self._wake_up.fileno())
+            waits_on = self._wake_up if self._gather_s else self.socket
+            self._loop.remove_reader(waits_on.fileno())
             self._loop.remove_writer(self.socket)
         if self._next_read is not None:
             self._next_read.cancel()
@@ -249,7 +286,7 @@ class UdpTransport:
     def _read_early(self, next_read: asyncio.Handle) -> None:
         assert self._loop is not None
         now_s = self._loop.time()
-        if now_s >= self._read_at_s + READ_INTERVAL_S / 2:
+        if now_s >= self._read_at_s + self._gather_s / 2:
             next_read.cancel()
             self._read_at_s = now_s
             self._next_read = self._loop.call_soon(self._read_on)
@@ -272,14 +309,35 @@ class UdpTransport:
     def _try(self, data: bytes, address: tuple[str, int]) -> bool:
         """False if the socket has no room; errors are counted and end the attempt."""
         try:
-            self.socket.sendto(data, address)
+            self._send_past_refusals(data, address)
         except (BlockingIOError, InterruptedError):
             return False
-        except (OSError, OverflowError, ValueError):
+        except (OSError, OverflowError, ValueError) as error:
             self._counts.send_errors += 1
+            code = error.errno if isinstance(error, OSError) else None
+            if code not in _NO_ROOM and self.on_refused is not None:
+                self.on_refused(data, why_refused(code or errno.EDESTADDRREQ))
         else:
             self._counts.datagrams_sent += 1
         return True
+
+    def _send_past_refusals(self, data: bytes, address: tuple[str, int]) -> None:
+        """A refusal of an earlier datagram is reported once, in place of sending this one."""
+        try:
+            self.socket.sendto(data, address)
+        except OSError as error:
+            if error.errno not in ICMP_ERRORS:
+                raise
+            self._has_refusals = True
+            self.socket.sendto(data, address)
+
+    def tell_refusals(self, *, told: bool) -> None:
+        """Tell of the datagrams that came back: if receiving has ``told`` of one, or sending."""
+        if told or self._has_refusals:
+            self._has_refusals = False
+            for quoted, cause in take_refusals(self.socket):
+                if self.on_refused is not None:
+                    self.on_refused(quoted, cause)
 
 
 class SipEndpoint:
@@ -296,13 +354,16 @@ class SipEndpoint:
         advertise: str | None = None,
         tls: TlsConfig | None = None,
         limits: StreamLimits | None = None,
+        gather_ms: int = GATHER_MS,
     ) -> None:
         """Bind every listener. ``advertise`` is the numeric address that peers reach us by, where
-        it is not the bound one, of those listeners that name none themselves. ListenError: one
+        it is not the bound one, of those listeners that name none themselves. ``gather_ms``: how
+        long datagrams gather while they keep coming; 0: each is read at once. ListenError: one
         cannot be bound, or has no certificate for TLS; then none is."""
         self.counts = TransportCounts()
         self.timers = WheelClock(self._failed)
         self._advertise = advertise
+        self._gather_ms = gather_ms
         self._tls = tls or TlsConfig()
         self._reader = DatagramReader(BATCH)
         self._gate = LogGate()
@@ -327,7 +388,9 @@ class SipEndpoint:
 
     def _opened(self, listener: Listener, index: int) -> UdpTransport | StreamListener:
         if listener.transport == "UDP":
-            return UdpTransport(listener, index, self.counts)
+            transport = UdpTransport(listener, index, self.counts, self._gather_ms)
+            transport.on_refused = self._refused
+            return transport
         return StreamListener(listener, index)
 
     def reload_tls(self) -> None:
@@ -448,11 +511,13 @@ class SipEndpoint:
             accepted.close()
 
     def _read(self, transport: UdpTransport) -> int:
+        refusals = self._reader.icmp_errors
         try:
             batch = self._reader.receive_batch(transport.socket.fileno(), BATCH)
         except OSError:
             self.counts.receive_errors += 1
             return 0
+        transport.tell_refusals(told=self._reader.icmp_errors != refusals)
         self.counts.datagrams_received += len(batch)
         gate = self.gate
         for data, host, port in batch:
@@ -527,6 +592,14 @@ class SipEndpoint:
         except SipParseError:
             return  # the refusal of what cannot be read repeats it: no transaction waits for that
         asyncio.get_running_loop().call_soon(self._tell, taker.undelivered, message, failure)
+
+    def _refused(self, quoted: bytes, cause: str) -> None:
+        self.counts.datagrams_refused += 1
+        request = refused_request(quoted)
+        if request is not None and self._taker is not None:
+            # Not while the user agent is still busy with sending.
+            tell, failure = self._taker.refused, SendFailure(cause)
+            asyncio.get_running_loop().call_soon(self._tell, tell, *request, failure)
 
     def disconnected(self, flow: Flow, failure: SendFailure) -> None:
         """A connection that we had opened is gone."""
