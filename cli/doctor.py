@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..media import _core
+from ..media import _core, huge_pages
 from ..media.codec import CODECS, OPUS
 from .config import ServeConfig, override, rtp_call_capacity
 from .errors import STATUS_FAILED
@@ -200,6 +200,22 @@ def check_clock(machine: Machine, wanted: Wanted) -> Finding:
     return Finding("clock", Status.OK, found)
 
 
+def check_huge_pages(machine: Machine, wanted: Wanted) -> Finding:
+    """Whether Python's objects lie on them."""
+    choices = machine.read(huge_pages.SYSTEM_SWITCH.lstrip("/"))
+    if choices is None:
+        change = "use a kernel with CONFIG_TRANSPARENT_HUGEPAGE: SIP costs more CPU without"
+        return Finding("huge pages", Status.WARN, "unknown to this kernel", change)
+    chosen = choices.partition("[")[2].partition("]")[0] or choices
+    if not huge_pages.allowed(choices):
+        change = f"echo madvise > {huge_pages.SYSTEM_SWITCH} (SIP costs more CPU without)"
+        return Finding("huge pages", Status.WARN, chosen, change)
+    if huge_pages.switched_off():
+        change = f"unset {huge_pages.SWITCH} (SIP costs more CPU without)"
+        return Finding("huge pages", Status.WARN, f"{chosen}, but switched off", change)
+    return Finding("huge pages", Status.OK, f"{chosen}, used for Python's objects")
+
+
 def judge_lateness(late: TickLateness) -> Finding:
     found = (
         f"1 ms ticks late by p50 {late.p50_us:,.0f}, p99 {late.p99_us:,.0f}, "
@@ -249,6 +265,7 @@ CHECKS: tuple[Callable[[Machine, Wanted], Finding], ...] = (
     check_port_count,
     check_port_overlap,
     check_clock,
+    check_huge_pages,
     check_codecs,
     check_libraries,
 )

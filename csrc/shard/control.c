@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "pages/pages.h"
 #include "shard/shard_private.h"
 
 #define WAKE_EVENT (UINT64_MAX - 1)
@@ -119,7 +120,7 @@ static int create_rings(rw_shard *shard) {
     shard->commands = rw_ring_create(4 * (size_t)shard->max_legs + 64, sizeof(rw_command));
     shard->events = rw_ring_create(2 * (size_t)shard->max_legs + 1024, sizeof(rw_posted_event));
     shard->free_ids = rw_ring_create(shard->max_legs, sizeof(uint64_t));
-    shard->legs = calloc(shard->max_legs, sizeof(rw_leg));
+    shard->legs = rw_pages_map(shard->max_legs * sizeof(rw_leg));
     if (!shard->commands || !shard->events || !shard->free_ids || !shard->legs) return -ENOMEM;
     for (uint64_t index = 0; index < shard->max_legs; index++) {
         uint64_t id = index | 1ull << 32;
@@ -234,7 +235,7 @@ void rw_shard_destroy(rw_shard *shard) {
     rw_ring_destroy(shard->commands);
     rw_ring_destroy(shard->events);
     rw_ring_destroy(shard->free_ids);
-    free(shard->legs);
+    rw_pages_unmap(shard->legs, shard->max_legs * sizeof(rw_leg));
     free(shard);
 }
 

@@ -44,3 +44,10 @@ cdef extern from "wheel/wheel.h" nogil:
     void rw_wheel_advance(rw_wheel *wheel, uint64_t now_tick)
     rw_timer *rw_wheel_pop_due(rw_wheel *wheel)
     uint64_t rw_wheel_next_tick(const rw_wheel *wheel)
+
+cdef extern from "pages/pages.h" nogil:
+    ctypedef struct rw_pages:
+        pass
+    rw_pages *rw_pages_create()
+    void *rw_pages_take(rw_pages *pages, size_t bytes)
+    bint rw_pages_give(rw_pages *pages, void *slot)

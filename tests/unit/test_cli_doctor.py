@@ -12,6 +12,7 @@ from ringwheel.cli.machine import Machine, TickLateness
 from ringwheel.cli.main import run_command
 from ringwheel.media import _core
 from ringwheel.media.codec import CODECS, OPUS
+from ringwheel.media.huge_pages import SYSTEM_SWITCH
 
 STREAMS = [codec for codec in CODECS if codec.label != OPUS]
 
@@ -22,6 +23,7 @@ GOOD = {
     "proc/sys/net/ipv4/ip_local_reserved_ports": "\n",
     "sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc\n",
     "sys/fs/cgroup/cpu.max": "max 100000\n",
+    "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
 }
 
 
@@ -64,6 +66,7 @@ def complete_build(monkeypatch):
     """A build that found every library, whatever this one found."""
     monkeypatch.setattr(_core, "SRTP_AVAILABLE", True)
     monkeypatch.setattr(doctor, "CODECS", [*STREAMS, SimpleNamespace(label=OPUS)])
+    monkeypatch.delenv("RINGWHEEL_HUGE_PAGES", raising=False)
 
 
 def test_a_good_machine_has_nothing_to_change(tmp_path):
@@ -174,6 +177,39 @@ def test_clock(tmp_path):
     assert (slow.status, "clocksource=tsc" in slow.change) == (Status.WARN, True)
     coarse = FakeMachine(lay_out(tmp_path), clock_resolution_ns=4_000_000)
     assert finding("clock", coarse).status is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("enabled", "switch", "found", "change"),
+    [
+        ("always [madvise] never", None, "madvise, used for Python's objects", ""),
+        ("[always] madvise never", "1", "always, used for Python's objects", ""),
+        (
+            "always madvise [never]",
+            None,
+            "never",
+            f"echo madvise > {SYSTEM_SWITCH} (SIP costs more CPU without)",
+        ),
+        (
+            "always [madvise] never",
+            "0",
+            "madvise, but switched off",
+            "unset RINGWHEEL_HUGE_PAGES (SIP costs more CPU without)",
+        ),
+        (
+            None,
+            None,
+            "unknown to this kernel",
+            "use a kernel with CONFIG_TRANSPARENT_HUGEPAGE: SIP costs more CPU without",
+        ),
+    ],
+)
+def test_huge_pages(tmp_path, monkeypatch, enabled, switch, found, change):
+    if switch is not None:
+        monkeypatch.setenv("RINGWHEEL_HUGE_PAGES", switch)
+    row = finding("huge pages", FakeMachine(lay_out(tmp_path, enabled=enabled)))
+    assert (row.found, row.change) == (found, change)
+    assert row.status is (Status.WARN if change else Status.OK)
 
 
 @pytest.mark.parametrize(
