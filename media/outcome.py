@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from .early_sound import EarlySound
 from .sip.events import EndCause, EndedBy
+from .sip.failure import UNDELIVERED_REASON
+from .sip.fields import unquote
 from .sip.message import REASON_PHRASES
 
 
@@ -131,6 +133,8 @@ def failure_of(cause: EndCause, *, proceeding: bool) -> DialResult:
     if cause.by is EndedBy.LOCAL:
         return DialResult(Outcome.CANCELLED, status, reason, text=text)
     if cause.by is EndedBy.ERROR:
+        if text.startswith(UNDELIVERED_REASON):
+            text = unquote(text.removeprefix(UNDELIVERED_REASON))
         if proceeding and status == 408:
             return DialResult(Outcome.NO_ANSWER, status, reason, text=text)
         return DialResult(Outcome.UNREACHABLE, status, reason, text=text, silent=not proceeding)

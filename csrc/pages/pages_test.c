@@ -40,6 +40,28 @@ static void test_mapped_memory_is_zeroed_and_has_huge_pages_to_itself(void) {
     rw_pages_unmap(NULL, HUGE);
 }
 
+static size_t address_space_bytes(void) {
+    size_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    CHECK(file && fscanf(file, "%zu", &pages) == 1);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void test_nothing_stays_mapped_beside_it(void) {
+    enum { ROUNDS = 100 };
+    void *memory[ROUNDS];
+    size_t before = address_space_bytes();
+    for (int i = 0; i < ROUNDS; i++) {
+        memory[i] = rw_pages_map(HUGE);
+        CHECK(memory[i]);
+    }
+    CHECK(address_space_bytes() - before < (ROUNDS + 10) * HUGE);
+    for (int i = 0; i < ROUNDS; i++)
+        rw_pages_unmap(memory[i], HUGE);
+    CHECK(address_space_bytes() < before + 10 * HUGE);
+}
+
 static void test_more_than_there_is_is_refused(void) {
     CHECK(!rw_pages_map(SIZE_MAX));
     CHECK(!rw_pages_map(SIZE_MAX / 4));
@@ -197,6 +219,7 @@ static void test_threads_may_share_it(void) {
 
 int main(void) {
     test_mapped_memory_is_zeroed_and_has_huge_pages_to_itself();
+    test_nothing_stays_mapped_beside_it();
     test_more_than_there_is_is_refused();
     test_slots_do_not_overlap();
     test_other_sizes_are_refused();

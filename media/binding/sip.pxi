@@ -153,6 +153,11 @@ cdef class DatagramReader:
         cdef const rw_udp_counts *counts = rw_udp_counts_of(self.batch)
         return {"datagrams": counts.datagrams, "icmp_errors": counts.icmp_errors}
 
+    @property
+    def icmp_errors(self) -> int:
+        """How often the network said that it had not delivered something, since the start."""
+        return rw_udp_counts_of(self.batch).icmp_errors
+
     cdef unsigned _slot_of(self, const sockaddr_storage *source):
         # The key is the socket address as the kernel wrote it, zero-padded to one length.
         cdef const uint8_t *raw = <const uint8_t *>source

@@ -9,6 +9,9 @@ from .fields import quote
 from .message import Headers, Request, Response, parse
 from .ways import Ways
 
+UNDELIVERED_REASON = "SIP;cause=503;text="
+"""Begins the Reason header of an `Undelivered`; its words follow as a quoted string."""
+
 _COPIED = frozenset({"Via", "From", "To", "Call-ID", "CSeq"})
 
 
@@ -21,7 +24,7 @@ def failed_response(data: bytes, failure: SendFailure) -> Undelivered:
     """What the user of a client transaction gets whose request, ``data``, did not get away."""
     request = parse(data)
     headers = Headers([line for line in request.headers if line[0] in _COPIED])
-    headers.add("Reason", f"SIP;cause=503;text={quote(failure.text)}")
+    headers.add("Reason", UNDELIVERED_REASON + quote(failure.text))
     return Undelivered(
         headers,
         status=503,

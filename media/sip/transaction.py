@@ -272,6 +272,15 @@ class ClientTransaction(Transaction):
         if user is not None:
             user.on_response(failed_response(data, failure))
 
+    def refused(self, failure: SendFailure) -> None:
+        """The network gave the datagram back (RFC 3261 18.4).
+
+        Once may be a peer that starts anew, and says nothing about who is asked again after T1;
+        twice is believed. So a forged ICMP message harms no request that is answered within T1.
+        """
+        if not self.reliable and self.interval_ms > self._layer.timing.t1_ms:
+            self.undelivered(failure)
+
     def _timed_out(self) -> None:
         user, self.user = self.user, None
         self._layer.counters.add(Count.TRANSACTION_TIMEOUTS)
@@ -524,6 +533,11 @@ class TransactionLayer:
                 server.terminate()  # RFC 3261 17.2.4: nobody is there to hear it again
         elif (client := self._clients.get(client_key(message))) is not None:
             client.undelivered(failure)
+
+    def refused(self, branch: str, method: str, failure: SendFailure) -> None:
+        """A datagram with a request came back: tell its transaction."""
+        if (client := self._clients.get(f"{branch} {method}")) is not None:
+            client.refused(failure)
 
     def disconnected(self, flow: Flow, failure: SendFailure) -> None:
         """A connection of ours is gone: requests that nobody has answered at all went with it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import select
 import socket
@@ -19,6 +20,7 @@ from .edge import Flow, MessageObserver, SendFailure
 from .fields import format_host_port
 from .framer import Broken
 from .gate import Gate
+from .icmp import ICMP_ERRORS, queue_refusals, refused_request, take_refusals, why_refused
 from .lifeline import StreamLimits
 from .listener import Listener, ListenError, bound_port, open_socket, reachable_host
 from .logs import LogGate
@@ -50,6 +52,9 @@ COARSE_FROM_MS = 5_000
 COARSE_MS = 128
 """Timers from 5 s on, of which each call leaves two behind, expire in groups, up to 128 ms late."""
 
+_NO_ROOM = (errno.ENOBUFS, errno.ENOMEM)
+"""The kernel is out of memory for the moment: what was sent will be sent again."""
+
 SEND_QUEUE_DATAGRAMS = 4_096
 KNOWN_PEERS = 4_096
 
@@ -67,6 +72,9 @@ class MessageTaker(Protocol):
     def disconnected(self, flow: Flow, failure: SendFailure) -> None:
         """A connection that we had opened is gone, with what it still had to bring."""
 
+    def refused(self, branch: str, method: str, failure: SendFailure) -> None:
+        """A datagram with a request of ours came back, or could not be sent (RFC 3261 18.4)."""
+
 
 @dataclass(slots=True)
 class TransportCounts:
@@ -78,6 +86,7 @@ class TransportCounts:
     sends_dropped: int = 0
     send_errors: int = 0
     receive_errors: int = 0
+    datagrams_refused: int = 0
     parse_errors: int = 0
     failures: int = 0
     streams_accepted: int = 0
@@ -176,6 +185,10 @@ class UdpTransport:
         self._wake_up = select.epoll()
         self._next_read: asyncio.Handle | None = None
         self._read_at_s = 0.0
+        self._has_refusals = False
+        self.on_refused: Callable[[bytes, str], None] | None = None
+        """Told of each datagram that came back or could not be sent, maybe cut off, and why."""
+        queue_refusals(self.socket)
 
     @property
     def port(self) -> int:
@@ -272,14 +285,35 @@ class UdpTransport:
     def _try(self, data: bytes, address: tuple[str, int]) -> bool:
         """False if the socket has no room; errors are counted and end the attempt."""
         try:
-            self.socket.sendto(data, address)
+            self._send_past_refusals(data, address)
         except (BlockingIOError, InterruptedError):
             return False
-        except (OSError, OverflowError, ValueError):
+        except (OSError, OverflowError, ValueError) as error:
             self._counts.send_errors += 1
+            code = error.errno if isinstance(error, OSError) else None
+            if code not in _NO_ROOM and self.on_refused is not None:
+                self.on_refused(data, why_refused(code or errno.EDESTADDRREQ))
         else:
             self._counts.datagrams_sent += 1
         return True
+
+    def _send_past_refusals(self, data: bytes, address: tuple[str, int]) -> None:
+        """A refusal of an earlier datagram is reported once, in place of sending this one."""
+        try:
+            self.socket.sendto(data, address)
+        except OSError as error:
+            if error.errno not in ICMP_ERRORS:
+                raise
+            self._has_refusals = True
+            self.socket.sendto(data, address)
+
+    def tell_refusals(self, *, told: bool) -> None:
+        """Tell of the datagrams that came back: if receiving has ``told`` of one, or sending."""
+        if told or self._has_refusals:
+            self._has_refusals = False
+            for quoted, cause in take_refusals(self.socket):
+                if self.on_refused is not None:
+                    self.on_refused(quoted, cause)
 
 
 class SipEndpoint:
@@ -327,7 +361,9 @@ class SipEndpoint:
 
     def _opened(self, listener: Listener, index: int) -> UdpTransport | StreamListener:
         if listener.transport == "UDP":
-            return UdpTransport(listener, index, self.counts)
+            transport = UdpTransport(listener, index, self.counts)
+            transport.on_refused = self._refused
+            return transport
         return StreamListener(listener, index)
 
     def reload_tls(self) -> None:
@@ -448,11 +484,13 @@ class SipEndpoint:
             accepted.close()
 
     def _read(self, transport: UdpTransport) -> int:
+        refusals = self._reader.icmp_errors
         try:
             batch = self._reader.receive_batch(transport.socket.fileno(), BATCH)
         except OSError:
             self.counts.receive_errors += 1
             return 0
+        transport.tell_refusals(told=self._reader.icmp_errors != refusals)
         self.counts.datagrams_received += len(batch)
         gate = self.gate
         for data, host, port in batch:
@@ -527,6 +565,14 @@ class SipEndpoint:
         except SipParseError:
             return  # the refusal of what cannot be read repeats it: no transaction waits for that
         asyncio.get_running_loop().call_soon(self._tell, taker.undelivered, message, failure)
+
+    def _refused(self, quoted: bytes, cause: str) -> None:
+        self.counts.datagrams_refused += 1
+        request = refused_request(quoted)
+        if request is not None and self._taker is not None:
+            # Not while the user agent is still busy with sending.
+            tell, failure = self._taker.refused, SendFailure(cause)
+            asyncio.get_running_loop().call_soon(self._tell, tell, *request, failure)
 
     def disconnected(self, flow: Flow, failure: SendFailure) -> None:
         """A connection that we had opened is gone."""

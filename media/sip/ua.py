@@ -152,6 +152,11 @@ class UserAgent:
         if not self._closed:
             self.transactions.disconnected(flow, failure)
 
+    def refused(self, branch: str, method: str, failure: SendFailure) -> None:
+        """A datagram with a request of ours came back, or could not be sent."""
+        if not self._closed:
+            self.transactions.refused(branch, method, failure)
+
     def guard(self, rules: GateRules | None) -> Gate | None:
         """Serve only whom ``rules`` let in, from now on (None: everybody); calls that run go on."""
         if rules is None:

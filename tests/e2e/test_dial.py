@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -313,6 +314,32 @@ async def test_the_next_way_is_tried_when_one_is_silent_or_full():
     assert (record["outcome"], record["to"]) == ("answered", uris[2])
     told = [(one["to"], one["outcome"], one["status"]) for one in record["attempts"]]
     assert told == [(uris[0], "unreachable", 408), (uris[1], "congestion", 503)]
+
+
+async def test_who_is_not_there_is_known_at_once():
+    async with Callee() as gone:
+        uri = gone.uri
+    records = []
+    async with dialling(records=records.append) as engine:
+        with pytest.raises(DialFailed, match=r"unreachable .*: nobody listens there") as failed:
+            await engine.dial(uri, timeout_s=30)
+        assert (failed.value.outcome, failed.value.status) == (Outcome.UNREACHABLE, 503)
+        assert engine.snapshot().sip["transaction_timeouts"] == 0
+        await eventually(lambda: len(records) == 1)
+
+
+async def test_who_is_not_there_costs_the_next_way_no_timeout():
+    async with dialling() as engine, Callee() as callee:
+        async with Callee() as leaving:
+            gone = SimpleNamespace(uri=leaving.uri)
+        with ways_to(engine, (gone, 60), (callee, 60)):
+            dialled = asyncio.create_task(engine.dial("sip:4711@carrier"))
+            invite = await callee.invited()
+            callee.reply(invite, "200 OK", callee.offer())
+            call = await dialled
+            callee.hang_up_on(invite)
+            await call.wait_ended()
+            assert engine.snapshot().sip["transaction_timeouts"] == 0
 
 
 async def test_a_refusal_of_the_callee_is_the_last_word():

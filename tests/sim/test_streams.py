@@ -7,7 +7,7 @@ from ringwheel.media.sip.counters import Count
 from ringwheel.media.sip.edge import Flow, SendFailure
 from ringwheel.media.sip.failure import Undelivered
 from ringwheel.media.sip.lifeline import Due, Lifeline, StreamLimits
-from ringwheel.media.sip.message import parse
+from ringwheel.media.sip.message import parse, response_bytes
 from ringwheel.media.sip.ways import Ways, flow_of_peer
 
 from .conftest import Net, Recorder, sip
@@ -144,6 +144,46 @@ def test_an_invite_that_does_not_get_away_is_a_503():
     assert agent.counters[Count.TRANSPORT_FAILURES] == 1
     net.run(60_000)
     net.assert_quiet()
+
+
+def refuse(agent, request):
+    agent.refused(request.branch, request.method, SendFailure("nobody listens there"))
+
+
+def test_a_datagram_that_comes_back_twice_is_a_503():
+    net = Net()
+    net.link = lambda packet: []
+    handler = Recorder()
+    agent = net.agent("ua", handler)
+    agent.dial("sip:u@peer", b"v=0", net.flow("peer"), from_uri="sip:me@ua")
+    invite = net.packets[0].message
+    refuse(agent, invite)
+    net.run(400)
+    refuse(agent, invite)  # what the network says again of the first one
+    assert handler.events == []
+    net.run(200)
+    assert len(net.packets) == 2  # timer A
+    agent.refused(invite.branch + "x", "INVITE", SendFailure("forged"))
+    agent.refused(invite.branch, "BYE", SendFailure("forged"))
+    assert handler.events == []
+    refuse(agent, invite)
+    assert handler.events == [("ended", "error", 503)]
+    (cause,) = handler.ended.values()
+    assert cause.text == 'SIP;cause=503;text="nobody listens there"'
+    net.run(60_000)
+    net.assert_quiet()
+
+
+def test_a_callee_that_rings_cannot_be_refused():
+    net = Net()
+    handler = Recorder()
+    agent = net.agent("ua", handler)
+    agent.dial("sip:u@peer", b"v=0", net.flow("peer"), from_uri="sip:me@ua")
+    net.run(700)
+    invite = net.packets[0].message
+    net.receive("ua", "peer", response_bytes(invite, 180, to_tag="callee"))
+    refuse(agent, invite)
+    assert [event[0] for event in handler.events] == ["ringing"]
 
 
 def test_a_failure_after_the_outcome_changes_nothing():
