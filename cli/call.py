@@ -208,6 +208,7 @@ def _settings(uri: str, file: Path | None, flags: dict[str, str | None]) -> dict
         "dns": config.dns,
         "session_expires_s": config.session_expires_s,
         "min_se_s": config.min_se_s,
+        "sip_gather_ms": config.sip_gather_ms,
         "trunks": [_for_one_call(trunk, flags) for trunk in config.trunks],
     }
 

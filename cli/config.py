@@ -23,7 +23,7 @@ from ..media.ports import RtpPorts
 from ..media.sip.gate import GateRules
 from ..media.sip.session_timer import MIN_SE_S, checked_intervals
 from ..media.sip.tls import TlsConfig, VerifyClient
-from ..media.sip.transport import Listener, ListenError
+from ..media.sip.transport import GATHER_MS, MAX_GATHER_MS, Listener, ListenError
 from ..media.trunk import Peer, Trunk, TrunkError
 from ..robot.speech.mrcp.service import MrcpOptions
 from ..robot.speech.stream.wire import PeerBargeIn, StreamFailed, read_address
@@ -84,6 +84,7 @@ class ServeConfig:
     per_source_rate: float | None = None
     session_expires_s: int = 1_800
     min_se_s: int = MIN_SE_S
+    sip_gather_ms: int = GATHER_MS
     drain_s: float = 30.0
     http: str | None = None
     trace_messages: int = TRACE_MESSAGES
@@ -196,6 +197,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "per_source_rate": amount(0.1, 1_000_000),
     "session_expires_s": whole(0, 86_400),
     "min_se_s": whole(1, 86_400),
+    "sip_gather_ms": whole(0, MAX_GATHER_MS),
     "drain_s": amount(0, 86_400),
     "dns": _dns,
     "http": _address_by(http_address),

@@ -29,6 +29,13 @@ TlsCa = Annotated[
     typer.Option(help="Authorities to trust instead of the system's, PEM.", metavar="FILE"),
 ]
 MaxCalls = Annotated[int | None, typer.Option(help="Calls at the same time; 503 beyond.")]
+SipGatherMs = Annotated[
+    int | None,
+    typer.Option(
+        help="While SIP keeps coming, read it together every so often; 0: each message at once.",
+        metavar="MS",
+    ),
+]
 SrtpPolicy = Annotated[
     str | None, typer.Option(help="Encrypt sound: off, optional (if offered), required.")
 ]

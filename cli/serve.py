@@ -78,6 +78,7 @@ def serve(
     ] = None,
     shards: Annotated[int | None, typer.Option(help="Media threads.")] = None,
     max_calls: options.MaxCalls = None,
+    sip_gather_ms: options.SipGatherMs = None,
     rtp_sockets: Annotated[str | None, typer.Option(help="per-leg, or shared for trunks.")] = None,
     rtp_source: Annotated[
         str | None,
@@ -146,6 +147,7 @@ def serve(
         "tls_verify_client": tls_verify_client,
         "shards": shards,
         "max_calls": max_calls,
+        "sip_gather_ms": sip_gather_ms,
         "rtp_sockets": rtp_sockets,
         "rtp_source": rtp_source,
         "silence": silence,
@@ -247,6 +249,7 @@ def make_engine(
         per_source_rate=config.per_source_rate,
         session_expires_s=config.session_expires_s,
         min_se_s=config.min_se_s,
+        sip_gather_ms=config.sip_gather_ms,
         rtp_sockets=config.rtp_sockets,
         rtp_source=config.rtp_source,
         silence=config.silence,

@@ -53,7 +53,7 @@ from .sip.redirect import MAX_TARGETS
 from .sip.session import SipCall
 from .sip.session_timer import MIN_SE_S, checked_intervals
 from .sip.tls import TlsConfig
-from .sip.transport import Listener, ListenError, SipEndpoint
+from .sip.transport import GATHER_MS, Listener, ListenError, SipEndpoint, checked_gather_ms
 from .sip.ua import UserAgent, UserAgentConfig
 from .sound import StrPath
 from .transfer import OnRefer, Transfers
@@ -111,7 +111,8 @@ class Engine:
     dialled. ``dns``: servers to ask for names, ``HOST`` or ``HOST:PORT``, instead of the system's.
     ``session_expires_s``: calls of ours ask for a session timer of so long (RFC 4028), and no
     longer one is agreed to; 0: we never ask. ``min_se_s``: the shortest that callers may ask for;
-    the RFC has 90 as the least.
+    the RFC has 90 as the least. ``sip_gather_ms``: how long SIP over UDP gathers while it keeps
+    coming, 100 at most; 0: each datagram is read at once, which costs more CPU.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
     that make no sense, OSError for a file of records that cannot be opened.
@@ -142,6 +143,7 @@ class Engine:
         gate: GateRules | None = None,
         session_expires_s: int = 1_800,
         min_se_s: int = MIN_SE_S,
+        sip_gather_ms: int = GATHER_MS,
         trunks: Sequence[Trunk] = (),
         dns: Sequence[str] = (),
     ) -> None:
@@ -166,6 +168,7 @@ class Engine:
         self._codecs = codecs_by_name(codecs)
         self._own_order = codec_order == "own"
         self._rtp_ports = rtp_ports
+        self._sip_gather_ms = checked_gather_ms(sip_gather_ms)
         self._advertise = advertise
         self._tls = tls
         self._shards = shards
@@ -216,7 +219,9 @@ class Engine:
             self._records.close()
 
     def _start(self) -> None:
-        self._endpoint = SipEndpoint(self._sip, self._advertise, self._tls)
+        self._endpoint = SipEndpoint(
+            self._sip, self._advertise, self._tls, gather_ms=self._sip_gather_ms
+        )
         try:
             self._pool = self._start_pool(self._endpoint.listeners[0].host)
         except BaseException:

@@ -23,8 +23,8 @@
 #define ANNOUNCE_GAP_TICKS 10
 
 /* For legs that have closed, for which nobody waits, it is woken only if it has not looked by
- * itself for so long. */
-#define ANNOUNCE_CLOSED_TICKS 20
+ * itself for so long: longer than SIP gathers where nobody says, which has it look. */
+#define ANNOUNCE_CLOSED_TICKS 50
 
 /* Commands taken in one turn, so that a flood of them does not delay the packets. */
 #define MAX_COMMANDS_PER_TURN 256

@@ -589,7 +589,7 @@ static void test_a_leg_that_has_closed_wakes_nobody_who_looks_anyway(void) {
     run_ms(30);
     CHECK(!is_woken());
     CHECK_EQUAL(rw_shard_close_leg(shard, unseen), 0);
-    run_ms(20);
+    run_ms(50);
     CHECK(!is_woken());
     run_ms(1);
     CHECK(is_woken());

@@ -36,6 +36,7 @@ __all__ = [
     "TransportCounts",
     "UdpTransport",
     "WheelClock",
+    "checked_gather_ms",
     "reachable_host",
 ]
 
@@ -43,10 +44,13 @@ log = structlog.get_logger(__name__)
 
 BATCH = 64
 
-READ_INTERVAL_S = 0.02
-"""How long datagrams gather while the socket is busy. A process that wakes for each of them finds
-its caches cold every time, which costs more than the message; and it is as long as a packet of
-sound, and little beside T1."""
+GATHER_MS = 40
+"""How long datagrams gather while the socket is busy, where nobody says. A process that wakes for
+each of them finds its caches cold every time, which costs more than the message; and it is little
+beside T1."""
+
+MAX_GATHER_MS = 100
+"""More would be felt, by those who wait for an answer and by T1 at each hop."""
 
 COARSE_FROM_MS = 5_000
 COARSE_MS = 128
@@ -57,6 +61,13 @@ _NO_ROOM = (errno.ENOBUFS, errno.ENOMEM)
 
 SEND_QUEUE_DATAGRAMS = 4_096
 KNOWN_PEERS = 4_096
+
+
+def checked_gather_ms(gather_ms: int) -> int:
+    """How long datagrams may gather. ValueError: not so long."""
+    if not 0 <= gather_ms <= MAX_GATHER_MS:
+        raise ValueError(f"sip_gather_ms: {gather_ms}; use 0 to {MAX_GATHER_MS}")
+    return gather_ms
 
 
 class MessageTaker(Protocol):
@@ -173,8 +184,15 @@ class WheelClock:
 class UdpTransport:
     """One bound UDP socket, its peers' flows, and what waits to be sent."""
 
-    def __init__(self, listener: Listener, index: int, counts: TransportCounts) -> None:
-        """Binds. ListenError: it cannot be done."""
+    def __init__(
+        self,
+        listener: Listener,
+        index: int,
+        counts: TransportCounts,
+        gather_ms: int = GATHER_MS,
+    ) -> None:
+        """Binds. ListenError: it cannot be done. ``gather_ms``: as of `SipEndpoint`."""
+        self._gather_s = gather_ms / 1_000
         self.listener = listener
         self.socket = open_socket(listener)
         self._index = index
@@ -185,6 +203,7 @@ class UdpTransport:
         self._wake_up = select.epoll()
         self._next_read: asyncio.Handle | None = None
         self._read_at_s = 0.0
+        self._soonest_s = 0.0
         self._has_refusals = False
         self.on_refused: Callable[[bytes, str], None] | None = None
         """Told of each datagram that came back or could not be sent, maybe cut off, and why."""
@@ -198,12 +217,16 @@ class UdpTransport:
     def start(self, read: Callable[[UdpTransport], int]) -> None:
         """Call ``read(self)``, which returns how many datagrams it took, while some come.
 
-        The first one after a rest is read at once; then the socket is read every
-        ``READ_INTERVAL_S``, until it rests again. Who sends meanwhile is at work anyway: then it is
-        read after half of that time.
+        The first one after a rest is read at once; then the socket is read every ``gather_ms``,
+        until it rests again. One that came alone is of a call at rest, whose next message waits no
+        longer than half of that. Who sends meanwhile is at work anyway: then it is read after half
+        of that time too.
         """
         self._loop = asyncio.get_running_loop()
         self._read = read
+        if not self._gather_s:
+            self._loop.add_reader(self.socket.fileno(), read, self)
+            return
         # One-shot, in an epoll of its own: to pause a reader of the loop costs more than to read.
         self._wake_up.register(self.socket, select.EPOLLIN | select.EPOLLONESHOT)
         self._loop.add_reader(self._wake_up.fileno(), self._on_wake_up)
@@ -211,9 +234,8 @@ class UdpTransport:
     def _on_wake_up(self) -> None:
         assert self._loop is not None
         self._wake_up.poll(0)
-        soonest_s = self._read_at_s + READ_INTERVAL_S
-        if self._loop.time() < soonest_s:
-            self._next_read = self._loop.call_at(soonest_s, self._read_on)
+        if self._loop.time() < self._soonest_s:
+            self._next_read = self._loop.call_at(self._soonest_s, self._read_on)
         else:
             self._read_on()
 
@@ -222,10 +244,11 @@ class UdpTransport:
         self._next_read = None  # until then: what is answered meanwhile brings no other one
         self._read_at_s = self._loop.time()
         count = self._read(self)
+        self._soonest_s = self._read_at_s + (self._gather_s if count > 1 else self._gather_s / 2)
         if count >= BATCH:
             self._next_read = self._loop.call_soon(self._read_on)
         elif count:
-            self._next_read = self._loop.call_at(self._read_at_s + READ_INTERVAL_S, self._read_on)
+            self._next_read = self._loop.call_at(self._soonest_s, self._read_on)
         else:
             self._next_read = None
             self._wake_up.modify(self.socket, select.EPOLLIN | select.EPOLLONESHOT)
@@ -233,7 +256,8 @@ class UdpTransport:
     def close(self) -> None:
         """Stop and close; what waits to be sent is dropped and counted."""
         if self._loop is not None:
-            self._loop.remove_reader(self._wake_up.fileno())
+            waits_on = self._wake_up if self._gather_s else self.socket
+            self._loop.remove_reader(waits_on.fileno())
             self._loop.remove_writer(self.socket)
         if self._next_read is not None:
             self._next_read.cancel()
@@ -262,7 +286,7 @@ class UdpTransport:
     def _read_early(self, next_read: asyncio.Handle) -> None:
         assert self._loop is not None
         now_s = self._loop.time()
-        if now_s >= self._read_at_s + READ_INTERVAL_S / 2:
+        if now_s >= self._read_at_s + self._gather_s / 2:
             next_read.cancel()
             self._read_at_s = now_s
             self._next_read = self._loop.call_soon(self._read_on)
@@ -330,13 +354,16 @@ class SipEndpoint:
         advertise: str | None = None,
         tls: TlsConfig | None = None,
         limits: StreamLimits | None = None,
+        gather_ms: int = GATHER_MS,
     ) -> None:
         """Bind every listener. ``advertise`` is the numeric address that peers reach us by, where
-        it is not the bound one, of those listeners that name none themselves. ListenError: one
+        it is not the bound one, of those listeners that name none themselves. ``gather_ms``: how
+        long datagrams gather while they keep coming; 0: each is read at once. ListenError: one
         cannot be bound, or has no certificate for TLS; then none is."""
         self.counts = TransportCounts()
         self.timers = WheelClock(self._failed)
         self._advertise = advertise
+        self._gather_ms = gather_ms
         self._tls = tls or TlsConfig()
         self._reader = DatagramReader(BATCH)
         self._gate = LogGate()
@@ -361,7 +388,7 @@ class SipEndpoint:
 
     def _opened(self, listener: Listener, index: int) -> UdpTransport | StreamListener:
         if listener.transport == "UDP":
-            transport = UdpTransport(listener, index, self.counts)
+            transport = UdpTransport(listener, index, self.counts, self._gather_ms)
             transport.on_refused = self._refused
             return transport
         return StreamListener(listener, index)

@@ -472,6 +472,8 @@ async def test_no_port_for_shared_sockets_leaves_nothing_behind():
         ({"rtp_ports": (30_001, 30_002)}, "RTP ports 30001-30002"),
         ({"shards": 0}, "at least one shard"),
         ({"max_calls": 0}, "at least one shard and one call"),
+        ({"sip_gather_ms": 101}, "sip_gather_ms: 101; use 0 to 100"),
+        ({"sip_gather_ms": -1}, "sip_gather_ms: -1; use 0 to 100"),
         ({"max_calls": 2_000_000}, "calls"),
         ({"sip": []}, "at least one listener"),
         ({"codecs": ["gsm"]}, "there is no codec 'gsm'"),

@@ -25,6 +25,7 @@ max_calls = 50
 rtp_sockets = "shared"
 silence = "send"
 per_source_rate = 200
+sip-gather-ms = 0
 drain_s = 2.5
 """
 
@@ -48,6 +49,7 @@ def test_every_key(tmp_path):
         rtp_sockets="shared",
         silence="send",
         per_source_rate=200.0,
+        sip_gather_ms=0,
         drain_s=2.5,
     )
 
@@ -93,6 +95,7 @@ def test_flags_override_the_file(tmp_path):
         ('rtp_sockets = "both"', "rtp_sockets: 'both' is not one of: per-leg, shared"),
         ("silence = 0", "silence: 0 is not one of: stop, send, comfort-noise"),
         ("per_source_rate = nan", "per_source_rate: nan is not a number from 0.1"),
+        ("sip_gather_ms = 101", "sip_gather_ms: 101 is not a whole number from 0 to 100"),
         ('drain_s = "soon"', "drain_s: 'soon' is not a number"),
         ("drain_s = inf", "drain_s: inf is not a number from 0 to 86400"),
         ("max_calls = 10001", "enough for 10,000 calls, not 10,001"),
@@ -114,6 +117,7 @@ def test_flag_errors_name_the_flag():
         "drain_s": "--drain",
         "codecs": "--codec",
         "rtp_ports": "--rtp-ports",
+        "sip_gather_ms": "--sip-gather-ms",
     }.items():
         with pytest.raises(CommandError, match=f"^{flag}: "):
             override(ServeConfig(), {key: "?"})

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from functools import partial
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -140,6 +142,53 @@ def test_garbage_and_failures_cost_a_counter(make_loop):
     run(make_loop, main)
 
 
+class Listening:
+    """An endpoint that notes what it reads, and when it looks."""
+
+    def __init__(self, gather_ms):
+        self.endpoint = SipEndpoint(["udp:127.0.0.1:0"], gather_ms=gather_ms)
+        self.taken = []
+        self.read_at_s = []
+        self.done = asyncio.Event()
+        self.endpoint.observer = self._note
+        read = self.endpoint._read
+
+        def timed(transport):
+            self.read_at_s.append(asyncio.get_running_loop().time())
+            return read(transport)
+
+        self.endpoint._read = timed
+        self.endpoint.start(SimpleNamespace(receive_error=lambda error, flow: None))
+
+    def _note(self, ours, flow, data, time_s):
+        self.taken.append(int(data))
+        if data == b"59":
+            self.done.set()
+
+
+@pytest.mark.parametrize("make_loop", LOOPS)
+@pytest.mark.parametrize("gather_ms", [0, 40])
+def test_a_stream_of_datagrams_is_read_in_order_and_as_often_as_told(make_loop, gather_ms):
+    async def main():
+        there = Listening(gather_ms)
+        host, port = there.endpoint.addresses[0].split(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.connect((host, int(port)))
+            for number in range(60):
+                sender.send(b"%d" % number)
+                await asyncio.sleep(0.001)
+        await there.done.wait()
+        there.endpoint.close()
+        assert there.taken == list(range(60))
+        pauses_s = [b - a for a, b in pairwise(there.read_at_s)]
+        if gather_ms:
+            assert min(pauses_s) >= (gather_ms / 2 - 1) / 1_000  # a loop's clock is as fine as that
+        else:
+            assert len(there.read_at_s) >= 10
+
+    run(make_loop, main)
+
+
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
@@ -241,8 +290,8 @@ class SlowLoop:
     def time(self):
         return self.now_s
 
-    def add_reader(self, fd, callback):
-        self.readers.append(callback)
+    def add_reader(self, fd, callback, *arguments):
+        self.readers.append(partial(callback, *arguments))
 
     def remove_reader(self, fd):
         self.readers.clear()
@@ -275,9 +324,9 @@ class SlowLoop:
 class Reading:
     """A socket that is read in a loop whose clock is set by hand."""
 
-    def __init__(self, loop):
+    def __init__(self, loop, gather_ms):
         self.loop = loop
-        self.transport = UdpTransport(Listener("127.0.0.1", 0), 0, TransportCounts())
+        self.transport = UdpTransport(Listener("127.0.0.1", 0), 0, TransportCounts(), gather_ms)
         self.waiting = 0
         self.read_at_ms = []
         self.answers_after_ms = None
@@ -291,8 +340,8 @@ class Reading:
             transport.send(b"x", ("127.0.0.1", 9))
         return taken
 
-    def arrive(self):
-        self.waiting += 1
+    def arrive(self, count=1):
+        self.waiting += count
         if self.transport._next_read is None:
             self.loop.readers[0]()
 
@@ -301,10 +350,15 @@ class Reading:
 
 
 @pytest.fixture
-def reading(monkeypatch):
+def gather_ms():
+    return 40
+
+
+@pytest.fixture
+def reading(monkeypatch, gather_ms):
     loop = SlowLoop()
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
-    made = Reading(loop)
+    made = Reading(loop, gather_ms)
     yield made
     made.transport.close()
 
@@ -315,7 +369,25 @@ def test_the_first_datagram_is_read_at_once_and_the_others_together(reading):
         reading.pass_ms(7)
         reading.arrive()
     reading.pass_ms(100)
-    assert reading.read_at_ms == [0, 20, 40, 60]
+    assert reading.read_at_ms == [0, 20, 60, 100]  # one alone is followed up sooner
+
+
+@pytest.mark.parametrize("gather_ms", [0])
+def test_without_gathering_each_is_read_at_once(reading):
+    for _ in range(3):
+        reading.arrive()
+        reading.transport.send(b"x", ("127.0.0.1", 9))
+        reading.pass_ms(7)
+    assert reading.read_at_ms == [0, 7, 14]
+    assert reading.loop.armed == []
+
+
+@pytest.mark.parametrize("gather_ms", [100])
+def test_it_gathers_for_as_long_as_it_is_told(reading):
+    for _ in range(31):
+        reading.arrive(2)
+        reading.pass_ms(10)
+    assert reading.read_at_ms == [0, 100, 200, 300]
 
 
 def test_a_datagram_soon_after_the_last_look_waits_for_the_next(reading):
@@ -332,15 +404,15 @@ def test_a_datagram_soon_after_the_last_look_waits_for_the_next(reading):
 
 
 def test_who_sends_reads_what_has_come_meanwhile(reading):
-    reading.arrive()
-    reading.pass_ms(9)
+    reading.arrive(2)
+    reading.pass_ms(19)
     reading.transport.send(b"x", ("127.0.0.1", 9))
-    reading.arrive()
+    reading.arrive(2)
     reading.pass_ms(2)
     reading.transport.send(b"x", ("127.0.0.1", 9))
     reading.transport.send(b"x", ("127.0.0.1", 9))
-    reading.pass_ms(25)
-    assert reading.read_at_ms == [0, 11, 31]
+    reading.pass_ms(45)
+    assert reading.read_at_ms == [0, 21, 61]
 
 
 def test_what_is_sent_while_it_is_read_brings_no_second_look(reading):
