@@ -7,12 +7,13 @@
 #include <unistd.h>
 
 #include "bench/clock.h"
+#include "phases/phases.h"
 #include "rtp/rtp.h"
 
 #define PACKET_BYTES (RW_RTP_HEADER_BYTES + RW_LIMIT_PAYLOAD_BYTES)
 #define BATCH 1024 /* UIO_MAXIOV: the kernel takes no more at once */
 #define TICK_US 1000
-#define TICKS_PER_PACKET 20
+#define ROUND_US ((uint64_t)RW_PHASES * TICK_US)
 #define PTIME_TS 160
 #define SEND_BUFFER_BYTES (4 << 20)
 #define LOOK_AT_CLOCK_EVERY 1000 /* packets, when sending flat out */
@@ -129,14 +130,23 @@ static void send_legs(limit_loop *loop, uint32_t first, uint32_t count) {
     }
 }
 
+/* How many phases a shard opens for such legs. */
+static uint64_t phases_of(const rw_limit_config *config) {
+    unsigned cost_us = RW_SLOT_SEND_US + (brings_sockets(config) ? RW_SLOT_HEAR_US : 0);
+    unsigned burst = RW_BURST_US / cost_us;
+    uint64_t phases = (config->legs + burst - 1) / burst;
+    return phases < RW_PHASES ? phases : RW_PHASES;
+}
+
 /* A late tick is made up for at once, none is left out. */
 static void run_paced(limit_loop *loop) {
     uint64_t legs = loop->config->legs, start_us = rw_clock_us(CLOCK_MONOTONIC) + TICK_US;
-    uint64_t ticks = loop->config->duration_us / TICK_US;
-    for (uint64_t tick = 0; tick < ticks; tick++) {
-        uint64_t deadline_us = start_us + tick * TICK_US, phase = tick % TICKS_PER_PACKET;
-        uint64_t first = legs * phase / TICKS_PER_PACKET;
-        uint64_t behind = legs * (phase + 1) / TICKS_PER_PACKET;
+    uint64_t phases = phases_of(loop->config), rounds = loop->config->duration_us / ROUND_US;
+    for (uint64_t burst = 0; burst < rounds * phases; burst++) {
+        uint64_t phase = burst % phases, tick = burst / phases * RW_PHASES;
+        uint64_t deadline_us = start_us + (tick + phase * RW_PHASES / phases) * TICK_US;
+        uint64_t first = legs * phase / phases;
+        uint64_t behind = legs * (phase + 1) / phases;
         rw_sleep_until_us(deadline_us);
         uint64_t now_us = rw_clock_us(CLOCK_MONOTONIC);
         rw_histogram_add(&loop->result->lateness_us, now_us - deadline_us, 1);

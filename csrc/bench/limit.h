@@ -28,8 +28,8 @@ typedef enum rw_limit_way {
 
 typedef struct rw_limit_config {
     rw_limit_way way;
-    /* In 1 ms ticks with a twentieth of the legs in each, so that a leg sends every 20 ms;
-     * otherwise as fast as it goes, leg after leg. */
+    /* In as many 1 ms ticks of the 20 as a shard has such legs in (see `phases`), so that a leg
+     * sends every 20 ms; otherwise as fast as it goes, leg after leg. */
     bool paced;
     uint32_t legs;
     uint64_t duration_us;
@@ -43,8 +43,8 @@ typedef struct rw_limit_result {
     uint64_t packets;
     uint64_t failed;   /* packets that the kernel did not take */
     uint64_t received; /* datagrams, whatever is in them */
-    uint64_t ticks;
-    uint64_t cpu_us; /* of the whole process, user and system */
+    uint64_t ticks;    /* with packets */
+    uint64_t cpu_us;   /* of the whole process, user and system */
     uint64_t wall_us;
     rw_histogram lateness_us; /* of each tick's start; empty when not paced */
 } rw_limit_result;

@@ -26,7 +26,7 @@ static void fill(rw_mixer *room, unsigned members, uint32_t member_hz) {
         CHECK_EQUAL(rw_mixer_join(room, member_hz), i);
 }
 
-/* Each member in a phase of its own, as a shard spreads its legs. */
+/* Each member in a phase of its own, as a full shard spreads its legs. */
 static void turn(rw_mixer *room, unsigned members, uint64_t tick, size_t samples) {
     int16_t heard[MAX_FRAME_SAMPLES];
     for (unsigned i = tick % FRAME_MS; i < members; i += FRAME_MS) {

@@ -17,9 +17,9 @@
 
 #define TICK_NS 1000000u
 
-/* Opening and closing a leg may wait this long for a shard that is asleep; playing may not. A
- * wake-up costs both sides more than the command itself. */
-#define PATIENT_NS (10 * TICK_NS)
+/* Opening and closing a leg may wait this long for a shard that is asleep, as long as a leg waits
+ * for its slot; playing may not. A wake-up costs both sides more than the command itself. */
+#define PATIENT_NS (20 * TICK_NS)
 
 /* How long a caller waits for room in a full command ring. */
 #define SUBMIT_TRIES 500

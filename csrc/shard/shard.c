@@ -48,42 +48,22 @@ static rw_leg *find_open_leg(const rw_shard *shard, uint64_t leg_id) {
 
 /* --- phases ------------------------------------------------------------------------------- */
 
-/* Phases that a leg of `ptime_ms` visits: every `step`-th of the 20 ms. */
-static unsigned phase_step(unsigned ptime_ms) {
-    unsigned a = ptime_ms, b = RW_PHASES;
-    while (b) {
-        unsigned rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
+/* What a leg's slot takes at most: when the leg plays and is talked to, and its sound is wanted. */
+static uint32_t slot_cost_us(const rw_leg_media *media, const rw_ear *ear) {
+    uint32_t cost_us = RW_SLOT_SEND_US;
+    if (ear) cost_us += RW_SLOT_HEAR_US;
+    if (!media->bytes_per_ts) cost_us += RW_SLOT_CODE_US;
+    return cost_us;
 }
 
-/* Load that a leg puts on each phase it visits; 60 is one packet in every 20 ms. */
-static uint32_t phase_weight(unsigned ptime_ms) {
-    return 60 * phase_step(ptime_ms) / ptime_ms;
+static void enter_phases(rw_shard *shard, const rw_leg *leg) {
+    rw_phases_enter(&shard->phases, leg->due_tick, leg->ptime_ms,
+                    slot_cost_us(&leg->media, leg->ear));
 }
 
-static void load_phases(rw_shard *shard, const rw_leg *leg, int sign) {
-    unsigned step = phase_step(leg->ptime_ms);
-    for (unsigned phase = leg->due_tick % step; phase < RW_PHASES; phase += step)
-        shard->phase_load[phase] += (uint32_t)sign * phase_weight(leg->ptime_ms);
-}
-
-/* The first tick from `from` on whose phases carry the least. */
-static uint64_t lightest_tick(const rw_shard *shard, uint64_t from, unsigned ptime_ms) {
-    unsigned step = phase_step(ptime_ms);
-    uint64_t best_tick = from;
-    uint32_t best_load = UINT32_MAX;
-    for (uint64_t tick = from; tick < from + step; tick++) {
-        uint32_t load = 0;
-        for (unsigned phase = tick % step; phase < RW_PHASES; phase += step)
-            if (shard->phase_load[phase] > load) load = shard->phase_load[phase];
-        if (load >= best_load) continue;
-        best_load = load;
-        best_tick = tick;
-    }
-    return best_tick;
+static void leave_phases(rw_shard *shard, const rw_leg *leg) {
+    rw_phases_leave(&shard->phases, leg->due_tick, leg->ptime_ms,
+                    slot_cost_us(&leg->media, leg->ear));
 }
 
 /* --- slots -------------------------------------------------------------------------------- */
@@ -167,12 +147,19 @@ static uint64_t watch_silence(rw_shard *shard, rw_leg *leg) {
     return next_us;
 }
 
+/* The leg's first slot from `tick` on: for what can wait for it, and wakes nobody on its own then.
+ */
+static uint64_t slot_tick(const rw_leg *leg, uint64_t tick) {
+    uint64_t ptime_ms = leg->ptime_ms;
+    return tick + (leg->due_tick % ptime_ms + ptime_ms - tick % ptime_ms) % ptime_ms;
+}
+
 /* What is due of a leg whether it has slots or not: its reports, and the media timeout. */
 static void keep_watch(rw_shard *shard, rw_leg *leg) {
     if (!leg->ear) return;
     uint64_t next_us = rw_shard_keep_reports(shard, leg), silence_us = watch_silence(shard, leg);
     if (silence_us && silence_us < next_us) next_us = silence_us;
-    rw_wheel_arm(&shard->wheel, &leg->watch, next_us / TICK_US + 1);
+    rw_wheel_arm(&shard->wheel, &leg->watch, slot_tick(leg, next_us / TICK_US + 1));
 }
 
 static void read_leg(rw_shard *shard, rw_leg *leg) {
@@ -413,7 +400,7 @@ static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
     rw_shard_leave_seat(shard, leg);
     rw_wheel_cancel(&shard->wheel, &leg->timer);
     rw_wheel_cancel(&shard->wheel, &leg->watch);
-    load_phases(shard, leg, -1);
+    leave_phases(shard, leg);
     rw_shard_end_reports(shard, leg);
     shard->backend->ops->detach(shard->backend, leg);
     leg->closing = true;
@@ -424,14 +411,15 @@ static void close_leg(rw_shard *shard, rw_leg *leg, int status) {
 
 static void open_leg(rw_shard *shard, const rw_command *command) {
     rw_leg *leg = &shard->legs[(uint32_t)command->leg_id];
-    uint64_t soonest = shard->wheel.now_tick + 1;
-    uint64_t due_tick = lightest_tick(shard, soonest, command->open.media.ptime_ms);
+    const rw_leg_media *media = &command->open.media;
+    uint64_t due_tick = rw_phases_choose(&shard->phases, shard->wheel.now_tick + 1, media->ptime_ms,
+                                         slot_cost_us(media, command->open.ear));
     rw_leg_init(leg, &command->open, command->leg_id, due_tick);
+    enter_phases(shard, leg);
     leg->watched_us = shard->now_us;
-    rw_shard_open_source(shard, leg, &command->open.media.remote);
+    rw_shard_open_source(shard, leg, &media->remote);
     rw_shard_begin_reports(shard, leg);
     keep_watch(shard, leg);
-    load_phases(shard, leg, 1);
     count(shard, RW_LEGS_OPENED, 1);
     int error = shard->backend->ops->attach(shard->backend, leg);
     if (error)
@@ -448,10 +436,10 @@ static void update_leg(rw_shard *shard, rw_leg *leg, const rw_leg_media *media) 
         return;
     }
     rw_shard_move_reports(shard, leg, media);
-    load_phases(shard, leg, -1);
+    leave_phases(shard, leg);
     bool taken_up = is_live(media) && !is_live(&leg->media);
     rw_leg_set_media(leg, media);
-    load_phases(shard, leg, 1);
+    enter_phases(shard, leg);
     if (!taken_up) return;
     leg->watched_us = shard->now_us;
     keep_watch(shard, leg);

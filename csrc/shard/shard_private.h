@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "phases/phases.h"
 #include "ring/ring.h"
 #include "shard/shard.h"
 
@@ -12,9 +13,6 @@
 
 /* Set in the epoll data of a leg's socket for RTCP, beside the leg's id. */
 #define RW_CONTROL_EVENT 0x80000000u
-
-/* Legs are spread over the slots of 20 ms, the packet time of nearly all of them. */
-#define RW_PHASES 20
 
 typedef enum rw_command_kind {
     RW_COMMAND_OPEN,
@@ -87,7 +85,7 @@ struct rw_shard {
     rw_timer poll_timer; /* reads the legs that are read together, in the next tick */
     bool poll_due;       /* in this one */
     rw_leg *behind;      /* legs that were not read to the end in this tick */
-    uint32_t phase_load[RW_PHASES];
+    rw_phases phases;
     rw_leg *closed;              /* to be announced */
     rw_playlist_queue ended;     /* to be announced */
     rw_event news[RW_KEPT_NEWS]; /* to be announced, oldest first */

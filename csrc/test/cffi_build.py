@@ -20,6 +20,14 @@ ffi.cdef(
     uint64_t rw_wheel_next_tick(const rw_wheel *wheel);
     int rw_wheel_check(const rw_wheel *wheel);
 
+    #define RW_PHASES ...
+    #define RW_BURST_US ...
+    typedef struct rw_phases { uint32_t load_us[...]; uint32_t legs; ...; } rw_phases;
+    uint64_t rw_phases_choose(const rw_phases *phases, uint64_t from_tick, unsigned ptime_ms,
+                              uint32_t cost_us);
+    void rw_phases_enter(rw_phases *phases, uint64_t tick, unsigned ptime_ms, uint32_t cost_us);
+    void rw_phases_leave(rw_phases *phases, uint64_t tick, unsigned ptime_ms, uint32_t cost_us);
+
     typedef struct rw_rtp_header {
         bool marker; uint8_t payload_type; uint16_t sequence; uint32_t timestamp; uint32_t ssrc;
     } rw_rtp_header;
@@ -385,6 +393,7 @@ ffi.set_source(
     #include "live/live.h"
     #include "pcm_ring/pcm_ring.h"
     #include "mixer/mixer.h"
+    #include "phases/phases.h"
     #include "prompt/prompt.h"
     #include "quality/quality.h"
     #include "reception/reception.h"

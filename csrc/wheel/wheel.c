@@ -76,9 +76,21 @@ static uint64_t slots_passed(unsigned level, uint64_t from_tick, uint64_t to_tic
     return rotate_left((1ull << count) - 1, (unsigned)(from + 1));
 }
 
+/* Turns a slot's timers round: the one that was armed last comes first in it. */
+static rw_timer *oldest_first(rw_timer *timer) {
+    rw_timer *turned = NULL;
+    while (timer) {
+        rw_timer *next = timer->next;
+        timer->next = turned;
+        turned = timer;
+        timer = next;
+    }
+    return turned;
+}
+
 /* Empties one slot: what has been reached becomes due, the rest moves to a finer level. */
 static void empty_slot(rw_wheel *wheel, unsigned level, unsigned slot) {
-    rw_timer *timer = wheel->slots[level * RW_WHEEL_SLOTS + slot];
+    rw_timer *timer = oldest_first(wheel->slots[level * RW_WHEEL_SLOTS + slot]);
     wheel->slots[level * RW_WHEEL_SLOTS + slot] = NULL;
     wheel->occupied[level] &= ~(1ull << slot);
     while (timer) {

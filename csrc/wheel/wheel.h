@@ -15,7 +15,8 @@
  *
  * A timer lies on the level of the highest bit in which its deadline differs from the present, and
  * moves down as that slot comes up: at most ten moves in a life, whatever the deadline. A deadline
- * is exact: a timer expires in the advance that reaches its tick, never before.
+ * is exact: a timer expires in the advance that reaches its tick, never before. Those of one tick
+ * expire in the order in which they were armed.
  *
  * Not thread-safe: one thread owns a wheel.
  */

@@ -48,6 +48,23 @@ static void test_cancel_of_a_due_timer(void) {
     CHECK_EQUAL(rw_wheel_check(&wheel), 0);
 }
 
+/* However far ahead: it lies on several levels on its way. */
+static void test_timers_of_one_tick_expire_in_the_order_in_which_they_were_armed(void) {
+    static const uint64_t delays[] = {1, 20, 70, 5000, 300000};
+    for (size_t i = 0; i < RW_LENGTH_OF(delays); i++) {
+        rw_wheel wheel;
+        rw_timer timers[9] = {0};
+        rw_wheel_init(&wheel, 1000);
+        for (int k = 0; k < 9; k++)
+            rw_wheel_arm(&wheel, &timers[k], 1000 + delays[i]);
+        for (uint64_t tick = 0; tick < 1000 + delays[i]; tick = rw_wheel_next_tick(&wheel))
+            rw_wheel_advance(&wheel, tick);
+        rw_wheel_advance(&wheel, 1000 + delays[i]);
+        for (int k = 0; k < 9; k++)
+            CHECK(rw_wheel_pop_due(&wheel) == &timers[k]);
+    }
+}
+
 static void test_random_against_deadlines(void) {
     static rw_timer timers[TIMERS];
     rw_wheel wheel;
@@ -74,6 +91,7 @@ int main(void) {
     test_expires_at_its_tick();
     test_past_deadline_expires_at_next_tick();
     test_cancel_of_a_due_timer();
+    test_timers_of_one_tick_expire_in_the_order_in_which_they_were_armed();
     test_random_against_deadlines();
     return 0;
 }

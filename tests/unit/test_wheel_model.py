@@ -30,6 +30,7 @@ class WheelAgainstDict(RuleBasedStateMachine):
 
     def arm(self, index: int, deadline: int) -> None:
         lib.rw_wheel_arm(self.wheel, self.timers + index, deadline)
+        self.model.pop(index, None)  # it comes behind the others now
         self.model[index] = max(deadline, self.now + 1)
 
     @rule(index=indexes, delay=delays)
@@ -57,11 +58,15 @@ class WheelAgainstDict(RuleBasedStateMachine):
     def advance(self, step: int) -> None:
         self.expire(max(self.now, min(self.now + step, 2**63)))
         due = {index for index, deadline in self.model.items() if deadline <= self.now}
-        found = set()
+        found = []
         while (index := self.popped()) is not None:
-            found.add(index)
+            found.append(index)
+        assert set(found) == due
+        for deadline in {self.model[index] for index in found}:  # in the order of arming
+            together = [index for index, of_it in self.model.items() if of_it == deadline]
+            assert [index for index in found if self.model[index] == deadline] == together
+        for index in found:
             del self.model[index]
-        assert found == due
 
     @rule(step=delays, cancelled=indexes)
     def cancel_what_is_due(self, step: int, cancelled: int) -> None:
