@@ -12,7 +12,6 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Iterator
 
 __all__ = ["ICMP_ERRORS", "queue_refusals", "refused_request", "take_refusals", "why_refused"]
 
@@ -47,7 +46,6 @@ _CAUSES = {
 }
 _MAX_BYTES = 1_024
 _MAX_TAKEN = 64
-"""In one go; the queue is of the kernel's, and bounded by the socket's buffer."""
 
 _TOPMOST_VIA = re.compile(
     rb"([A-Z]+) [^\r\n]+\r\n(?:Via|v) *: *[^\r\n,]*?; *branch=(z9hG4bK[^;,\s]+)[;,\s]"
@@ -63,18 +61,21 @@ def queue_refusals(udp: socket.socket) -> None:
         udp.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
 
 
-def take_refusals(udp: socket.socket) -> Iterator[tuple[bytes, str]]:
-    """Each datagram that came back, as far as it was quoted, and why; at most 64."""
+def take_refusals(udp: socket.socket) -> tuple[list[tuple[bytes, str]], bool]:
+    """Each datagram that came back, as far as it was quoted, and why; at most 64 in one go. The
+    other value says whether there may be more."""
+    refusals: list[tuple[bytes, str]] = []
     for _ in range(_MAX_TAKEN):
         try:
             quoted, ancillary, _flags, _to = udp.recvmsg(_MAX_BYTES, 512, socket.MSG_ERRQUEUE)
         except OSError:
-            return  # there are no more
+            return refusals, False
         for _level, _kind, told in ancillary:
             if len(told) >= _EXTENDED_ERROR.size:
                 code, origin, *_rest = _EXTENDED_ERROR.unpack_from(told)
                 if origin in _ORIGINS:
-                    yield quoted, why_refused(code)
+                    refusals.append((quoted, why_refused(code)))
+    return refusals, True
 
 
 def why_refused(code: int) -> str:

@@ -334,8 +334,9 @@ class UdpTransport:
     def tell_refusals(self, *, told: bool) -> None:
         """Tell of the datagrams that came back: if receiving has ``told`` of one, or sending."""
         if told or self._has_refusals:
-            self._has_refusals = False
-            for quoted, cause in take_refusals(self.socket):
+            # What is left on the queue would wake us for nothing until somebody takes it.
+            refusals, self._has_refusals = take_refusals(self.socket)
+            for quoted, cause in refusals:
                 if self.on_refused is not None:
                     self.on_refused(quoted, cause)
 
