@@ -292,7 +292,7 @@ async def test_in_any_codec_the_prompt_goes_on_with_the_packet_that_was_next(
         await call.answer()
         playing = asyncio.ensure_future(call.play(prompt))
         if not undisturbed:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
             await call.hold(music)
             await asyncio.sleep(0.2)
             await call.unhold()
