@@ -172,6 +172,7 @@ async def test_speech_ends_a_prompt_that_it_may_end(make_prompt, barge_in, lengt
 
     async with serving(handler) as engine, phoning(engine) as phone:
         mouth = Mouth(phone, await phone.call())
+        await phone.packets(1)  # who speaks before it begins does not interrupt it
         await mouth.say(vowel(0.5))
         await phone.until_bye()
         assert engine.snapshot().media["speech_starts"] == 1
