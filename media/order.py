@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._core import is_token
 from .codec import Codec
 from .outcome import Outcome
 from .sdp import SrtpPolicy
 from .sip.digest import Credentials
 from .sip.edge import Flow
-from .sip.fields import is_token
 from .sip.message import Headers, SipParseError
 from .sip.redirect import MAX_TARGETS
 from .sip.uri import NameAddr, SipUri

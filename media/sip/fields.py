@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .._core import is_token
 from .reject import SipParseError, SipReject
 
 # Possessive quantifiers (Python 3.11): no backtracking, whatever a peer sends.
@@ -16,7 +17,6 @@ _QUOTED = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _QUOTED_STRING = re.compile(_QUOTED, re.DOTALL)
 _LIST_PIECE = re.compile(rf'{_QUOTED}|<[^>]*+>|[^",<]++|,|["<]', re.DOTALL)
 _PARAM_PIECE = re.compile(rf'{_QUOTED}|[^";]++|;|"', re.DOTALL)
-_TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._]+")
 _MAX_CSEQ = 2**31 - 1
 
@@ -42,11 +42,6 @@ def unquote(text: str) -> str:
 def quote(text: str) -> str:
     """A quoted string of any text without line breaks."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def is_token(text: str) -> bool:
-    """True for a token of RFC 3261 section 25.1."""
-    return _TOKEN.fullmatch(text) is not None
 
 
 def _split(text: str, piece: re.Pattern[str], separator: str) -> list[str]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._core import (
-    SIP_HEADER_NAMES,
+    Headers,
+    answer_lines,
     canonical_header_name,
+    render_lines,
     scan_message,
     stamp_via_value,
 )
-from .fields import is_token
 from .reject import SipParseError, SipReject
 
 if TYPE_CHECKING:
@@ -31,109 +32,6 @@ __all__ = [
     "response_bytes",
     "stamp_via",
 ]
-
-
-def _refuse_bad_line(name: str, value: str) -> None:
-    if name not in SIP_HEADER_NAMES and not is_token(name):
-        raise ValueError("a header name that is no token")
-    if "\n" in value or "\r" in value:
-        raise ValueError("a line break inside a SIP header")
-
-
-class Headers:
-    """Header lines in wire order, under their canonical long names (``Via``, ``Call-ID``).
-
-    Look-up by canonical name is exact: the parser has already turned compact forms and any case
-    into the canonical name (``v``, ``VIA`` and ``via`` all read as ``Via``). Headers that the
-    parser does not know (``X-Account``) keep their spelling and are found in any case.
-    Line breaks in values, and names that are no tokens, are refused with ValueError.
-    """
-
-    __slots__ = ("_lines",)
-
-    def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
-        self._lines: list[tuple[str, str]] = []
-        for name, value in lines:
-            self.add(name, value)
-
-    @classmethod
-    def adopt(cls, lines: list[tuple[str, str]]) -> Headers:
-        """Take over a list of lines that are known to be good: parsed, or copied from parsed."""
-        headers = cls.__new__(cls)
-        headers._lines = lines
-        return headers
-
-    def copy(self) -> Headers:
-        """A copy that changes on its own."""
-        return Headers.adopt(self._lines.copy())
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._lines)
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    def __contains__(self, name: str) -> bool:
-        return self.get(name) is not None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and self._lines == other._lines
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"Headers({self._lines!r})"
-
-    def get(self, name: str) -> str | None:
-        """Value of the first line of that name, unfolded and stripped; None if there is none."""
-        for line_name, value in self._lines:
-            if line_name == name:
-                return value
-        if name in SIP_HEADER_NAMES:
-            return None
-        wanted = name.lower()
-        return next((value for other, value in self._lines if other.lower() == wanted), None)
-
-    def only(self, name: str) -> str | None:
-        """The value of the one line of that canonical name; None if there is none, or several."""
-        found = None
-        for line_name, value in self._lines:
-            if line_name == name:
-                if found is not None:
-                    return None
-                found = value
-        return found
-
-    def all(self, name: str) -> list[str]:
-        """Values of every line of that name, one entry a line (commas are not split)."""
-        if name in SIP_HEADER_NAMES:
-            return [value for line_name, value in self._lines if line_name == name]
-        wanted = name.lower()
-        return [value for line_name, value in self._lines if line_name.lower() == wanted]
-
-    def add(self, name: str, value: str) -> None:
-        """Append a line."""
-        _refuse_bad_line(name, value)
-        self._lines.append((name, value))
-
-    def set(self, name: str, value: str) -> None:
-        """Put one line in the place of every line of that name, at the end."""
-        self.remove(name)
-        self.add(name, value)
-
-    def replace_first(self, name: str, value: str) -> None:
-        """Change the value of the first line of that name where it stands. KeyError: no such."""
-        _refuse_bad_line(name, value)
-        for index, line in enumerate(self._lines):
-            if line[0] == name:
-                self._lines[index] = (name, value)
-                return
-        raise KeyError(name)
-
-    def remove(self, name: str) -> None:
-        """Take every line of that name out."""
-        wanted = name.lower()
-        self._lines = [line for line in self._lines if line[0].lower() != wanted]
 
 
 @dataclass(slots=True)
@@ -163,17 +61,7 @@ class Message:
 
         ValueError: a line break in the start line or a header.
         """
-        return _render(self.start_line(), self.headers._lines, self.body)
-
-
-def _render(start_line: str, headers: list[tuple[str, str]], body: bytes) -> bytes:
-    lines = [f"{name}: {value}" for name, value in headers if name != "Content-Length"]
-    lines.append(f"Content-Length: {len(body)}\r\n\r\n")
-    head = start_line + "\r\n" + "\r\n".join(lines)
-    # Header injection: no more line breaks than are written here.
-    if head.count("\n") != len(lines) + 2 or head.count("\r") != len(lines) + 2:
-        raise ValueError("a line break inside a SIP header or start line")
-    return head.encode("utf-8", "surrogateescape") + body
+        return self.headers.render(self.start_line(), self.body)
 
 
 @dataclass(slots=True)
@@ -304,28 +192,14 @@ def response_bytes(
     ValueError: a line break in one of the headers.
     """
     phrase = REASON_PHRASES.get(status, "") if reason is None else reason
-    lines = _response_lines(request, status, headers, to_tag)
-    return _render(f"SIP/2.0 {status} {phrase}", lines, body)
-
-
-def _response_lines(
-    request: Request, status: int, headers: Iterable[tuple[str, str]], to_tag: str | None
-) -> list[tuple[str, str]]:
     wanted = _COPIED
     if status == 100:
         wanted = _COPIED_TO_TRYING
     elif status < 300 and request.to_tag is None and request.method in _MAKES_DIALOG:
         wanted = _COPIED_TO_DIALOG
-    lines = [line for line in request.headers if line[0] in wanted]
-    if to_tag is not None and request.to_tag is None and status != 100:
-        lines = [
-            (name, f"{value};tag={to_tag}") if name == "To" else (name, value)
-            for name, value in lines
-        ]
-    for name, value in headers:
-        _refuse_bad_line(name, value)
-        lines.append((name, value))
-    return lines
+    tag = to_tag if request.to_tag is None and status != 100 else None
+    lines = answer_lines(request.headers, wanted, tag, headers)
+    return render_lines(f"SIP/2.0 {status} {phrase}", lines, body)
 
 
 REASON_PHRASES: dict[int, str] = {

@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .._core import is_token
 from .fields import (
     Params,
     format_host_port,
     format_params,
     get_param,
-    is_token,
     parse_host_port,
     parse_params,
     quote,

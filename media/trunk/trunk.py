@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from .._core import is_token
 from ..codec import UnknownCodec, codecs_by_name
-from ..sip.fields import format_host_port, is_token
+from ..sip.fields import format_host_port
 from ..sip.message import canonical_header_name
 
 Transport = Literal["UDP", "TCP", "TLS"]
