@@ -22,7 +22,7 @@ pytestmark = pytest.mark.alone
 
 FRAME_MS = 20
 CALLS = 200
-CLEAN_S = 20.0
+CLEAN_S = 30.0
 BAD_S = 10.0
 BADNESS = Badness(loss_percent=5, jitter_ms=60)
 KILLED_CALLS = 50
