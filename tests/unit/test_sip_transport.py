@@ -1,6 +1,7 @@
 """The asyncio edge of SIP on real loopback sockets, under asyncio and uvloop."""
 
 import asyncio
+import errno
 import socket
 from functools import partial
 from itertools import pairwise
@@ -237,31 +238,32 @@ def test_addresses_are_what_peers_write():
     assert reachable_host(Listener.parse("udp:0.0.0.0:1")) != "0.0.0.0"
 
 
-class FullSocket:
-    """A socket without room until told so."""
+class FullSender:
+    """Sends by a socket without room until told so."""
 
     def __init__(self):
         self.full = True
         self.sent = []
 
-    def sendto(self, data, address):
+    def send(self, fd, data, host, port):
         if self.full:
-            raise BlockingIOError
+            return errno.EAGAIN
         self.sent.append(data)
+        return 0
 
 
 def test_a_full_socket_queues_in_order_and_drops_beyond_the_bound():
     counts = TransportCounts()
     transport = UdpTransport(Listener("127.0.0.1", 0), 0, counts)
     transport.socket.close()
-    transport.socket = full = FullSocket()
+    transport._sender = full = FullSender()
     writers = []
     transport._loop = SimpleNamespace(
         add_writer=lambda fd, callback: writers.append(callback),
         remove_writer=lambda fd: writers.clear(),
     )
     for number in range(SEND_QUEUE_DATAGRAMS + 3):
-        transport.send(b"%d" % number, ("127.0.0.1", 9))
+        transport.send(b"%d" % number, "127.0.0.1", 9)
     assert (counts.sends_queued, counts.sends_dropped) == (SEND_QUEUE_DATAGRAMS, 3)
     full.full = False
     writers[0]()
@@ -274,7 +276,7 @@ def test_an_address_that_cannot_be_sent_to_costs_a_counter():
     counts = TransportCounts()
     transport = UdpTransport(Listener("127.0.0.1", 0), 0, counts)
     for address in (("127.0.0.1", 0), ("127.0.0.1", 70_000), ("::1", 5060)):
-        transport.send(b"x", address)
+        transport.send(b"x", *address)
     assert counts.send_errors == 3
     transport.close()
 
@@ -337,7 +339,7 @@ class Reading:
         taken, self.waiting = self.waiting, 0
         if self.answers_after_ms is not None:
             self.loop.now_s += self.answers_after_ms / 1_000
-            transport.send(b"x", ("127.0.0.1", 9))
+            transport.send(b"x", "127.0.0.1", 9)
         return taken
 
     def arrive(self, count=1):
@@ -376,7 +378,7 @@ def test_the_first_datagram_is_read_at_once_and_the_others_together(reading):
 def test_without_gathering_each_is_read_at_once(reading):
     for _ in range(3):
         reading.arrive()
-        reading.transport.send(b"x", ("127.0.0.1", 9))
+        reading.transport.send(b"x", "127.0.0.1", 9)
         reading.pass_ms(7)
     assert reading.read_at_ms == [0, 7, 14]
     assert reading.loop.armed == []
@@ -406,11 +408,11 @@ def test_a_datagram_soon_after_the_last_look_waits_for_the_next(reading):
 def test_who_sends_reads_what_has_come_meanwhile(reading):
     reading.arrive(2)
     reading.pass_ms(19)
-    reading.transport.send(b"x", ("127.0.0.1", 9))
+    reading.transport.send(b"x", "127.0.0.1", 9)
     reading.arrive(2)
     reading.pass_ms(2)
-    reading.transport.send(b"x", ("127.0.0.1", 9))
-    reading.transport.send(b"x", ("127.0.0.1", 9))
+    reading.transport.send(b"x", "127.0.0.1", 9)
+    reading.transport.send(b"x", "127.0.0.1", 9)
     reading.pass_ms(45)
     assert reading.read_at_ms == [0, 21, 61]
 
