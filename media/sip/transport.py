@@ -224,10 +224,12 @@ class UdpTransport:
         """
         self._loop = asyncio.get_running_loop()
         self._read = read
+        # Never the loop's own reader: uvloop's ends for good when ICMP has left an error on a socket.
         if not self._gather_s:
-            self._loop.add_reader(self.socket.fileno(), read, self)
+            self._wake_up.register(self.socket, select.EPOLLIN)
+            self._loop.add_reader(self._wake_up.fileno(), read, self)
             return
-        # One-shot, in an epoll of its own: to pause a reader of the loop costs more than to read.
+        # One-shot: to pause a reader of the loop costs more than to read.
         self._wake_up.register(self.socket, select.EPOLLIN | select.EPOLLONESHOT)
         self._loop.add_reader(self._wake_up.fileno(), self._on_wake_up)
 
@@ -256,8 +258,7 @@ class UdpTransport:
     def close(self) -> None:
         """Stop and close; what waits to be sent is dropped and counted."""
         if self._loop is not None:
-            waits_on = self._wake_up if self._gather_s else self.socket
-            self._loop.remove_reader(waits_on.fileno())
+            self._loop.remove_reader(self._wake_up.fileno())
             self._loop.remove_writer(self.socket)
         if self._next_read is not None:
             self._next_read.cancel()

@@ -189,6 +189,29 @@ def test_a_stream_of_datagrams_is_read_in_order_and_as_often_as_told(make_loop, 
     run(make_loop, main)
 
 
+@pytest.mark.parametrize("make_loop", LOOPS)
+@pytest.mark.parametrize("gather_ms", [0, 40])
+def test_who_was_told_that_nobody_listens_hears_the_others_all_the_same(make_loop, gather_ms):
+    async def main():
+        here, gone = (SipEndpoint(["udp:127.0.0.1:0"], gather_ms=gather_ms) for _ in range(2))
+        host, port = gone.addresses[0].split(":")
+        gone.close()
+        heard, told = asyncio.Queue(), asyncio.Queue()
+        here.observer = lambda ours, flow, data, time_s: heard.put_nowait(data)
+        here.start(SimpleNamespace(receive_error=lambda error, flow: None))
+        here._transports[0].on_refused = lambda quoted, cause: told.put_nowait(quoted)
+        own_host, own_port = here.addresses[0].split(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for number in range(3):
+                here._transports[0].send(b"%d" % number, (host, int(port)))
+                assert await told.get() == b"%d" % number
+                sender.sendto(b"%d" % number, (own_host, int(own_port)))
+                assert await heard.get() == b"%d" % number
+        here.close()
+
+    run(make_loop, main)
+
+
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
