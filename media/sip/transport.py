@@ -57,6 +57,10 @@ _NO_ROOM = (errno.ENOBUFS, errno.ENOMEM)
 """The kernel is out of memory for the moment: what was sent will be sent again."""
 
 SEND_QUEUE_DATAGRAMS = 4_096
+SEND_AGAIN_S = 0.002
+"""When a socket that had no room is tried again. Its buffer is what leaves in about that time."""
+
+SEND_TRIES = 4
 KNOWN_PEERS = 4_096
 
 
@@ -138,6 +142,7 @@ class UdpTransport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake_up = select.epoll()
         self._next_read: asyncio.Handle | None = None
+        self._next_send: asyncio.Handle | None = None
         self._early_s = 0.0
         self._soonest_s = 0.0
         self._has_refusals = False
@@ -160,10 +165,12 @@ class UdpTransport:
         """
         self._loop = asyncio.get_running_loop()
         self._read = read
+        # The loop itself never watches the socket: uvloop stops for good when ICMP leaves an error.
         if not self._gather_s:
-            self._loop.add_reader(self.socket.fileno(), read, self)
+            self._wake_up.register(self.socket, select.EPOLLIN)
+            self._loop.add_reader(self._wake_up.fileno(), read, self)
             return
-        # One-shot, in an epoll of its own: to pause a reader of the loop costs more than to read.
+        # One-shot: to pause a reader of the loop costs more than to read.
         self._wake_up.register(self.socket, select.EPOLLIN | select.EPOLLONESHOT)
         self._loop.add_reader(self._wake_up.fileno(), self._on_wake_up)
 
@@ -193,11 +200,10 @@ class UdpTransport:
     def close(self) -> None:
         """Stop and close; what waits to be sent is dropped and counted."""
         if self._loop is not None:
-            waits_on = self._wake_up if self._gather_s else self.socket
-            self._loop.remove_reader(waits_on.fileno())
-            self._loop.remove_writer(self.socket)
-        if self._next_read is not None:
-            self._next_read.cancel()
+            self._loop.remove_reader(self._wake_up.fileno())
+        for handle in (self._next_read, self._next_send):
+            if handle is not None:
+                handle.cancel()
         self._counts.sends_dropped += len(self._waiting)
         self._waiting.clear()
         self._wake_up.close()
@@ -229,24 +235,26 @@ class UdpTransport:
             self._counts.sends_dropped += 1
             return
         if not self._waiting:
-            self._loop.add_writer(self.socket, self._on_writable)
+            self._next_send = self._loop.call_later(SEND_AGAIN_S, self._send_on)
         self._waiting.append((data, host, port))
         self._counts.sends_queued += 1
 
-    def _on_writable(self) -> None:
+    def _send_on(self) -> None:
+        assert self._loop is not None
         while self._waiting and self._try(*self._waiting[0]):
             self._waiting.popleft()
-        if not self._waiting and self._loop is not None:
-            self._loop.remove_writer(self.socket)
+        if self._waiting:
+            self._next_send = self._loop.call_later(SEND_AGAIN_S, self._send_on)
 
     def _try(self, data: bytes, host: str, port: int) -> bool:
         """False if the socket has no room; errors are counted and end the attempt."""
         try:
-            code = self._sender.send(self.socket.fileno(), data, host, port)
-            if code in ICMP_ERRORS:
+            for _ in range(SEND_TRIES):
+                code = self._sender.send(self.socket.fileno(), data, host, port)
+                if code not in ICMP_ERRORS:
+                    break
                 # The refusal of an earlier datagram, told once in place of sending this one.
                 self._has_refusals = True
-                code = self._sender.send(self.socket.fileno(), data, host, port)
         except (OverflowError, ValueError):
             code = errno.EDESTADDRREQ
         if not code:
