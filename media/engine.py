@@ -25,10 +25,10 @@ from .connection import Connection
 from .dialling import (
     DialFailed,
     DialledCall,
+    Dialler,
     EarlyFunction,
     RingingFunction,
     Wishes,
-    dial,
 )
 from .events import Hearing, Silence
 from .figures import EngineFigures, sip_counters, unreadable
@@ -232,9 +232,8 @@ class Engine:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._stopped = asyncio.Event()
-        self._agent = UserAgent(
-            self._endpoint.send, self._endpoint.timers, self._agent_config(), self
-        )
+        self.timers = self._endpoint.timers
+        self._agent = UserAgent(self._endpoint.send, self.timers, self._agent_config(), self)
         self._trunks = start_trunks(
             self._agent, self._endpoint, self._codecs, self.agent_name, self._dns
         )
@@ -489,7 +488,7 @@ class Engine:
         )
         wishes = Wishes(early, ringing, beside, tuple(applications))
         try:
-            call = await dial(self, order, wishes)
+            call = await Dialler(self, timeout_s, wishes).dial(order)
         except DialFailed as error:
             self._count(error.outcome, wishes)
             raise
