@@ -149,7 +149,8 @@ class Call(Connection):
             self._accept(applications)
         while not self._confirmed:
             await self._change()
-            self._check()
+            if self.ended is not None:
+                raise CallEnded(self.ended)
 
     def reject(self, status: int = 603, reason: str | None = None) -> None:
         """Refuse the call with a SIP status of 300 to 699."""
@@ -559,8 +560,9 @@ class Call(Connection):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rest_s):
                     await self.wait_ended()
-        self.abandon(text)
-        return await self.wait_ended()
+        if self.ended is None:
+            self.abandon(text)
+        return self.ended or await self.wait_ended()
 
     def abandon(self, text: str = "") -> None:
         """As :meth:`hangup`, at once, without waiting for the end."""
