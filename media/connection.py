@@ -105,7 +105,7 @@ class Connection:
         self._description: bytes | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._hold_change: HoldChange | None = None
-        self._keypad = Keypad()
+        self._keypad: Keypad | None = None
         self._history = History() if engine.keeps_records else None
         self.speaking = False
         self.on_applications: OnApplications | None = None
@@ -259,9 +259,14 @@ class Connection:
 
     def take_digit(self, symbol: str) -> None:
         """The caller pressed a digit, however that was heard."""
-        self._keypad.take(symbol)
+        (self._keypad or self._make_keypad()).take(symbol)
         if self._history:
             self._history.digits_heard += 1
+
+    def _make_keypad(self) -> Keypad:
+        """With the first digit, or who asks for one: most calls have neither."""
+        self._keypad = Keypad()
+        return self._keypad
 
     def on_offer(self, sdp: bytes | None) -> bytes:
         """A re-INVITE: returns our answer, or our offer if it had none. Raises Refuse."""
