@@ -57,10 +57,13 @@ class DialFailed(Exception):
     """Nobody has answered. ``outcome`` says why in a word, ``status`` and ``reason`` as SIP does,
     ``q850`` by the cause of the telephone network, where one came. ``contacts`` are the targets of
     a redirection that was not followed; ``retry_after_s`` says when to try again, None: nobody did.
-    ``early_sound`` is what was heard before the end, None where nothing was.
+    ``early_sound`` is what was heard before the end, None where nothing was. ``trunk`` is the one
+    by which it was tried last, or would have been; None: by none.
     """
 
-    def __init__(self, result: DialResult, sound: EarlySound | None = None) -> None:
+    def __init__(
+        self, result: DialResult, sound: EarlySound | None = None, trunk: str | None = None
+    ) -> None:
         super().__init__(str(result))
         self.outcome = result.outcome
         self.status = result.status
@@ -69,6 +72,7 @@ class DialFailed(Exception):
         self.contacts = result.contacts
         self.retry_after_s = result.retry_after_s
         self.early_sound = sound
+        self.trunk = trunk
 
 
 class DialledCall(Call):
@@ -237,6 +241,7 @@ class DialledCall(Call):
         self._history = None
         return {
             "to": self.to_uri,
+            "trunk": self.trunk,
             "sip_peer": address_text(self._sip.flow.remote_host, self._sip.flow.remote_port),
             "outcome": self.result.outcome.value,
             "status": self.result.status,
@@ -326,33 +331,33 @@ class Dialler:
         "_began_s",
         "_cancelled_before",
         "_engine",
+        "_order",
         "_over",
         "_task",
-        "_timeout_s",
         "_timer",
         "_wishes",
         "call",
     )
 
-    def __init__(self, engine: Engine, timeout_s: float, wishes: Wishes) -> None:
+    def __init__(self, engine: Engine, order: Order, wishes: Wishes) -> None:
         """To be made by the task that dials, just before it does."""
         task = asyncio.current_task()
         assert task is not None
         self._task: asyncio.Task[Any] | None = task
         self._cancelled_before = task.cancelling()
         self._over = False
-        self._timer = engine.timers.arm(math.ceil(timeout_s * 1_000), self._expire)
+        self._timer = engine.timers.arm(math.ceil(order.timeout_s * 1_000), self._expire)
         self._engine = engine
-        self._timeout_s = timeout_s
+        self._order = order
         self._wishes = wishes
         self._attempts: list[Record] = []
         self._began_s = time.time()
         self.call: DialledCall | None = None
 
-    async def dial(self, order: Order) -> DialledCall:
+    async def dial(self) -> DialledCall:
         """The answered call. DialFailed: no way has led to one in time."""
         try:
-            ways = self._engine.router(order)
+            ways = self._engine.router(self._order)
             if isinstance(ways, tuple):
                 for way in ways:
                     if await self._try(way):
@@ -367,11 +372,11 @@ class Dialler:
             if not self._end_time():
                 self._cancel()
                 raise
-            raise DialFailed(self._time_out(), self._early_sound) from None
+            raise self._failed(self._time_out()) from None
         except NoRoute as error:
             status = 503 if error.outcome is Outcome.CONGESTION else 404
             result = DialResult(error.outcome, status, REASON_PHRASES[status], text=str(error))
-            raise DialFailed(result) from None
+            raise self._failed(result) from None
         finally:
             self._end_time()
             if self.call is not None:
@@ -403,7 +408,7 @@ class Dialler:
         except (NoRtpPort, Refuse) as error:
             text = error.text if isinstance(error, Refuse) else str(error)
             result = DialResult(Outcome.CONGESTION, 503, REASON_PHRASES[503], text=text)
-            raise DialFailed(result) from None
+            raise self._failed(result) from None
         if self.call is not None:
             self._attempts.append(self.call.superseded())
             call.follow(self._began_s, self._attempts)
@@ -417,8 +422,14 @@ class Dialler:
             raise NoRoute("no way leads there")
         assert call.result is not None
         if call.result.outcome is not Outcome.ANSWERED:
-            raise DialFailed(call.result, call.early_sound)
+            raise self._failed(call.result)
         return call
+
+    def _failed(self, result: DialResult) -> DialFailed:
+        """What whoever dials is told."""
+        call = self.call
+        trunk = call.trunk if call else self._engine.trunk_named(self._order.uri)
+        return DialFailed(result, self._early_sound, trunk)
 
     @property
     def _early_sound(self) -> EarlySound | None:
@@ -429,7 +440,8 @@ class Dialler:
         """The time is over."""
         call = self.call
         proceeding = call is not None and call.proceeding
-        result = not_answered(self._timeout_s, proceeding=proceeding, sound=self._early_sound)
+        within_s = self._order.timeout_s
+        result = not_answered(within_s, proceeding=proceeding, sound=self._early_sound)
         if call is not None:
             call.give_up(result)
         return result

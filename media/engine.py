@@ -494,7 +494,7 @@ class Engine:
         )
         wishes = Wishes(early, ringing, beside, tuple(applications))
         try:
-            call = await Dialler(self, timeout_s, wishes).dial(order)
+            call = await Dialler(self, order, wishes).dial()
         except DialFailed as error:
             self._count(error.outcome, wishes)
             raise
@@ -511,6 +511,10 @@ class Engine:
     def public_uri(self, uri: str) -> str:
         """A URI as others know it, who do not know the names of our trunks. ValueError."""
         return self._trunks.public_uri(uri)
+
+    def trunk_named(self, uri: str) -> str | None:
+        """The name of the trunk that a URI to be dialled leads to."""
+        return self._trunks.named(uri)
 
     def place(self, way: Way, wishes: Wishes) -> DialledCall:
         """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
