@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from random import Random
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -267,6 +268,12 @@ def answer(
     body: bytes,
 ) -> bytes: ...
 def is_token(text: str) -> bool: ...
+
+class Tokens:
+    def __init__(self, source: Random) -> None: ...
+    def __call__(self) -> str: ...
+
+def bracketed(value: str) -> str | None: ...
 
 SIP_REJECT_NAMES: tuple[str, ...]
 

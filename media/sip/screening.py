@@ -14,6 +14,7 @@ SDP = "application/sdp"
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY, PRACK, UPDATE"
 SUPPORTED = "replaces, norefersub, 100rel, timer, 199"
 SERVED = frozenset(ALLOW.split(", "))
+ABILITIES = (("Allow", ALLOW), ("Supported", SUPPORTED))
 _EXTENSIONS = frozenset(SUPPORTED.split(", "))
 _WITHIN_DIALOGS = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
 _DESCRIBED = frozenset({"INVITE", "PRACK", "UPDATE"})
@@ -92,7 +93,8 @@ def _unsupported(required: list[str]) -> Rejection | None:
 def _screen_media(headers: Headers, body: bytes) -> Rejection | None:
     if body:
         # RFC 3261 8.2.3.
-        if media_type(headers.get("Content-Type") or "") != SDP:
+        described = headers.get("Content-Type") or ""
+        if described != SDP and media_type(described) != SDP:
             return _MEDIA_TYPE
         if (headers.get("Content-Encoding") or "identity").lower() != "identity":
             return _ENCODING
