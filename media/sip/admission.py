@@ -55,6 +55,7 @@ class Admission:
 
     def __init__(self, limits: Limits, timers: Timers, counters: Counters) -> None:
         self.limits = limits
+        self.charges = limits.requests_per_s is not None
         self.draining = False
         self.calls = 0
         self.speech_sessions = 0
@@ -95,7 +96,7 @@ class Admission:
 
     def charge(self, host: str) -> Refusal | None:
         """Take one request from the source's share; the reason if it has none left."""
-        if self.limits.requests_per_s is None or self._rates.take(host):
+        if not self.charges or self._rates.take(host):
             return None
         return _RATE
 

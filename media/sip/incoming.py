@@ -141,12 +141,11 @@ class IncomingCall(SipCall):
         text = cancel.headers.get("Reason") or ""
         self._refuse(487, EndCause(EndedBy.REMOTE, 487, "Request Terminated", text))
 
-    def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
-        if self._transaction is not None:
-            # BYE in an early dialog: the INVITE still wants its answer (RFC 3261 15.1.2).
-            self.agent.respond(self._transaction, self.invite, 487, tag=self.id)
-            self._close_invite()
-        super()._on_bye(transaction, request)
+    def _on_early_bye(self, transaction: ServerTransaction, request: Request) -> None:
+        # The INVITE still wants its answer (RFC 3261 15.1.2).
+        self.agent.respond(self._open_transaction(), self.invite, 487, tag=self.id)
+        self._close_invite()
+        self._on_bye(transaction, request)
 
     def _on_prack(self, transaction: ServerTransaction, request: Request) -> None:
         agent, reliable = self.agent, self._reliable

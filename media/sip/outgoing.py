@@ -426,10 +426,7 @@ class OutgoingCall(SipCall):
         agreed = [dialog for tag, dialog in self._early.items() if self._has_agreed(tag)]
         return agreed[0] if len(agreed) == 1 else None
 
-    def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
-        if self.dialog is not None:
-            super()._on_bye(transaction, request)
-            return
+    def _on_early_bye(self, transaction: ServerTransaction, request: Request) -> None:
         # The callee left an early dialog, which ends that fork (RFC 3261 15.1.2).
         self.agent.respond(transaction, request, 200)
         self._forget_fork(request.from_tag or "")

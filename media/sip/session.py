@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 NO_HEADERS: tuple[tuple[str, str], ...] = ()
 GOODBYE = EndCause(EndedBy.LOCAL, 200, "OK")
 """Of a call that we have hung up, with nothing to say about it."""
+FAREWELL = EndCause(EndedBy.REMOTE, 200, "OK")
+"""Of one that the peer has hung up like that."""
 
 
 class CallState(Enum):
@@ -47,6 +49,9 @@ class CallState(Enum):
     ANSWERED = auto()  # theirs, 200 sent, ACK outstanding
     CONFIRMED = auto()
     ENDED = auto()
+
+
+_UNANSWERED = (CallState.CALLING, CallState.CANCELLING, CallState.INCOMING, CallState.RINGING)
 
 
 class SipCall:
@@ -220,6 +225,8 @@ class SipCall:
             self.agent.reject(transaction, request, NO_DIALOG)
         elif not (self.dialog or self.dialog_of(request)).accepts(request):
             self.agent.reject(transaction, request, OUT_OF_ORDER)
+        elif method == "BYE" and self.state in _UNANSWERED:
+            self._on_early_bye(transaction, request)
         elif method == "BYE":
             self._on_bye(transaction, request)
         elif method == "INVITE":
@@ -342,8 +349,12 @@ class SipCall:
     def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
         self.agent.respond(transaction, request, 200)
         self.agent.forget_dialog(self.dialog or self.dialog_of(request))
-        text = request.headers.get("Reason") or ""
-        self._end(EndCause(EndedBy.REMOTE, 200, "OK", text))
+        text = request.headers.get("Reason")
+        self._end(EndCause(EndedBy.REMOTE, 200, "OK", text) if text else FAREWELL)
+
+    def _on_early_bye(self, transaction: ServerTransaction, request: Request) -> None:
+        """BYE before the call was answered."""
+        raise AssertionError("each role has its own")
 
     def _on_reinvite(self, transaction: ServerTransaction, request: Request) -> None:
         agent = self.agent

@@ -382,7 +382,8 @@ class UserAgent:
             invite.owner.on_cancel(request)
 
     def _on_initial(self, transaction: ServerTransaction, request: Request, flow: Flow) -> None:
-        refusal = self.admission.charge(flow.remote_host)
+        admission = self.admission
+        refusal = admission.charge(flow.remote_host) if admission.charges else None
         if refusal is not None:
             self._refuse(transaction, request, refusal, flow)
             return
@@ -415,7 +416,8 @@ class UserAgent:
         if isinstance(replaced, Rejection):
             self.reject(transaction, request, replaced)
             return
-        terms = terms_for(request, self.config, None)
+        timed = "Session-Expires" in request.headers
+        terms = terms_for(request, self.config, None) if timed else None
         if isinstance(terms, Rejection):
             self.reject(transaction, request, terms)
             return
@@ -586,7 +588,8 @@ class UserAgent:
     def _hop_of(self, dialog: Dialog, flow: Flow) -> Flow:
         """Where requests in a dialog go that ``flow`` brought us into, decided once for its target
         and routes."""
-        dialog.hop = self.ways.next_hop(dialog.next_hop(), flow)
+        uri = dialog.next_hop() if dialog.route_set else dialog.remote_target
+        dialog.hop = self.ways.next_hop(uri, flow)
         return dialog.hop
 
     def _make_invite(
