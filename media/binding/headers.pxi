@@ -7,22 +7,28 @@ cimport cython
 _NO_TOKEN = re.compile(r"[^A-Za-z0-9\-.!%*_+`'~]")
 
 
+cdef str plain(text):
+    """A text as Cython takes it: of no class of its own, as those of a StrEnum are. TypeError."""
+    return text if type(text) is str else str.__str__(text)
+
+
 def is_token(str text not None) -> bool:
     """True for a token of RFC 3261 section 25.1."""
     return text != "" and _NO_TOKEN.search(text) is None
 
 
-cdef int refuse_bad_name(str name) except -1:
-    if name not in SIP_HEADER_NAMES and not is_token(name):
+cdef str good_name(name):
+    cdef str text = plain(name)
+    if text not in SIP_HEADER_NAMES and not is_token(text):
         raise ValueError("a header name that is no token")
-    return 0
+    return text
 
 
-cdef int refuse_bad_line(str name, str value) except -1:
-    refuse_bad_name(name)
-    if "\n" in value or "\r" in value:
+cdef tuple good_line(name, value):
+    cdef str text = plain(value)
+    if "\n" in text or "\r" in text:
         raise ValueError("a line break inside a SIP header")
-    return 0
+    return good_name(name), text
 
 
 cdef dict _header_ids = {name: i for i, name in enumerate(_header_names) if i}
@@ -187,28 +193,27 @@ cdef class Headers:
         header.folded = False
         self.data += value
 
-    def add(self, str name not None, str value not None) -> None:
+    def add(self, name, value) -> None:
         """Append a line."""
-        refuse_bad_line(name, value)
-        self.lines().append((name, value))
+        self.lines().append(good_line(name, value))
 
-    def set(self, str name not None, str value not None) -> None:
+    def set(self, name, value) -> None:
         """Put one line in the place of every line of that name, at the end."""
         self.remove(name)
         self.add(name, value)
 
-    def replace_first(self, str name not None, str value not None) -> None:
+    def replace_first(self, name, value) -> None:
         """Change the value of the first line of that name where it stands. KeyError: no such."""
         cdef list lines = self.lines()
         cdef Py_ssize_t index
-        refuse_bad_line(name, value)
+        cdef tuple line = good_line(name, value)
         for index in range(len(lines)):
-            if <str>(<tuple>lines[index])[0] == name:
-                lines[index] = (name, value)
+            if <str>(<tuple>lines[index])[0] == <str>line[0]:
+                lines[index] = line
                 return
         raise KeyError(name)
 
-    def remove(self, str name not None) -> None:
+    def remove(self, name) -> None:
         """Take every line of that name out."""
         wanted = name.lower()
         self.pairs = [line for line in self.lines() if line[0].lower() != wanted]
@@ -293,8 +298,7 @@ def answer(
             for name, value in _copied_pairs(headers.pairs, wanted, to_tag):
                 put_line(&page, name, value)
         for name, value in added:
-            refuse_bad_name(name)
-            put_line(&page, name, value)
+            put_line(&page, good_name(name), plain(value))
         return finished(&page, body)
     finally:
         release(&page)

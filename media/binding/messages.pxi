@@ -105,7 +105,7 @@ cdef class Request(Message):
         str sent_by not None="",
     ):
         self.method = method
-        self.uri = str(uri)  # what a user of ours calls may be of a class of its own
+        self.uri = plain(uri)
         self.headers = headers
         self.body = body
         self.call_id = call_id
