@@ -110,10 +110,10 @@ class Call(Connection):
         self._bridged_to: Call | None = None
         self._sound_to: OneWay | None = None
         self._sound_from: OneWay | None = None
-        self._queueing = asyncio.Lock()
+        self._queueing: asyncio.Lock | None = None
         self._sound_until_s = 0.0
         self._tail = NOTHING
-        self._position = Position()
+        self._position: Position | None = None
 
     def ring(self, *, early_media: bool = False, reliable: bool | None = None) -> None:
         """Tell the caller that it rings (180), or with ``early_media`` (183) what it will hear
@@ -149,7 +149,8 @@ class Call(Connection):
             self._accept(applications)
         while not self._confirmed:
             await self._change()
-            self._check()
+            if self.ended is not None:
+                raise CallEnded(self.ended)
 
     def reject(self, status: int = 603, reason: str | None = None) -> None:
         """Refuse the call with a SIP status of 300 to 699."""
@@ -174,7 +175,7 @@ class Call(Connection):
         leg, codec = self._open_leg()
         ends = _barge_in_of(barge_in)
         # However long their files take to load, plays queue in the order in which they were called.
-        async with self._queueing:
+        async with self._turn():
             playable = await self._engine.prompts.arrange(
                 prompts, codec, packet_ms=self._packet_ms, loop=loop, tail=self._tail
             )
@@ -211,7 +212,7 @@ class Call(Connection):
         live = LiveSound((codec.name, codec.clock_rate_hz), self._packet_ms, LIVE_ROOM_MS)
         playable = Playable([], codec, self._packet_ms)
         feed = Feed(live, rate_hz, codec.sample_rate_hz)
-        async with self._queueing:
+        async with self._turn():
             playing = leg.play_live(live, barge_in=ends)
         self._note(leg, playing, ("(live)",), playable)
         feeding = asyncio.ensure_future(feed.run(source))
@@ -250,7 +251,7 @@ class Call(Connection):
         name = (codec.name, codec.clock_rate_hz)
         live = LiveSound(name, self._packet_ms, FROM_ROOM_MS, lead_ms=FROM_LEAD_MS)
         playable = Playable([], codec, self._packet_ms)
-        async with self._queueing:
+        async with self._turn():
             playing = leg.play_live(live, barge_in=ends)
         begun = asyncio.Event()
         tap = source.speak_to(source_codec, live, begun.set)
@@ -299,7 +300,7 @@ class Call(Connection):
         if mulaw and from_hz != PCMU.sample_rate_hz:
             raise ValueError("sample_rate_hz: mu-law has 8000")
         out = self._live_out(codec, from_hz, mulaw, room_ms)
-        async with self._queueing:
+        async with self._turn():
             playing = out.begin(leg)
         self._note(leg, playing, ("(live)",), Playable([], codec, self._packet_ms))
         return out
@@ -370,7 +371,8 @@ class Call(Connection):
         """
         check_entry(max, terminators, first_ms, inter_ms)
         self._check()
-        gathering = asyncio.ensure_future(self._keypad.gather(max, terminators, first_ms, inter_ms))
+        keypad = self._keypad or self._make_keypad()
+        gathering = asyncio.ensure_future(keypad.gather(max, terminators, first_ms, inter_ms))
         ending = asyncio.ensure_future(self.wait_ended())
         try:
             await asyncio.wait([gathering, ending], return_when=asyncio.FIRST_COMPLETED)
@@ -448,21 +450,22 @@ class Call(Connection):
     @property
     def typed(self) -> str:
         """The digits that wait to be gathered."""
-        return self._keypad.typed
+        return self._keypad.typed if self._keypad else ""
 
     async def next_digit(self, timeout_s: float) -> str | None:
         """The next digit, one that was typed before or the first to come; None after
         ``timeout_s``. It does not end with the call."""
-        return await self._keypad.next(timeout_s)
+        return await (self._keypad or self._make_keypad()).next(timeout_s)
 
     def watch_digits(self, on_typed: Callable[[], None] | None) -> None:
         """Have ``on_typed`` called when a digit has come, which waits to be gathered as others do;
         None ends that. It is quick, and never raises."""
-        self._keypad.on_typed = on_typed
+        (self._keypad or self._make_keypad()).on_typed = on_typed
 
     def forget_digits(self) -> None:
         """Forget what the caller has typed ahead."""
-        self._keypad.clear()
+        if self._keypad:
+            self._keypad.clear()
 
     async def send_digits(self, digits: str, *, on_ms: int = 100, off_ms: int = 100) -> None:
         """Press digits (0 to 9, ``*``, ``#``, A to D): as telephone events (RFC 4733) where they
@@ -479,7 +482,7 @@ class Call(Connection):
             leg.send_digits(digits, on_ms, off_ms)
             return
         tones = dial_tones(digits, on_ms, off_ms, codec.sample_rate_hz)
-        async with self._queueing:
+        async with self._turn():
             native = await self._engine.prompts.encode(tones, codec, self._packet_ms)
             self._check()
             playing = leg.play([native], replace=False)
@@ -559,8 +562,9 @@ class Call(Connection):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rest_s):
                     await self.wait_ended()
-        self.abandon(text)
-        return await self.wait_ended()
+        if self.ended is None:
+            self.abandon(text)
+        return self.ended or await self.wait_ended()
 
     def abandon(self, text: str = "") -> None:
         """As :meth:`hangup`, at once, without waiting for the end."""
@@ -582,7 +586,7 @@ class Call(Connection):
             "id": self.id,
             "sip": snapshot_of(self._sip),
             "media": self._media.snapshot(),
-            "playing": self._position.snapshot(leg),
+            "playing": self._position.snapshot(leg) if self._position else [],
         }
 
     # What transfers ask
@@ -598,6 +602,12 @@ class Call(Connection):
                 raise RuntimeError(f"{way}; stop that first")
 
     # Within
+
+    def _turn(self) -> asyncio.Lock:
+        """To be held by whoever queues sound."""
+        if self._queueing is None:
+            self._queueing = asyncio.Lock()
+        return self._queueing
 
     @property
     def _packet_ms(self) -> int:
@@ -619,6 +629,8 @@ class Call(Connection):
         files: tuple[StrPath, ...],
         playable: Playable,
     ) -> None:
+        if self._position is None:
+            self._position = Position()
         self._position.add(leg, files, playable, playing)
         if self._history:
             playing.add_done_callback(partial(self._note_played, files, playable))
