@@ -150,7 +150,8 @@ class _Driver:
             try:
                 event = await self.channel.perform(action)
             except Exception:
-                event = self._defect(action)
+                log.exception("a channel has failed in step %s", action.step)
+                event = self._failed("defect", "a defect of the channel, see the log")
         cut_short = turn.interrupted or isinstance(event, Failed)
         # What fails in the moment in which the person leaves has failed for that.
         if cut_short and watched and left.done():
@@ -177,11 +178,6 @@ class _Driver:
         turn = waiting.turn if waiting else 0
         return Failed(at_ms=self.clock_ms(), turn=turn, kind=kind, reason=reason)
 
-    def _defect(self, action: Action) -> Failed:
-        """To be called where a channel has raised something."""
-        log.exception("a channel has failed in step %s", action.step)
-        return self._failed("defect", "a defect of the channel, see the log")
-
     async def _wait_left(self) -> Left:
         try:
             return await self.channel.wait_left()
@@ -196,7 +192,7 @@ class _Driver:
             try:
                 await self.channel.perform(action)
             except Exception:
-                self._defect(action)
+                log.exception("a channel has failed in step %s", action.step)
         if turn.interrupted:
             log.warning("the last words of a conversation took too long")
 
@@ -219,7 +215,7 @@ class _Turn(Interruptible):
     """
 
     def __init__(self, leaving: asyncio.Task[Left]) -> None:
-        super().__init__()
+        super().__init__(asyncio.current_task())
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._rings_s = self._limit_s = math.inf
