@@ -54,10 +54,13 @@ class DialFailed(Exception):
     """Nobody has answered. ``outcome`` says why in a word, ``status`` and ``reason`` as SIP does,
     ``q850`` by the cause of the telephone network, where one came. ``contacts`` are the targets of
     a redirection that was not followed; ``retry_after_s`` says when to try again, None: nobody did.
-    ``early_sound`` is what was heard before the end, None where nothing was.
+    ``early_sound`` is what was heard before the end, None where nothing was. ``trunk`` is the one
+    by which it was tried last, or would have been; None: by none.
     """
 
-    def __init__(self, result: DialResult, sound: EarlySound | None = None) -> None:
+    def __init__(
+        self, result: DialResult, sound: EarlySound | None = None, trunk: str | None = None
+    ) -> None:
         super().__init__(str(result))
         self.outcome = result.outcome
         self.status = result.status
@@ -66,6 +69,7 @@ class DialFailed(Exception):
         self.contacts = result.contacts
         self.retry_after_s = result.retry_after_s
         self.early_sound = sound
+        self.trunk = trunk
 
 
 class DialledCall(Call):
@@ -231,6 +235,7 @@ class DialledCall(Call):
         self._history = None
         return {
             "to": self.to_uri,
+            "trunk": self.trunk,
             "sip_peer": address_text(self._sip.flow.remote_host, self._sip.flow.remote_port),
             "outcome": self.result.outcome.value,
             "status": self.result.status,
@@ -311,18 +316,18 @@ class DialledCall(Call):
 
 async def dial(engine: Engine, order: Order, wishes: Wishes) -> DialledCall:
     """The answered call. DialFailed: no way has led to one in time."""
-    dialler = _Dialler(engine, order.timeout_s, wishes)
+    dialler = _Dialler(engine, order, wishes)
     try:
         return await dialler.try_all(engine.router(order))
     except asyncio.CancelledError:
         if not dialler.deadline.ends():
             dialler.cancel()
             raise
-        raise DialFailed(dialler.time_out(), dialler.early_sound) from None
+        raise dialler.failed(dialler.time_out()) from None
     except NoRoute as error:
         status = 503 if error.outcome is Outcome.CONGESTION else 404
         result = DialResult(error.outcome, status, REASON_PHRASES[status], text=str(error))
-        raise DialFailed(result) from None
+        raise dialler.failed(result) from None
     finally:
         dialler.deadline.ends()
         await dialler.finish()
@@ -361,12 +366,12 @@ class _Deadline:
 class _Dialler:
     """One dialling: its attempts, of which the last is ``call``."""
 
-    __slots__ = ("_attempts", "_began_s", "_engine", "_timeout_s", "_wishes", "call", "deadline")
+    __slots__ = ("_attempts", "_began_s", "_engine", "_order", "_wishes", "call", "deadline")
 
-    def __init__(self, engine: Engine, timeout_s: float, wishes: Wishes) -> None:
-        self.deadline = _Deadline(timeout_s)
+    def __init__(self, engine: Engine, order: Order, wishes: Wishes) -> None:
+        self.deadline = _Deadline(order.timeout_s)
         self._engine = engine
-        self._timeout_s = timeout_s
+        self._order = order
         self._wishes = wishes
         self._attempts: list[Record] = []
         self._began_s = time.time()
@@ -387,7 +392,13 @@ class _Dialler:
             await ways.aclose()
         if result is None:
             raise NoRoute("no way leads there")
-        raise DialFailed(result, self.early_sound)
+        raise self.failed(result)
+
+    def failed(self, result: DialResult) -> DialFailed:
+        """What whoever dials is told."""
+        call = self.call
+        trunk = call.trunk if call else self._engine.trunk_named(self._order.uri)
+        return DialFailed(result, self.early_sound, trunk)
 
     @property
     def early_sound(self) -> EarlySound | None:
@@ -400,7 +411,7 @@ class _Dialler:
         except (NoRtpPort, Refuse) as error:
             text = error.text if isinstance(error, Refuse) else str(error)
             result = DialResult(Outcome.CONGESTION, 503, REASON_PHRASES[503], text=text)
-            raise DialFailed(result) from None
+            raise self.failed(result) from None
         if self.call is not None:
             self._attempts.append(self.call.superseded())
             call.follow(self._began_s, self._attempts)
@@ -426,7 +437,7 @@ class _Dialler:
         """The time is over."""
         call = self.call
         proceeding = call is not None and call.proceeding
-        result = not_answered(self._timeout_s, proceeding=proceeding, sound=self.early_sound)
+        result = not_answered(self._order.timeout_s, proceeding=proceeding, sound=self.early_sound)
         if call is not None:
             call.give_up(result)
         return result

@@ -507,6 +507,10 @@ class Engine:
         """A URI as others know it, who do not know the names of our trunks. ValueError."""
         return self._trunks.public_uri(uri)
 
+    def trunk_named(self, uri: str) -> str | None:
+        """The name of the trunk that a URI to be dialled leads to."""
+        return self._trunks.named(uri)
+
     def place(self, way: Way, wishes: Wishes) -> DialledCall:
         """Send the INVITE of one attempt. Raises NoRtpPort, Refuse, ValueError."""
         order, flow = way.order, way.flow

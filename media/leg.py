@@ -30,9 +30,7 @@ from .events import (
 )
 
 Heard = DigitHeard | SpeechHeard | MediaTimeout
-LegEvent = (
-    PlayEnded | LegClosed | RelayEnded | SoundHeard | MarkReached | TapEnded | SeatEnded | Heard
-)
+LegEvent = PlayEnded | RelayEnded | SoundHeard | MarkReached | TapEnded | SeatEnded | Heard
 OnMark = Callable[[int, bool], None]
 """Told the number of a mark in live sound, and whether the sound before it was cleared."""
 
@@ -264,7 +262,7 @@ class Leg:
         return self._shard.packets_sent(self.id)
 
     def on_event(self, event: LegEvent) -> None:
-        """An event of this leg, from the shard."""
+        """An event of this leg, from the shard, but for its :meth:`end`."""
         match event:
             case PlayEnded():
                 self._end_play(event)
@@ -281,21 +279,23 @@ class Leg:
             case MarkReached():
                 if self._on_marks and (on_mark := self._on_marks.get(event.play_id)):
                     on_mark(event.mark_id, event.cleared)
-            case LegClosed():
-                self._end(event)
             case RelayEnded():
                 pass
 
-    def _end(self, event: LegClosed) -> None:
+    def end(self, event: LegClosed) -> None:
+        """The leg is closed, with its last figures."""
         self.closed.set_result(event)
         self.on_heard = None  # whoever hears knows the leg: else only the collector could free them
         # What came too late for the shard is told by nobody else.
-        for play_id in list(self._plays):
-            self._end_play(PlayEnded(self.id, play_id, PlayOutcome.LEG_CLOSED, 0))
-        for tap_id in list(self._taps):
-            self._end_tap(TapEnded(self.id, tap_id))
-        for seat_id in list(self._seats):
-            self._end_seat(SeatEnded(self.id, seat_id))
+        if self._plays:
+            for play_id in list(self._plays):
+                self._end_play(PlayEnded(self.id, play_id, PlayOutcome.LEG_CLOSED, 0))
+        if self._taps:
+            for tap_id in list(self._taps):
+                self._end_tap(TapEnded(self.id, tap_id))
+        if self._seats:
+            for seat_id in list(self._seats):
+                self._end_seat(SeatEnded(self.id, seat_id))
 
     def _end_seat(self, event: SeatEnded) -> None:
         seat = self._seats.pop(event.seat_id)
@@ -375,6 +375,6 @@ class LegTable:
                     self._legs[event.leg_id][0].on_event(event)
                 continue
             leg, on_closed = self._legs.pop(event.leg_id)
-            leg.on_event(event)
+            leg.end(event)
             on_closed()
         return bool(events)

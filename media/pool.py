@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from ._core import Shard, SrtpKeys
@@ -98,18 +99,14 @@ class ShardPool:
         if self._shared_ports:
             place = Place(self.tables[index], self._shared_ports[index], -1)
         else:
-            fd, port = self._bind(bind_host)
+            try:
+                fd, port = self.ports.bind(bind_host)
+            except NoRtpPort:
+                self.take_events()  # a leg may have closed meanwhile
+                fd, port = self.ports.bind(bind_host)
             place = Place(self.tables[index], port, fd)
         self._places[index] += 1
         return place
-
-    def _bind(self, bind_host: str) -> tuple[int, int]:
-        """A socket and its port; before it is refused, whether a leg has closed meanwhile."""
-        try:
-            return self.ports.bind(bind_host)
-        except NoRtpPort:
-            self.take_events()
-            return self.ports.bind(bind_host)
 
     def open(
         self,
@@ -124,7 +121,7 @@ class ShardPool:
                 media,
                 fd=place.fd,
                 silence=self._silence,
-                on_closed=lambda: self._free(place),
+                on_closed=partial(self._free, place),
                 hearing=hearing,
                 keys=keys,
                 latch=self._latch,

@@ -145,7 +145,8 @@ class MediaSession:
     @property
     def ptime_ms(self) -> int:
         """The length of the packets that are sent; 20 before the agreement."""
-        return _ptime_ms_of(self._negotiated) if self._negotiated else 20
+        media = self._negotiated
+        return _of_codec(media.codec, media.ptime_ms).ptime_ms if media else 20
 
     @property
     def sends_events(self) -> bool:
@@ -280,25 +281,15 @@ class MediaSession:
 
     def _agree(self, media: NegotiatedMedia) -> None:
         old = self._negotiated
-        silent = media.direction is Direction.INACTIVE or media.remote_host in _NOWHERE
-        if silent and old is not None:
-            # Where nothing comes from or goes to, the address means nothing: stay where we were.
-            media = media._replace(
-                remote_host=old.remote_host,
-                remote_port=old.remote_port,
-                rtcp_host=old.rtcp_host,
-                rtcp_port=old.rtcp_port,
-            )
-        same = old is not None and old.codec == media.codec
-        if media.codec.whole_packets and old is not None and same:
-            # What plays was encoded in packets of that length, which cannot be cut anew.
-            media = media._replace(ptime_ms=old.ptime_ms)
-        keys = _keys_of(media.srtp)
+        if old is not None:
+            media = _following(old, media)
+        keys = None if media.srtp is None else _keys_of(media.srtp)
         self._negotiated = media
         if not self._early:
             self._codecs = (media.codec,)
             self._srtp = SrtpPolicy.OFF if keys is None else SrtpPolicy.REQUIRED
         if self.leg is not None:
+            same = old is not None and old.codec == media.codec
             if same and (keys is None) == (self._keys is None):
                 self._update(self.leg, keys)
             else:
@@ -306,23 +297,18 @@ class MediaSession:
                 self.leg.close()
                 self.leg, self._place, self._spare = None, self._spare, None
         self._keys = keys
-        if not self._early:
-            self._drop_spare()
+        if self._spare is not None and not self._early:
+            self._drop_spare(self._spare)
 
     def _update(self, leg: Leg, keys: SrtpKeys | None) -> None:
-        leg.update(self._leg_media())
+        assert self._negotiated is not None
+        leg.update(_leg_media(self._negotiated, self._early))
         if keys is not None and keys != self._keys:
             leg.rekey(keys)
 
-    def _leg_media(self) -> LegMedia:
-        assert self._negotiated is not None
-        media = _leg_media(self._negotiated)
-        return media._replace(send=False) if self._early else media
-
-    def _drop_spare(self) -> None:
-        if self._spare is not None:
-            self._pool.give_up(self._spare)
-            self._spare = None
+    def _drop_spare(self, spare: Place) -> None:
+        self._pool.give_up(spare)
+        self._spare = None
 
     def open(self) -> Leg:
         """Open the leg: from now on sound can be sent. OSError: the system refuses the socket."""
@@ -331,7 +317,8 @@ class MediaSession:
             self._spare = self._pool.double(self._place)
         place, self._place = self._place, None
         hearing = _hearing_of(self._hearing, self._negotiated.codec)
-        self.leg = self._pool.open(place, self._leg_media(), hearing, self._keys)
+        media = _leg_media(self._negotiated, self._early)
+        self.leg = self._pool.open(place, media, hearing, self._keys)
         return self.leg
 
     def close(self) -> None:
@@ -341,7 +328,8 @@ class MediaSession:
         elif self._place is not None:
             self._pool.give_up(self._place)
             self._place = None
-        self._drop_spare()
+        if self._spare is not None:
+            self._drop_spare(self._spare)
 
 
 @lru_cache(maxsize=64)
@@ -357,43 +345,63 @@ def _version_of(body: bytes) -> int:
     return int(body.split(b" ", 3)[2])
 
 
-def _ptime_ms_of(media: NegotiatedMedia) -> int:
-    """A wish, not a must (RFC 8866 section 6.4): 60 ms of L16 at 16 kHz fit no packet."""
-    return min(media.ptime_ms, media.codec.max_ptime_ms)
+def _following(old: NegotiatedMedia, media: NegotiatedMedia) -> NegotiatedMedia:
+    """The agreement that follows an ``old`` one, with what stays of that."""
+    if media.direction is Direction.INACTIVE or media.remote_host in _NOWHERE:
+        # Where nothing comes from or goes to, the address means nothing: stay where we were.
+        media = media._replace(
+            remote_host=old.remote_host,
+            remote_port=old.remote_port,
+            rtcp_host=old.rtcp_host,
+            rtcp_port=old.rtcp_port,
+        )
+    if media.codec.whole_packets and old.codec == media.codec:
+        # What plays was encoded in packets of that length, which cannot be cut anew.
+        media = media._replace(ptime_ms=old.ptime_ms)
+    return media
 
 
-def _leg_media(media: NegotiatedMedia) -> LegMedia:
-    codec = media.codec
+def _leg_media(media: NegotiatedMedia, early: bool) -> LegMedia:
+    """``early``: nothing is sent yet."""
+    prototype = _of_codec(media.codec, media.ptime_ms)
+    noise = media.comfort_noise_payload_type
     return LegMedia(
-        remote_host=media.remote_host,
-        remote_port=media.remote_port,
-        payload_type=media.payload_type,
-        ptime_ms=_ptime_ms_of(media),
-        clock_rate_hz=codec.clock_rate_hz,
-        bytes_per_ts=codec.bytes_per_ts,
-        silence=codec.silence,
-        send=media.direction in _SENDING,
-        receive=media.direction in _RECEIVING,
-        event_payload_type=media.telephone_event_payload_type,
-        comfort_noise_payload_type=_comfort_noise_of(media),
-        takes_comfort_noise=media.comfort_noise_payload_type is not None,
-        silence_packet=silence_packet(codec, media.ptime_ms) if codec.whole_packets else b"",
-        rtcp_host=media.rtcp_host,
-        rtcp_port=media.rtcp_port,
-        rtcp_mux=media.rtcp_mux,
+        media.remote_host,
+        media.remote_port,
+        media.payload_type,
+        *prototype[3:7],
+        not early and media.direction in _SENDING,
+        media.direction in _RECEIVING,
+        media.telephone_event_payload_type,
+        prototype.comfort_noise_payload_type if noise is None else noise,
+        noise is not None,
+        prototype.silence_packet,
+        media.rtcp_host,
+        media.rtcp_port,
+        media.rtcp_mux,
     )
 
 
-def _comfort_noise_of(media: NegotiatedMedia) -> int | None:
-    if media.comfort_noise_payload_type is None and media.codec.clock_rate_hz == 8000:
-        return COMFORT_NOISE_PAYLOAD_TYPE
-    return media.comfort_noise_payload_type
+@lru_cache(maxsize=64)
+def _of_codec(codec: Codec, ptime_ms: int) -> LegMedia:
+    """What follows from these for a leg, whoever its peer is. The length of packets is a wish, not
+    a must (RFC 8866 section 6.4): 60 ms of L16 at 16 kHz fit no packet."""
+    return LegMedia(
+        "",
+        0,
+        ptime_ms=min(ptime_ms, codec.max_ptime_ms),
+        clock_rate_hz=codec.clock_rate_hz,
+        bytes_per_ts=codec.bytes_per_ts,
+        silence=codec.silence,
+        comfort_noise_payload_type=(
+            COMFORT_NOISE_PAYLOAD_TYPE if codec.clock_rate_hz == 8000 else None
+        ),
+        silence_packet=silence_packet(codec, ptime_ms) if codec.whole_packets else b"",
+    )
 
 
-def _keys_of(terms: SrtpTerms | None) -> SrtpKeys | None:
+def _keys_of(terms: SrtpTerms) -> SrtpKeys:
     """Raises NotAcceptable for terms that this build cannot keep."""
-    if terms is None:
-        return None
     local, remote = terms.local, terms.remote
     try:
         return SrtpKeys(

@@ -36,9 +36,10 @@ def record_of(
     outcome: str,
     ended: Ended | None = None,
     reason: str = "",
+    trunk: str | None = None,
 ) -> dict[str, Any]:
     """What is known in the end. Without ``ended`` there was no conversation: ``outcome`` says why,
-    and ``reason`` in words."""
+    and ``reason`` in words. Without ``call`` it was never answered; ``trunk`` is the last tried."""
     quality = _plain(call.quality(), QUALITY) if call is not None else {}
     record: dict[str, Any] = {
         "version": VERSION,
@@ -47,7 +48,7 @@ def record_of(
         "direction": facts.get("direction"),
         "caller": facts.get("caller"),
         "callee": facts.get("callee"),
-        "trunk": call.trunk if call is not None else None,
+        "trunk": call.trunk if call is not None else trunk,
         "script": script.name,
         "script_hash": script.hash,
         "began": time_text(began_ms),

@@ -178,15 +178,16 @@ class Robot:
         try:
             call = await self._engine.dial(uri, **options)
         except (DialFailed, ValueError) as error:
-            outcome = error.outcome.value if isinstance(error, DialFailed) else "rejected"
+            failed = error if isinstance(error, DialFailed) else None
             record = record_of(
                 self.script,
                 None,
                 given,
                 began_ms=began_ms,
                 ended_ms=clock_ms(),
-                outcome=outcome,
+                outcome=failed.outcome.value if failed else "rejected",
                 reason=str(error),
+                trunk=failed.trunk if failed else None,
             )
             await self._take(record)
             return record

@@ -95,8 +95,16 @@ void rw_backend_count_overflow(const rw_backend_host *host, int fd, uint32_t *kn
     *known = dropped;
 }
 
-void rw_backend_listen_once(const rw_backend_host *host, int fd, uint64_t data) {
+static int listen_by(const rw_backend_host *host, int how, int fd, uint64_t data) {
     struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = data};
-    if (epoll_ctl(host->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0)
-        epoll_ctl(host->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+    return epoll_ctl(host->epoll_fd, how, fd, &event);
+}
+
+void rw_backend_listen_first(const rw_backend_host *host, int fd, uint64_t data) {
+    /* It is known if it is a number of a socket that has others: of a leg that took over. */
+    if (listen_by(host, EPOLL_CTL_ADD, fd, data) < 0) listen_by(host, EPOLL_CTL_MOD, fd, data);
+}
+
+void rw_backend_listen_once(const rw_backend_host *host, int fd, uint64_t data) {
+    listen_by(host, EPOLL_CTL_MOD, fd, data);
 }

@@ -103,7 +103,8 @@ const rw_address *rw_receive_batch_source(const rw_receive_batch *batch, size_t 
  * system call: for a socket that was not read to its end, and for one that is to be closed. */
 void rw_backend_count_overflow(const rw_backend_host *host, int fd, uint32_t *known);
 
-/* Makes epoll report `fd` once, with `data`; the first call registers it. */
+/* Makes epoll report `fd` once, with `data`: the first time, and again. */
+void rw_backend_listen_first(const rw_backend_host *host, int fd, uint64_t data);
 void rw_backend_listen_once(const rw_backend_host *host, int fd, uint64_t data);
 
 #endif

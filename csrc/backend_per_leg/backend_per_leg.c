@@ -50,7 +50,7 @@ static int per_leg_open(const rw_backend_host *host, int fd, rw_backend **backen
         per_leg_close(&self->base);
         return error;
     }
-    rw_backend_listen_once(host, self->expected_fd, RW_BACKEND_EVENT);
+    rw_backend_listen_first(host, self->expected_fd, RW_BACKEND_EVENT);
     *backend = &self->base;
     return 0;
 }
@@ -68,7 +68,7 @@ static int per_leg_attach(rw_backend *backend, rw_leg *leg) {
     if (leg->fd < 0) return -EBADF;
     int error = leg->unsettled ? 0 : per_leg_retarget(backend, leg, &leg->media.remote);
     if (error) return error;
-    rw_backend_listen_once(backend->host, leg->fd, rw_read(&leg->id));
+    rw_backend_listen_first(backend->host, leg->fd, rw_read(&leg->id));
     return 0;
 }
 

@@ -65,7 +65,7 @@ static int shared_open(const rw_backend_host *host, int fd, rw_backend **backend
         self->messages[i].msg_hdr.msg_iov = &self->vectors[i];
         self->messages[i].msg_hdr.msg_iovlen = 1;
     }
-    rw_backend_listen_once(host, fd, RW_BACKEND_EVENT);
+    rw_backend_listen_first(host, fd, RW_BACKEND_EVENT);
     *backend = &self->base;
     return 0;
 }

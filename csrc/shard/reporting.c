@@ -50,10 +50,6 @@ static rw_address control_address(const rw_leg *leg) {
     return next;
 }
 
-static void listen_to_control(rw_shard *shard, const rw_leg *leg) {
-    rw_backend_listen_once(&shard->host, leg->reports.fd, rw_read(&leg->id) | RW_CONTROL_EVENT);
-}
-
 static int open_control(rw_shard *shard, rw_leg *leg) {
     rw_leg_reports *reports = &leg->reports;
     rw_address to = control_address(leg);
@@ -68,7 +64,7 @@ static int open_control(rw_shard *shard, rw_leg *leg) {
     }
     reports->fd = fd;
     shard->control_sockets++;
-    listen_to_control(shard, leg);
+    rw_backend_listen_first(&shard->host, fd, rw_read(&leg->id) | RW_CONTROL_EVENT);
     return 0;
 }
 
@@ -317,7 +313,7 @@ uint64_t rw_shard_keep_reports(rw_shard *shard, rw_leg *leg) {
     rw_leg_reports *reports = &leg->reports;
     if (reports->listen_us && shard->now_us >= reports->listen_us) {
         reports->listen_us = 0;
-        listen_to_control(shard, leg);
+        rw_backend_listen_once(&shard->host, reports->fd, rw_read(&leg->id) | RW_CONTROL_EVENT);
     }
     if (shard->now_us >= reports->next_us) {
         publish(leg);

@@ -27,6 +27,8 @@ from .events import (
 
 cdef enum:
     EVENT_BATCH = 256
+    LEG_DICE_BYTES = 26
+    LEGS_PER_DRAW = 32
 
 _OUTCOMES = tuple(PlayOutcome)
 
@@ -125,7 +127,12 @@ cdef rw_ear *ear_of(hearing) except NULL:
     return ear
 
 
+_NO_RECEPTION = Reception()
+
+
 cdef reception_of(const rw_hearing *hearing):
+    if not hearing.sources:
+        return _NO_RECEPTION
     return Reception(
         hearing.expected, hearing.lost, hearing.reordered, hearing.duplicates, hearing.gaps,
         hearing.sources, hearing.jitter_us, hearing.max_jitter_us,
@@ -332,6 +339,8 @@ cdef class Shard:
     """
 
     cdef rw_shard *shard
+    cdef bytes dice  # drawn at once for several legs, which saves a system call each
+    cdef Py_ssize_t dice_used
 
     def __cinit__(self, uint32_t max_legs, str backend="per-leg", int shared_fd=-1,
                   uint32_t max_control_sockets=0):
@@ -379,8 +388,7 @@ cdef class Shard:
         config.fd = fd
         config.silence_policy = SILENCE_POLICIES[silence]
         config.source_policy = RW_LATCH_POLICY_LATCH if latch else RW_LATCH_POLICY_SDP
-        cdef bytes random = os.urandom(26)
-        cdef const uint8_t *dice = random
+        cdef const uint8_t *dice = self.throw_dice()
         config.ssrc = (<const uint32_t *>dice)[0]
         config.first_timestamp = (<const uint32_t *>dice)[1]
         config.rtcp_seed.dice = (<const uint32_t *>dice)[2]
@@ -400,6 +408,15 @@ cdef class Shard:
                 rw_srtp_destroy(config.srtp)
         raise_errno(error)
         return leg_id
+
+    cdef const uint8_t *throw_dice(self) except NULL:
+        if self.dice is None or self.dice_used == len(self.dice):
+            self.dice = os.urandom(LEG_DICE_BYTES * LEGS_PER_DRAW)
+            self.dice_used = 0
+        cdef const uint8_t *thrown = self.dice
+        thrown += self.dice_used
+        self.dice_used += LEG_DICE_BYTES
+        return thrown
 
     def close_leg(self, uint64_t leg_id) -> None:
         """Close a leg and its socket; a :class:`LegClosed` follows."""

@@ -50,12 +50,10 @@ before the address, the address, what is between, the port, what is behind. Each
 way, so that no description takes more time than its length."""
 
 
-class _Plain(NamedTuple):
-    """A description of that form: where its sound is to go, and all that stands around that."""
-
-    host: str
-    port: int
-    rest: tuple[bytes, bytes, bytes]
+_Rest = tuple[bytes, bytes, bytes]
+"""All that stands around the address and the port."""
+_Plain = tuple[str, int, _Rest]
+"""A description of that form: where its sound is to go, and the rest."""
 
 
 class _Ours(NamedTuple):
@@ -84,12 +82,14 @@ def answer_to(offer: bytes, local: LocalMedia) -> Answer:
 
 def _answer_alike(offer: bytes, local: LocalMedia) -> Answer | None:
     """The answer out of what is remembered; None for what has to go the long way."""
-    theirs = _read(offer, local)
-    outline = None if theirs is None else _outline_of(theirs.rest, _ours_of(local))
-    if theirs is None or outline is None:
+    if (theirs := _read(offer, local)) is None:
         return None
-    body = body_of(local, f"m=audio {local.rtp_port}{outline.section}")
-    return Answer(body, _placed(outline.agreed, theirs))
+    host, port, rest = theirs
+    if (outline := _outline_of(rest, _ours_of(local))) is None:
+        return None
+    agreed, section = outline
+    body = body_of(local, f"m=audio {local.rtp_port}{section}")
+    return Answer(body, _placed(agreed, host, port))
 
 
 def settle_answer(offer: bytes, answer: bytes, local: LocalMedia) -> NegotiatedMedia:
@@ -104,9 +104,10 @@ def _settle_alike(offer: bytes, answer: bytes, local: LocalMedia) -> NegotiatedM
     theirs = _read(answer, local)
     if theirs is None or offer.count(b"\nm=") != 1:
         return None
+    host, port, rest = theirs
     _, _, terms = offer.partition(b" RTP/")
-    agreed = _settled_of(terms, theirs.rest, _ours_of(local))
-    return None if agreed is None else _placed(agreed, theirs)
+    agreed = _settled_of(terms, rest, _ours_of(local))
+    return None if agreed is None else _placed(agreed, host, port)
 
 
 def _read(description: bytes, local: LocalMedia) -> _Plain | None:
@@ -120,17 +121,14 @@ def _read(description: bytes, local: LocalMedia) -> _Plain | None:
     host, port = _host_of(address), int(port_text)
     if host is None or port > LAST_PORT_BEFORE_RTCP:
         return None
-    return _Plain(host, port, (before, between, behind))
+    return host, port, (before, between, behind)
 
 
-def _placed(agreed: NegotiatedMedia, theirs: _Plain) -> NegotiatedMedia:
+def _placed(agreed: NegotiatedMedia, host: str, port: int) -> NegotiatedMedia:
     """What was agreed on with another one, with the address and the ports of this one."""
-    return agreed._replace(
-        remote_host=theirs.host,
-        remote_port=theirs.port,
-        rtcp_host=theirs.host,
-        rtcp_port=theirs.port if agreed.rtcp_mux else theirs.port + 1,
-    )
+    rtcp_port = port if agreed.rtcp_mux else port + 1
+    parts = *agreed[:3], host, port, host, rtcp_port, *agreed[7:]
+    return NegotiatedMedia._make(parts)
 
 
 def _is_plain(local: LocalMedia) -> bool:
@@ -165,7 +163,7 @@ def _host_of(address: bytes) -> str | None:
 
 
 @lru_cache(maxsize=REMEMBERED_ANSWERS)
-def _outline_of(rest: tuple[bytes, bytes, bytes], ours: _Ours) -> _Outline | None:
+def _outline_of(rest: _Rest, ours: _Ours) -> _Outline | None:
     """What comes of an offer of these parts, found out the long way; None for one that is refused,
     or says more of where RTCP goes."""
     if b"\na=rtcp:" in rest[2]:
@@ -180,9 +178,7 @@ def _outline_of(rest: tuple[bytes, bytes, bytes], ours: _Ours) -> _Outline | Non
 
 
 @lru_cache(maxsize=REMEMBERED_ANSWERS)
-def _settled_of(
-    terms: bytes, rest: tuple[bytes, bytes, bytes], ours: _Ours
-) -> NegotiatedMedia | None:
+def _settled_of(terms: bytes, rest: _Rest, ours: _Ours) -> NegotiatedMedia | None:
     """What an answer of these parts settles, where we have offered one stream in these ``terms``:
     what stands behind its port. None as `_outline_of`."""
     if b"\na=rtcp:" in rest[2]:
@@ -194,7 +190,7 @@ def _settled_of(
         return None
 
 
-def _stand_in(rest: tuple[bytes, bytes, bytes]) -> SessionDescription:
+def _stand_in(rest: _Rest) -> SessionDescription:
     """A description of these parts. SdpError."""
     before, between, behind = rest
     parts = _HOST.encode(), before, _HOST.encode(), between, _PORT, behind

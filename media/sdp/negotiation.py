@@ -197,7 +197,7 @@ def make_offer(local: LocalMedia) -> bytes:
     section = (
         f"m=audio {local.rtp_port} {protocol} {formats}\r\n{attributes}"
         f"{_rtcp_lines(local, local.rtcp_mux)}"
-        f"a=ptime:{local.ptime_ms}\r\na={local.direction.value}\r\n"
+        f"a=ptime:{local.ptime_ms}\r\na={local.direction}\r\n"
     )
     if local.applications:
         section = _application_sections(local) + section + _mid_line(stream_id(local.applications))
@@ -624,7 +624,7 @@ def _accepted_section(
     return (
         f"m=audio {local.rtp_port} {protocol} {formats}\r\n{lines}"
         f"{_rtcp_lines(local, media.rtcp_mux)}"
-        f"a=ptime:{media.ptime_ms}\r\na={media.direction.value}\r\n{_mid_line(mid)}"
+        f"a=ptime:{media.ptime_ms}\r\na={media.direction}\r\n{_mid_line(mid)}"
     )
 
 

@@ -47,10 +47,15 @@ _RATE = Refusal(Count.REFUSED_RATE, "request rate limit of this source reached")
 
 
 class Admission:
-    """Counts calls exactly, from admission to their end, and requests by source."""
+    """Says who is let in, and counts requests by source.
+
+    ``calls`` are those that run: the user agent adds one when it lets one in, and takes one off at
+    its end.
+    """
 
     def __init__(self, limits: Limits, timers: Timers, counters: Counters) -> None:
         self.limits = limits
+        self.charges = limits.requests_per_s is not None
         self.draining = False
         self.calls = 0
         self.speech_sessions = 0
@@ -73,17 +78,6 @@ class Admission:
             return _MAX_CALLS
         return None
 
-    def admit_call(self) -> Refusal | None:
-        """Let one more call in (then None, and :meth:`release_call` is owed), or say why not."""
-        refusal = self.no_call()
-        if refusal is None:
-            self.calls += 1
-        return refusal
-
-    def release_call(self) -> None:
-        """A call that was let in is over."""
-        self.calls -= 1
-
     def admit_speech(self) -> Refusal | None:
         """Let one more session with a speech server begin (then :meth:`release_speech` is owed).
 
@@ -102,7 +96,7 @@ class Admission:
 
     def charge(self, host: str) -> Refusal | None:
         """Take one request from the source's share; the reason if it has none left."""
-        if self.limits.requests_per_s is None or self._rates.take(host):
+        if not self.charges or self._rates.take(host):
             return None
         return _RATE
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from .._core import bracketed
 from .digest import DigestClient
+from .edge import Flow
 from .fields import split_commas
 from .message import Headers, Message, Request, Response, SipParseError
 from .uri import NameAddr, SipUri
+
+DialogKey = tuple[str, str, str]
+"""Call-ID, our tag and the peer's, which a peer of RFC 2543 may not have: then it is empty
+(RFC 3261 12.1.1)."""
 
 SNAPSHOT_TEXTS = ("call_id", "local_tag", "remote_tag", "local", "remote", "remote_target")
 """Fields of a dialog that are written down as they are."""
@@ -19,8 +25,8 @@ class Dialog:
     """One dialog. ``local`` and ``remote`` are header values as they go into From and To.
 
     ``remote_cseq`` is None until the peer has sent a request. ``route_set`` holds Route values in
-    the order in which our requests carry them. ``auth`` answers challenges to requests of ours; it
-    is not part of what can be written down.
+    the order in which our requests carry them. ``auth`` answers challenges to requests of ours, and
+    ``hop`` is where these go, once it was decided; neither is part of what can be written down.
     """
 
     call_id: str
@@ -33,11 +39,12 @@ class Dialog:
     remote_cseq: int | None
     route_set: tuple[str, ...] = ()
     auth: DigestClient | None = field(default=None, repr=False, compare=False)
+    hop: Flow | None = field(default=None, repr=False, compare=False)
 
     @property
-    def key(self) -> str:
-        """The dialog id, as `dialog_key` makes it."""
-        return f"{self.call_id} {self.local_tag} {self.remote_tag}"
+    def key(self) -> DialogKey:
+        """The dialog id."""
+        return self.call_id, self.local_tag, self.remote_tag
 
     def accepts(self, request: Request) -> bool:
         """False for a request that is out of order (RFC 3261 12.2.2), else its CSeq is noted."""
@@ -54,6 +61,7 @@ class Dialog:
             return  # an unreadable target leaves the one that works
         if target is not None:
             self.remote_target = target
+            self.hop = None
 
     def confirm(self, response: Response) -> None:
         """A 2xx to our INVITE makes it a confirmed dialog, whose routes are those of the 2xx; what
@@ -61,10 +69,12 @@ class Dialog:
 
         SipParseError as `uac_dialog`; then all is as it was.
         """
-        target, routes = contact_uri(response.headers), routes_of(response.headers)
+        headers = response.headers
+        target = contact_uri(headers)
+        self.route_set = routes_of(headers)[::-1] if "Record-Route" in headers else ()
         self.remote_target = target or self.remote_target
-        self.route_set = routes[::-1]
-        self.remote = response.headers.get("To") or self.remote
+        self.remote = headers.get("To") or self.remote
+        self.hop = None
 
     def routing(self) -> tuple[str, tuple[str, ...]]:
         """Request-URI and Route values of a request in the dialog (RFC 3261 12.2.1.1)."""
@@ -95,21 +105,29 @@ class Dialog:
         return self.local_cseq
 
     def request(
-        self, method: str, cseq: int, via: str, branch: str, lines: Iterable[tuple[str, str]]
+        self,
+        method: str,
+        cseq: int,
+        via: str,
+        branch: str,
+        lines: Iterable[tuple[str, str]],
+        *,
+        body: bytes = b"",
     ) -> Request:
         """A request within the dialog; ``via`` is the Via value that holds ``branch``."""
-        uri, routes = self.routing()
         # Parsed, or our own: and what goes on the wire is looked at once more as a whole.
-        own = [("Via", via)]
-        if routes:
-            own += [("Route", route) for route in routes]
-        own += (
+        own = [
+            ("Via", via),
             ("From", self.local),
             ("To", self.remote),
             ("Call-ID", self.call_id),
             ("CSeq", f"{cseq} {method}"),
             ("Max-Forwards", "70"),
-        )
+        ]
+        uri = self.remote_target
+        if self.route_set:
+            uri, routes = self.routing()
+            own[1:1] = [("Route", route) for route in routes]
         headers = Headers.adopt(own)
         for name, value in lines:
             headers.add(name, value)
@@ -117,6 +135,7 @@ class Dialog:
             headers,
             method=method,
             uri=uri,
+            body=body,
             call_id=self.call_id,
             cseq=cseq,
             cseq_method=method,
@@ -126,11 +145,6 @@ class Dialog:
         )
 
 
-def dialog_key(call_id: str, local_tag: str | None, remote_tag: str | None) -> str:
-    """Dialog id; a peer of RFC 2543 may have no tag (RFC 3261 12.1.1)."""
-    return f"{call_id} {local_tag or ''} {remote_tag or ''}"
-
-
 def uas_dialog(request: Request, local_tag: str) -> Dialog:
     """The dialog that answering ``request`` creates (RFC 3261 12.1.1).
 
@@ -138,17 +152,17 @@ def uas_dialog(request: Request, local_tag: str) -> Dialog:
     """
     headers = request.headers
     remote = headers.get("From") or ""
-    # RFC 2543 let an INVITE come without Contact: then the From URI is the target.
     return Dialog(
-        call_id=request.call_id,
-        local_tag=local_tag,
-        remote_tag=request.from_tag or "",
-        local=f"{headers.get('To') or ''};tag={local_tag}",
-        remote=remote,
-        remote_target=contact_uri(headers) or address_uri(remote),
-        local_cseq=0,
-        remote_cseq=request.cseq,
-        route_set=routes_of(headers),
+        request.call_id,
+        local_tag,
+        request.from_tag or "",
+        f"{headers.get('To') or ''};tag={local_tag}",
+        remote,
+        # RFC 2543 let an INVITE come without Contact: then the From URI is the target.
+        contact_uri(headers) or address_uri(remote),
+        0,
+        request.cseq,
+        routes_of(headers) if "Record-Route" in headers else (),
     )
 
 
@@ -157,17 +171,18 @@ def uac_dialog(request: Request, response: Response, auth: DigestClient | None =
 
     SipParseError: a Contact or Record-Route that cannot be read.
     """
+    headers = response.headers
     return Dialog(
-        call_id=request.call_id,
-        local_tag=request.from_tag or "",
-        remote_tag=response.to_tag or "",
-        local=request.headers.get("From") or "",
-        remote=response.headers.get("To") or "",
-        remote_target=contact_uri(response.headers) or request.uri,
-        local_cseq=request.cseq,
-        remote_cseq=None,
-        route_set=routes_of(response.headers)[::-1],
-        auth=auth,
+        request.call_id,
+        request.from_tag or "",
+        response.to_tag or "",
+        request.headers.get("From") or "",
+        headers.get("To") or "",
+        contact_uri(headers) or request.uri,
+        request.cseq,
+        None,
+        routes_of(headers)[::-1] if "Record-Route" in headers else (),
+        auth,
     )
 
 
@@ -199,13 +214,12 @@ def fork_of(dialog: Dialog, response: Response) -> Dialog:
         local_cseq=response.cseq,
         remote_cseq=None,
         route_set=routes_of(response.headers)[::-1],
+        hop=None,
     )
 
 
 def routes_of(headers: Headers) -> tuple[str, ...]:
     """Record-Route values in wire order. SipParseError: one of them is no SIP address."""
-    if headers.get("Record-Route") is None:
-        return ()
     lines = headers.all("Record-Route")
     routes = tuple(value for line in lines for value in split_commas(line))
     for route in routes:
@@ -218,15 +232,14 @@ def contact_uri(headers: Headers) -> str | None:
     value = headers.get("Contact")
     if value is None or value.strip() == "*":
         return None
-    return address_uri(value)
+    return bracketed(value) or address_uri(value)
 
 
 def address_uri(value: str) -> str:
     """The URI of a name-addr or addr-spec, the first of a list. SipParseError: there is none."""
-    if '"' not in value:
-        start, end = value.find("<") + 1, value.find(">")
-        if 0 < start < end:
-            return value[start:end]
+    found = bracketed(value)
+    if found is not None:
+        return found
     return NameAddr.parse(next(iter(split_commas(value)), "")).uri
 
 

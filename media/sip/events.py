@@ -21,6 +21,8 @@ class EndedBy(Enum):
     REMOTE = "remote"
     ERROR = "error"
 
+    __hash__ = object.__hash__  # there is one of each; that of `Enum` is a call in Python
+
 
 @dataclass(frozen=True, slots=True)
 class EndCause:

@@ -19,8 +19,9 @@ __all__ = ["ICMP_ERRORS", "queue_refusals", "refused_request", "take_refusals", 
 _IP_RECVERR = 11
 _IPV6_RECVERR = 25
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
-_ORIGINS = (2, 3)
-"""ICMP and ICMPv6; others tell of what the kernel itself did."""
+_BELIEVED = frozenset({(2, 3), (2, 12), (3, 1), (3, 4)})
+"""Origin, ICMP or ICMPv6, and type: destination unreachable and parameter problem. RFC 3261 18.4
+has the others ignored: a hop whose time was exceeded says nothing of the peer."""
 
 ICMP_ERRORS = frozenset(
     {
@@ -48,9 +49,9 @@ _MAX_BYTES = 1_024
 _MAX_TAKEN = 64
 
 _TOPMOST_VIA = re.compile(
-    rb"([A-Z]+) [^\r\n]+\r\n(?:Via|v) *: *[^\r\n,]*?; *branch=(z9hG4bK[^;,\s]+)[;,\s]"
+    rb"([A-Z]++) [^\r\n]++\r\n(?:Via|v) *+: *+[^\r\n,]*?; *+branch=(z9hG4bK[^;,\s]++)[;,\s]"
 )
-"""Of a request of ours, which has its Via first."""
+"""Of a request of ours, which has its Via first. Possessive: anybody may send ICMP messages."""
 
 
 def queue_refusals(udp: socket.socket) -> None:
@@ -62,8 +63,8 @@ def queue_refusals(udp: socket.socket) -> None:
 
 
 def take_refusals(udp: socket.socket) -> tuple[list[tuple[bytes, str]], bool]:
-    """Each datagram that came back, as far as it was quoted, and why; at most 64 in one go. The
-    other value says whether there may be more."""
+    """Each datagram that came back, as far as it was quoted, and why; of at most 64 messages in one
+    go. The other value says whether there may be more."""
     refusals: list[tuple[bytes, str]] = []
     for _ in range(_MAX_TAKEN):
         try:
@@ -72,8 +73,9 @@ def take_refusals(udp: socket.socket) -> tuple[list[tuple[bytes, str]], bool]:
             return refusals, False
         for _level, _kind, told in ancillary:
             if len(told) >= _EXTENDED_ERROR.size:
-                code, origin, *_rest = _EXTENDED_ERROR.unpack_from(told)
-                if origin in _ORIGINS:
+                code, origin, kind, *_rest = _EXTENDED_ERROR.unpack_from(told)
+                # What is too large for a hop is cut by the kernel when it is sent again.
+                if (origin, kind) in _BELIEVED and code != errno.EMSGSIZE:
                     refusals.append((quoted, why_refused(code)))
     return refusals, True
 

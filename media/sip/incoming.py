@@ -108,9 +108,9 @@ class IncomingCall(SipCall):
         return data
 
     def accept(self, sdp: bytes, headers: HeaderLines = ()) -> bool:
-        if self.ended:
+        if self.state is CallState.ENDED:
             return False
-        transaction = self._open_transaction()
+        transaction = self._transaction or self._open_transaction()
         if self._answer is not None:
             raise CallStateError("the call was answered before")
         if self._reliable is not None and self._reliable.holds_the_answer:
@@ -141,12 +141,11 @@ class IncomingCall(SipCall):
         text = cancel.headers.get("Reason") or ""
         self._refuse(487, EndCause(EndedBy.REMOTE, 487, "Request Terminated", text))
 
-    def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
-        if self._transaction is not None:
-            # BYE in an early dialog: the INVITE still wants its answer (RFC 3261 15.1.2).
-            self.agent.respond(self._transaction, self.invite, 487, tag=self.id)
-            self._close_invite()
-        super()._on_bye(transaction, request)
+    def _on_early_bye(self, transaction: ServerTransaction, request: Request) -> None:
+        # The INVITE still wants its answer (RFC 3261 15.1.2).
+        self.agent.respond(self._open_transaction(), self.invite, 487, tag=self.id)
+        self._close_invite()
+        self._on_bye(transaction, request)
 
     def _on_prack(self, transaction: ServerTransaction, request: Request) -> None:
         agent, reliable = self.agent, self._reliable
@@ -205,11 +204,6 @@ class IncomingCall(SipCall):
         ringing = early and self.state is CallState.RINGING
         return self.dialog if ringing else super()._dialog_for_update()
 
-    def _end(self, cause: EndCause) -> None:
-        if self._reliable is not None:
-            self._reliable.stop()
-        super()._end(cause)
-
     def _give_up(self, headers: tuple[tuple[str, str], ...], status: int) -> None:
         if self.state is CallState.ANSWERED:
             self._goodbye = headers
@@ -228,7 +222,9 @@ class IncomingCall(SipCall):
     def _close_invite(self) -> None:
         self._transaction = None
         self._provisional = None
-        self._drop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._reliable is not None:
             self._reliable.stop()
 

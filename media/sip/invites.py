@@ -114,7 +114,7 @@ class AckKeeper:
         agent.counters.add(Count.FORKS_RELEASED)
         self._acks[tag] = agent.ack(fork, self._flow, response.cseq, None)
         agent.send(*self._acks[tag])
-        agent.send_bye(fork, self._flow, ())
+        agent.send_in_dialog("BYE", fork, self._flow, ByeWatcher(agent, fork))
 
 
 class ByeWatcher:

@@ -202,12 +202,16 @@ class OutgoingCall(SipCall):
             return
         if response.status == 100:
             return
-        if response.to_tag is not None:
-            self._note_early(response.to_tag, response)
+        tag = response.to_tag
+        if tag is not None and (response.body or tag not in self._early):
+            self._note_early(tag, response)
         if response.status == 199:
-            self._forget_fork(response.to_tag or "")
-        if self._takes(response):
-            self.agent.tell(self.agent.handler.on_ringing, self, response)
+            self._forget_fork(tag or "")
+        if "RSeq" not in response.headers or self._takes(response):
+            try:
+                self.agent.handler.on_ringing(self, response)
+            except Exception:  # noqa: BLE001 - whatever the user's code raises
+                self.agent.handler_failed("on_ringing")
 
     def _takes(self, response: Response) -> bool:
         """True for a provisional response that is news; a reliable one is acknowledged."""
@@ -269,20 +273,23 @@ class OutgoingCall(SipCall):
     def _on_accepted(self, response: Response) -> None:
         agent, transaction = self.agent, self._transaction
         tag = response.to_tag or ""
-        early, agreed = self._early.get(tag), self._has_agreed(tag)
+        early, agreed = self._early.get(tag), tag in self._reliable and self._has_agreed(tag)
         # A peer whose answer came in a provisional response need not repeat it; what was answered
         # reliably is not changed by a 2xx (RFC 3261 13.2.1).
         sdp = None if agreed else response.body
         sdp = sdp or self._early_sdp.get(tag)
         try:
-            dialog = self._confirmed(early, response)
+            if early is None:
+                dialog = uac_dialog(self.invite, response, self._auth)
+            else:  # in which a request of ours may be under way
+                dialog = early
+                dialog.confirm(response)
         except SipParseError:
-            # No dialog can come of it, and without one neither ACK nor BYE.
-            if transaction is not None:
-                transaction.user = self._late_answers()
-            self._over(EndCause(EndedBy.ERROR, 502, "Bad Gateway", "unreadable 200"))
+            self._on_unreadable()
             return
-        self._leave_early(early)
+        if self._update is not None:
+            self._leave_update(early)
+        self._forget_early(early)
         cancelled = self.state is CallState.CANCELLING
         self._close_invite()
         self.dialog = dialog
@@ -303,27 +310,28 @@ class OutgoingCall(SipCall):
             self._leave(self._cancel_headers, cause)
         elif answer is None:
             self.offer_unanswered()
-        elif not self.ended:
+        elif not (asked and self.ended):
             self.remote_sdp = sdp or None
-            self._begin_session(response)
-            agent.tell(agent.handler.on_answered, self, self.remote_sdp)
+            if "Session-Expires" in response.headers:
+                self._begin_session(response)
+            try:
+                agent.handler.on_answered(self, self.remote_sdp)
+            except Exception:  # noqa: BLE001 - whatever the user's code raises
+                agent.handler_failed("on_answered")
 
-    def _confirmed(self, early: Dialog | None, response: Response) -> Dialog:
-        """The dialog of the 2xx: the early one, in which a request of ours may be under way, or a
-        new one. SipParseError."""
-        if early is None:
-            return uac_dialog(self.invite, response, self._auth)
-        early.confirm(response)
-        return early
+    def _on_unreadable(self) -> None:
+        """No dialog can come of the 2xx, and without one neither ACK nor BYE."""
+        if self._transaction is not None:
+            self._transaction.user = self._late_answers()
+        self._over(EndCause(EndedBy.ERROR, 502, "Bad Gateway", "unreadable 200"))
 
     def _begin_session(self, response: Response) -> None:
-        """The 2xx settles the session timer, if there is to be one (RFC 4028 7.2)."""
+        """The 2xx settles the session timer (RFC 4028 7.2)."""
         config = self.agent.config
-        if "Session-Expires" in response.headers:
-            interval_s = config.session_expires_s or MAX_INTERVAL_S
-            asked = self._asked or IntervalAsked(interval_s, config.min_se_s)
-            self.session_timer = SessionTimer(self, asked)
-            self.session_agreed(response)
+        interval_s = config.session_expires_s or MAX_INTERVAL_S
+        asked = self._asked or IntervalAsked(interval_s, config.min_se_s)
+        self.session_timer = SessionTimer(self, asked)
+        self.session_agreed(response)
 
     # Giving up
 
@@ -373,7 +381,9 @@ class OutgoingCall(SipCall):
 
     def _close_invite(self) -> None:
         self._transaction = None
-        self._drop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _forget_early(self, kept: Dialog | None = None) -> None:
         for dialog in self._early.values():
@@ -385,11 +395,15 @@ class OutgoingCall(SipCall):
 
     def _leave_early(self, kept: Dialog | None = None) -> None:
         """The call goes on without its early dialogs, but for the one that is answered."""
+        if self._update is not None:
+            self._leave_update(kept)
+        self._forget_early(kept)
+
+    def _leave_update(self, kept: Dialog | None) -> None:
         update = self._update
         if update is not None and update.dialog is not kept:
             update.stop()
             self.update_done(update, 487, None)
-        self._forget_early(kept)
 
     # Requests in early dialogs
 
@@ -412,10 +426,7 @@ class OutgoingCall(SipCall):
         agreed = [dialog for tag, dialog in self._early.items() if self._has_agreed(tag)]
         return agreed[0] if len(agreed) == 1 else None
 
-    def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
-        if self.dialog is not None:
-            super()._on_bye(transaction, request)
-            return
+    def _on_early_bye(self, transaction: ServerTransaction, request: Request) -> None:
         # The callee left an early dialog, which ends that fork (RFC 3261 15.1.2).
         self.agent.respond(transaction, request, 200)
         self._forget_fork(request.from_tag or "")

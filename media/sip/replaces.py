@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .counters import Count
-from .dialog import Dialog, dialog_key
+from .dialog import Dialog, DialogKey
 from .fields import get_param, parse_params, split_commas
 from .message import Request, SipParseError, SipReject
 from .screening import BAD_REQUEST, GLARE, Rejection
@@ -93,7 +93,7 @@ class ReferTo:
 
 
 def replaced_by(
-    request: Request, value: str, dialogs: Mapping[str, SipCall]
+    request: Request, value: str, dialogs: Mapping[DialogKey, SipCall]
 ) -> SipCall | Rejection:
     """The call whose place a new INVITE with a Replaces ``value`` takes, or why it may not."""
     try:
@@ -103,9 +103,9 @@ def replaced_by(
     except SipParseError:
         return BAD_REQUEST
     # RFC 3891 section 3: a tag of 0 stands for the one that a peer of RFC 2543 has not.
-    call = dialogs.get(dialog_key(wanted.call_id, wanted.to_tag, wanted.from_tag))
+    call = dialogs.get((wanted.call_id, wanted.to_tag, wanted.from_tag))
     if call is None and wanted.from_tag == "0":
-        call = dialogs.get(dialog_key(wanted.call_id, wanted.to_tag, ""))
+        call = dialogs.get((wanted.call_id, wanted.to_tag, ""))
     return _NO_SUCH_DIALOG if call is None else _standing(call, wanted)
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from .counters import Count
 from .fields import media_type, split_commas
 from .info import ACCEPT as INFO_ACCEPT
-from .message import Headers, Request, SipParseError
+from .message import Request, SipParseError
 from .ways import TLS, is_secure
 
 SDP = "application/sdp"
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY, PRACK, UPDATE"
 SUPPORTED = "replaces, norefersub, 100rel, timer, 199"
 SERVED = frozenset(ALLOW.split(", "))
+ABILITIES = (("Allow", ALLOW), ("Supported", SUPPORTED))
 _EXTENSIONS = frozenset(SUPPORTED.split(", "))
 _WITHIN_DIALOGS = frozenset({"BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"})
 _DESCRIBED = frozenset({"INVITE", "PRACK", "UPDATE"})
@@ -75,10 +76,15 @@ def screen_content(request: Request, max_body_bytes: int) -> Rejection | None:
         return _TOO_LARGE
     if request.method not in _DESCRIBED:
         return None
-    try:
-        return _screen_media(headers, request.body)
-    except SipParseError:
-        return BAD_REQUEST  # an Accept that cannot be read
+    if request.body:
+        # RFC 3261 8.2.3.
+        described = headers.get("Content-Type") or ""
+        if described != SDP and media_type(described) != SDP:
+            return _MEDIA_TYPE
+        if (headers.get("Content-Encoding") or "identity").lower() != "identity":
+            return _ENCODING
+    accepted = headers.all("Accept")
+    return _screen_accept(accepted) if accepted else None
 
 
 def _unsupported(required: list[str]) -> Rejection | None:
@@ -89,18 +95,9 @@ def _unsupported(required: list[str]) -> Rejection | None:
     return Rejection(420, Count.REJECTED_EXTENSION, lines) if unknown else None
 
 
-def _screen_media(headers: Headers, body: bytes) -> Rejection | None:
-    if body:
-        # RFC 3261 8.2.3.
-        if media_type(headers.get("Content-Type") or "") != SDP:
-            return _MEDIA_TYPE
-        if (headers.get("Content-Encoding") or "identity").lower() != "identity":
-            return _ENCODING
-    accepted = headers.all("Accept")
-    if accepted and not any(_takes_sdp(line) for line in accepted):
-        return _ACCEPT
-    return None
-
-
-def _takes_sdp(line: str) -> bool:
-    return any(media_type(item) in _SDP_RANGES for item in split_commas(line))
+def _screen_accept(lines: list[str]) -> Rejection | None:
+    try:
+        items = (item for line in lines for item in split_commas(line))
+        return None if any(media_type(item) in _SDP_RANGES for item in items) else _ACCEPT
+    except SipParseError:
+        return BAD_REQUEST

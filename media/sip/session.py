@@ -10,11 +10,11 @@ from .dialog import Dialog, address_uri
 from .edge import Flow, TimerHandle
 from .events import CallStateError, EndCause, EndedBy, HeaderLines, Refuse
 from .info import is_digit_info, read_digit
-from .invites import Offer, PendingAck, Reinvite
+from .invites import ByeWatcher, Offer, PendingAck, Reinvite
 from .message import Request, Response
 from .refer import Refers
 from .screening import (
-    ALLOW,
+    ABILITIES,
     BAD_REQUEST,
     GLARE,
     INFO_TYPE,
@@ -23,7 +23,6 @@ from .screening import (
     NO_RACK,
     OUT_OF_ORDER,
     SDP,
-    SUPPORTED,
     Rejection,
 )
 from .session_timer import IntervalAsked, RefreshByInvite, SessionTimer, Terms, terms_for
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 NO_HEADERS: tuple[tuple[str, str], ...] = ()
 GOODBYE = EndCause(EndedBy.LOCAL, 200, "OK")
 """Of a call that we have hung up, with nothing to say about it."""
+FAREWELL = EndCause(EndedBy.REMOTE, 200, "OK")
+"""Of one that the peer has hung up like that."""
 
 
 class CallState(Enum):
@@ -48,6 +49,9 @@ class CallState(Enum):
     ANSWERED = auto()  # theirs, 200 sent, ACK outstanding
     CONFIRMED = auto()
     ENDED = auto()
+
+
+_UNANSWERED = (CallState.CALLING, CallState.CANCELLING, CallState.INCOMING, CallState.RINGING)
 
 
 class SipCall:
@@ -219,8 +223,10 @@ class SipCall:
         method = request.method
         if self.state is CallState.ENDED and method != "BYE" and not self._outlived_by(method):
             self.agent.reject(transaction, request, NO_DIALOG)
-        elif not self.dialog_of(request).accepts(request):
+        elif not (self.dialog or self.dialog_of(request)).accepts(request):
             self.agent.reject(transaction, request, OUT_OF_ORDER)
+        elif method == "BYE" and self.state in _UNANSWERED:
+            self._on_early_bye(transaction, request)
         elif method == "BYE":
             self._on_bye(transaction, request)
         elif method == "INVITE":
@@ -276,7 +282,10 @@ class SipCall:
         if self._goodbye is not None:
             self.hangup(self._goodbye)
         elif first or pending.late_offer:
-            self.agent.tell(self.agent.handler.on_ack, self, sdp)
+            try:
+                self.agent.handler.on_ack(self, sdp)
+            except Exception:  # noqa: BLE001 - whatever the user's code raises
+                self.agent.handler_failed("on_ack")
 
     def on_no_ack(self) -> None:
         """64*T1 passed after our 200 (RFC 3261 13.3.1.4, 14.2): the session is over."""
@@ -339,9 +348,13 @@ class SipCall:
 
     def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
         self.agent.respond(transaction, request, 200)
-        self.agent.forget_dialog(self.dialog_of(request))
-        text = request.headers.get("Reason") or ""
-        self._end(EndCause(EndedBy.REMOTE, 200, "OK", text))
+        self.agent.forget_dialog(self.dialog or self.dialog_of(request))
+        text = request.headers.get("Reason")
+        self._end(EndCause(EndedBy.REMOTE, 200, "OK", text) if text else FAREWELL)
+
+    def _on_early_bye(self, transaction: ServerTransaction, request: Request) -> None:
+        """BYE before the call was answered."""
+        raise AssertionError("each role has its own")
 
     def _on_reinvite(self, transaction: ServerTransaction, request: Request) -> None:
         agent = self.agent
@@ -420,9 +433,8 @@ class SipCall:
     ) -> None:
         """The 200 of an INVITE or re-INVITE, and the wait for its ACK."""
         lines = [
-            ("Contact", self.agent.contact(self.flow, self.invite.uri)),
-            ("Allow", ALLOW),
-            ("Supported", SUPPORTED),
+            ("Contact", self.agent.ways.contact(self.flow, self.invite.uri)),
+            *ABILITIES,
             *headers,
         ]
         if sdp:
@@ -497,11 +509,6 @@ class SipCall:
             self.session_timer.stop()
             self.session_timer = None
 
-    def _drop_pending(self) -> None:
-        if self._pending is not None:
-            self._pending.stop()
-            self._pending = None
-
     def _drop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -510,16 +517,22 @@ class SipCall:
     def _leave(self, headers: HeaderLines, cause: EndCause) -> None:
         """Send BYE. The dialog stays until it is answered, so that a crossing BYE gets its 200."""
         if self.dialog is not None:
-            self.agent.send_bye(self.dialog, self.flow, headers)
+            agent, dialog = self.agent, self.dialog
+            watcher = ByeWatcher(agent, dialog)
+            agent.send_in_dialog("BYE", dialog, self.flow, watcher, headers=headers)
         self._end(cause)
 
     def _end(self, cause: EndCause) -> None:
         if self.state is CallState.ENDED:
             return
         self.state = CallState.ENDED
-        self._drop_timer()
-        self._drop_pending()
-        self._stop_session_timer()
+        if self._timer is not None:
+            self._drop_timer()
+        if self._pending is not None:
+            self._pending.stop()
+            self._pending = None
+        if self.session_timer is not None:
+            self._stop_session_timer()
         for change in (self._reinvite, self._update, self._refresh):
             if change is not None:
                 change.stop()

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from .counters import Count, Counters
 from .edge import Flow, Sender, SendFailure, TimerHandle, Timers
 from .failure import Datagram, by_stream, failed_response
-from .message import Headers, Request, Response, stamp_via
+from .message import Headers, Request, Response, parse, stamp_via
 from .ways import MAX_DATAGRAM_BYTES, Ways, reply_way
 
 MAGIC_COOKIE = "z9hG4bK"
@@ -277,8 +277,12 @@ class ClientTransaction(Transaction):
 
         Once may be a peer that starts anew, and says nothing about who is asked again after T1;
         twice is believed. So a forged ICMP message harms no request that is answered within T1.
+        Within a dialog it is repeated to the end all the same: it has no other way to go, and a
+        proxy that starts anew is back before, and wants the BYE.
         """
-        if not self.reliable and self.interval_ms > self._layer.timing.t1_ms:
+        if self.data is None or self.reliable or self.interval_ms <= self._layer.timing.t1_ms:
+            return
+        if parse(self.data).to_tag is None:
             self.undelivered(failure)
 
     def _timed_out(self) -> None:

@@ -60,6 +60,10 @@ _NO_ROOM = (errno.ENOBUFS, errno.ENOMEM)
 """The kernel is out of memory for the moment: what was sent will be sent again."""
 
 SEND_QUEUE_DATAGRAMS = 4_096
+SEND_AGAIN_S = 0.002
+"""When a socket that had no room is tried again. Its buffer is what leaves in about that time."""
+
+SEND_TRIES = 4
 KNOWN_PEERS = 4_096
 
 
@@ -202,6 +206,7 @@ class UdpTransport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake_up = select.epoll()
         self._next_read: asyncio.Handle | None = None
+        self._next_send: asyncio.Handle | None = None
         self._read_at_s = 0.0
         self._soonest_s = 0.0
         self._has_refusals = False
@@ -224,10 +229,12 @@ class UdpTransport:
         """
         self._loop = asyncio.get_running_loop()
         self._read = read
+        # The loop itself never watches the socket: uvloop stops for good when ICMP leaves an error.
         if not self._gather_s:
-            self._loop.add_reader(self.socket.fileno(), read, self)
+            self._wake_up.register(self.socket, select.EPOLLIN)
+            self._loop.add_reader(self._wake_up.fileno(), read, self)
             return
-        # One-shot, in an epoll of its own: to pause a reader of the loop costs more than to read.
+        # One-shot: to pause a reader of the loop costs more than to read.
         self._wake_up.register(self.socket, select.EPOLLIN | select.EPOLLONESHOT)
         self._loop.add_reader(self._wake_up.fileno(), self._on_wake_up)
 
@@ -256,11 +263,10 @@ class UdpTransport:
     def close(self) -> None:
         """Stop and close; what waits to be sent is dropped and counted."""
         if self._loop is not None:
-            waits_on = self._wake_up if self._gather_s else self.socket
-            self._loop.remove_reader(waits_on.fileno())
-            self._loop.remove_writer(self.socket)
-        if self._next_read is not None:
-            self._next_read.cancel()
+            self._loop.remove_reader(self._wake_up.fileno())
+        for handle in (self._next_read, self._next_send):
+            if handle is not None:
+                handle.cancel()
         self._counts.sends_dropped += len(self._waiting)
         self._waiting.clear()
         self._wake_up.close()
@@ -296,15 +302,16 @@ class UdpTransport:
             self._counts.sends_dropped += 1
             return
         if not self._waiting:
-            self._loop.add_writer(self.socket, self._on_writable)
+            self._next_send = self._loop.call_later(SEND_AGAIN_S, self._send_on)
         self._waiting.append((data, address))
         self._counts.sends_queued += 1
 
-    def _on_writable(self) -> None:
+    def _send_on(self) -> None:
+        assert self._loop is not None
         while self._waiting and self._try(*self._waiting[0]):
             self._waiting.popleft()
-        if not self._waiting and self._loop is not None:
-            self._loop.remove_writer(self.socket)
+        if self._waiting:
+            self._next_send = self._loop.call_later(SEND_AGAIN_S, self._send_on)
 
     def _try(self, data: bytes, address: tuple[str, int]) -> bool:
         """False if the socket has no room; errors are counted and end the attempt."""
@@ -322,14 +329,18 @@ class UdpTransport:
         return True
 
     def _send_past_refusals(self, data: bytes, address: tuple[str, int]) -> None:
-        """A refusal of an earlier datagram is reported once, in place of sending this one."""
-        try:
-            self.socket.sendto(data, address)
-        except OSError as error:
-            if error.errno not in ICMP_ERRORS:
-                raise
-            self._has_refusals = True
-            self.socket.sendto(data, address)
+        """A refusal of an earlier datagram is reported once, in place of sending this one; another
+        one may come meanwhile."""
+        for _ in range(SEND_TRIES - 1):
+            try:
+                self.socket.sendto(data, address)
+            except OSError as error:
+                if error.errno not in ICMP_ERRORS:
+                    raise
+                self._has_refusals = True
+            else:
+                return
+        self.socket.sendto(data, address)
 
     def tell_refusals(self, *, told: bool) -> None:
         """Tell of the datagrams that came back: if receiving has ``told`` of one, or sending."""

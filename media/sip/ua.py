@@ -13,17 +13,18 @@ from typing import Any
 
 import structlog
 
+from .._core import Tokens
 from ..snapshot import SnapshotError
 from .admission import Admission, Limits, Refusal
 from .adoption import AdoptedCall, adopted_call
 from .counters import Count, Counters
-from .dialog import Dialog, dialog_key
+from .dialog import Dialog, DialogKey
 from .digest import Credentials, DigestClient
 from .edge import Flow, Sender, SendFailure, Timers
 from .events import CallHandler, EndCause, EndedBy, HeaderLines, Refuse, TransferHandler
 from .gate import Gate, GateRules
 from .incoming import IncomingCall
-from .invites import ByeWatcher, Reinvite
+from .invites import Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
 from .outgoing import OnRedirect, OutgoingCall
 from .refer import Referral, Referring, Untransferable
@@ -31,6 +32,7 @@ from .reject import SipReject
 from .replaces import replaced_by
 from .requests import PendingRequest, RequestSeries, request_outside
 from .screening import (
+    ABILITIES,
     ALLOW,
     BAD_REQUEST,
     MERGED,
@@ -56,9 +58,6 @@ from .uri import NameAddr, SipUri
 from .ways import Ways, flow_of_peer
 
 log = structlog.get_logger(__name__)
-
-TOKENS = 64
-"""So many are made at once: each look into the system's source of randomness has its price."""
 
 _ENDED = {
     EndedBy.LOCAL: Count.CALLS_ENDED_LOCAL,
@@ -107,7 +106,8 @@ class UserAgent:
         self.config = config
         self.handler = handler
         self.random = source or random.SystemRandom()
-        self._tokens: list[str] = []
+        # 64 random bits as text: a tag, a Call-ID, what follows the cookie of a branch.
+        self.new_token = Tokens(self.random)
         self.counters = Counters()
         self.admission = Admission(config.limits, timers, self.counters)
         self.ways = Ways(config.user, config.addresses, config.transports)
@@ -121,8 +121,8 @@ class UserAgent:
             ways=self.ways,
         )
         self.gate: Gate | None = None
-        self._ask_lines = ask_lines(config)
-        self._dialogs: dict[str, SipCall] = {}
+        self._invite_lines = ABILITIES + ask_lines(config)
+        self._dialogs: dict[DialogKey, SipCall] = {}
         self._calls: dict[str, SipCall] = {}
         self.refers: set[Referring | Referral] = set()
         self.transfers: TransferHandler = Untransferable()
@@ -205,11 +205,15 @@ class UserAgent:
         SipUri.parse(uri)
         caller = _caller(from_uri, display_name)
         invite = self._make_invite(uri, sdp, flow, caller, headers)
-        refusal = self.admission.admit_speech() if speech else self.admission.admit_call()
+        refusal = self.admission.admit_speech() if speech else self.admission.no_call()
         if refusal is not None:
             self.admission.note(refusal, flow.remote_host)
             raise Refuse(503, "Service Unavailable", refusal.text)
-        self.counters.add(Count.SPEECH_SESSIONS_DIALLED if speech else Count.CALLS_DIALLED)
+        if speech:
+            self.counters.add(Count.SPEECH_SESSIONS_DIALLED)
+        else:
+            self.admission.calls += 1
+            self.counters.add(Count.CALLS_DIALLED)
         auth = None if credentials is None else DigestClient(credentials, self.new_token)
         call = OutgoingCall(self, invite, flow, auth, on_redirect, speech=speech)
         self._calls[call.id] = call
@@ -229,9 +233,10 @@ class UserAgent:
             raise SnapshotError(f"call {call.id} is here already")
         if credentials is not None:
             call.dialog.auth = DigestClient(credentials, self.new_token)
-        refusal = self.admission.admit_call()
+        refusal = self.admission.no_call()
         if refusal is not None:
             raise Refuse(503, "Service Unavailable", refusal.text)
+        self.admission.calls += 1
         self.counters.add(Count.CALLS_ADOPTED)
         self._calls[call.id] = call
         self.remember_dialog(call.dialog, call)
@@ -339,8 +344,7 @@ class UserAgent:
         elif request.to_tag is None:
             self._on_initial(transaction, request, flow)
         else:
-            key = dialog_key(request.call_id, request.to_tag, request.from_tag)
-            call = self._dialogs.get(key)
+            call = self._dialogs.get((request.call_id, request.to_tag, request.from_tag or ""))
             if call is None:
                 self.reject(transaction, request, NO_DIALOG)
             else:
@@ -356,7 +360,7 @@ class UserAgent:
 
     def on_ack(self, request: Request, flow: Flow) -> None:
         """An ACK for a 2xx, or a stray one."""
-        key = dialog_key(request.call_id, request.to_tag, request.from_tag)
+        key = request.call_id, request.to_tag or "", request.from_tag or ""
         call = self._dialogs.get(key)
         if call is None:
             self.counters.add(Count.STRAY_ACKS)
@@ -378,7 +382,8 @@ class UserAgent:
             invite.owner.on_cancel(request)
 
     def _on_initial(self, transaction: ServerTransaction, request: Request, flow: Flow) -> None:
-        refusal = self.admission.charge(flow.remote_host)
+        admission = self.admission
+        refusal = admission.charge(flow.remote_host) if admission.charges else None
         if refusal is not None:
             self._refuse(transaction, request, refusal, flow)
             return
@@ -411,12 +416,13 @@ class UserAgent:
         if isinstance(replaced, Rejection):
             self.reject(transaction, request, replaced)
             return
-        terms = terms_for(request, self.config, None)
+        timed = "Session-Expires" in request.headers
+        terms = terms_for(request, self.config, None) if timed else None
         if isinstance(terms, Rejection):
             self.reject(transaction, request, terms)
             return
         call = IncomingCall(self, transaction, request, flow_of_peer(request, flow), terms)
-        self.admission.admit_call()
+        self.admission.calls += 1
         self.counters.add(Count.CALLS_OFFERED)
         self._calls[call.id] = call
         try:
@@ -480,13 +486,6 @@ class UserAgent:
         """What we can do (RFC 3261 11.2)."""
         self.respond(transaction, request, 200, _CAPABILITIES)
 
-    def new_token(self) -> str:
-        """64 random bits as text: a tag, a Call-ID, what follows the cookie of a branch."""
-        if not self._tokens:
-            text = f"{self.random.getrandbits(64 * TOKENS):0{16 * TOKENS}x}"
-            self._tokens = [text[at : at + 16] for at in range(0, len(text), 16)]
-        return self._tokens.pop()
-
     def via(self, flow: Flow) -> tuple[str, str]:
         """A new Via value for a request that goes by ``flow``, and its branch."""
         branch = MAGIC_COOKIE + self.new_token()
@@ -498,11 +497,11 @@ class UserAgent:
 
     def remember_dialog(self, dialog: Dialog, call: SipCall) -> None:
         """Requests in ``dialog`` go to ``call`` from now on."""
-        self._dialogs[dialog.key] = call
+        self._dialogs[dialog.call_id, dialog.local_tag, dialog.remote_tag] = call
 
     def forget_dialog(self, dialog: Dialog) -> None:
         """Requests in ``dialog`` get 481 from now on."""
-        self._dialogs.pop(dialog.key, None)
+        self._dialogs.pop((dialog.call_id, dialog.local_tag, dialog.remote_tag), None)
 
     def call_ended(self, call: SipCall, cause: EndCause) -> None:
         """The one place where a call is let go and ``on_ended`` is called."""
@@ -511,21 +510,22 @@ class UserAgent:
             self.admission.release_speech()
             self.counters.add(Count.SPEECH_SESSIONS_ENDED)
         else:
-            self.admission.release_call()
+            self.admission.calls -= 1
             self.counters.add(_ENDED[cause.by])
-        self.tell(self.handler.on_ended, call, cause)
+        try:
+            self.handler.on_ended(call, cause)
+        except Exception:  # noqa: BLE001 - whatever the user's code raises
+            self.handler_failed("on_ended")
 
     def ack(self, dialog: Dialog, flow: Flow, cseq: int, sdp: bytes | None) -> tuple[bytes, Flow]:
         """The ACK for a 2xx (RFC 3261 13.2.2.4), and where it goes."""
         lines: tuple[tuple[str, str], ...] = (("Content-Type", SDP),) if sdp else ()
         if dialog.auth is not None:
             lines += dialog.auth.ack_lines
-        hop = self.ways.next_hop(dialog.next_hop(), flow)
-        return self._in_dialog(dialog, hop, "ACK", cseq, lines, body=sdp or b"").to_bytes(), hop
-
-    def send_bye(self, dialog: Dialog, flow: Flow, headers: HeaderLines) -> None:
-        """Leave a dialog."""
-        self.send_in_dialog("BYE", dialog, flow, ByeWatcher(self, dialog), headers=headers)
+        hop = dialog.hop or self._hop_of(dialog, flow)
+        branch = MAGIC_COOKIE + self.new_token()
+        via = self.ways.via(hop, branch)
+        return dialog.request("ACK", cseq, via, branch, lines, body=sdp or b"").to_bytes(), hop
 
     def send_in_dialog(
         self,
@@ -542,8 +542,11 @@ class UserAgent:
         Returns its CSeq number. Challenges are answered with the credentials of the dialog, where
         it has some.
         """
-        hop, cseq = self.ways.next_hop(dialog.next_hop(), flow), dialog.next_cseq()
-        request = self._in_dialog(dialog, hop, method, cseq, headers, body=body)
+        hop, cseq = dialog.hop or self._hop_of(dialog, flow), dialog.next_cseq()
+        branch = MAGIC_COOKIE + self.new_token()
+        request = dialog.request(
+            method, cseq, self.ways.via(hop, branch), branch, headers, body=body
+        )
         if dialog.auth is None:
             self.transactions.send_request(request, hop, user)
         else:
@@ -559,16 +562,17 @@ class UserAgent:
         headers: HeaderLines = (),
     ) -> InviteClient:
         """Send a re-INVITE; ``user`` hears what becomes of it."""
-        hop = self.ways.next_hop(dialog.next_hop(), flow)
+        hop = dialog.hop or self._hop_of(dialog, flow)
         lines = [
             ("Contact", self.contact(flow, dialog.remote_target)),
-            ("Allow", ALLOW),
-            ("Supported", SUPPORTED),
+            *ABILITIES,
+            *headers,
         ]
-        lines += headers
         if sdp:
             lines.append(("Content-Type", SDP))
-        invite = self._in_dialog(dialog, hop, "INVITE", dialog.next_cseq(), lines, body=sdp or b"")
+        invite = dialog.request(
+            "INVITE", dialog.next_cseq(), *self.via(hop), lines, body=sdp or b""
+        )
         if dialog.auth is not None:
             dialog.auth.sign(invite)
         return self.transactions.send_invite(invite, hop, user)
@@ -581,36 +585,27 @@ class UserAgent:
         self.admission.note(refusal, flow.remote_host)
         self.respond(transaction, request, 503, self.admission.lines(refusal))
 
-    def _in_dialog(
-        self,
-        dialog: Dialog,
-        flow: Flow,
-        method: str,
-        cseq: int,
-        headers: HeaderLines,
-        *,
-        body: bytes = b"",
-    ) -> Request:
-        request = dialog.request(method, cseq, *self.via(flow), headers)
-        request.body = body
-        return request
+    def _hop_of(self, dialog: Dialog, flow: Flow) -> Flow:
+        """Where requests in a dialog go that ``flow`` brought us into, decided once for its target
+        and routes."""
+        uri = dialog.next_hop() if dialog.route_set else dialog.remote_target
+        dialog.hop = self.ways.next_hop(uri, flow)
+        return dialog.hop
 
     def _make_invite(
         self, uri: str, sdp: bytes | None, flow: Flow, caller: str, headers: HeaderLines
     ) -> Request:
-        via, branch = self.via(flow)
+        branch = MAGIC_COOKIE + self.new_token()
         call_id, tag = self.new_token(), self.new_token()
         lines = [
-            ("Via", via),
+            ("Via", self.ways.via(flow, branch)),
             ("From", f"{caller};tag={tag}"),
             ("To", f"<{uri}>"),
             ("Call-ID", call_id),
             ("CSeq", "1 INVITE"),
             ("Max-Forwards", "70"),
             ("Contact", self.ways.contact(flow, uri)),
-            ("Allow", ALLOW),
-            ("Supported", SUPPORTED),
-            *self._ask_lines,
+            *self._invite_lines,
         ]
         if sdp:
             lines.append(("Content-Type", SDP))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .edge import Flow
-from .fields import format_host_port, parse_host_port
+from .fields import get_param, parse_host_port
 from .message import Request, SipParseError
 from .reject import SipReject
 from .uri import SipUri
@@ -75,7 +75,7 @@ class Ways:
             return flow.transport  # what began in secret goes on so (RFC 5630 3.1.1)
         if target.scheme == "sips":
             return TLS
-        wanted = (target.param("transport") or "").upper()
+        wanted = (get_param(target.params, "transport") or "").upper() if target.params else ""
         if wanted == UDP and UDP not in self._transports:
             return flow.transport
         return wanted if wanted in _PORTS else flow.transport
@@ -111,16 +111,17 @@ def flow_of_peer(request: Request, flow: Flow) -> Flow:
     Over UDP only if it has asked to be answered where it sends from (RFC 3581): else that port
     need not be open.
     """
-    if request.sent_by == format_host_port(flow.remote_host, flow.remote_port):
+    host, port = flow.remote_host, flow.remote_port
+    if request.sent_by in (f"{host}:{port}", f"[{host}]:{port}"):
         return flow
     via = request.headers.get("Via") or ""
     if flow.transport == UDP and ";rport" not in via.lower():
         return flow
     try:
-        host, port = parse_host_port(request.sent_by, SipReject.VIA)
+        host, named = parse_host_port(request.sent_by, SipReject.VIA)
     except SipParseError:
         return flow
-    return replace(flow, alias=(host, port or _PORTS[flow.transport]))
+    return replace(flow, alias=(host, named or _PORTS[flow.transport]))
 
 
 def reply_way(request: Request, flow: Flow) -> Flow:

@@ -292,6 +292,11 @@ class Trunks:
         running = self._running.get(parsed.host)
         return uri if running is None else dress(running.trunk, Wanted(parsed, "")).uri
 
+    def named(self, uri: str) -> str | None:
+        """The name of the trunk that a URI to be dialled has in the place of a host."""
+        running = self._running.get(SipUri.parse(uri).host)
+        return None if running is None else running.trunk.name
+
     def route(self, order: Order) -> AsyncGenerator[Way, None]:
         """See `Router`."""
         uri = SipUri.parse(order.uri)

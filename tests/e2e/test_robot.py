@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from ringwheel import Engine
+from ringwheel.media.trunk import Peer, Trunk, TrunkLimits
 from ringwheel.robot.channels import phone as phone_module
 from ringwheel.robot.runner import Robot
 from ringwheel.robot.script import events
@@ -138,6 +139,22 @@ async def test_prompts_are_heard_byte_for_byte_and_answers_written_down(stage, s
     assert [question["asked"] for question in record["questions"]] == [1, 1]
     assert record["turns"]
     assert record["quality"]["loss_in"] == 0
+
+
+async def test_who_was_not_reached_is_written_down_with_the_trunk(stage):
+    async with Callee() as peer:
+        port = peer.sip.getsockname()[1]
+        limits = TrunkLimits(channels=1)
+        carrier = Trunk("carrier", (Peer("127.0.0.1", port),), limits=limits, options_interval_s=0)
+        async with stage(trunks=[carrier]) as staged:
+            refused = asyncio.create_task(staged.robot.dial("sip:4711@carrier"))
+            invite = await peer.invited()
+            crowded = await staged.robot.dial("sip:4712@carrier")  # the one channel is in use
+            peer.reply(invite, "486 Busy Here")
+            outcomes = [(one["outcome"], one["trunk"]) for one in (await refused, crowded)]
+            assert outcomes == [("busy", "carrier"), ("congestion", "carrier")]
+            nowhere = await staged.robot.dial("sip:4711@127.0.0.1:9")
+            assert nowhere["trunk"] is None
 
 
 async def test_digits_end_the_prompt_and_those_typed_ahead_count(stage, sounds):

@@ -124,10 +124,17 @@ async def test_codecs_of_the_trunk_are_offered():
 
 
 async def test_a_silent_peer_is_left_for_the_next_and_not_tried_again():
-    async with Callee() as dead, Callee() as alive, dialling(trunk(dead, alive)) as engine:
+    records: list[dict] = []
+    async with (
+        Callee() as dead,
+        Callee() as alive,
+        dialling(trunk(dead, alive), records=records.append) as engine,
+    ):
         dialled = dial(engine)
         await dead.invited()
         await hung_up(alive, await answered(alive, dialled))
+        await eventually(lambda: bool(records))
+        assert [one["trunk"] for one in records[0]["attempts"]] == ["carrier"]
         assert health(engine) == ["down", "up"]
         (shown,) = engine.trunks
         assert (shown.placed, shown.answered, shown.failed_over) == (2, 1, 1)

@@ -10,7 +10,7 @@ from ringwheel.media.sip.lifeline import Due, Lifeline, StreamLimits
 from ringwheel.media.sip.message import parse, response_bytes
 from ringwheel.media.sip.ways import Ways, flow_of_peer
 
-from .conftest import Net, Recorder, sip
+from .conftest import Net, Recorder, deliver_all, sip
 
 LIMITS = StreamLimits()
 
@@ -170,6 +170,26 @@ def test_a_datagram_that_comes_back_twice_is_a_503():
     assert handler.events == [("ended", "error", 503)]
     (cause,) = handler.ended.values()
     assert cause.text == 'SIP;cause=503;text="nobody listens there"'
+    net.run(60_000)
+    net.assert_quiet()
+
+
+def test_a_bye_reaches_a_peer_that_starts_anew():
+    """Where it comes back there is no other way, and the peer may be back before it is given up."""
+    net = Net()
+    here, there = Recorder(), Recorder()
+    agent = net.agent("ua", here)
+    net.agent("peer", there)
+    call = agent.dial("sip:u@peer", b"v=0", net.flow("peer"), from_uri="sip:me@ua")
+    net.run(10)
+    net.link = lambda packet: []
+    call.hangup()
+    for _ in range(3):
+        net.run(600)
+        refuse(agent, net.sent("BYE")[0].message)
+    net.link = deliver_all
+    net.run(5_000)
+    assert there.events[-1] == ("ended", "remote", 200)
     net.run(60_000)
     net.assert_quiet()
 

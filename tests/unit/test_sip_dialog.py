@@ -35,7 +35,7 @@ def test_the_callee_mirrors_the_addresses():
     made = dialog()
     assert made.local == "<sip:u@ua>;tag=ours"
     assert made.remote == '"P, <x>" <sip:p@peer>;tag=theirs'
-    assert made.key == "c1 ours theirs"
+    assert made.key == ("c1", "ours", "theirs")
     assert (made.local_cseq, made.remote_cseq) == (0, 7)
 
 

@@ -4,13 +4,14 @@ import asyncio
 import errno
 import select
 import socket
+import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ringwheel.media.sip.edge import SendFailure
 from ringwheel.media.sip.icmp import queue_refusals, refused_request, take_refusals, why_refused
-from ringwheel.media.sip.transport import SipEndpoint
+from ringwheel.media.sip.transport import Listener, SipEndpoint, TransportCounts, UdpTransport
 
 BRANCH = "z9hG4bKabc-123"
 INVITE = (
@@ -31,6 +32,45 @@ def test_a_request_is_known_as_soon_as_its_whole_branch_is_quoted(cut):
 def test_anything_may_be_quoted(quoted):
     assert refused_request(quoted) is None
     assert refused_request(INVITE[:40] + quoted) in (None, (BRANCH, "INVITE"))
+
+
+def test_a_forged_quotation_is_read_once():
+    """ICMP comes from anybody: to read it again for each space of it would take minutes here."""
+    assert refused_request(b"A b\r\nVia:" + b" " * 200_000) is None
+
+
+class Quoting:
+    """A socket whose error queue holds one message: what the kernel makes of an ICMP message."""
+
+    def __init__(self, code, origin, kind, subtype):
+        error = struct.pack("=IBBBBII", code, origin, kind, subtype, 0, 0, 0)
+        told = [(socket.IPPROTO_IP, 11, error + bytes(16))]
+        self.queue = [(INVITE, told, 0, ("192.0.2.1", 5060))]
+
+    def recvmsg(self, *_arguments):
+        if not self.queue:
+            raise BlockingIOError
+        return self.queue.pop()
+
+
+@pytest.mark.parametrize(
+    ("code", "origin", "kind", "subtype", "believed"),
+    [
+        (errno.ECONNREFUSED, 2, 3, 3, True),  # port unreachable
+        (errno.EHOSTUNREACH, 2, 3, 1, True),  # host unreachable
+        (errno.EPROTO, 2, 12, 0, True),  # parameter problem
+        (errno.EMSGSIZE, 2, 3, 4, False),  # too large for a hop: the kernel cuts the next one
+        (errno.EHOSTUNREACH, 2, 11, 0, False),  # time exceeded
+        (errno.ECONNREFUSED, 3, 1, 4, True),  # ICMPv6: port unreachable
+        (errno.EPROTO, 3, 4, 1, True),  # parameter problem
+        (errno.EMSGSIZE, 3, 2, 0, False),  # packet too big
+        (errno.EHOSTUNREACH, 3, 3, 0, False),  # time exceeded
+        (errno.EMSGSIZE, 1, 0, 0, False),  # the kernel's own
+    ],
+)
+def test_what_says_nothing_of_the_peer_is_ignored(code, origin, kind, subtype, believed):
+    refusals = [(INVITE, why_refused(code))] if believed else []
+    assert take_refusals(Quoting(code, origin, kind, subtype)) == (refusals, False)
 
 
 def test_a_response_is_no_request():
@@ -55,6 +95,32 @@ def test_the_kernel_keeps_what_came_back(host):
         assert poll.poll(5_000)
         assert take_refusals(own) == ([(INVITE, why_refused(errno.ECONNREFUSED))], False)
         assert take_refusals(own) == ([], False)
+
+
+class Refusing:
+    """A socket that reports refusals of earlier datagrams a few times, in place of sending."""
+
+    def __init__(self, inner, refusals):
+        self.inner, self.refusals = inner, refusals
+
+    def sendto(self, data, address):
+        if self.refusals:
+            self.refusals -= 1
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+        self.inner.sendto(data, address)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+def test_refusals_that_come_while_it_is_sent_are_not_those_of_this_datagram():
+    counts, refused = TransportCounts(), []
+    transport = UdpTransport(Listener("127.0.0.1", 0), 0, counts)
+    transport.on_refused = lambda quoted, cause: refused.append(quoted)
+    transport.socket = Refusing(transport.socket, 2)
+    transport.send(INVITE, ("127.0.0.1", 9))
+    assert (counts.datagrams_sent, counts.send_errors, refused) == (1, 0, [])
+    transport.close()
 
 
 class Listening:

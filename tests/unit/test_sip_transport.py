@@ -189,6 +189,29 @@ def test_a_stream_of_datagrams_is_read_in_order_and_as_often_as_told(make_loop, 
     run(make_loop, main)
 
 
+@pytest.mark.parametrize("make_loop", LOOPS)
+@pytest.mark.parametrize("gather_ms", [0, 40])
+def test_who_was_told_that_nobody_listens_hears_the_others_all_the_same(make_loop, gather_ms):
+    async def main():
+        here, gone = (SipEndpoint(["udp:127.0.0.1:0"], gather_ms=gather_ms) for _ in range(2))
+        host, port = gone.addresses[0].split(":")
+        gone.close()
+        heard, told = asyncio.Queue(), asyncio.Queue()
+        here.observer = lambda ours, flow, data, time_s: heard.put_nowait(data)
+        here.start(SimpleNamespace(receive_error=lambda error, flow: None))
+        here._transports[0].on_refused = lambda quoted, cause: told.put_nowait(quoted)
+        own_host, own_port = here.addresses[0].split(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for number in range(3):
+                here._transports[0].send(b"%d" % number, (host, int(port)))
+                assert await told.get() == b"%d" % number
+                sender.sendto(b"%d" % number, (own_host, int(own_port)))
+                assert await heard.get() == b"%d" % number
+        here.close()
+
+    run(make_loop, main)
+
+
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
@@ -255,19 +278,57 @@ def test_a_full_socket_queues_in_order_and_drops_beyond_the_bound():
     transport = UdpTransport(Listener("127.0.0.1", 0), 0, counts)
     transport.socket.close()
     transport.socket = full = FullSocket()
-    writers = []
-    transport._loop = SimpleNamespace(
-        add_writer=lambda fd, callback: writers.append(callback),
-        remove_writer=lambda fd: writers.clear(),
-    )
+    again = []
+    transport._loop = SimpleNamespace(call_later=lambda delay_s, callback: again.append(callback))
     for number in range(SEND_QUEUE_DATAGRAMS + 3):
         transport.send(b"%d" % number, ("127.0.0.1", 9))
     assert (counts.sends_queued, counts.sends_dropped) == (SEND_QUEUE_DATAGRAMS, 3)
+    assert len(again) == 1
+    again.pop()()
+    assert len(again) == 1  # there is no room yet
     full.full = False
-    writers[0]()
+    again.pop()()
     assert full.sent == [b"%d" % number for number in range(SEND_QUEUE_DATAGRAMS)]
-    assert writers == []
+    assert again == []
     assert counts.datagrams_sent == SEND_QUEUE_DATAGRAMS
+
+
+class Crowded:
+    """A real socket that has no room a few times."""
+
+    def __init__(self, inner, refuses):
+        self.inner, self.refuses = inner, refuses
+
+    def sendto(self, data, address):
+        if self.refuses:
+            self.refuses -= 1
+            raise BlockingIOError
+        self.inner.sendto(data, address)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+@pytest.mark.parametrize("make_loop", LOOPS)
+def test_what_waits_for_room_is_sent_though_something_came_back(make_loop):
+    async def main():
+        here, there, gone = (SipEndpoint(["udp:127.0.0.1:0"]) for _ in range(3))
+        port, lost = (int(one.addresses[0].rpartition(":")[2]) for one in (there, gone))
+        gone.close()
+        heard = asyncio.Queue()
+        there.observer = lambda ours, flow, data, time_s: heard.put_nowait(data)
+        taker = SimpleNamespace(receive_error=lambda error, flow: None)
+        here.start(taker)
+        there.start(taker)
+        transport = here._transports[0]
+        transport.socket.sendto(b"lost", ("127.0.0.1", lost))
+        transport.socket = Crowded(transport.socket, 5)
+        transport.send(b"late", ("127.0.0.1", port))
+        assert await heard.get() == b"late"
+        here.close()
+        there.close()
+
+    run(make_loop, main)
 
 
 def test_an_address_that_cannot_be_sent_to_costs_a_counter():
@@ -295,9 +356,6 @@ class SlowLoop:
 
     def remove_reader(self, fd):
         self.readers.clear()
-
-    def remove_writer(self, fd):
-        pass
 
     def call_soon(self, callback):
         return self.call_at(self.now_s, callback)
