@@ -116,7 +116,7 @@ class Call(Connection):
         self._ordering: asyncio.Lock | None = None
         self._sound_until_s = 0.0
         self._tail = NOTHING
-        self._position = Position()
+        self._position: Position | None = None
 
     def ring(self, *, early_media: bool = False, reliable: bool | None = None) -> None:
         """Tell the caller that it rings (180), or with ``early_media`` (183) what it will hear
@@ -152,7 +152,8 @@ class Call(Connection):
             self._accept(applications)
         while not self._confirmed:
             await self._change()
-            self._check()
+            if self.ended is not None:
+                raise CallEnded(self.ended)
 
     def reject(self, status: int = 603, reason: str | None = None) -> None:
         """Refuse the call with a SIP status of 300 to 699."""
@@ -385,7 +386,8 @@ class Call(Connection):
         """
         check_entry(max, terminators, first_ms, inter_ms)
         self._check()
-        gathering = asyncio.ensure_future(self._keypad.gather(max, terminators, first_ms, inter_ms))
+        keypad = self._keypad or self._make_keypad()
+        gathering = asyncio.ensure_future(keypad.gather(max, terminators, first_ms, inter_ms))
         ending = asyncio.ensure_future(self.wait_ended())
         try:
             await asyncio.wait([gathering, ending], return_when=asyncio.FIRST_COMPLETED)
@@ -463,21 +465,22 @@ class Call(Connection):
     @property
     def typed(self) -> str:
         """The digits that wait to be gathered."""
-        return self._keypad.typed
+        return self._keypad.typed if self._keypad else ""
 
     def next_digit(self, timeout_s: float) -> Coroutine[Any, Any, str | None]:
         """The next digit, one that was typed before or the first to come; None after
         ``timeout_s``. It does not end with the call."""
-        return self._keypad.next(timeout_s)
+        return (self._keypad or self._make_keypad()).next(timeout_s)
 
     def watch_digits(self, on_typed: Callable[[], None] | None) -> None:
         """Have ``on_typed`` called when a digit has come, which waits to be gathered as others do;
         None ends that. It is quick, and never raises."""
-        self._keypad.on_typed = on_typed
+        (self._keypad or self._make_keypad()).on_typed = on_typed
 
     def forget_digits(self) -> None:
         """Forget what the caller has typed ahead."""
-        self._keypad.clear()
+        if self._keypad:
+            self._keypad.clear()
 
     async def send_digits(self, digits: str, *, on_ms: int = 100, off_ms: int = 100) -> None:
         """Press digits (0 to 9, ``*``, ``#``, A to D): as telephone events (RFC 4733) where they
@@ -574,8 +577,9 @@ class Call(Connection):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rest_s):
                     await self.wait_ended()
-        self.abandon(text)
-        return await self.wait_ended()
+        if self.ended is None:
+            self.abandon(text)
+        return self.ended or await self.wait_ended()
 
     def abandon(self, text: str = "") -> None:
         """As :meth:`hangup`, at once, without waiting for the end."""
@@ -597,7 +601,7 @@ class Call(Connection):
             "id": self.id,
             "sip": snapshot_of(self._sip),
             "media": self._media.snapshot(),
-            "playing": self._position.snapshot(leg),
+            "playing": self._position.snapshot(leg) if self._position else [],
         }
 
     # What transfers ask
@@ -644,6 +648,8 @@ class Call(Connection):
         files: tuple[StrPath, ...],
         playable: Playable,
     ) -> None:
+        if self._position is None:
+            self._position = Position()
         self._position.add(leg, files, playable, playing)
         if self._history:
             playing.add_done_callback(partial(self._note_played, files, playable))

@@ -105,7 +105,7 @@ class Connection:
         self._description: bytes | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._hold_change: HoldChange | None = None
-        self._keypad = Keypad()
+        self._keypad: Keypad | None = None
         self._history = History() if engine.keeps_records else None
         self.speaking = False
         self.on_applications: OnApplications | None = None
@@ -246,20 +246,27 @@ class Connection:
                 self._media.settle(sdp)
             if self._media.negotiated is None:
                 raise SdpError(SdpReason.ANSWER_MISMATCH, "the ACK carried no answer")
-            self._connect(self._media)
+            if self._media.leg is None:
+                self._connect(self._media)
         except (SdpError, OSError, ValueError) as error:
             self._fail(error)
             return
         self._confirmed = True
         if self._history:
             self._history.confirmed_s = time.time()
-        self._changed()
+        if self._waiting:
+            self._changed()
 
     def take_digit(self, symbol: str) -> None:
         """The caller pressed a digit, however that was heard."""
-        self._keypad.take(symbol)
+        (self._keypad or self._make_keypad()).take(symbol)
         if self._history:
             self._history.digits_heard += 1
+
+    def _make_keypad(self) -> Keypad:
+        """With the first digit, or who asks for one: most calls have neither."""
+        self._keypad = Keypad()
+        return self._keypad
 
     def on_offer(self, sdp: bytes | None) -> bytes:
         """A re-INVITE: returns our answer, or our offer if it had none. Raises Refuse."""
@@ -304,7 +311,8 @@ class Connection:
         if self._history:
             self._history.ended_s = time.time()
             self._tell_record(self._history)
-        self._changed()
+        if self._waiting:
+            self._changed()
 
     def connected(self) -> tuple[Leg, Codec]:
         """What connects this call with others. RuntimeError: it was not answered."""
@@ -413,7 +421,7 @@ class Connection:
         cannot be had, and the call is refused."""
         if self._description is None:
             try:
-                self._media = self._engine.open_media(self._sip)
+                self._media = self._engine.media_on(self._sip.flow)
                 offer = self._sip.remote_sdp
                 self._description = (
                     self._media.offer(applications=applications)

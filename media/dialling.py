@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
@@ -15,12 +17,13 @@ from .call import Call, CallEnded
 from .early_sound import EarlyEar, EarlySound
 from .events import MediaTimeout
 from .leg import Heard
-from .order import NoRoute, Order, Way
+from .order import NoRoute, Order, Way, first_way
 from .outcome import ANSWERED, DialResult, Outcome, failure_of, not_answered
 from .pool import NoRtpPort
 from .record import History, Record, address_text
 from .sdp import ApplicationLine, SdpError
 from .session import MediaSession
+from .sip.edge import TimerHandle
 from .sip.events import EndCause, Refuse
 from .sip.message import REASON_PHRASES, Response
 from .sip.outgoing import OutgoingCall
@@ -167,7 +170,8 @@ class DialledCall(Call):
         """The call was answered."""
         if self._history:
             self._history.answered_s = time.time()
-        self._end_ear()
+        if self._ear is not None:
+            self._ear.stop()
         if self._early_sdp is not None and sdp in (None, self._early_sdp):
             # The answer to our offer came before (RFC 3261 13.2.1).
             assert self._media is not None
@@ -178,11 +182,13 @@ class DialledCall(Call):
             self.decide(ANSWERED)
 
     def on_ended(self, cause: EndCause) -> None:
-        self._end_ear()
+        if self._ear is not None:
+            self._ear.stop()
         if not self.decided.done():
             self.decide(failure_of(cause, proceeding=self.proceeding))
         super().on_ended(cause)
-        self._leave_way()
+        if self._on_way_left is not None:
+            self._leave_way()
 
     def move_to(self, sip: SipCall) -> None:
         super().move_to(sip)
@@ -243,8 +249,10 @@ class DialledCall(Call):
             "q850": self.result.q850,
         }
 
-    def settled(self) -> None:
+    async def settle(self) -> None:
         """Dialling is over, and this was its last attempt."""
+        if self._early_task is not None or self._redirecting is not None:
+            await self.end_tasks()
         if self._history:
             self._history.awaited -= 1
             self._tell_record(self._history)
@@ -265,21 +273,18 @@ class DialledCall(Call):
         self._connect(self._media)
         leg, codec = self._open_leg()
         if self._ear is None or self._ear.leg is not leg:
-            self._end_ear()
+            if self._ear is not None:
+                self._ear.stop()
             self._ear = EarlyEar(leg, codec)
-
-    def _end_ear(self) -> None:
-        if self._ear is not None:
-            self._ear.stop()
 
     async def _redirect(self, target: str) -> None:
         order = replace(self._order, uri=target)
         if self._redirects <= order.redirects:
             with contextlib.suppress(NoRoute):
-                async with contextlib.aclosing(self._engine.router(order)) as ways:
-                    async for way in ways:
-                        self._outgoing.follow(way.flow)
-                        return
+                way = await first_way(self._engine.router(order))
+                if way is not None:
+                    self._outgoing.follow(way.flow)
+                    return
         self._outgoing.skip()
 
     async def _run_early(self, early: EarlyFunction) -> None:
@@ -314,62 +319,34 @@ class DialledCall(Call):
         super()._tell_record(history)
 
 
-async def dial(engine: Engine, order: Order, wishes: Wishes) -> DialledCall:
-    """The answered call. DialFailed: no way has led to one in time."""
-    dialler = _Dialler(engine, order, wishes)
-    try:
-        return await dialler.try_all(engine.router(order))
-    except asyncio.CancelledError:
-        if not dialler.deadline.ends():
-            dialler.cancel()
-            raise
-        raise dialler.failed(dialler.time_out()) from None
-    except NoRoute as error:
-        status = 503 if error.outcome is Outcome.CONGESTION else 404
-        result = DialResult(error.outcome, status, REASON_PHRASES[status], text=str(error))
-        raise dialler.failed(result) from None
-    finally:
-        dialler.deadline.ends()
-        await dialler.finish()
+class Dialler:
+    """One dialling: its attempts, of which the last is ``call``, and the time that they have.
 
+    When that is over, the task that dials is cancelled, as `asyncio.timeout` does it; but the timer
+    lies on the wheel of the protocol timers, as one of the event loop costs several times as much.
+    """
 
-class _Deadline:
-    """Cancels the task that makes it when the time is over, as `asyncio.timeout` does, which every
-    call of ours would pay several times as much for."""
+    __slots__ = (
+        "_attempts",
+        "_began_s",
+        "_cancelled_before",
+        "_engine",
+        "_order",
+        "_over",
+        "_task",
+        "_timer",
+        "_wishes",
+        "call",
+    )
 
-    __slots__ = ("_cancelled_before", "_handle", "_over", "_task")
-
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, engine: Engine, order: Order, wishes: Wishes) -> None:
+        """To be made by the task that dials, just before it does."""
         task = asyncio.current_task()
         assert task is not None
         self._task: asyncio.Task[Any] | None = task
         self._cancelled_before = task.cancelling()
         self._over = False
-        self._handle = asyncio.get_running_loop().call_later(timeout_s, self._expire)
-
-    def _expire(self) -> None:
-        self._over = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def ends(self) -> bool:
-        """Time counts no more. True, the first time, if it was over and nobody else has cancelled
-        the task."""
-        self._handle.cancel()
-        # It must not know the task any longer: else only the collector could free what failed.
-        task, self._task = self._task, None
-        if task is None or not self._over:
-            return False
-        return task.uncancel() <= self._cancelled_before
-
-
-class _Dialler:
-    """One dialling: its attempts, of which the last is ``call``."""
-
-    __slots__ = ("_attempts", "_began_s", "_engine", "_order", "_wishes", "call", "deadline")
-
-    def __init__(self, engine: Engine, order: Order, wishes: Wishes) -> None:
-        self.deadline = _Deadline(order.timeout_s)
+        self._timer = engine.timers.arm(math.ceil(order.timeout_s * 1_000), self._expire)
         self._engine = engine
         self._order = order
         self._wishes = wishes
@@ -377,33 +354,53 @@ class _Dialler:
         self._began_s = time.time()
         self.call: DialledCall | None = None
 
-    async def try_all(self, ways: AsyncGenerator[Way, None]) -> DialledCall:
-        """The first call that is answered. DialFailed: what the last attempt came to."""
-        result: DialResult | None = None
+    async def dial(self) -> DialledCall:
+        """The answered call. DialFailed: no way has led to one in time."""
         try:
-            async for way in ways:
-                call = self._place(way)
-                result = await self._outcome(call, way)
-                if result.outcome is Outcome.ANSWERED:
-                    return call
-                if call.rang or (not result.silent and result.status not in way.next_on):
-                    break  # RFC 3263 section 4.3: the callee's own word
+            ways = self._engine.router(self._order)
+            if isinstance(ways, tuple):
+                for way in ways:
+                    if await self._try(way):
+                        break
+            else:
+                async with contextlib.aclosing(ways):
+                    async for way in ways:
+                        if await self._try(way):
+                            break
+            return self._answered()
+        except asyncio.CancelledError:
+            if not self._end_time():
+                self._cancel()
+                raise
+            raise self._failed(self._time_out()) from None
+        except NoRoute as error:
+            status = 503 if error.outcome is Outcome.CONGESTION else 404
+            result = DialResult(error.outcome, status, REASON_PHRASES[status], text=str(error))
+            raise self._failed(result) from None
         finally:
-            await ways.aclose()
-        if result is None:
-            raise NoRoute("no way leads there")
-        raise self.failed(result)
+            self._end_time()
+            if self.call is not None:
+                await self.call.settle()
 
-    def failed(self, result: DialResult) -> DialFailed:
-        """What whoever dials is told."""
-        call = self.call
-        trunk = call.trunk if call else self._engine.trunk_named(self._order.uri)
-        return DialFailed(result, self.early_sound, trunk)
-
-    @property
-    def early_sound(self) -> EarlySound | None:
-        """What the last attempt has heard."""
-        return self.call.early_sound if self.call else None
+    async def _try(self, way: Way) -> bool:
+        """Try a way. True: no other one is to be tried, for it was answered or refused."""
+        call = self._place(way)
+        silence: TimerHandle | None = None
+        if way.sign_of_life_s is not None:
+            give_up = partial(call.give_up_silent, way.sign_of_life_s)
+            silence = self._engine.timers.arm(math.ceil(way.sign_of_life_s * 1_000), give_up)
+        try:
+            await call.decided
+        finally:
+            if silence is not None:
+                silence.cancel()
+        result = call.result
+        assert result is not None
+        if result.outcome is Outcome.ANSWERED:
+            return True
+        await call.end_tasks()
+        # RFC 3263 section 4.3: the callee's own word
+        return call.rang or (not result.silent and result.status not in way.next_on)
 
     def _place(self, way: Way) -> DialledCall:
         try:
@@ -411,44 +408,60 @@ class _Dialler:
         except (NoRtpPort, Refuse) as error:
             text = error.text if isinstance(error, Refuse) else str(error)
             result = DialResult(Outcome.CONGESTION, 503, REASON_PHRASES[503], text=text)
-            raise self.failed(result) from None
+            raise self._failed(result) from None
         if self.call is not None:
             self._attempts.append(self.call.superseded())
             call.follow(self._began_s, self._attempts)
         self.call = call
         return call
 
-    @staticmethod
-    async def _outcome(call: DialledCall, way: Way) -> DialResult:
-        waiting: asyncio.TimerHandle | None = None
-        if way.sign_of_life_s is not None:
-            loop = asyncio.get_running_loop()
-            waiting = loop.call_later(way.sign_of_life_s, call.give_up_silent, way.sign_of_life_s)
-        try:
-            await call.decided
-        finally:
-            if waiting is not None:
-                waiting.cancel()
-        await call.end_tasks()
+    def _answered(self) -> DialledCall:
+        """The last call, if it was answered. DialFailed: what it came to."""
+        call = self.call
+        if call is None:
+            raise NoRoute("no way leads there")
         assert call.result is not None
-        return call.result
+        if call.result.outcome is not Outcome.ANSWERED:
+            raise self._failed(call.result)
+        return call
 
-    def time_out(self) -> DialResult:
+    def _failed(self, result: DialResult) -> DialFailed:
+        """What whoever dials is told."""
+        call = self.call
+        trunk = call.trunk if call else self._engine.trunk_named(self._order.uri)
+        return DialFailed(result, self._early_sound, trunk)
+
+    @property
+    def _early_sound(self) -> EarlySound | None:
+        """What the last attempt has heard."""
+        return self.call.early_sound if self.call else None
+
+    def _time_out(self) -> DialResult:
         """The time is over."""
         call = self.call
         proceeding = call is not None and call.proceeding
-        result = not_answered(self._order.timeout_s, proceeding=proceeding, sound=self.early_sound)
+        within_s = self._order.timeout_s
+        result = not_answered(within_s, proceeding=proceeding, sound=self._early_sound)
         if call is not None:
             call.give_up(result)
         return result
 
-    def cancel(self) -> None:
+    def _cancel(self) -> None:
         """Whoever wanted the call does not want it any more."""
         if self.call is not None:
             self.call.abandon()
 
-    async def finish(self) -> None:
-        """Nobody dials any more."""
-        if self.call is not None:
-            await self.call.end_tasks()
-            self.call.settled()
+    def _expire(self) -> None:
+        self._over = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _end_time(self) -> bool:
+        """Time counts no more. True, the first time, if it was over and nobody else has cancelled
+        the task."""
+        self._timer.cancel()
+        # It must not know the task any longer: else only the collector could free what failed.
+        task, self._task = self._task, None
+        if task is None or not self._over:
+            return False
+        return task.uncancel() <= self._cancelled_before

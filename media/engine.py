@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, get_args
@@ -25,10 +26,10 @@ from .connection import Connection
 from .dialling import (
     DialFailed,
     DialledCall,
+    Dialler,
     EarlyFunction,
     RingingFunction,
     Wishes,
-    dial,
 )
 from .events import Hearing, Silence
 from .figures import EngineFigures, sip_counters, unreadable
@@ -229,12 +230,14 @@ class Engine:
             raise
         self._bind_hosts = [listener.host for listener in self._endpoint.listeners]
         self._log = log.bind()  # once: binding costs more than a line that is not wanted
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        # A line that nobody wants costs above all what would be in it.
+        is_enabled_for = getattr(self._log, "is_enabled_for", None)
+        self._tells_ends = is_enabled_for is None or is_enabled_for(logging.INFO)
+        self._quiet: asyncio.Event | None = None
         self._stopped = asyncio.Event()
-        self._agent = UserAgent(
-            self._endpoint.send, self._endpoint.timers, self._agent_config(), self
-        )
+        self.keeps_records = self._records is not None
+        self.timers = self._endpoint.timers
+        self._agent = UserAgent(self._endpoint.send, self.timers, self._agent_config(), self)
         self._trunks = start_trunks(
             self._agent, self._endpoint, self._codecs, self.agent_name, self._dns
         )
@@ -299,11 +302,6 @@ class Engine:
         pairs = zip(self._endpoint.listeners, self.addresses, strict=True)
         return tuple(f"{listener.transport.lower()}:{address}" for listener, address in pairs)
 
-    @property
-    def keeps_records(self) -> bool:
-        """True if somebody wants the record of each call."""
-        return self._records_to is not None
-
     def take_record(self, record: Record) -> None:
         """A call is over, and its leg closed."""
         if self._records is not None:
@@ -324,6 +322,7 @@ class Engine:
     def reload(self, trunks: Sequence[Trunk]) -> None:
         """Go by these trunks from now on; calls that run go on. ValueError: two of one name."""
         self._trunks.reload(trunks)
+        self._by_trunks = bool(self._trunks)
         self.guard(self._gate_rules)
 
     @property
@@ -392,8 +391,7 @@ class Engine:
         """A call that is ours from now on, until it ends."""
         ours = sip.context = Call(self, sip)
         self._calls[sip.id] = ours
-        self._quiet.clear()
-        if self._trunks:
+        if self._by_trunks:
             ours.trunk = self._trunks.keep(sip)
         return ours
 
@@ -408,7 +406,7 @@ class Engine:
         log.info("draining", calls=len(self._calls), timeout_s=timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
-                await self._quiet.wait()
+                await self._wait_quiet()
         except TimeoutError:
             log.warning("calls cut short", calls=len(self._calls), handlers=len(self._running))
             for call in list(self._calls.values()):
@@ -419,11 +417,18 @@ class Engine:
             self._stopped.set()
         return True
 
+    async def _wait_quiet(self) -> None:
+        """Wait until the last call and the last handler are over. No other comes in a drain."""
+        if self._quiet is None:
+            self._quiet = asyncio.Event()
+        self._rest()
+        await self._quiet.wait()
+
     async def _cut_short(self) -> None:
         """End the calls that hanging up alone does not end in time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_S):
-                await self._quiet.wait()
+                await self._wait_quiet()
         # RFC 3261 15.1.1 has a BYE wait for the ACK, which may be 32 s away or never come.
         self._agent.shutdown()
 
@@ -489,7 +494,7 @@ class Engine:
         )
         wishes = Wishes(early, ringing, beside, tuple(applications))
         try:
-            call = await dial(self, order, wishes)
+            call = await Dialler(self, order, wishes).dial()
         except DialFailed as error:
             self._count(error.outcome, wishes)
             raise
@@ -537,7 +542,6 @@ class Engine:
         sip.context = self._calls[sip.id] = call
         if way.on_placed is not None:
             way.on_placed(call)
-        self._quiet.clear()
         return call
 
     def snapshot(self) -> EngineFigures:
@@ -590,10 +594,6 @@ class Engine:
         self._endpoint.observer = messages
         self.on_leg_over = calls
 
-    def open_media(self, sip: SipCall) -> MediaSession:
-        """A media session for a call, on the address by which its peer reached us."""
-        return self.media_on(sip.flow)
-
     def credentials_for(self, host: str) -> Credentials | None:
         """What answers the challenges of the trunk that an address belongs to."""
         return self._trunks.credentials_for(host)
@@ -638,18 +638,23 @@ class Engine:
     async def _run(self, handler: CallHandlerFunction, call: Call) -> None:
         """The task of one call: its handler, and the end of the call whatever came of that."""
         try:
-            await _handle(handler, call)
+            try:
+                await handler(call)
+            except CallEnded:
+                pass
+            except Exception:
+                log.exception("call handler failed", call=call.id)
             if call.ended is None:
                 await call.hangup()
-        finally:  # for a cancellation, of this task or out of the handler
-            call.abandon()
+        finally:
+            if call.ended is None:  # for a cancellation, of this task or out of the handler
+                call.abandon()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run it as handlers are run, while the engine serves; :meth:`drain` waits for it."""
         assert self._tasks is not None
         task = self._tasks.create_task(work)
         self._running.add(task)
-        self._quiet.clear()
         task.add_done_callback(self._on_run)
 
     def moved(self, ours: Call, left: SipCall, sip: SipCall) -> None:
@@ -657,16 +662,17 @@ class Engine:
         self._calls.pop(left.id, None)
         self._calls[sip.id] = ours
         left.context, sip.context = None, ours
-        if self._trunks:
+        if self._by_trunks:
             ours.trunk = self._trunks.keep(sip)
 
     def _on_run(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._rest()
+        if self._quiet is not None:
+            self._rest()
 
     def _rest(self) -> None:
         """The last call or handler may be over: a drain waits for that."""
-        if not self._running and not self._calls:
+        if self._quiet is not None and not self._running and not self._calls:
             self._quiet.set()
 
     # What the SIP layers tell
@@ -676,12 +682,14 @@ class Engine:
         if self._handler is None or self._tasks is None:
             call.reject(503, headers=[("Retry-After", "1")])
             return
-        if not self._trunks or self._trunks.receive(call):
+        if not self._by_trunks or self._trunks.receive(call):
             self.run(self._run(self._handler, self.keep(call)))
 
     def on_ack(self, call: SipCall, sdp: bytes | None) -> None:
         """Our answer is confirmed."""
-        _call_of(call).on_ack(sdp)
+        ours = call.context
+        assert isinstance(ours, Call)
+        ours.on_ack(sdp)
 
     def on_offer(self, call: SipCall, sdp: bytes | None) -> bytes:
         """A re-INVITE or UPDATE, or the session is to be refreshed."""
@@ -693,29 +701,36 @@ class Engine:
 
     def on_ended(self, call: SipCall, cause: EndCause) -> None:
         """A call is over."""
-        self._trunks.ended(call)
         ours = self._calls.pop(call.id, None)
         call.context = None  # the two know each other: else only the collector could free them
+        if ours is None or ours.trunk is not None:
+            self._trunks.ended(call)
         if ours is None:
             return
         ours.on_ended(cause)
-        self._rest()
-        self._log.info(
-            "speech session ended" if call.speech else "call ended",
-            call=ours.id,
-            call_id=call.call_id,
-            by=cause.by.value,
-            status=cause.status,
-            packets_sent=ours.packets_sent,
-        )
+        if self._quiet is not None:
+            self._rest()
+        if self._tells_ends:
+            self._log.info(
+                "speech session ended" if call.speech else "call ended",
+                call=ours.id,
+                call_id=call.call_id,
+                by=cause.by.value,
+                status=cause.status,
+                packets_sent=ours.packets_sent,
+            )
 
     def on_ringing(self, call: SipCall, response: Response) -> None:
         """A call of ours rings."""
-        _dialled(call).on_ringing(response)
+        ours = call.context
+        assert isinstance(ours, DialledCall)
+        ours.on_ringing(response)
 
     def on_answered(self, call: SipCall, sdp: bytes | None) -> None:
         """A call of ours was answered."""
-        _dialled(call).on_answered(sdp)
+        ours = call.context
+        assert isinstance(ours, DialledCall)
+        ours.on_answered(sdp)
 
     def on_info_digit(self, call: SipCall, digit: InfoDigit) -> None:
         """A key was pressed."""
@@ -724,15 +739,6 @@ class Engine:
     def on_reinvited(self, call: SipCall, status: int, sdp: bytes | None) -> None:
         """A re-INVITE of ours was answered."""
         _call_of(call).on_reinvited(status, sdp)
-
-
-async def _handle(handler: CallHandlerFunction, call: Call) -> None:
-    try:
-        await handler(call)
-    except CallEnded:
-        pass
-    except Exception:
-        log.exception("call handler failed", call=call.id)
 
 
 def _hearing_of(voice: Voice, media_timeout_ms: int) -> Hearing:
@@ -754,9 +760,5 @@ def _call_of(call: SipCall) -> Call:
 
 
 def _on_redirect(call: SipCall, target: str) -> None:
-    _dialled(call).on_redirect(target)
-
-
-def _dialled(call: SipCall) -> DialledCall:
     assert isinstance(call.context, DialledCall)
-    return call.context
+    call.context.on_redirect(target)

@@ -6,6 +6,7 @@ the order for each way: the URI, the caller, headers, codecs.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -99,8 +100,20 @@ class Way(NamedTuple):
     on_placed: Callable[[DialledCall], None] | None = None
 
 
-Router = Callable[[Order], AsyncGenerator[Way, None]]
-"""Gives the ways of an order, the best first. NoRoute: there is none."""
+Ways = tuple[Way, ...] | AsyncGenerator[Way, None]
+"""Several ways, the best first: a tuple where all are known, as most calls have one and no time to
+lose with a generator, which is to be closed."""
+
+Router = Callable[[Order], Ways]
+"""Gives the ways of an order. NoRoute: there is none."""
+
+
+async def first_way(ways: Ways) -> Way | None:
+    """The best way, None if there is none."""
+    if isinstance(ways, tuple):
+        return ways[0] if ways else None
+    async with contextlib.aclosing(ways):
+        return await anext(ways, None)
 
 
 def make_order(

@@ -46,6 +46,10 @@ cdef extern from "sip/sip.h" nogil:
     const char *rw_sip_header_name(unsigned id)
     const char *rw_sip_reject_name(unsigned reject)
 
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t sendto(int fd, const void *data, size_t length, int flags, const sockaddr *to,
+                   socklen_t to_bytes)
+
 cdef extern from "udp/udp.h" nogil:
     enum:
         RW_UDP_HOST_BYTES

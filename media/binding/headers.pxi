@@ -5,17 +5,23 @@ import re
 _NO_TOKEN = re.compile(r"[^A-Za-z0-9\-.!%*_+`'~]")
 
 
+cdef str plain(text):
+    """A text as Cython takes it: of no class of its own, as those of a StrEnum are. TypeError."""
+    return text if type(text) is str else str.__str__(text)
+
+
 def is_token(str text not None) -> bool:
     """True for a token of RFC 3261 section 25.1."""
     return text != "" and _NO_TOKEN.search(text) is None
 
 
-cdef int refuse_bad_line(str name, str value) except -1:
-    if name not in SIP_HEADER_NAMES and not is_token(name):
+cdef tuple good_line(name, value):
+    cdef str plain_name = plain(name), plain_value = plain(value)
+    if plain_name not in SIP_HEADER_NAMES and not is_token(plain_name):
         raise ValueError("a header name that is no token")
-    if "\n" in value or "\r" in value:
+    if "\n" in plain_value or "\r" in plain_value:
         raise ValueError("a line break inside a SIP header")
-    return 0
+    return plain_name, plain_value
 
 
 cdef class Headers:
@@ -95,27 +101,26 @@ cdef class Headers:
         wanted = name.lower()
         return [line[1] for line in self.lines if (<str>line[0]).lower() == wanted]
 
-    def add(self, str name not None, str value not None) -> None:
+    def add(self, name, value) -> None:
         """Append a line."""
-        refuse_bad_line(name, value)
-        self.lines.append((name, value))
+        self.lines.append(good_line(name, value))
 
-    def set(self, str name not None, str value not None) -> None:
+    def set(self, name, value) -> None:
         """Put one line in the place of every line of that name, at the end."""
         self.remove(name)
         self.add(name, value)
 
-    def replace_first(self, str name not None, str value not None) -> None:
+    def replace_first(self, name, value) -> None:
         """Change the value of the first line of that name where it stands. KeyError: no such."""
         cdef Py_ssize_t index
-        refuse_bad_line(name, value)
+        cdef tuple line = good_line(name, value)
         for index in range(len(self.lines)):
-            if <str>(<tuple>self.lines[index])[0] == name:
-                self.lines[index] = (name, value)
+            if <str>(<tuple>self.lines[index])[0] == <str>line[0]:
+                self.lines[index] = line
                 return
         raise KeyError(name)
 
-    def remove(self, str name not None) -> None:
+    def remove(self, name) -> None:
         """Take every line of that name out."""
         wanted = name.lower()
         self.lines = [line for line in self.lines if line[0].lower() != wanted]
@@ -141,8 +146,7 @@ def answer_lines(Headers headers not None, wanted, str to_tag, added) -> list:
                 line = ("To", f"{line[1]};tag={to_tag}")
             lines.append(line)
     for name, value in added:
-        refuse_bad_line(name, value)
-        lines.append((name, value))
+        lines.append(good_line(name, value))
     return lines
 
 

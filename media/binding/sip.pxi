@@ -120,7 +120,7 @@ def stamp_via_value(str value not None, str host not None, int port):
     return stamped + raw[end:].decode("utf-8", "surrogateescape"), reply_port
 
 
-# Peers repeat, so the text of an address is made once. Direct-mapped: a collision costs a
+# Peers repeat, so an address is read, and written, once. Direct-mapped: a collision costs a
 # conversion, and hostile sources cannot make it grow.
 cdef enum:
     ADDRESS_SLOTS = 1024
@@ -128,21 +128,25 @@ cdef enum:
 
 
 cdef class DatagramReader:
-    """Reads datagrams in batches from non-blocking UDP sockets of the caller, who owns them."""
+    """Reads datagrams in batches from non-blocking UDP sockets of the caller, who owns them.
+
+    ``peer_of(host, port)`` makes what stands for an address in a batch; it is asked once for as
+    long as the address is remembered.
+    """
 
     cdef rw_udp_batch *batch
-    cdef list hosts
-    cdef list ports
+    cdef object peer_of
+    cdef list peers
     cdef uint8_t[1024][28] keys
 
-    def __cinit__(self, unsigned capacity=64):
+    def __cinit__(self, peer_of, unsigned capacity=64):
         if not 1 <= capacity <= 1024:
             raise ValueError("capacity must be 1 to 1024 datagrams")
         self.batch = rw_udp_batch_new(capacity)
         if self.batch == NULL:
             raise MemoryError("no memory for receive buffers")
-        self.hosts = [None] * ADDRESS_SLOTS
-        self.ports = [0] * ADDRESS_SLOTS
+        self.peer_of = peer_of
+        self.peers = [None] * ADDRESS_SLOTS
 
     def __dealloc__(self):
         rw_udp_batch_free(self.batch)
@@ -158,7 +162,7 @@ cdef class DatagramReader:
         """How often the network said that it had not delivered something, since the start."""
         return rw_udp_counts_of(self.batch).icmp_errors
 
-    cdef unsigned _slot_of(self, const sockaddr_storage *source):
+    cdef object _peer_at(self, const sockaddr_storage *source):
         # The key is the socket address as the kernel wrote it, zero-padded to one length.
         cdef const uint8_t *raw = <const uint8_t *>source
         cdef uint32_t mixed = 2166136261
@@ -168,28 +172,58 @@ cdef class DatagramReader:
         for i in range(<unsigned>ADDRESS_KEY_BYTES):
             mixed = (mixed ^ raw[i]) * 16777619
         i = (mixed ^ (mixed >> 15)) % ADDRESS_SLOTS
-        if self.hosts[i] is None or memcmp(self.keys[i], raw, ADDRESS_KEY_BYTES) != 0:
+        if self.peers[i] is None or memcmp(self.keys[i], raw, ADDRESS_KEY_BYTES) != 0:
             port = rw_udp_host(source, host)
+            if port < 0:
+                return self.peer_of("", 0)
+            self.peers[i] = self.peer_of(host[: strlen(host)].decode(), port)
             memcpy(self.keys[i], raw, ADDRESS_KEY_BYTES)
-            self.hosts[i] = host[: strlen(host)].decode() if port >= 0 else ""
-            self.ports[i] = port if port >= 0 else 0
-        return i
+        return self.peers[i]
 
     def receive_batch(self, int fd, unsigned limit) -> list:
-        """What is waiting on ``fd``, up to ``limit``: ``[(data, host, port), ...]``, maybe empty.
+        """What is waiting on ``fd``, up to ``limit``: ``[(data, peer), ...]``, maybe empty.
 
         ICMP errors are counted, never raised. OSError: ``fd`` is not a usable socket.
         """
         cdef rw_udp_datagram datagram
         cdef list received = []
-        cdef unsigned slot
         cdef int i
         cdef int count = rw_udp_receive(self.batch, fd, limit)
         if count < 0:
             raise OSError(-count, "receiving datagrams")
         for i in range(count):
             datagram = rw_udp_at(self.batch, i)
-            slot = self._slot_of(datagram.from_)
             data = PyBytes_FromStringAndSize(<const char *>datagram.data, datagram.length)
-            received.append((data, self.hosts[slot], self.ports[slot]))
+            received.append((data, self._peer_at(datagram.from_)))
         return received
+
+
+cdef class DatagramSender:
+    """Sends datagrams by non-blocking UDP sockets of the caller, who owns them."""
+
+    cdef list hosts
+    cdef uint16_t[1024] ports
+    cdef rw_address[1024] addresses
+
+    def __cinit__(self):
+        self.hosts = [None] * ADDRESS_SLOTS
+
+    cdef const rw_address *_address_of(self, str host, uint16_t port) except NULL:
+        cdef unsigned i = <unsigned>(<uint64_t>hash(host) ^ port) % ADDRESS_SLOTS
+        if self.ports[i] != port or self.hosts[i] != host:
+            self.hosts[i] = None
+            fill_address(&self.addresses[i], host, port)
+            self.hosts[i] = host
+            self.ports[i] = port
+        return &self.addresses[i]
+
+    def send(self, int fd, bytes data not None, str host not None, uint16_t port) -> int:
+        """Send ``data`` to a numeric address; 0, or the ``errno`` that it failed with.
+
+        ValueError, OverflowError: it is no address.
+        """
+        cdef const rw_address *to = self._address_of(host, port)
+        cdef socklen_t to_bytes = rw_address_bytes(to)
+        if sendto(fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), 0, &to.any, to_bytes) < 0:
+            return errno
+        return 0

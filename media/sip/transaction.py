@@ -1,19 +1,20 @@
 """SIP transactions (RFC 3261 section 17, corrected by RFC 6026): four machines and their table.
 
-Each machine holds one timer. Where RFC 3261 runs two at once (A with B, E with F, G with H), the
-timer is armed for the earlier of the next retransmission and the end, which ``deadline_ms`` tells.
-A transaction is its own timer callback, so that nothing but the transaction, its timer and, where
-the RFC asks for it, the bytes of its last answer stay behind for the 32 s in which it lingers.
+Each machine is one timer. Where RFC 3261 runs two at once (A with B, E with F, G with H), it is
+armed for the earlier of the next retransmission and the end, which ``deadline_ms`` tells.
+A transaction is its own timer, and the callback of that, so that nothing but the transaction and,
+where the RFC asks for it, the bytes of its last answer stay behind while it lingers for 32 s.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol, TypeVar
+from typing import Protocol
 
+from .._core import Timer
 from .counters import Count, Counters
-from .edge import Flow, Sender, SendFailure, TimerHandle, Timers
+from .edge import Flow, Sender, SendFailure, Timers
 from .failure import Datagram, by_stream, failed_response
 from .message import Headers, Request, Response, parse, stamp_via
 from .ways import MAX_DATAGRAM_BYTES, Ways, reply_way
@@ -30,11 +31,11 @@ class Timing:
     t2_ms: int = 4_000
     t4_ms: int = 5_000
     wait_d_ms: int = 32_000
+    give_up_ms: int = field(init=False, repr=False, compare=False)
+    """64*T1: timers B, F, H, J, L and M."""
 
-    @property
-    def give_up_ms(self) -> int:
-        """64*T1: timers B, F, H, J, L and M."""
-        return 64 * self.t1_ms
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "give_up_ms", 64 * self.t1_ms)
 
 
 class State(Enum):
@@ -75,14 +76,13 @@ class ClientUser(Protocol):
         """Timer B or F: nobody answered. The transaction is over."""
 
 
-class Transaction:
-    """What the four machines share: identity, peer, state and the one timer."""
+class Transaction(Timer):
+    """What the four machines share: identity, peer, state, and being a timer."""
 
-    __slots__ = ("_layer", "_timer", "deadline_ms", "flow", "interval_ms", "key", "state")
+    __slots__ = ("_layer", "deadline_ms", "flow", "interval_ms", "key", "state")
 
     def __init__(self, layer: TransactionLayer, key: str, flow: Flow, state: State) -> None:
         self._layer = layer
-        self._timer: TimerHandle | None = None
         self.key = key
         self.flow = flow
         self.state = state
@@ -93,46 +93,37 @@ class Transaction:
         """The timer expired."""
         raise AssertionError("each machine has its own")
 
-    @property
-    def reliable(self) -> bool:
-        """True over a transport that retransmits by itself."""
-        return self.flow.transport != UNRELIABLE
-
-    def _wait(self, delay_ms: int) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._layer.timers.arm(delay_ms, self)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _start_retransmitting(self) -> None:
-        timing = self._layer.timing
+        timing, timers = self._layer.timing, self._layer.timers
         self.interval_ms = timing.t1_ms
-        self.deadline_ms = self._layer.timers.now_ms + timing.give_up_ms
-        self._wait(timing.give_up_ms if self.reliable else timing.t1_ms)
+        self.deadline_ms = timers.now_ms + timing.give_up_ms
+        reliable = self.flow.transport != UNRELIABLE
+        timers.arm(timing.give_up_ms if reliable else timing.t1_ms, self)
 
     def _wait_longer(self, interval_ms: int) -> None:
         self.interval_ms = interval_ms
-        self._wait(min(interval_ms, self.deadline_ms - self._layer.timers.now_ms))
+        timers = self._layer.timers
+        timers.arm(min(interval_ms, self.deadline_ms - timers.now_ms), self)
 
     def _given_up(self) -> bool:
         return self._layer.timers.now_ms >= self.deadline_ms
 
     def _linger(self, state: State, delay_ms: int) -> None:
-        """Stay in the table for ``delay_ms`` to catch what still comes; not at all if it is 0."""
+        """Stay in the table for ``delay_ms`` to catch what still comes."""
         self.state = state
-        if delay_ms:
-            self._wait(delay_ms)
+        self._layer.timers.arm(delay_ms, self)
+
+    def _linger_on_udp(self, state: State, delay_ms: int) -> None:
+        """Stay in the table where datagrams may still come (again); else nothing does."""
+        if self.flow.transport == UNRELIABLE:
+            self._linger(state, delay_ms)
         else:
             self.terminate()
 
     def terminate(self) -> None:
         """Leave the table."""
         self.state = State.TERMINATED
-        self._stop_timer()
+        self.cancel()
         self._layer.remove(self)
 
 
@@ -184,8 +175,7 @@ class InviteServer(ServerTransaction):
     def _acknowledged(self, request: Request, flow: Flow) -> None:
         if self.state is State.COMPLETED:
             self.response = None
-            # Timer I.
-            self._linger(State.CONFIRMED, 0 if self.reliable else self._layer.timing.t4_ms)
+            self._linger_on_udp(State.CONFIRMED, self._layer.timing.t4_ms)  # timer I
         elif self.state is State.ACCEPTED:
             # An ACK for a 2xx has a branch of its own, but not from RFC 2543 clients.
             self._layer.user.on_ack(request, flow)
@@ -199,7 +189,6 @@ class InviteServer(ServerTransaction):
             self._start_retransmitting()  # timers G and H
 
     def __call__(self) -> None:
-        self._timer = None
         if self.state is not State.COMPLETED:
             self.terminate()  # timer I or L
         elif self._given_up():
@@ -221,11 +210,9 @@ class NonInviteServer(ServerTransaction):
             self._layer.send_again(self.response, self.flow)
 
     def _finish(self, status: int) -> None:
-        # Timer J.
-        self._linger(State.COMPLETED, 0 if self.reliable else self._layer.timing.give_up_ms)
+        self._linger_on_udp(State.COMPLETED, self._layer.timing.give_up_ms)  # timer J
 
     def __call__(self) -> None:
-        self._timer = None
         self.terminate()
 
 
@@ -280,9 +267,9 @@ class ClientTransaction(Transaction):
         Within a dialog it is repeated to the end all the same: it has no other way to go, and a
         proxy that starts anew is back before, and wants the BYE.
         """
-        if self.data is None or self.reliable or self.interval_ms <= self._layer.timing.t1_ms:
+        if self.flow.transport != UNRELIABLE or self.interval_ms <= self._layer.timing.t1_ms:
             return
-        if parse(self.data).to_tag is None:
+        if self.data is not None and parse(self.data).to_tag is None:
             self.undelivered(failure)
 
     def _timed_out(self) -> None:
@@ -328,14 +315,14 @@ class InviteClient(ClientTransaction):
     def _provisional(self, response: Response) -> None:
         self.state = State.PROCEEDING
         self.data = None
-        self._stop_timer()
+        self.cancel()
         if self.user is not None:
             self.user.on_response(response)
 
     def expire_in(self, delay_ms: int) -> None:
         """Bound the wait for a final response after a provisional one, which has no timer."""
         if self.state is State.PROCEEDING:
-            self._wait(delay_ms)
+            self._layer.timers.arm(delay_ms, self)
 
     def abandon(self, user: ClientUser) -> None:
         """No final response came in time: tell ``user`` of every 2xx that comes too late."""
@@ -352,12 +339,11 @@ class InviteClient(ClientTransaction):
             self.user = None
             self.data = ack_for_failure(request, response).to_bytes()
             self._layer.send_again(self.data, self.flow)
-            self._linger(State.COMPLETED, 0 if self.reliable else self._layer.timing.wait_d_ms)
+            self._linger_on_udp(State.COMPLETED, self._layer.timing.wait_d_ms)  # timer D
         if user is not None:
             user.on_response(response)
 
     def __call__(self) -> None:
-        self._timer = None
         if self.state is State.PROCEEDING:
             self._timed_out()
         elif self.state is not State.CALLING:
@@ -383,13 +369,11 @@ class NonInviteClient(ClientTransaction):
             self.state = State.PROCEEDING
         else:
             self.user = self.data = None
-            # Timer K.
-            self._linger(State.COMPLETED, 0 if self.reliable else self._layer.timing.t4_ms)
+            self._linger_on_udp(State.COMPLETED, self._layer.timing.t4_ms)  # timer K
         if user is not None:
             user.on_response(response)
 
     def __call__(self) -> None:
-        self._timer = None
         if self.state is State.COMPLETED:
             self.terminate()  # timer K
         elif self._given_up():
@@ -399,9 +383,6 @@ class NonInviteClient(ClientTransaction):
             t2_ms = self._layer.timing.t2_ms
             proceeding = self.state is State.PROCEEDING
             self._wait_longer(t2_ms if proceeding else min(2 * self.interval_ms, t2_ms))  # timer E
-
-
-_Client = TypeVar("_Client", InviteClient, NonInviteClient)
 
 
 class TransactionLayer:
@@ -490,34 +471,26 @@ class TransactionLayer:
 
     def send_invite(self, request: Request, flow: Flow, user: ClientUser) -> InviteClient:
         """Start an INVITE client transaction."""
-        data = request.to_bytes()
-        if len(data) > MAX_DATAGRAM_BYTES and flow.transport == UNRELIABLE:
-            flow, datagram = self._fitting(request, flow)
-            transaction = InviteClient(self, request, flow, user)
-            return self._start(transaction, request.to_bytes(), datagram)
-        return self._start(InviteClient(self, request, flow, user), data)
+        transaction = InviteClient(self, request, flow, user)
+        self._start(transaction, request)
+        return transaction
 
     def send_request(
         self, request: Request, flow: Flow, user: ClientUser | None = None
     ) -> NonInviteClient:
         """Start a client transaction for any method but INVITE and ACK."""
-        data = request.to_bytes()
-        if len(data) > MAX_DATAGRAM_BYTES and flow.transport == UNRELIABLE:
-            flow, datagram = self._fitting(request, flow)
-            transaction = NonInviteClient(self, request, flow, user)
-            return self._start(transaction, request.to_bytes(), datagram)
-        return self._start(NonInviteClient(self, request, flow, user), data)
-
-    def _fitting(self, request: Request, flow: Flow) -> tuple[Flow, Datagram | None]:
-        return (flow, None) if self._ways is None else by_stream(request, flow, self._ways)
-
-    def _start(
-        self, transaction: _Client, data: bytes, datagram: Datagram | None = None
-    ) -> _Client:
-        self._clients[transaction.key] = transaction
-        transaction.datagram = datagram
-        transaction.start(data)
+        transaction = NonInviteClient(self, request, flow, user)
+        self._start(transaction, request)
         return transaction
+
+    def _start(self, transaction: ClientTransaction, request: Request) -> None:
+        data = request.to_bytes()
+        flow, ways = transaction.flow, self._ways
+        if len(data) > MAX_DATAGRAM_BYTES and flow.transport == UNRELIABLE and ways is not None:
+            transaction.flow, transaction.datagram = by_stream(request, flow, ways)
+            data = request.to_bytes()
+        self._clients[transaction.key] = transaction
+        transaction.start(data)
 
     def keep(self, transaction: ClientTransaction) -> None:
         """Go on matching responses to a transaction that has timed out."""

@@ -1,4 +1,4 @@
-"""The asyncio edge of SIP: UDP sockets in batches, streams, and a clock for the timer wheel."""
+"""The asyncio edge of SIP: UDP sockets in batches, and streams."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from .._core import DatagramReader, Timer, TimerWheel
+from .._core import DatagramReader, DatagramSender, WheelClock
 from .edge import Flow, MessageObserver, SendFailure
 from .fields import format_host_port
 from .framer import Broken
@@ -52,10 +52,7 @@ beside T1."""
 MAX_GATHER_MS = 100
 """More would be felt, by those who wait for an answer and by T1 at each hop."""
 
-COARSE_FROM_MS = 5_000
-COARSE_MS = 128
-"""Timers from 5 s on, of which each call leaves two behind, expire in groups, up to 128 ms late."""
-
+_FULL = (errno.EAGAIN, errno.EINTR)
 _NO_ROOM = (errno.ENOBUFS, errno.ENOMEM)
 """The kernel is out of memory for the moment: what was sent will be sent again."""
 
@@ -122,69 +119,6 @@ class TransportCounts:
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
-class WheelClock:
-    """`Timers` over a C wheel, driven by one timer of the event loop, at most one a tick."""
-
-    def __init__(self, failed: Callable[[str], None]) -> None:
-        """``failed`` is told in an ``except`` block that a callback raised."""
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._failed = failed
-        self._wheel = TimerWheel(0)
-        self._handle: asyncio.TimerHandle | None = None
-        self._wake_ms = 0
-
-    @property
-    def now_ms(self) -> int:
-        """The event loop's clock in milliseconds; what the wheel shows before the start."""
-        return self._wheel.now_ms if self._loop is None else int(self._loop.time() * 1_000)
-
-    def __len__(self) -> int:
-        return len(self._wheel)
-
-    def start(self) -> None:
-        """Run on the running event loop from now on."""
-        self._loop = asyncio.get_running_loop()
-        self._wheel.advance(self.now_ms)
-        self._schedule()
-
-    def stop(self) -> None:
-        """Drop every timer."""
-        self._wheel.clear()
-        if self._handle is not None:
-            self._handle.cancel()
-        self._handle = self._loop = None
-
-    def arm(self, delay_ms: int, callback: Callable[[], object]) -> Timer:
-        """See `Timers`. The wheel shows the time of its last wake-up, so the delay is extended."""
-        now_ms = self.now_ms
-        if delay_ms >= COARSE_FROM_MS:
-            delay_ms += -(now_ms + delay_ms) % COARSE_MS
-        timer = self._wheel.arm(delay_ms + now_ms - self._wheel.now_ms, callback)
-        if self._loop is not None and (self._handle is None or now_ms + delay_ms < self._wake_ms):
-            self._wake_at(self._loop, now_ms + max(1, delay_ms))
-        return timer
-
-    def _wake_at(self, loop: asyncio.AbstractEventLoop, time_ms: int) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-        self._wake_ms = time_ms
-        self._handle = loop.call_at(time_ms / 1_000, self._wake)
-
-    def _schedule(self) -> None:
-        next_ms = self._wheel.next_ms()
-        if next_ms is not None and self._loop is not None:
-            self._wake_at(self._loop, max(next_ms, self._wheel.now_ms + 1))
-
-    def _wake(self) -> None:
-        self._handle = None
-        try:
-            # A loop may wake up to its clock's resolution early: never before the tick asked for.
-            self._wheel.advance(max(self.now_ms, self._wake_ms))
-        except Exception:  # noqa: BLE001 - one bad callback must not stop all timers
-            self._failed("timer")
-        self._schedule()
-
-
 class UdpTransport:
     """One bound UDP socket, its peers' flows, and what waits to be sent."""
 
@@ -201,13 +135,15 @@ class UdpTransport:
         self.socket = open_socket(listener)
         self._index = index
         self._counts = counts
+        self.reader = DatagramReader(self.flow, BATCH)
+        self._sender = DatagramSender()
         self._flows: dict[tuple[str, int], Flow] = {}
-        self._waiting: deque[tuple[bytes, tuple[str, int]]] = deque()
+        self._waiting: deque[tuple[bytes, str, int]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake_up = select.epoll()
         self._next_read: asyncio.Handle | None = None
         self._next_send: asyncio.Handle | None = None
-        self._read_at_s = 0.0
+        self._early_s = 0.0
         self._soonest_s = 0.0
         self._has_refusals = False
         self.on_refused: Callable[[bytes, str], None] | None = None
@@ -249,9 +185,10 @@ class UdpTransport:
     def _read_on(self) -> None:
         assert self._loop is not None
         self._next_read = None  # until then: what is answered meanwhile brings no other one
-        self._read_at_s = self._loop.time()
+        read_at_s = self._loop.time()
+        self._early_s = read_at_s + self._gather_s / 2
         count = self._read(self)
-        self._soonest_s = self._read_at_s + (self._gather_s if count > 1 else self._gather_s / 2)
+        self._soonest_s = read_at_s + self._gather_s if count > 1 else self._early_s
         if count >= BATCH:
             self._next_read = self._loop.call_soon(self._read_on)
         elif count:
@@ -282,28 +219,24 @@ class UdpTransport:
             known = self._flows[key] = Flow(host, port, self._index)
         return known
 
-    def send(self, data: bytes, address: tuple[str, int]) -> None:
+    def send(self, data: bytes, host: str, port: int) -> None:
         """Send now, or when the socket has room; beyond the queue's bound it is dropped."""
-        if self._waiting or not self._try(data, address):
-            self._queue(data, address)
-        if self._next_read is not None:
-            self._read_early(self._next_read)
+        if self._waiting or not self._try(data, host, port):
+            self._queue(data, host, port)
+        if self._next_read is not None and self._loop is not None:
+            now_s = self._loop.time()
+            if now_s >= self._early_s:
+                self._next_read.cancel()
+                self._early_s = now_s + self._gather_s / 2
+                self._next_read = self._loop.call_soon(self._read_on)
 
-    def _read_early(self, next_read: asyncio.Handle) -> None:
-        assert self._loop is not None
-        now_s = self._loop.time()
-        if now_s >= self._read_at_s + self._gather_s / 2:
-            next_read.cancel()
-            self._read_at_s = now_s
-            self._next_read = self._loop.call_soon(self._read_on)
-
-    def _queue(self, data: bytes, address: tuple[str, int]) -> None:
+    def _queue(self, data: bytes, host: str, port: int) -> None:
         if len(self._waiting) >= SEND_QUEUE_DATAGRAMS or self._loop is None:
             self._counts.sends_dropped += 1
             return
         if not self._waiting:
             self._next_send = self._loop.call_later(SEND_AGAIN_S, self._send_on)
-        self._waiting.append((data, address))
+        self._waiting.append((data, host, port))
         self._counts.sends_queued += 1
 
     def _send_on(self) -> None:
@@ -313,34 +246,26 @@ class UdpTransport:
         if self._waiting:
             self._next_send = self._loop.call_later(SEND_AGAIN_S, self._send_on)
 
-    def _try(self, data: bytes, address: tuple[str, int]) -> bool:
+    def _try(self, data: bytes, host: str, port: int) -> bool:
         """False if the socket has no room; errors are counted and end the attempt."""
         try:
-            self._send_past_refusals(data, address)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except (OSError, OverflowError, ValueError) as error:
-            self._counts.send_errors += 1
-            code = error.errno if isinstance(error, OSError) else None
-            if code not in _NO_ROOM and self.on_refused is not None:
-                self.on_refused(data, why_refused(code or errno.EDESTADDRREQ))
-        else:
-            self._counts.datagrams_sent += 1
-        return True
-
-    def _send_past_refusals(self, data: bytes, address: tuple[str, int]) -> None:
-        """A refusal of an earlier datagram is reported once, in place of sending this one; another
-        one may come meanwhile."""
-        for _ in range(SEND_TRIES - 1):
-            try:
-                self.socket.sendto(data, address)
-            except OSError as error:
-                if error.errno not in ICMP_ERRORS:
-                    raise
+            for _ in range(SEND_TRIES):
+                code = self._sender.send(self.socket.fileno(), data, host, port)
+                if code not in ICMP_ERRORS:
+                    break
+                # The refusal of an earlier datagram, told once in place of sending this one.
                 self._has_refusals = True
-            else:
-                return
-        self.socket.sendto(data, address)
+        except (OverflowError, ValueError):
+            code = errno.EDESTADDRREQ
+        if not code:
+            self._counts.datagrams_sent += 1
+        elif code in _FULL:
+            return False
+        else:
+            self._counts.send_errors += 1
+            if code not in _NO_ROOM and self.on_refused is not None:
+                self.on_refused(data, why_refused(code))
+        return True
 
     def tell_refusals(self, *, told: bool) -> None:
         """Tell of the datagrams that came back: if receiving has ``told`` of one, or sending."""
@@ -377,7 +302,6 @@ class SipEndpoint:
         self._advertise = advertise
         self._gather_ms = gather_ms
         self._tls = tls or TlsConfig()
-        self._reader = DatagramReader(BATCH)
         self._gate = LogGate()
         self._taker: MessageTaker | None = None
         self.observer: MessageObserver | None = None
@@ -510,7 +434,7 @@ class SipEndpoint:
         elif flow.transport == "UDP":
             way = self._transports[flow.listener]
             if isinstance(way, UdpTransport):
-                way.send(data, (flow.remote_host, flow.remote_port))
+                way.send(data, flow.remote_host, flow.remote_port)
         else:
             self.streams.send(data, flow)
 
@@ -523,20 +447,20 @@ class SipEndpoint:
             accepted.close()
 
     def _read(self, transport: UdpTransport) -> int:
-        refusals = self._reader.icmp_errors
+        reader = transport.reader
+        refusals = reader.icmp_errors
         try:
-            batch = self._reader.receive_batch(transport.socket.fileno(), BATCH)
+            batch = reader.receive_batch(transport.socket.fileno(), BATCH)
         except OSError:
             self.counts.receive_errors += 1
             return 0
-        transport.tell_refusals(told=self._reader.icmp_errors != refusals)
+        transport.tell_refusals(told=reader.icmp_errors != refusals)
         self.counts.datagrams_received += len(batch)
         gate = self.gate
-        for data, host, port in batch:
+        for data, flow in batch:
             try:
-                if gate is not None and not gate.admits(data, host):
-                    continue
-                self._take(data, transport.flow(host, port))
+                if gate is None or gate.admits(data, flow.remote_host):
+                    self._take(data, flow)
             except Exception:  # noqa: BLE001 - one message must not cost the others
                 self._failed("message")
         if batch and self.on_batch is not None:

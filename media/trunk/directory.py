@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ..codec import Codec, codecs_by_name
-from ..order import NoRoute, Order, Way
+from ..order import NoRoute, Order, Way, Ways
 from ..outcome import Outcome
 from ..sdp import SrtpPolicy
 from ..sip.digest import Credentials
@@ -297,25 +297,23 @@ class Trunks:
         running = self._running.get(SipUri.parse(uri).host)
         return None if running is None else running.trunk.name
 
-    def route(self, order: Order) -> AsyncGenerator[Way, None]:
+    def route(self, order: Order) -> Ways:
         """See `Router`."""
         uri = SipUri.parse(order.uri)
         running = self._running.get(uri.host)
-        if running is None:
-            return self._by_name(order, uri)
-        return self._by_trunk(running, order, uri)
-
-    async def _by_name(self, order: Order, uri: SipUri) -> AsyncGenerator[Way, None]:
-        """By what DNS says of the URI's host (RFC 3263)."""
+        if running is not None:
+            return self._by_trunk(running, order, uri)
         place = (uri.scheme, uri.host, uri.port, uri.params)
         flows = self._settled.get(place)
-        if flows is None:
-            flows = await self._flows_to(order, uri)
-            if numeric(uri.param("maddr") or uri.host) and len(order.uri) <= MAX_KNOWN_CHARS:
-                self._settle(place, flows)
-        for flow in flows:
-            # RFC 3263 4.3: what one address does not answer, or by 503, goes to the next.
-            yield Way(flow, order, None if flow is flows[-1] else SIGN_OF_LIFE_S)
+        return self._by_name(order, uri, place) if flows is None else _ways_by(flows, order)
+
+    async def _by_name(self, order: Order, uri: SipUri, place: object) -> AsyncGenerator[Way, None]:
+        """By what DNS says of the URI's host (RFC 3263)."""
+        flows = await self._flows_to(order, uri)
+        if numeric(uri.param("maddr") or uri.host) and len(order.uri) <= MAX_KNOWN_CHARS:
+            self._settle(place, flows)
+        for way in _ways_by(flows, order):
+            yield way
 
     async def _flows_to(self, order: Order, uri: SipUri) -> list[Flow]:
         try:
@@ -429,6 +427,14 @@ class Trunks:
             srtp=order.srtp if trunk.srtp is None else SrtpPolicy(trunk.srtp),
             credentials=order.credentials or credentials_of(trunk),
         )
+
+
+def _ways_by(flows: Sequence[Flow], order: Order) -> tuple[Way, ...]:
+    """RFC 3263 4.3: what one address does not answer, or by 503, goes to the next."""
+    if len(flows) == 1:
+        return (Way(flows[0], order),)
+    before_last = [Way(flow, order, SIGN_OF_LIFE_S) for flow in flows[:-1]]
+    return (*before_last, Way(flows[-1], order))
 
 
 def _account(trunk: Trunk) -> object:

@@ -18,13 +18,55 @@ log = structlog.get_logger(__name__)
 START_S = 60.0
 STOP_S = 5.0
 MIN_BACK_OFF_S, MAX_BACK_OFF_S = 0.5, 15.0
-LOG_BYTES = 65_536
+READ_BYTES = 65_536
+KEPT_BYTES = 4_096
+"""What is kept of what it says before it serves."""
+LAST_LINES = 3
+"""Lines of that which go into an error's text."""
+LAST_WORDS_S = 2.0
+"""How long they are waited for."""
 STEADY_S = 30.0
 """A server that has lived so long is started again soon when it dies."""
 
 
 class SpeechUnavailable(Exception):
     """The server does not start; the text says why, and what helps."""
+
+
+class _Words:
+    """What a server says on stderr. It is read all the time, so that the server never waits for
+    that: the end of it is kept until it serves, and from then on all is passed on."""
+
+    def __init__(self, stderr: asyncio.StreamReader) -> None:
+        self._kept = b""
+        self._passing_on = False
+        self.read = asyncio.create_task(self._read(stderr))
+
+    async def _read(self, stderr: asyncio.StreamReader) -> None:
+        while said := await stderr.read(READ_BYTES):
+            if self._passing_on:
+                _pass_on(said)
+            else:
+                self._kept = (self._kept + said)[-KEPT_BYTES:]
+
+    def pass_on(self) -> None:
+        """It serves."""
+        _pass_on(self._kept)
+        self._passing_on = True
+
+    def last_lines(self) -> str:
+        """What it has said last, as one line, before it served."""
+        lines = self._kept.decode(errors="replace").splitlines()
+        told = [line.strip().removeprefix("ringwheel: ") for line in lines if line.strip()]
+        return "; ".join(told[-LAST_LINES:])
+
+    async def wait(self) -> None:
+        """Until all was read, of a server that ends: not long, because others may hold its end."""
+        await asyncio.wait([self.read], timeout=LAST_WORDS_S)
+
+
+def _pass_on(said: bytes) -> None:
+    sys.stderr.write(said.decode(errors="replace"))
 
 
 class EmbeddedSpeech:
@@ -53,6 +95,7 @@ class EmbeddedSpeech:
         self._log_level = log_level
         self._sip, self._mrcp = "udp:127.0.0.1:0", "127.0.0.1:0"
         self._process: Process | None = None
+        self._words: _Words | None = None
         self._keeper: asyncio.Task[None] | None = None
         self.restarts = 0
         self.served_again = 0
@@ -92,33 +135,32 @@ class EmbeddedSpeech:
         self._process = process = await asyncio.create_subprocess_exec(
             sys.executable, *command, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
+        assert process.stderr is not None
+        self._words = words = _Words(process.stderr)
         try:
-            told = json.loads(await self._first_line(process))
+            told = json.loads(await self._first_line(process, words))
         except BaseException:  # whoever gives up waiting leaves no server behind
             with suppress(ProcessLookupError):
                 process.kill()
             await self._end()
             raise
+        words.pass_on()
         self._sip, self._mrcp = told["sip"][0], told["mrcp"]
 
-    async def _first_line(self, process: Process) -> bytes:
+    @staticmethod
+    async def _first_line(process: Process, words: _Words) -> bytes:
         """What it tells once it serves. SpeechUnavailable."""
         assert process.stdout is not None
         try:
             async with asyncio.timeout(START_S):
                 line = await process.stdout.readline()
         except TimeoutError:
-            raise SpeechUnavailable(f"ringwheel speech does not serve in {START_S:.0f} s") from None
+            late = f"ringwheel speech does not serve in {START_S:.0f} s"
+            raise SpeechUnavailable("; ".join(filter(None, (late, words.last_lines())))) from None
         if not line:
-            raise SpeechUnavailable(await self._complaint(process))
+            await words.wait()
+            raise SpeechUnavailable(words.last_lines() or "it ended without a word")
         return line
-
-    @staticmethod
-    async def _complaint(process: Process) -> str:
-        assert process.stderr is not None
-        said = (await process.stderr.read(LOG_BYTES)).decode(errors="replace").strip()
-        last = said.splitlines()[-1] if said else "it ended without a word"
-        return last.removeprefix("ringwheel: ")
 
     async def _keep(self) -> None:
         """Start it again whenever it has died."""
@@ -140,24 +182,24 @@ class EmbeddedSpeech:
                 log.warning("speech server does not start", cause=str(error))
 
     async def _watch(self) -> None:
-        """Pass on what it logs, until it ends."""
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        assert process.stderr is not None
-        while said := await process.stderr.read(LOG_BYTES):
-            sys.stderr.write(said.decode(errors="replace"))
-        await process.wait()
+        """Wait until it ends."""
+        process, words = self._process, self._words
+        if process is not None and words is not None:
+            await asyncio.wait([words.read])
+            await process.wait()
 
     async def _end(self) -> None:
         process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        assert process.stdin is not None
-        process.stdin.close()
-        try:
-            async with asyncio.timeout(STOP_S):
+        words, self._words = self._words, None
+        if process is not None and process.returncode is None:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                async with asyncio.timeout(STOP_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
                 await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        if words is not None:
+            await words.wait()
+            words.read.cancel()

@@ -21,6 +21,7 @@ from ringwheel import (
     Outcome,
 )
 from ringwheel.media.codec import PCMA
+from ringwheel.media.order import first_way
 
 from ..ports import pairs_of
 from .callee import Callee
@@ -277,8 +278,8 @@ def ways_to(engine, *peers):
 
     async def route(order):
         for callee, sign_of_life_s in peers:
-            async for way in numeric(replace(order, uri=callee.uri)):
-                yield way._replace(sign_of_life_s=sign_of_life_s)
+            way = await first_way(numeric(replace(order, uri=callee.uri)))
+            yield way._replace(sign_of_life_s=sign_of_life_s)
 
     engine.router = route
     yield

@@ -4,8 +4,11 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
+from pathlib import Path
 
 import pytest
+from ringwheel.robot.speech import embedded
 from ringwheel.robot.speech.embedded import EmbeddedSpeech, SpeechUnavailable
 
 from ..ports import pairs_of
@@ -64,3 +67,49 @@ async def test_what_is_missing_is_said_in_one_line(monkeypatch):
     with pytest.raises(SpeechUnavailable, match="apt-get install espeak-ng"):
         async with EmbeddedSpeech(workers=1, rtp_ports=pairs_of(16)):
             pass
+
+
+@pytest.fixture
+def instead(monkeypatch, tmp_path):
+    """Has some Python run in the place of the server."""
+
+    def put(source: str) -> None:
+        script = Path(tmp_path, "server")
+        head = f"#!{sys.executable}\nimport os, time\n"
+        script.write_text(
+            f"{head}say = lambda text: os.write(2, text.encode())\n{source}\n", "utf-8"
+        )
+        script.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(script))
+
+    return put
+
+
+async def complaint() -> str:
+    """Why the server does not start."""
+    with pytest.raises(SpeechUnavailable) as told:
+        async with asyncio.timeout(20), EmbeddedSpeech(workers=1):
+            pass
+    return str(told.value)
+
+
+async def test_a_server_that_says_more_than_a_pipe_holds_is_quoted_at_its_end(instead):
+    instead('say("a long complaint\\n" * 30_000 + "ringwheel: the cause\\na remedy\\n")')
+    assert await complaint() == "a long complaint; the cause; a remedy"
+
+
+async def test_who_else_holds_its_stderr_is_not_waited_for(instead, monkeypatch):
+    monkeypatch.setattr(embedded, "LAST_WORDS_S", 0.2)
+    instead(
+        "from subprocess import DEVNULL, Popen\n"
+        'Popen(["sleep", "10"], stdin=DEVNULL, stdout=DEVNULL)\n'
+        'say("the cause\\n")'
+    )
+    async with asyncio.timeout(9):
+        assert await complaint() == "the cause"
+
+
+async def test_a_server_that_does_not_serve_in_time_is_quoted(instead, monkeypatch):
+    monkeypatch.setattr(embedded, "START_S", 0.5)
+    instead('say("reading a model\\n"); time.sleep(60)')
+    assert await complaint() == "ringwheel speech does not serve in 0 s; reading a model"

@@ -120,13 +120,15 @@ async def test_a_server_that_has_nothing_gives_no_session(peer: SpeechPeer) -> N
     assert failed.value.kind == "resource"
 
 
-async def test_a_recorder_is_added_when_it_is_needed(peer: SpeechPeer) -> None:
-    def record(asked: Asked) -> None:
-        asked.respond(200, GOES_ON)
-        asked.tell("START-OF-INPUT", GOES_ON)
-        uri = "Record-URI: <file:///tmp/a.wav>;size=242552;duration=25645"
-        asked.tell("RECORD-COMPLETE", "COMPLETE", "Completion-Cause: 000 success-silence", uri)
+def record(asked: Asked) -> None:
+    """What a recorder does."""
+    asked.respond(200, GOES_ON)
+    asked.tell("START-OF-INPUT", GOES_ON)
+    uri = "Record-URI: <file:///tmp/a.wav>;size=242552;duration=25645"
+    asked.tell("RECORD-COMPLETE", "COMPLETE", "Completion-Cause: 000 success-silence", uri)
 
+
+async def test_a_recorder_is_added_when_it_is_needed(peer: SpeechPeer) -> None:
     peer.on["RECORD"] = record
     async with talking(options_of(peer)) as talk:
         for _ in range(2):
@@ -136,6 +138,43 @@ async def test_a_recorder_is_added_when_it_is_needed(peer: SpeechPeer) -> None:
         assert (peer.invites, peer.connections) == (2, 1)
         assert (await talk.hear()).value is True
         assert (await talk.say()).outcome is PlayOutcome.FINISHED
+
+
+async def test_a_recorder_that_two_need_at_once_is_added_once(peer: SpeechPeer) -> None:
+    peer.on["RECORD"] = record
+    async with talking(options_of(peer)) as talk:
+        wish = RecordWish("", max_ms=500, final_silence_ms=100)
+        twice = [talk.speech.record(wish) for _ in range(2)]
+        first, second = await asyncio.gather(*twice, return_exceptions=True)
+        assert isinstance(first, ServerRecording)
+        assert "sends its sound" in str(second)  # to one at a time
+        assert peer.invites == 2
+
+
+async def test_a_recorder_that_could_not_be_reached_is_asked_for_at_its_old_line(
+    peer: SpeechPeer,
+) -> None:
+    def unreachable(lines: list[str]) -> list[str]:
+        last = max(i for i, line in enumerate(lines) if line.startswith("m=application"))
+        lines[last] = re.sub(r"application \d+", "application 1", lines[last])
+        return lines
+
+    def kept(lines: list[str]) -> list[str]:
+        answers.append([line for line in lines if line.startswith("a=channel")])
+        return lines
+
+    answers: list[list[str]] = []
+    peer.on["RECORD"] = record
+    async with talking(options_of(peer)) as talk:
+        peer.answer = unreachable
+        wish = RecordWish("", max_ms=500, final_silence_ms=100)
+        with pytest.raises(SpeechFailed) as failed:
+            await talk.speech.record(wish)
+        assert failed.value.kind == "unreachable"
+        peer.answer = kept
+        assert (await talk.speech.record(wish)).cause is RecordCause.SUCCESS_SILENCE
+    resources = [[line.partition("@")[2] for line in answer] for answer in answers]
+    assert resources == [["speechsynth", "speechrecog", "recorder"]]
 
 
 async def test_a_recorder_that_the_server_has_not(peer: SpeechPeer) -> None:

@@ -98,27 +98,24 @@ def test_the_kernel_keeps_what_came_back(host):
 
 
 class Refusing:
-    """A socket that reports refusals of earlier datagrams a few times, in place of sending."""
+    """Reports refusals of earlier datagrams a few times, in place of sending."""
 
     def __init__(self, inner, refusals):
         self.inner, self.refusals = inner, refusals
 
-    def sendto(self, data, address):
+    def send(self, fd, data, host, port):
         if self.refusals:
             self.refusals -= 1
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
-        self.inner.sendto(data, address)
-
-    def __getattr__(self, name):
-        return getattr(self.inner, name)
+            return errno.ECONNREFUSED
+        return self.inner.send(fd, data, host, port)
 
 
 def test_refusals_that_come_while_it_is_sent_are_not_those_of_this_datagram():
     counts, refused = TransportCounts(), []
     transport = UdpTransport(Listener("127.0.0.1", 0), 0, counts)
     transport.on_refused = lambda quoted, cause: refused.append(quoted)
-    transport.socket = Refusing(transport.socket, 2)
-    transport.send(INVITE, ("127.0.0.1", 9))
+    transport._sender = Refusing(transport._sender, 2)
+    transport.send(INVITE, "127.0.0.1", 9)
     assert (counts.datagrams_sent, counts.send_errors, refused) == (1, 0, [])
     transport.close()
 

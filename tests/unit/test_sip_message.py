@@ -1,6 +1,7 @@
 """SIP messages: parse, build, answer; and what neither lets through."""
 
 import dataclasses
+import enum
 
 import pytest
 from hypothesis import given
@@ -241,6 +242,25 @@ def test_line_breaks_are_refused_when_building(value):
 def test_names_that_are_no_tokens_are_refused(name):
     with pytest.raises(ValueError, match="token"):
         Headers([(name, "x")])
+
+
+class Word(enum.StrEnum):
+    """Texts of a class of their own, as they may come from whoever embeds us."""
+
+    NAME = "X-Reason"
+    VALUE = "SIP;cause=486"
+
+
+def test_a_header_may_be_any_text():
+    headers = Headers([(Word.NAME, Word.VALUE)])
+    headers.set(Word.NAME, Word.VALUE)
+    headers.replace_first(Word.NAME, Word.VALUE)
+    assert list(headers) == [("X-Reason", "SIP;cause=486")]
+    answer = response_bytes(parse(INVITE), 486, headers=[(Word.NAME, Word.VALUE)])
+    assert b"\r\nX-Reason: SIP;cause=486\r\n" in answer
+    for value in (None, 486, b"x"):
+        with pytest.raises(TypeError):
+            Headers([("X-Reason", value)])
 
 
 @pytest.mark.parametrize(

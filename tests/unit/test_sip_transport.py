@@ -1,6 +1,7 @@
 """The asyncio edge of SIP on real loopback sockets, under asyncio and uvloop."""
 
 import asyncio
+import errno
 import socket
 from functools import partial
 from itertools import pairwise
@@ -203,7 +204,7 @@ def test_who_was_told_that_nobody_listens_hears_the_others_all_the_same(make_loo
         own_host, own_port = here.addresses[0].split(":")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for number in range(3):
-                here._transports[0].send(b"%d" % number, (host, int(port)))
+                here._transports[0].send(b"%d" % number, host, int(port))
                 assert await told.get() == b"%d" % number
                 sender.sendto(b"%d" % number, (own_host, int(own_port)))
                 assert await heard.get() == b"%d" % number
@@ -260,28 +261,29 @@ def test_addresses_are_what_peers_write():
     assert reachable_host(Listener.parse("udp:0.0.0.0:1")) != "0.0.0.0"
 
 
-class FullSocket:
-    """A socket without room until told so."""
+class FullSender:
+    """Sends by a socket without room until told so."""
 
     def __init__(self):
         self.full = True
         self.sent = []
 
-    def sendto(self, data, address):
+    def send(self, fd, data, host, port):
         if self.full:
-            raise BlockingIOError
+            return errno.EAGAIN
         self.sent.append(data)
+        return 0
 
 
 def test_a_full_socket_queues_in_order_and_drops_beyond_the_bound():
     counts = TransportCounts()
     transport = UdpTransport(Listener("127.0.0.1", 0), 0, counts)
     transport.socket.close()
-    transport.socket = full = FullSocket()
+    transport._sender = full = FullSender()
     again = []
     transport._loop = SimpleNamespace(call_later=lambda delay_s, callback: again.append(callback))
     for number in range(SEND_QUEUE_DATAGRAMS + 3):
-        transport.send(b"%d" % number, ("127.0.0.1", 9))
+        transport.send(b"%d" % number, "127.0.0.1", 9)
     assert (counts.sends_queued, counts.sends_dropped) == (SEND_QUEUE_DATAGRAMS, 3)
     assert len(again) == 1
     again.pop()()
@@ -294,19 +296,16 @@ def test_a_full_socket_queues_in_order_and_drops_beyond_the_bound():
 
 
 class Crowded:
-    """A real socket that has no room a few times."""
+    """Sends by a socket that has no room a few times."""
 
     def __init__(self, inner, refuses):
         self.inner, self.refuses = inner, refuses
 
-    def sendto(self, data, address):
+    def send(self, fd, data, host, port):
         if self.refuses:
             self.refuses -= 1
-            raise BlockingIOError
-        self.inner.sendto(data, address)
-
-    def __getattr__(self, name):
-        return getattr(self.inner, name)
+            return errno.EAGAIN
+        return self.inner.send(fd, data, host, port)
 
 
 @pytest.mark.parametrize("make_loop", LOOPS)
@@ -322,8 +321,8 @@ def test_what_waits_for_room_is_sent_though_something_came_back(make_loop):
         there.start(taker)
         transport = here._transports[0]
         transport.socket.sendto(b"lost", ("127.0.0.1", lost))
-        transport.socket = Crowded(transport.socket, 5)
-        transport.send(b"late", ("127.0.0.1", port))
+        transport._sender = Crowded(transport._sender, 5)
+        transport.send(b"late", "127.0.0.1", port)
         assert await heard.get() == b"late"
         here.close()
         there.close()
@@ -335,7 +334,7 @@ def test_an_address_that_cannot_be_sent_to_costs_a_counter():
     counts = TransportCounts()
     transport = UdpTransport(Listener("127.0.0.1", 0), 0, counts)
     for address in (("127.0.0.1", 0), ("127.0.0.1", 70_000), ("::1", 5060)):
-        transport.send(b"x", address)
+        transport.send(b"x", *address)
     assert counts.send_errors == 3
     transport.close()
 
@@ -395,7 +394,7 @@ class Reading:
         taken, self.waiting = self.waiting, 0
         if self.answers_after_ms is not None:
             self.loop.now_s += self.answers_after_ms / 1_000
-            transport.send(b"x", ("127.0.0.1", 9))
+            transport.send(b"x", "127.0.0.1", 9)
         return taken
 
     def arrive(self, count=1):
@@ -434,7 +433,7 @@ def test_the_first_datagram_is_read_at_once_and_the_others_together(reading):
 def test_without_gathering_each_is_read_at_once(reading):
     for _ in range(3):
         reading.arrive()
-        reading.transport.send(b"x", ("127.0.0.1", 9))
+        reading.transport.send(b"x", "127.0.0.1", 9)
         reading.pass_ms(7)
     assert reading.read_at_ms == [0, 7, 14]
     assert reading.loop.armed == []
@@ -464,11 +463,11 @@ def test_a_datagram_soon_after_the_last_look_waits_for_the_next(reading):
 def test_who_sends_reads_what_has_come_meanwhile(reading):
     reading.arrive(2)
     reading.pass_ms(19)
-    reading.transport.send(b"x", ("127.0.0.1", 9))
+    reading.transport.send(b"x", "127.0.0.1", 9)
     reading.arrive(2)
     reading.pass_ms(2)
-    reading.transport.send(b"x", ("127.0.0.1", 9))
-    reading.transport.send(b"x", ("127.0.0.1", 9))
+    reading.transport.send(b"x", "127.0.0.1", 9)
+    reading.transport.send(b"x", "127.0.0.1", 9)
     reading.pass_ms(45)
     assert reading.read_at_ms == [0, 21, 61]
 

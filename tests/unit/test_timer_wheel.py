@@ -1,10 +1,11 @@
 """Protocol timers as Python sees them: callbacks, and what they may do to the wheel."""
 
 import gc
+import sys
 import weakref
 
 import pytest
-from ringwheel.media._core import TimerWheel
+from ringwheel.media._core import Timer, TimerWheel
 
 
 class Token:
@@ -159,3 +160,56 @@ def test_a_negative_delay_and_a_wait_beyond_64_bits_are_refused():
         with pytest.raises(OverflowError):
             wheel.arm(delay_ms, pytest.fail)
     assert len(wheel) == 0
+
+
+class Machine(Timer):
+    """What is a timer itself, and its callback."""
+
+    def __init__(self, wheel):
+        self.wheel, self.expired_ms = wheel, []
+
+    def __call__(self):
+        self.expired_ms.append(self.wheel.now_ms)
+        if len(self.expired_ms) == 1:
+            self.wheel.arm(10, self)
+
+
+def test_a_callback_that_is_a_timer_is_armed_itself():
+    wheel = TimerWheel(0)
+    machine = Machine(wheel)
+    assert wheel.arm(5, machine) is machine
+    assert machine.pending
+    for now_ms in range(30):
+        wheel.advance(now_ms)
+    assert machine.expired_ms == [5, 15]
+    assert not machine.pending
+    assert not machine.cancel()
+
+
+def test_a_timer_that_is_armed_again_moves():
+    wheel, other = TimerWheel(0), TimerWheel(0)
+    machine = Machine(wheel)
+    for delay_ms in (100, 5, 50):
+        wheel.arm(delay_ms, machine)
+    assert len(wheel) == 1
+    wheel.advance(49)
+    other.arm(7, machine)
+    assert (len(wheel), len(other)) == (0, 1)
+    wheel.advance(1_000)
+    assert machine.expired_ms == []
+    other.advance(7)
+    assert len(machine.expired_ms) == 1
+
+
+def test_a_timer_of_its_own_is_kept_while_it_is_armed_and_freed_then():
+    wheel = TimerWheel(0)
+    machine = Machine(wheel)
+    references = sys.getrefcount(machine)
+    wheel.arm(5, machine)
+    wheel.arm(6, machine)
+    assert sys.getrefcount(machine) > references
+    assert machine.cancel()
+    assert sys.getrefcount(machine) == references
+    wheel.arm(5, machine)
+    wheel.clear()
+    assert sys.getrefcount(machine) == references

@@ -114,7 +114,8 @@ class MrcpSession:
         self.on_lost: Callable[[MrcpSession], None] | None = None
         self.grammars = DefinedGrammars()
         self._call: DialledCall | None = None
-        self._asked: list[Resource] = []
+        self._asked: list[Resource] = []  # in the order of their lines
+        self._adding = asyncio.Lock()
         self._ids = itertools.count(1)
         self._watching: asyncio.Task[None] | None = None
 
@@ -165,21 +166,32 @@ class MrcpSession:
 
     async def add(self, resource: Resource) -> None:
         """Add a resource to the session by a re-INVITE, if it has it not. SessionFailed."""
-        if resource in self.lines:
-            return
+        async with self._adding:
+            if resource not in self.lines:
+                await self._add(resource)
+
+    def close(self, text: str = "") -> None:
+        """End it: BYE, and its channels given up."""
+        self._end(text or "closed by us")
+
+    # Within
+
+    async def _add(self, resource: Resource) -> None:
+        """As `add`. One that was asked for before in vain has a line already."""
         if self.lost:
             raise SessionFailed("lost", self.lost)
         if resource in self.refused:
             raise SessionFailed("resource", f"{self.server.name} gives no {resource}")
-        standing = [
-            self._line(known, "existing", 0 if known in self.refused else DISCARD_PORT)
-            for known in self._asked
-        ]
-        new = self._line(resource, "existing" if self.server.share else "new")
+        new = resource not in self._asked
+        if new:
+            self._asked.append(resource)
+        lines = [self._line_again(known, known is resource) for known in self._asked]
         try:
             async with asyncio.timeout(self._around.limits.invite_s):
-                await self.call.offer_applications([*standing, new])
+                await self.call.offer_applications(lines)
         except HoldRefused as error:
+            if new:
+                self._asked.remove(resource)  # the session is as it was (RFC 3261, 14.1)
             raise SessionFailed("refused", f"{self.server.name}: {error}") from None
         except TimeoutError:
             raise SessionFailed(
@@ -187,16 +199,16 @@ class MrcpSession:
             ) from None
         except (CallEnded, RuntimeError) as error:
             raise SessionFailed("lost", str(error)) from None
-        self._asked.append(resource)
-        await self._take([new], [resource], len(standing))
+        slot = self._asked.index(resource)
+        await self._take([lines[slot]], [resource], slot)
         if resource in self.refused:
             raise SessionFailed("resource", f"{self.server.name} gives no {resource}")
 
-    def close(self, text: str = "") -> None:
-        """End it: BYE, and its channels given up."""
-        self._end(text or "closed by us")
-
-    # Within
+    def _line_again(self, resource: Resource, wanted: bool) -> ApplicationLine:
+        """The line of a resource in a later offer; ``wanted``: its channel is to be opened."""
+        fresh = wanted and not self.server.share
+        port = 0 if resource in self.refused else DISCARD_PORT
+        return self._line(resource, "new" if fresh else "existing", port)
 
     def _offer(self, resources: Sequence[Resource]) -> list[ApplicationLine]:
         """The first channel asks for a new connection, unless there is one to the server, and the
