@@ -103,6 +103,7 @@ class Call(Connection):
         "_sound_to",
         "_sound_until_s",
         "_tail",
+        "_turns",
     )
 
     def __init__(self, engine: Engine, sip: SipCall, media: MediaSession | None = None) -> None:
@@ -111,6 +112,7 @@ class Call(Connection):
         self._sound_to: OneWay | None = None
         self._sound_from: OneWay | None = None
         self._queueing: asyncio.Lock | None = None
+        self._turns = 0
         self._sound_until_s = 0.0
         self._tail = NOTHING
         self._position: Position | None = None
@@ -174,14 +176,20 @@ class Call(Connection):
         self._check()
         leg, codec = self._open_leg()
         ends = _barge_in_of(barge_in)
-        # However long their files take to load, plays queue in the order in which they were called.
-        async with self._turn():
-            playable = await self._engine.prompts.arrange(
+        library, playable = self._engine.prompts, None
+        if not self._turns:
+            playable = library.arranged(
                 prompts, codec, packet_ms=self._packet_ms, loop=loop, tail=self._tail
             )
+        if playable is None:
+            # However long files take to load, plays queue in the order in which they were called.
+            async with self._turn():
+                playable = await library.arrange(
+                    prompts, codec, packet_ms=self._packet_ms, loop=loop, tail=self._tail
+                )
             self._check()
-            self._tail = playable.tail
-            playing = leg.play(playable.natives, loop=loop, replace=replace, barge_in=ends)
+        self._tail = playable.tail
+        playing = leg.play(playable.natives, loop=loop, replace=replace, barge_in=ends)
         self._note(leg, playing, prompts, playable)
         try:
             done = await playing
@@ -603,11 +611,18 @@ class Call(Connection):
 
     # Within
 
-    def _turn(self) -> asyncio.Lock:
-        """To be held by whoever queues sound."""
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None, None]:
+        """The turn of one who has sound to queue. Leaving it waits for nothing, so that he may
+        queue it just behind it; as long as ``_turns`` says that nobody has one, he needs none."""
         if self._queueing is None:
             self._queueing = asyncio.Lock()
-        return self._queueing
+        self._turns += 1
+        try:
+            async with self._queueing:
+                yield
+        finally:
+            self._turns -= 1
 
     @property
     def _packet_ms(self) -> int:

@@ -40,7 +40,8 @@ class Position:
         playing: asyncio.Future[PlayEnded],
     ) -> None:
         """A list was queued."""
-        self._drop_ended()
+        if self._plays:
+            self._drop_ended()
         if not self._plays:
             self._began_ms = _sent_ms(leg, playable)
         self._plays.append(_Play(files, playable, playing))

@@ -229,6 +229,20 @@ def _join_list(prompts: Sequence[EncodedPrompt], packet_ms: int, *, loop: bool) 
     return _prompt_of(native, samples, codec, ", ".join(prompt.path for prompt in prompts))
 
 
+def _playable(
+    prompts: Sequence[EncodedPrompt], codec: Codec, packet_ms: int, loop: bool, tail: Samples
+) -> Playable:
+    """Of a codec whose packets may be cut anywhere."""
+    ends_ms = math.inf if loop else sum([prompt.duration_ms for prompt in prompts])
+    if codec.adapts:
+        natives = join_prompts(prompts, loop=loop, tail=tail)
+        # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
+        tail = tail_behind(tail, prompts)
+    else:
+        natives = [prompt.native for prompt in prompts]
+    return Playable(natives, codec, packet_ms, ends_ms, tail)
+
+
 class PromptLibrary:
     """Encoded prompts by file and codec; the least recently used go first beyond ``max_bytes``.
 
@@ -291,16 +305,32 @@ class PromptLibrary:
             self._held(key) or await self._obtain(key, partial(self._read, path, codec))
             for key, path in zip(keys, paths, strict=True)
         ]
+        if not codec.whole_packets:
+            return _playable(prompts, codec, packet_ms, loop, tail)
         ends_ms = math.inf if loop else sum([prompt.duration_ms for prompt in prompts])
-        if codec.whole_packets:
-            natives = await self._join_packets((keys, packet_ms, loop), prompts)
-        elif codec.adapts:
-            natives = join_prompts(prompts, loop=loop, tail=tail)
-            # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
-            tail = tail_behind(tail, prompts)
-        else:
-            natives = [prompt.native for prompt in prompts]
+        natives = await self._join_packets((keys, packet_ms, loop), prompts)
         return Playable(natives, codec, packet_ms, ends_ms, tail)
+
+    def arranged(
+        self,
+        paths: Sequence[StrPath],
+        codec: Codec,
+        *,
+        packet_ms: int = PACKET_MS,
+        loop: bool = False,
+        tail: Samples = NOTHING,
+    ) -> Playable | None:
+        """What :meth:`arrange` would return, where that is here already; None where it may have to
+        wait. Raises :class:`PromptError`."""
+        if codec.whole_packets:
+            return None
+        prompts = []
+        for path in paths:
+            prompt = self._held(self._key(path, codec))
+            if prompt is None:
+                return None
+            prompts.append(prompt)
+        return _playable(prompts, codec, packet_ms, loop, tail)
 
     async def encode(self, samples: Samples, codec: Codec, packet_ms: int) -> Prompt:
         """What a leg plays for a sound that is no file."""
