@@ -298,7 +298,7 @@ async def _run(
             metrics = RobotMetrics(
                 robot, services=services, writer=writer, kept=kept, embedded=embedded
             )
-            await stack.enter_async_context(make_monitor(engine, config, [metrics]))
+            await stack.enter_async_context(make_monitor(engine, config, [metrics, robot.streams]))
             await stack.enter_async_context(shown_status(engine, log_options))
             await stack.enter_async_context(reload_on_signal(engine, config, settle))
             if work.dial is None:

@@ -22,6 +22,7 @@ from ..media.monitor.families import Part
 from ..media.ports import NoRtpPort
 from ..media.prompt import PromptError
 from ..media.sip.transport import ListenError
+from ..robot.speech.stream import StreamTotals
 from ..robot.speech.stream.wire import read_address
 from . import options
 from .config import ServeConfig, load_config, override, tls_of
@@ -211,15 +212,16 @@ async def _serve(
             if config.prompts:
                 await engine.load(*config.prompts, as_list=True, loop=config.loop)
             settle_gc()
+            totals = StreamTotals()
             async with (
-                make_monitor(engine, config),
+                make_monitor(engine, config, [totals] if config.stream else ()),
                 shown_status(engine, log_options),
                 reload_on_signal(engine, config, settle),
                 drain_on_signal(engine, config.drain_s),
             ):
                 # Calls that came while prompts were read got 503: now they are welcome.
                 log.info("serving", **_served(config))
-                await engine.serve(make_handler(engine, config))
+                await engine.serve(make_handler(engine, config, totals))
     except PromptError as error:
         raise CommandError(str(error)) from error
     except (ListenError, NoRtpPort) as error:
@@ -281,8 +283,10 @@ def _served(config: ServeConfig) -> dict[str, object]:
     return {"prompts": [str(path) for path in config.prompts]}
 
 
-def make_handler(engine: Engine, config: ServeConfig) -> Callable[[Call], Awaitable[None]]:
-    """What is done with each call. Raises CommandError."""
+def make_handler(
+    engine: Engine, config: ServeConfig, totals: StreamTotals
+) -> Callable[[Call], Awaitable[None]]:
+    """What is done with each call; streams are added to ``totals``. Raises CommandError."""
     if config.stream is None:
         return make_greeter(engine, config)
 
@@ -290,7 +294,7 @@ def make_handler(engine: Engine, config: ServeConfig) -> Callable[[Call], Awaita
         if config.record is not None:
             _record(call, config.record)
 
-    return make_streamer(config, on_answer)
+    return make_streamer(config, on_answer, totals)
 
 
 def make_greeter(engine: Engine, config: ServeConfig) -> Callable[[Call], Awaitable[None]]:

@@ -14,7 +14,7 @@ from ..media.sip.tls import TlsConfig, TlsContexts
 from ..media.sip.transport import ListenError
 from ..robot.script.model import By
 from ..robot.speech.service import SpeechService
-from ..robot.speech.stream import StreamFailed, stream
+from ..robot.speech.stream import StreamFailed, StreamTotals, stream
 from ..robot.speech.stream.speech import StreamSpeech
 from .config import ServeConfig
 from .errors import CommandError
@@ -23,11 +23,11 @@ log = structlog.get_logger(__name__)
 
 
 def make_streamer(
-    config: ServeConfig, on_answer: Callable[[Call], None]
+    config: ServeConfig, on_answer: Callable[[Call], None], totals: StreamTotals
 ) -> Callable[[Call], Awaitable[None]]:
     """What is done with each call: the agent first, then the answer. An agent that cannot be had
     refuses the call with 503, and one that breaks off ends it. ``on_answer`` is called in between.
-    Raises CommandError.
+    What streams come to is added to ``totals``. Raises CommandError.
     """
     assert config.stream is not None
     url = config.stream
@@ -54,6 +54,7 @@ def make_streamer(
                 max_ms=round(config.stream_max_s * 1000),
                 barge_in=config.stream_barge_in,
                 answer=answer,
+                totals=totals,
             )
         except StreamFailed as error:
             if not answered:

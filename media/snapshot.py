@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,10 @@ State = dict[str, Any]
 """Plain data for JSON."""
 
 MAX_TEXT = 4_096
+
+_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udc7f\udd00-\udfff]")
+"""Controls, and what cannot be written as bytes. A caller's name may hold anything else, as wide
+spaces and bytes that are no UTF-8 (``surrogateescape``)."""
 
 
 class SnapshotError(ValueError):
@@ -26,7 +31,7 @@ def member(state: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
 def text(state: Mapping[str, Any], name: str) -> str:
     """A text that is fit for a header. SnapshotError."""
     value: str = member(state, name, str)
-    if len(value) > MAX_TEXT or not value.isprintable():
+    if len(value) > MAX_TEXT or _UNFIT.search(value):
         raise SnapshotError(f"{name}: {_shown(value)} is no text for a header")
     return value
 

@@ -34,6 +34,7 @@ from .script.outcome import Ended
 from .script.secrets import MissingSecret, read_secrets
 from .script.walk import parts
 from .speech.service import SpeechService
+from .speech.stream import StreamTotals
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +98,11 @@ class Robot:
             kept,
             target,
         )
+
+    @property
+    def streams(self) -> StreamTotals:
+        """What its `stream` steps have come to."""
+        return self._equipment.streams
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,10 +8,10 @@ the call at hand are put into that. Whatever is not of this plain form goes the 
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from .._core import plain_parts
 from ..codec import Codec
 from .crypto import SrtpPolicy
 from .description import Connection, Direction, SessionDescription, parse_sdp
@@ -37,34 +37,11 @@ LAST_PORT_BEFORE_RTCP = 65_534
 _HOST, _PORT = "192.0.2.1", 6_000
 """What stands in the place of both sides' addresses and ports while an outline is made."""
 
-_PLAIN = re.compile(
-    rb"v=0\r?\no=[!-~]{1,64}(?: [!-~]{1,64}){5}"
-    rb"(\r?(?:\n(?![cm]=)[^\n]*)*\nc=IN IP4 )"
-    rb"([0-9.]{7,15})"
-    rb"(\r?(?:\n(?![cm]=)[^\n]*)*\nm=audio )"
-    rb"([1-9][0-9]{0,4})"
-    rb"( [^\n]*(?:\n(?![cm]=)[^\n]*)*)"
-)
-"""One address, for the whole description, and one stream, which is on. The groups: what stands
-before the address, the address, what is between, the port, what is behind. Each line fits in one
-way, so that no description takes more time than its length."""
+_Plain = tuple[str, int, bytes]
+"""A description of the plain form, by `plain_parts`: where its sound is to go, and the rest."""
 
-
-_Rest = tuple[bytes, bytes, bytes]
-"""All that stands around the address and the port."""
-_Plain = tuple[str, int, _Rest]
-"""A description of that form: where its sound is to go, and the rest."""
-
-
-class _Ours(NamedTuple):
-    """What of our side decides on what comes of it, besides its address and port."""
-
-    codecs: tuple[Codec, ...]
-    direction: Direction
-    own_order: bool
-    ptime_ms: int
-    comfort_noise: bool
-    rtcp_mux: bool
+_Ours = tuple[tuple[Codec, ...], Direction, bool, int, bool, bool]
+"""What of our side decides on what comes of it, besides its address and port: as `_ours_of`."""
 
 
 class _Outline(NamedTuple):
@@ -82,10 +59,11 @@ def answer_to(offer: bytes, local: LocalMedia) -> Answer:
 
 def _answer_alike(offer: bytes, local: LocalMedia) -> Answer | None:
     """The answer out of what is remembered; None for what has to go the long way."""
-    if (theirs := _read(offer, local)) is None:
+    theirs, ours = _read(offer), _ours_of(local)
+    if theirs is None or ours is None:
         return None
     host, port, rest = theirs
-    if (outline := _outline_of(rest, _ours_of(local))) is None:
+    if (outline := _outline_of(rest, ours)) is None:
         return None
     agreed, section = outline
     body = body_of(local, f"m=audio {local.rtp_port}{section}")
@@ -101,27 +79,23 @@ def settle_answer(offer: bytes, answer: bytes, local: LocalMedia) -> NegotiatedM
 
 def _settle_alike(offer: bytes, answer: bytes, local: LocalMedia) -> NegotiatedMedia | None:
     """The same out of what is remembered; None for what has to go the long way."""
-    theirs = _read(answer, local)
-    if theirs is None or offer.count(b"\nm=") != 1:
+    theirs, ours = _read(answer), _ours_of(local)
+    if theirs is None or ours is None or offer.count(b"\nm=") != 1:
         return None
     host, port, rest = theirs
     _, _, terms = offer.partition(b" RTP/")
-    agreed = _settled_of(terms, rest, _ours_of(local))
+    agreed = _settled_of(terms, rest, ours)
     return None if agreed is None else _placed(agreed, host, port)
 
 
-def _read(description: bytes, local: LocalMedia) -> _Plain | None:
-    """A description of the plain form, if ours is plain as well; None for any other."""
-    if len(description) > MAX_ALIKE_BYTES or not _is_plain(local):
+def _read(description: bytes) -> _Plain | None:
+    """A description of the plain form; None for any other."""
+    if len(description) > MAX_ALIKE_BYTES:
         return None
-    found = _PLAIN.fullmatch(description)
-    if found is None:
+    theirs = plain_parts(description)
+    if theirs is None or theirs[1] > LAST_PORT_BEFORE_RTCP or not _takes_sound(theirs[0]):
         return None
-    before, address, between, port_text, behind = found.groups()
-    host, port = _host_of(address), int(port_text)
-    if host is None or port > LAST_PORT_BEFORE_RTCP:
-        return None
-    return host, port, (before, between, behind)
+    return theirs
 
 
 def _placed(agreed: NegotiatedMedia, host: str, port: int) -> NegotiatedMedia:
@@ -131,18 +105,16 @@ def _placed(agreed: NegotiatedMedia, host: str, port: int) -> NegotiatedMedia:
     return NegotiatedMedia._make(parts)
 
 
-def _is_plain(local: LocalMedia) -> bool:
-    """True for a side whose answers follow from `_Ours`, its address and its port."""
+def _ours_of(local: LocalMedia) -> _Ours | None:
+    """None for a side whose answers follow from more than that, its address and its port."""
+    if (
+        local.srtp is not SrtpPolicy.OFF
+        or local.applications
+        or local.rtcp_port is not None
+        or ":" in local.host
+    ):
+        return None
     return (
-        local.srtp is SrtpPolicy.OFF
-        and not local.applications
-        and local.rtcp_port is None
-        and ":" not in local.host
-    )
-
-
-def _ours_of(local: LocalMedia) -> _Ours:
-    return _Ours(
         local.codecs,
         local.direction,
         local.own_order,
@@ -153,20 +125,19 @@ def _ours_of(local: LocalMedia) -> _Ours:
 
 
 @lru_cache(maxsize=REMEMBERED_HOSTS)
-def _host_of(address: bytes) -> str | None:
-    """The address, if sound can go there; None for one that is refused, or means a hold."""
-    host = address.decode("ascii")
+def _takes_sound(host: str) -> bool:
+    """False for an address that is refused, or means a hold."""
     try:
-        return host if any(packed_address(Connection("IP4", host))) else None
+        return any(packed_address(Connection("IP4", host)))
     except NotAcceptable:
-        return None
+        return False
 
 
 @lru_cache(maxsize=REMEMBERED_ANSWERS)
-def _outline_of(rest: _Rest, ours: _Ours) -> _Outline | None:
+def _outline_of(rest: bytes, ours: _Ours) -> _Outline | None:
     """What comes of an offer of these parts, found out the long way; None for one that is refused,
     or says more of where RTCP goes."""
-    if b"\na=rtcp:" in rest[2]:
+    if b"\na=rtcp:" in rest.rpartition(b"\0")[2]:
         return None
     try:
         answer = answer_offer(_stand_in(rest), _local_of(ours))
@@ -178,10 +149,10 @@ def _outline_of(rest: _Rest, ours: _Ours) -> _Outline | None:
 
 
 @lru_cache(maxsize=REMEMBERED_ANSWERS)
-def _settled_of(terms: bytes, rest: _Rest, ours: _Ours) -> NegotiatedMedia | None:
+def _settled_of(terms: bytes, rest: bytes, ours: _Ours) -> NegotiatedMedia | None:
     """What an answer of these parts settles, where we have offered one stream in these ``terms``:
     what stands behind its port. None as `_outline_of`."""
-    if b"\na=rtcp:" in rest[2]:
+    if b"\na=rtcp:" in rest.rpartition(b"\0")[2]:
         return None
     offer = b"v=0\r\nm=audio %d RTP/%b" % (_PORT, terms)
     try:
@@ -190,12 +161,23 @@ def _settled_of(terms: bytes, rest: _Rest, ours: _Ours) -> NegotiatedMedia | Non
         return None
 
 
-def _stand_in(rest: _Rest) -> SessionDescription:
-    """A description of these parts. SdpError."""
-    before, between, behind = rest
+def _stand_in(rest: bytes) -> SessionDescription:
+    """A description with this rest. SdpError."""
+    before, between, behind = rest.split(b"\0")
     parts = _HOST.encode(), before, _HOST.encode(), between, _PORT, behind
     return parse_sdp(b"v=0\r\no=- 0 0 IN IP4 %b%b%b%b%d%b" % parts)
 
 
 def _local_of(ours: _Ours) -> LocalMedia:
-    return LocalMedia(_HOST, _PORT, session_id=0, **ours._asdict())
+    codecs, direction, own_order, ptime_ms, comfort_noise, rtcp_mux = ours
+    return LocalMedia(
+        _HOST,
+        _PORT,
+        codecs,
+        session_id=0,
+        direction=direction,
+        own_order=own_order,
+        ptime_ms=ptime_ms,
+        comfort_noise=comfort_noise,
+        rtcp_mux=rtcp_mux,
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..snapshot import SnapshotError, State, member, number, optional_number, text
-from .dialog import SNAPSHOT_TEXTS, Dialog, address_uri
+from .dialog import SNAPSHOT_KEY, SNAPSHOT_TEXTS, Dialog, address_uri
 from .edge import Flow
 from .events import CallStateError
 from .message import Headers, Request, SipParseError
@@ -98,8 +98,10 @@ def dialog_of(state: Mapping[str, Any]) -> Dialog:
     routes = member(state, "route_set", list)
     if len(routes) > MAX_ROUTES:
         raise SnapshotError(f"route_set: {len(routes)} routes, at most {MAX_ROUTES}")
+    call_id, local_tag, remote_tag = (text(state, name) for name in SNAPSHOT_KEY)
     texts: dict[str, Any] = {name: text(state, name) for name in SNAPSHOT_TEXTS}
     dialog = Dialog(
+        (call_id, local_tag, remote_tag),
         **texts,
         local_cseq=number(state, "local_cseq", MAX_CSEQ - CSEQ_GAP),
         remote_cseq=optional_number(state, "remote_cseq", MAX_CSEQ),

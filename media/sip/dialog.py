@@ -16,22 +16,22 @@ DialogKey = tuple[str, str, str]
 """Call-ID, our tag and the peer's, which a peer of RFC 2543 may not have: then it is empty
 (RFC 3261 12.1.1)."""
 
-SNAPSHOT_TEXTS = ("call_id", "local_tag", "remote_tag", "local", "remote", "remote_target")
+SNAPSHOT_KEY = ("call_id", "local_tag", "remote_tag")
+SNAPSHOT_TEXTS = ("local", "remote", "remote_target")
 """Fields of a dialog that are written down as they are."""
 
 
 @dataclass(slots=True)
 class Dialog:
-    """One dialog. ``local`` and ``remote`` are header values as they go into From and To.
+    """One dialog, which ``key`` identifies.
 
-    ``remote_cseq`` is None until the peer has sent a request. ``route_set`` holds Route values in
-    the order in which our requests carry them. ``auth`` answers challenges to requests of ours, and
-    ``hop`` is where these go, once it was decided; neither is part of what can be written down.
+    ``local`` and ``remote`` are header values as they go into From and To. ``remote_cseq`` is None
+    until the peer has sent a request. ``route_set`` holds Route values in the order in which our
+    requests carry them. ``auth`` answers challenges to requests of ours, and ``hop`` is where these
+    go, once it was decided; neither is part of what can be written down.
     """
 
-    call_id: str
-    local_tag: str
-    remote_tag: str
+    key: DialogKey
     local: str
     remote: str
     remote_target: str
@@ -42,9 +42,19 @@ class Dialog:
     hop: Flow | None = field(default=None, repr=False, compare=False)
 
     @property
-    def key(self) -> DialogKey:
-        """The dialog id."""
-        return self.call_id, self.local_tag, self.remote_tag
+    def call_id(self) -> str:
+        """Its Call-ID."""
+        return self.key[0]
+
+    @property
+    def local_tag(self) -> str:
+        """Our tag."""
+        return self.key[1]
+
+    @property
+    def remote_tag(self) -> str:
+        """The peer's tag, or nothing."""
+        return self.key[2]
 
     def accepts(self, request: Request) -> bool:
         """False for a request that is out of order (RFC 3261 12.2.2), else its CSeq is noted."""
@@ -93,11 +103,15 @@ class Dialog:
     def snapshot(self) -> dict[str, object]:
         """The dialog as plain data for JSON, without credentials; `adoption.dialog_of` reads it."""
         texts = {name: getattr(self, name) for name in SNAPSHOT_TEXTS}
-        return texts | {
-            "local_cseq": self.local_cseq,
-            "remote_cseq": self.remote_cseq,
-            "route_set": list(self.route_set),
-        }
+        return (
+            dict(zip(SNAPSHOT_KEY, self.key, strict=True))
+            | texts
+            | {
+                "local_cseq": self.local_cseq,
+                "remote_cseq": self.remote_cseq,
+                "route_set": list(self.route_set),
+            }
+        )
 
     def next_cseq(self) -> int:
         """Take the next local sequence number."""
@@ -115,12 +129,13 @@ class Dialog:
         body: bytes = b"",
     ) -> Request:
         """A request within the dialog; ``via`` is the Via value that holds ``branch``."""
+        call_id, local_tag, remote_tag = self.key
         # Parsed, or our own: and what goes on the wire is looked at once more as a whole.
         own = [
             ("Via", via),
             ("From", self.local),
             ("To", self.remote),
-            ("Call-ID", self.call_id),
+            ("Call-ID", call_id),
             ("CSeq", f"{cseq} {method}"),
             ("Max-Forwards", "70"),
         ]
@@ -136,11 +151,11 @@ class Dialog:
             method=method,
             uri=uri,
             body=body,
-            call_id=self.call_id,
+            call_id=call_id,
             cseq=cseq,
             cseq_method=method,
-            from_tag=self.local_tag,
-            to_tag=self.remote_tag,
+            from_tag=local_tag,
+            to_tag=remote_tag,
             branch=branch,
         )
 
@@ -153,9 +168,7 @@ def uas_dialog(request: Request, local_tag: str) -> Dialog:
     headers = request.headers
     remote = headers.get("From") or ""
     return Dialog(
-        request.call_id,
-        local_tag,
-        request.from_tag or "",
+        (request.call_id, local_tag, request.from_tag or ""),
         f"{headers.get('To') or ''};tag={local_tag}",
         remote,
         # RFC 2543 let an INVITE come without Contact: then the From URI is the target.
@@ -173,9 +186,7 @@ def uac_dialog(request: Request, response: Response, auth: DigestClient | None =
     """
     headers = response.headers
     return Dialog(
-        request.call_id,
-        request.from_tag or "",
-        response.to_tag or "",
+        (request.call_id, request.from_tag or "", response.to_tag or ""),
         request.headers.get("From") or "",
         headers.get("To") or "",
         contact_uri(headers) or request.uri,
@@ -189,9 +200,7 @@ def uac_dialog(request: Request, response: Response, auth: DigestClient | None =
 def dialog_to_be(request: Request, auth: DigestClient | None) -> Dialog:
     """What all dialogs that our ``request`` may create have in common, for `fork_of`."""
     return Dialog(
-        call_id=request.call_id,
-        local_tag=request.from_tag or "",
-        remote_tag="",
+        key=(request.call_id, request.from_tag or "", ""),
         local=request.headers.get("From") or "",
         remote=request.headers.get("To") or "",
         remote_target=request.uri,
@@ -208,7 +217,7 @@ def fork_of(dialog: Dialog, response: Response) -> Dialog:
     """
     return replace(
         dialog,
-        remote_tag=response.to_tag or "",
+        key=(dialog.call_id, dialog.local_tag, response.to_tag or ""),
         remote=response.headers.get("To") or "",
         remote_target=contact_uri(response.headers) or dialog.remote_target,
         local_cseq=response.cseq,

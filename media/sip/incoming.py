@@ -77,7 +77,7 @@ class IncomingCall(SipCall):
             raise CallStateError("the caller takes no offer in a provisional response")
         contact = self.agent.contact(self.flow, self.invite.uri)
         lines = (("Contact", contact), ("Allow", ALLOW))
-        self.agent.remember_dialog(self.dialog, self)
+        self.agent.calls_by_dialog[self.dialog.key] = self
         self.state = CallState.RINGING
         if surely:
             self._ring_reliably(status, lines, sdp or b"")
@@ -121,7 +121,7 @@ class IncomingCall(SipCall):
         self._close_invite()
         self.state = CallState.ANSWERED
         self.agent.counters.add(Count.CALLS_ANSWERED)
-        self.agent.remember_dialog(self.dialog, self)
+        self.agent.calls_by_dialog[self.dialog.key] = self
         self._send_answer(transaction, self.invite, sdp, headers, self._terms)
         return True
 
@@ -234,7 +234,7 @@ class IncomingCall(SipCall):
         self.agent.respond(
             transaction, self.invite, status, headers, reason=cause.reason, tag=self.id
         )
-        self.agent.forget_dialog(self.dialog)
+        self.agent.calls_by_dialog.pop(self.dialog.key, None)
         self._end(cause)
 
     def _send_trying(self) -> None:

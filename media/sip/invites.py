@@ -32,7 +32,10 @@ def glare_wait_ms(call: SipCall) -> int:
 
 
 class PendingAck:
-    """A 200 to an INVITE, sent again until its ACK comes (RFC 3261 13.3.1.4)."""
+    """A 200 to an INVITE, sent again until its ACK comes (RFC 3261 13.3.1.4).
+
+    Who hears the ACK, or does not wait for it any more, cancels ``timer``.
+    """
 
     __slots__ = (
         "_call",
@@ -40,9 +43,9 @@ class PendingAck:
         "_deadline_ms",
         "_flow",
         "_interval_ms",
-        "_timer",
         "cseq",
         "late_offer",
+        "timer",
     )
 
     def __init__(
@@ -57,7 +60,7 @@ class PendingAck:
         self.late_offer = late_offer
         self._interval_ms = timing.t1_ms
         self._deadline_ms = timers.now_ms + timing.give_up_ms
-        self._timer = timers.arm(timing.t1_ms, self)
+        self.timer = timers.arm(timing.t1_ms, self)
 
     def __call__(self) -> None:
         """Time to send it again, or to give up."""
@@ -68,11 +71,7 @@ class PendingAck:
             return
         self._call.agent.transactions.send_again(self._data, self._flow)
         self._interval_ms = min(2 * self._interval_ms, timing.t2_ms)
-        self._timer = timers.arm(min(self._interval_ms, left_ms), self)
-
-    def stop(self) -> None:
-        """The ACK has come, or nobody waits for it any more."""
-        self._timer.cancel()
+        self.timer = timers.arm(min(self._interval_ms, left_ms), self)
 
 
 class AckKeeper:
@@ -91,7 +90,7 @@ class AckKeeper:
         self._agent = agent
         self._dialog = dialog
         self._flow = flow
-        self._acks = {} if ack is None else {dialog.remote_tag: ack}
+        self._acks = {} if ack is None else {dialog.key[2]: ack}
 
     def on_response(self, response: Response) -> None:
         """A 2xx after the first."""
@@ -120,20 +119,20 @@ class AckKeeper:
 class ByeWatcher:
     """Keeps an ended dialog until its BYE is answered, so that a crossing BYE gets a 200."""
 
-    __slots__ = ("_agent", "_dialog")
+    __slots__ = ("_calls", "_key")
 
     def __init__(self, agent: UserAgent, dialog: Dialog) -> None:
-        self._agent = agent
-        self._dialog = dialog
+        self._calls = agent.calls_by_dialog
+        self._key = dialog.key
 
     def on_response(self, response: Response) -> None:
         """Whatever the final answer, the dialog is over (RFC 3261 15.1.1)."""
         if response.status >= 200:
-            self._agent.forget_dialog(self._dialog)
+            self._calls.pop(self._key, None)
 
     def on_timeout(self) -> None:
         """Nobody answered; the same."""
-        self._agent.forget_dialog(self._dialog)
+        self._calls.pop(self._key, None)
 
 
 class Reinvite:

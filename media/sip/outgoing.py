@@ -258,7 +258,7 @@ class OutgoingCall(SipCall):
         except SipParseError:
             self.agent.counters.add(Count.REJECTED_BAD_REQUEST)
         else:
-            self.agent.remember_dialog(self._early[tag], self)
+            self.agent.calls_by_dialog[self._early[tag].key] = self
             if response.body:
                 self._early_sdp[tag] = response.body
 
@@ -268,7 +268,7 @@ class OutgoingCall(SipCall):
         self._early_sdp.pop(tag, None)
         self._reliable.pop(tag, None)
         if dialog is not None:
-            self.agent.forget_dialog(dialog)
+            self.agent.calls_by_dialog.pop(dialog.key, None)
 
     def _on_accepted(self, response: Response) -> None:
         agent, transaction = self.agent, self._transaction
@@ -295,7 +295,7 @@ class OutgoingCall(SipCall):
         self.dialog = dialog
         self.state = CallState.CONFIRMED
         if dialog is not early:
-            agent.remember_dialog(dialog, self)
+            agent.calls_by_dialog[dialog.key] = self
         if not self.speech:
             agent.counters.add(Count.CALLS_ANSWERED)
         asked = not self.invite.body and not cancelled and not agreed
@@ -388,7 +388,7 @@ class OutgoingCall(SipCall):
     def _forget_early(self, kept: Dialog | None = None) -> None:
         for dialog in self._early.values():
             if dialog is not kept:
-                self.agent.forget_dialog(dialog)
+                self.agent.calls_by_dialog.pop(dialog.key, None)
         self._early.clear()
         self._early_sdp.clear()
         self._reliable.clear()

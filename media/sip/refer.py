@@ -334,7 +334,7 @@ class Referring:
             self._finish(ReferEnd.LOST, 487, "the call ended")
             return
         agent = self._call.agent
-        agent.remember_dialog(self._dialog, self._call)
+        agent.calls_by_dialog[self._dialog.key] = self._call
         self._lingers = True
         self._drop_timer()
         self._timer = agent.timers.arm(agent.config.timing.give_up_ms, self._on_late)
@@ -362,7 +362,7 @@ class Referring:
         self._drop_timer()
         agent.refers.discard(self)
         if self._lingers:
-            agent.forget_dialog(self._dialog)
+            agent.calls_by_dialog.pop(self._dialog.key, None)
         phrase = reason or REASON_PHRASES.get(status, "")
         agent.tell(self._on_outcome, ReferOutcome(end, status, phrase))
         Refers.of(self._call).rest()

@@ -276,7 +276,7 @@ class SipCall:
     def _acknowledged(self, pending: PendingAck, sdp: bytes | None) -> None:
         first = self.state is CallState.ANSWERED
         self._pending = None
-        pending.stop()
+        pending.timer.cancel()
         self.state = CallState.CONFIRMED
         self.remote_sdp = sdp or self.remote_sdp
         if self._goodbye is not None:
@@ -348,7 +348,8 @@ class SipCall:
 
     def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
         self.agent.respond(transaction, request, 200)
-        self.agent.forget_dialog(self.dialog or self.dialog_of(request))
+        dialog = self.dialog or self.dialog_of(request)
+        self.agent.calls_by_dialog.pop(dialog.key, None)
         text = request.headers.get("Reason")
         self._end(EndCause(EndedBy.REMOTE, 200, "OK", text) if text else FAREWELL)
 
@@ -529,7 +530,7 @@ class SipCall:
         if self._timer is not None:
             self._drop_timer()
         if self._pending is not None:
-            self._pending.stop()
+            self._pending.timer.cancel()
             self._pending = None
         if self.session_timer is not None:
             self._stop_session_timer()

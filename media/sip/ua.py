@@ -122,7 +122,8 @@ class UserAgent:
         )
         self.gate: Gate | None = None
         self._invite_lines = ABILITIES + ask_lines(config)
-        self._dialogs: dict[DialogKey, SipCall] = {}
+        # Who takes the requests within a dialog; those of no dialog here get 481.
+        self.calls_by_dialog: dict[DialogKey, SipCall] = {}
         self._calls: dict[str, SipCall] = {}
         self.refers: set[Referring | Referral] = set()
         self.transfers: TransferHandler = Untransferable()
@@ -229,7 +230,7 @@ class UserAgent:
         SnapshotError: it cannot be read, or the call is here. Refuse: no room, or draining.
         """
         call = adopted_call(self, state, flow)
-        if call.dialog.key in self._dialogs or call.id in self._calls:
+        if call.dialog.key in self.calls_by_dialog or call.id in self._calls:
             raise SnapshotError(f"call {call.id} is here already")
         if credentials is not None:
             call.dialog.auth = DigestClient(credentials, self.new_token)
@@ -239,7 +240,7 @@ class UserAgent:
         self.admission.calls += 1
         self.counters.add(Count.CALLS_ADOPTED)
         self._calls[call.id] = call
-        self.remember_dialog(call.dialog, call)
+        self.calls_by_dialog[call.dialog.key] = call
         if call.session_timer is not None:
             call.session_timer.go_on()
         return call
@@ -291,7 +292,7 @@ class UserAgent:
         for refer in list(self.refers):
             refer.stop()
         self.transactions.close()
-        self._dialogs.clear()
+        self.calls_by_dialog.clear()
         self._closed = True
 
     @property
@@ -310,7 +311,7 @@ class UserAgent:
     @property
     def dialogs(self) -> int:
         """Dialogs, early ones and those whose BYE is unanswered included."""
-        return len(self._dialogs)
+        return len(self.calls_by_dialog)
 
     # What the gate asks (`Served`)
 
@@ -344,7 +345,9 @@ class UserAgent:
         elif request.to_tag is None:
             self._on_initial(transaction, request, flow)
         else:
-            call = self._dialogs.get((request.call_id, request.to_tag, request.from_tag or ""))
+            call = self.calls_by_dialog.get(
+                (request.call_id, request.to_tag, request.from_tag or "")
+            )
             if call is None:
                 self.reject(transaction, request, NO_DIALOG)
             else:
@@ -361,7 +364,7 @@ class UserAgent:
     def on_ack(self, request: Request, flow: Flow) -> None:
         """An ACK for a 2xx, or a stray one."""
         key = request.call_id, request.to_tag or "", request.from_tag or ""
-        call = self._dialogs.get(key)
+        call = self.calls_by_dialog.get(key)
         if call is None:
             self.counters.add(Count.STRAY_ACKS)
         else:
@@ -412,7 +415,9 @@ class UserAgent:
             self._refuse(transaction, request, refusal, flow)
             return
         replaces = request.headers.get("Replaces")
-        replaced = None if replaces is None else replaced_by(request, replaces, self._dialogs)
+        replaced = (
+            None if replaces is None else replaced_by(request, replaces, self.calls_by_dialog)
+        )
         if isinstance(replaced, Rejection):
             self.reject(transaction, request, replaced)
             return
@@ -495,14 +500,6 @@ class UserAgent:
         """Our Contact on the listener of ``flow``, towards ``uri``, which may be a SIPS URI."""
         return self.ways.contact(flow, uri)
 
-    def remember_dialog(self, dialog: Dialog, call: SipCall) -> None:
-        """Requests in ``dialog`` go to ``call`` from now on."""
-        self._dialogs[dialog.call_id, dialog.local_tag, dialog.remote_tag] = call
-
-    def forget_dialog(self, dialog: Dialog) -> None:
-        """Requests in ``dialog`` get 481 from now on."""
-        self._dialogs.pop((dialog.call_id, dialog.local_tag, dialog.remote_tag), None)
-
     def call_ended(self, call: SipCall, cause: EndCause) -> None:
         """The one place where a call is let go and ``on_ended`` is called."""
         del self._calls[call.id]
@@ -542,7 +539,8 @@ class UserAgent:
         Returns its CSeq number. Challenges are answered with the credentials of the dialog, where
         it has some.
         """
-        hop, cseq = dialog.hop or self._hop_of(dialog, flow), dialog.next_cseq()
+        hop = dialog.hop or self._hop_of(dialog, flow)
+        cseq = dialog.local_cseq = dialog.local_cseq + 1
         branch = MAGIC_COOKIE + self.new_token()
         request = dialog.request(
             method, cseq, self.ways.via(hop, branch), branch, headers, body=body

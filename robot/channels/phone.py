@@ -33,7 +33,7 @@ from ..script.actions import (
 from ..script.events import Done, Event, Failed, Left
 from ..script.model import By, Json
 from ..speech.service import SpeechService
-from ..speech.stream import StreamFailed, stream
+from ..speech.stream import StreamFailed, StreamTotals, stream
 from .question import Question
 from .sounds import Sounds
 from .text import Fetches
@@ -91,6 +91,7 @@ class Equipment:
     kept: KeptPrompts | None = None
     target: Target = sip_target
     clock_ms: Callable[[], int] = clock_ms
+    streams: StreamTotals = field(default_factory=StreamTotals)
 
 
 class PhoneChannel:
@@ -349,6 +350,7 @@ class PhoneChannel:
                 parameters=action.parameters,
                 max_ms=action.max_ms,
                 max_silence_ms=action.max_silence_ms,
+                totals=self._equipment.streams,
             )
         except StreamFailed as error:
             return self._failed(action, "stream", f"{error.kind}: {error}")

@@ -14,6 +14,7 @@ from ringwheel import Engine
 from ringwheel.media.codec import PCMU
 from ringwheel.robot.runner import Robot
 from ringwheel.robot.script.compiler import load_script
+from ringwheel.robot.speech.stream import StreamTotals
 from ringwheel.robot.speech.stream.speech import StreamSpeech
 
 from .agent import Talk, agent
@@ -52,9 +53,12 @@ ASK = """
 
 @contextlib.asynccontextmanager
 async def held(
-    tmp_path: Path, steps: str, speech: StreamSpeech | None = None
+    tmp_path: Path,
+    steps: str,
+    speech: StreamSpeech | None = None,
+    totals: list[StreamTotals] | None = None,
 ) -> AsyncIterator[tuple[Engine, list[dict]]]:
-    """A robot that holds the script; the records of its calls."""
+    """A robot that holds the script; the records of its calls. Into ``totals`` come its own."""
     path = tmp_path / "script.yaml"
     path.write_text(SCRIPT + steps, "utf-8")
     robots: list[Robot] = []
@@ -72,11 +76,14 @@ async def held(
         Robot(engine, load_script(path), speech=services, results=take) as robot,
     ):
         robots.append(robot)
+        if totals is not None:
+            totals.append(robot.streams)
         yield engine, records
 
 
 async def test_a_step_connects_the_caller_with_an_agent(tmp_path):
     words = tone(0.4, 400)
+    totals: list[StreamTotals] = []
 
     async def program(talk: Talk) -> None:
         assert talk.start["customParameters"] == {"who": "Ada"}
@@ -84,7 +91,7 @@ async def test_a_step_connects_the_caller_with_an_agent(tmp_path):
 
     async with (
         agent(program) as made,
-        held(tmp_path, TALK.replace("URL", made.url)) as (engine, records),
+        held(tmp_path, TALK.replace("URL", made.url), totals=totals) as (engine, records),
         phoning(engine) as phone,
     ):
         await phone.call()
@@ -93,6 +100,7 @@ async def test_a_step_connects_the_caller_with_an_agent(tmp_path):
         await eventually(lambda: bool(records))
     assert records[0]["cause"] == "talked"
     assert records[0]["report"]["talk"]["ended_by"] == "peer"
+    assert [(one.up, one.ends) for one in totals] == [(0, {"peer": 1})]
 
 
 async def test_an_agent_that_is_not_there_is_the_failure_branch(tmp_path):

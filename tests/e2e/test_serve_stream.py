@@ -10,10 +10,11 @@ import socket
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from .agent import Talk, agent
-from .client import Phone
+from .client import TIMEOUT_S, Phone
 
 pytestmark = pytest.mark.one_loop
 
@@ -88,12 +89,16 @@ async def test_without_an_agent_there_is_no_answer():
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         async with (
-            Served("--stream", f"ws://127.0.0.1:{port}") as served,
+            Served("--stream", f"ws://127.0.0.1:{port}", "--http", "127.0.0.1:0") as served,
             Phone(served.address) as phone,
         ):
             phone.invite()
             assert (await phone.response("INVITE")).status == 503
             phone.send("ACK")
+            (url,) = (line["url"] for line in served.log if line["event"] == "http listening")
+            async with asyncio.timeout(TIMEOUT_S), aiohttp.ClientSession() as http:
+                shown = await (await http.get(f"{url}/metrics")).text()
+            assert 'ringwheel_streams_total{end="unreachable"} 1.0' in shown
 
 
 async def test_an_agent_that_breaks_off_ends_the_call_with_a_cause():

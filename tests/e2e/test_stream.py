@@ -20,6 +20,7 @@ from ringwheel.robot.speech.stream import (
     Streamed,
     StreamEnd,
     StreamFailed,
+    StreamTotals,
     playout,
     stream,
     uplink,
@@ -83,7 +84,8 @@ async def test_a_conversation():
         await talk.until(lambda: "answered" in talk.marks)
 
     async with agent(program) as made:
-        robot = Connected(made.url, parameters={"who": "Ada"})
+        totals = StreamTotals()
+        robot = Connected(made.url, parameters={"who": "Ada"}, totals=totals)
         async with serving(robot) as engine, phoning(engine, formats="0 101") as phone:
             mouth = Mouth(phone, await phone.call(phone.offer(*EVENTS)))
             assert payload_of(await phone.packets(50)) == question
@@ -103,6 +105,7 @@ async def test_a_conversation():
     is_heard(mouth, PCMU.decode(bytes(talk.heard)), words)
     assert streamed.ended_by is StreamEnd.PEER
     assert (streamed.figures.spoken_ms, streamed.figures.marks) == (1_500, 2)
+    assert (totals.up, totals.ends, totals.sound_ms["spoken"]) == (0, {"peer": 1}, 1_500)
 
 
 async def test_after_a_clear_nothing_old_is_heard():

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -143,6 +144,24 @@ def test_a_peer_that_wants_credentials_gets_those_of_the_heir(lone, make_lone, o
     heir.net.assert_quiet()
 
 
+@pytest.mark.parametrize(
+    "name", ["田中\u3000太郎", "a\u00a0b", "tab\there", "caf\udce9", "\U0001f469\u200d\U0001f4bb"]
+)
+def test_whatever_the_caller_is_called_its_call_is_adopted(lone, make_lone, world, name):
+    peer, heir = f'"{name}" <sip:p@peer>;tag=peertag', make_lone()
+
+    def said(start, **fields):
+        wire = world.sip(start, From="PEER", **fields)
+        lone.send_raw(wire.replace(b"PEER", peer.encode("utf-8", "surrogateescape")))
+
+    said("INVITE sip:u@ua", body=b"v=0")
+    (call,) = lone.handler.calls
+    said("ACK sip:u@ua", To=f"<sip:u@ua>;tag={call.id}", CSeq="1 ACK")
+    adopted = heir.agent.adopt(written_down(call), heir.net.flow("10.0.0.9"))
+    adopted.hangup()
+    assert heir.last.headers.get("To") == peer
+
+
 def test_only_a_confirmed_call_can_be_written_down(net, world):
     here, there = world.Recorder(), world.Recorder(answer=None)
     caller, _ = net.agent(CALLER, here), net.agent(LOST, there)
@@ -224,4 +243,5 @@ def test_a_damaged_snapshot_is_refused_by_name_or_read(place, value):
         assert str(error).partition(":")[0] in (*place, "dialog")
     else:
         lines = [call.dialog.local, call.dialog.remote, *call.dialog.route_set]
-        assert all(isinstance(line, str) and line.isprintable() for line in lines)
+        for line in lines:
+            assert not re.search(rb"[\x00-\x08\x0a-\x1f]", line.encode("utf-8", "surrogateescape"))

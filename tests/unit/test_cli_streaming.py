@@ -8,6 +8,7 @@ from ringwheel.cli.config import ServeConfig, load_config, override
 from ringwheel.cli.errors import CommandError
 from ringwheel.cli.main import run_command
 from ringwheel.cli.streaming import make_streamer, stream_speech
+from ringwheel.robot.speech.stream import StreamTotals
 from ringwheel.robot.speech.stream.speech import StreamSpeech
 from ringwheel.robot.speech.stream.wire import StreamFailed, read_address
 
@@ -75,7 +76,11 @@ def test_what_is_shown_of_an_agent_has_no_secrets(tmp_path, capsys):
 def test_a_token_that_is_not_there(monkeypatch):
     monkeypatch.delenv("AGENT_TOKEN", raising=False)
     config = ServeConfig(stream="ws://agent.example", stream_token_env="AGENT_TOKEN")
-    for make in (lambda: make_streamer(config, lambda _: None), lambda: stream_speech(config)):
+    totals = StreamTotals()
+    for make in (
+        lambda: make_streamer(config, lambda _: None, totals),
+        lambda: stream_speech(config),
+    ):
         with pytest.raises(CommandError, match="AGENT_TOKEN"):
             make()
 

@@ -29,6 +29,7 @@ from ringwheel.robot.speech.server.control import ControlFigures
 from ringwheel.robot.speech.server.metrics import SpeechMetrics
 from ringwheel.robot.speech.server.resource import ResourceFigures
 from ringwheel.robot.speech.server.server import SpeechFigures
+from ringwheel.robot.speech.stream import StreamFigures, StreamTotals
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "prometheus"
@@ -82,6 +83,13 @@ def speech_figures() -> SpeechFigures:
     return SpeechFigures(1, 2, {"TCP/MRCPv2": ControlFigures()}, pool, resources)
 
 
+def stream_totals() -> StreamTotals:
+    totals = StreamTotals()
+    totals.note("peer", StreamFigures(heard_ms=2_500, spoken_ms=500, rejected={"not_json": 1}))
+    totals.note("lost", StreamFigures(dropped_ms=40, clears=2, barge_ins=1))
+    return totals
+
+
 @pytest.fixture
 async def families(tmp_path):
     """What /metrics shows of an engine that has everything: name, type, labels."""
@@ -92,7 +100,11 @@ async def families(tmp_path):
             engine,
             http="127.0.0.1:0",
             hep=hep,
-            parts=[robot_metrics(engine, tmp_path), SpeechMetrics(speech_figures)],
+            parts=[
+                robot_metrics(engine, tmp_path),
+                SpeechMetrics(speech_figures),
+                stream_totals(),
+            ],
         ) as monitor,
     ):
         monitor.traffic(True, None, b"SIP/2.0 200 OK\r\n", 0.0)
@@ -164,6 +176,11 @@ async def test_a_robot_tells_what_its_conversations_came_to(families):
     assert values("ringwheel_robot_misses") == {("no-input",): 1, ("no-match",): 0}
     assert values("ringwheel_robot_dials") == {("waiting",): 5, ("under_way",): 0}
     assert values("ringwheel_mrcp_server_completions") == {("no-match", "speechrecog"): 3}
+    assert values("ringwheel_streams") == {("peer",): 1, ("lost",): 1}
+    sound = values("ringwheel_stream_sound_seconds")
+    assert (sound["heard",], sound["spoken",], sound["dropped",]) == (2.5, 0.5, 0.04)
+    assert values("ringwheel_stream_clears") == {("peer",): 2, ("barge-in",): 1}
+    assert values("ringwheel_stream_rejected") == {("not_json",): 1}
     jobs = {("done",): 2, ("failed",): 1, ("refused",): 1}
     assert values("ringwheel_recognizer_jobs") == jobs
 

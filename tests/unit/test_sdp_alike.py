@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ringwheel.media._core import plain_parts
 from ringwheel.media.codec import PCMA, PCMU
 from ringwheel.media.sdp import (
     Answer,
@@ -211,3 +212,39 @@ def test_a_call_that_begins_on_hold_is_held_though_the_rest_is_known():
     answer_to(offer(1, "198.51.100.7", 6000), LOCAL)
     media = answer_to(offer(2, "0.0.0.0", 6000), LOCAL).media
     assert media is not None and media.held and media.rtcp_port is None
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_a_description_of_the_plain_form_is_taken_apart(end: str):
+    lines = ["v=0", "o=- 1 1 IN IP4 a", "s=-", "c=IN IP4 198.51.100.7", "t=0 0"]
+    body = said_by([*lines, "m=audio 6000 RTP/AVP 0", "a=ptime:20"], *PLAIN[:3], end)
+    before, between = f"{end}s=-{end}c=IN IP4 ", f"{end}t=0 0{end}m=audio "
+    rest = f"{before}\0{between}\0 RTP/AVP 0{end}a=ptime:20{end}"
+    assert plain_parts(body) == ("198.51.100.7", 6000, rest.encode())
+    for size in range(body.index(b" RTP/")):
+        assert plain_parts(body[:size]) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        (b"v=0", b"v=1"),
+        (b"o=- 1 1 IN IP4", b"o=- 1 1 IN"),
+        (b"o=-", b"o=" + 65 * b"x"),
+        (b"c=IN IP4", b"c=IN IP6"),
+        (b"c=IN IP4 198.51.100.7", b"c=IN IP4 198.51.100.7/127"),
+        (b"c=IN IP4 198.51.100.7", b"c=IN IP4 1.2.3"),
+        (b" 6000", b" 0"),
+        (b" 6000", b" 6000/2"),
+        (b" 6000", b" 600000"),
+        (b"m=audio", b"m=video 8000 RTP/AVP 31\r\nm=audio"),
+        (b"a=rtcp-mux", b"c=IN IP4 198.51.100.9"),
+        (b"a=rtcp-mux", b"m=video 8000 RTP/AVP 31"),
+        (b"a=rtcp-mux", b"a=\0"),
+    ],
+)
+def test_one_of_another_form_is_not(said: bytes, instead: bytes):
+    body = offer(1, "198.51.100.7", 6000)
+    assert plain_parts(body) is not None
+    assert said in body
+    assert plain_parts(body.replace(said, instead, 1)) is None

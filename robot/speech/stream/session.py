@@ -16,6 +16,7 @@ from .outbox import MarkPassed
 from .playout import REFILL_MS, Playout
 from .tcp import AudioSocketWire
 from .together import first_of
+from .totals import CANCELLED, StreamTotals
 from .twilio import Answer, Clear, Incoming, Mark, Media
 from .uplink import BLOCK_MS, Uplink
 from .wire import Address, Opening, PeerBargeIn, StreamFailed, Wire, check_opening, read_address
@@ -266,6 +267,7 @@ async def stream(
     max_silence_ms: int | None = None,
     barge_in: PeerBargeIn = "none",
     answer: Callable[[Call], Awaitable[None]] | None = None,
+    totals: StreamTotals | None = None,
 ) -> Streamed:
     """Connect a call with a peer: ``ws://`` and ``wss://`` for one that speaks
     Twilio Media Streams, ``audiosocket+tcp://HOST:PORT`` for an AudioSocket server. Returns when
@@ -277,7 +279,7 @@ async def stream(
     ``speech`` a caller who speaks ends what the peer has sent, as a ``clear`` of the peer would.
     ``max_silence_ms``: if neither side says anything for so long, the stream fails. ``answer`` is
     called once the peer is there, and answers a call that was not; without it, the call has to be.
-    :class:`StreamFailed`: it could not be had, or broke.
+    ``totals``: what the stream is added to. :class:`StreamFailed`: it could not be had, or broke.
     """
     address = read_address(url)
     opening = Opening(call.id, parameters or {}, headers or {}, tls, connect_ms)
@@ -290,13 +292,20 @@ async def stream(
     )
     note = log.bind(call=call.id, peer=address.shown)
     note.info("stream begins")
+    totals = totals or StreamTotals()
+    totals.up += 1
+    end = CANCELLED
     try:
         streamed = await session.run(max_ms)
+        end = streamed.ended_by.value
     except StreamFailed as error:
+        end = error.kind
         note.warning("stream failed", kind=error.kind, cause=str(error), **_told(session.figures))
         raise
-    ended_by, seconds = streamed.ended_by.value, streamed.seconds
-    note.info("stream over", ended_by=ended_by, seconds=seconds, **_told(streamed.figures))
+    finally:
+        totals.up -= 1
+        totals.note(end, session.figures)
+    note.info("stream over", ended_by=end, seconds=streamed.seconds, **_told(streamed.figures))
     return streamed
 
 
