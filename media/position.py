@@ -40,10 +40,9 @@ class Position:
         playing: asyncio.Future[PlayEnded],
     ) -> None:
         """A list was queued."""
-        if self._plays:
-            self._drop_ended()
+        self._drop_ended()
         if not self._plays:
-            self._began_ms = _sent_ms(leg, playable)
+            self._began_ms = float(leg.packets_sent * playable.packet_ms)
         self._plays.append(_Play(files, playable, playing))
 
     def snapshot(self, leg: Leg) -> list[State]:

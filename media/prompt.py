@@ -213,8 +213,9 @@ class Playable(NamedTuple):
 
     def played_ms(self, ended: PlayEnded) -> float:
         """How much of it was handed to the network, without the silence in the last packet."""
-        if not self.codec.whole_packets:
-            return ended.played_bytes * 1000 / self.codec.bytes_per_s
+        bytes_per_s = self.codec.bytes_per_s
+        if bytes_per_s:  # packets are not whole
+            return ended.played_bytes * 1000 / bytes_per_s
         return min(float(ended.played_packets * self.packet_ms), self.ends_ms)
 
 
@@ -227,20 +228,6 @@ def _join_list(prompts: Sequence[EncodedPrompt], packet_ms: int, *, loop: bool) 
     samples = np.concatenate([prompt.pcm for prompt in prompts if prompt.pcm is not None])
     native = packets_of(samples, codec, packet_ms, loop=loop)
     return _prompt_of(native, samples, codec, ", ".join(prompt.path for prompt in prompts))
-
-
-def _playable(
-    prompts: Sequence[EncodedPrompt], codec: Codec, packet_ms: int, loop: bool, tail: Samples
-) -> Playable:
-    """Of a codec whose packets may be cut anywhere."""
-    ends_ms = math.inf if loop else sum([prompt.duration_ms for prompt in prompts])
-    if codec.adapts:
-        natives = join_prompts(prompts, loop=loop, tail=tail)
-        # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
-        tail = tail_behind(tail, prompts)
-    else:
-        natives = [prompt.native for prompt in prompts]
-    return Playable(natives, codec, packet_ms, ends_ms, tail)
 
 
 class PromptLibrary:
@@ -287,6 +274,18 @@ class PromptLibrary:
         """The prompt, read in a worker thread if need be. Raises :class:`PromptError`."""
         return await self._obtain(self._key(path, codec), partial(self._read, path, codec))
 
+    def held(self, paths: Sequence[StrPath], codec: Codec, packet_ms: int) -> Playable | None:
+        """What :meth:`arrange` gives, at once; None where it has anything to do for that."""
+        if codec.adapts or not codec.bytes_per_ts:
+            return None
+        natives: list[Prompt] = []
+        for path in paths:
+            prompt = self._held(self._key(path, codec))
+            if prompt is None:
+                return None
+            natives.append(prompt.native)
+        return Playable(natives, codec, packet_ms)
+
     async def arrange(
         self,
         paths: Sequence[StrPath],
@@ -305,32 +304,16 @@ class PromptLibrary:
             self._held(key) or await self._obtain(key, partial(self._read, path, codec))
             for key, path in zip(keys, paths, strict=True)
         ]
-        if not codec.whole_packets:
-            return _playable(prompts, codec, packet_ms, loop, tail)
         ends_ms = math.inf if loop else sum([prompt.duration_ms for prompt in prompts])
-        natives = await self._join_packets((keys, packet_ms, loop), prompts)
-        return Playable(natives, codec, packet_ms, ends_ms, tail)
-
-    def arranged(
-        self,
-        paths: Sequence[StrPath],
-        codec: Codec,
-        *,
-        packet_ms: int = PACKET_MS,
-        loop: bool = False,
-        tail: Samples = NOTHING,
-    ) -> Playable | None:
-        """What :meth:`arrange` would return, where that is here already; None where it may have to
-        wait. Raises :class:`PromptError`."""
         if codec.whole_packets:
-            return None
-        prompts = []
-        for path in paths:
-            prompt = self._held(self._key(path, codec))
-            if prompt is None:
-                return None
-            prompts.append(prompt)
-        return _playable(prompts, codec, packet_ms, loop, tail)
+            natives = await self._join_packets((keys, packet_ms, loop), prompts)
+        elif codec.adapts:
+            natives = join_prompts(prompts, loop=loop, tail=tail)
+            # A play that is stopped leaves another tail: near enough, as is the last packet's fill.
+            tail = tail_behind(tail, prompts)
+        else:
+            natives = [prompt.native for prompt in prompts]
+        return Playable(natives, codec, packet_ms, ends_ms, tail)
 
     async def encode(self, samples: Samples, codec: Codec, packet_ms: int) -> Prompt:
         """What a leg plays for a sound that is no file."""
@@ -370,8 +353,10 @@ class PromptLibrary:
             status = os.stat(path)  # noqa: PTH116 - with every play: a Path costs more than it
         except (OSError, ValueError) as error:
             raise file_error(path, error) from error
-        check_file(path, status, self.limits)
-        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, codec.label
+        key = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, codec.label
+        if key not in self._prompts:  # else it was checked before it was read
+            check_file(path, status, self.limits)
+        return key
 
     def _held(self, key: _Key) -> EncodedPrompt | None:
         with self._lock:

@@ -329,19 +329,6 @@ def test_the_least_recently_used_goes_first(tmp_path, reads):
     library.close()
 
 
-async def test_a_list_is_at_hand_once_all_of_it_was_loaded(tmp_path, library):
-    paths = [write(tmp_path / f"{name}.wav", tone(0.1, RATE_HZ)) for name in "ab"]
-    await library.load(paths[0], PCMU)
-    assert library.arranged(paths, PCMU) is None
-    playable = await library.arrange(paths, PCMU)
-    at_hand = library.arranged(paths, PCMU)
-    assert at_hand is not None
-    assert at_hand[:4] == playable[:4]
-    assert at_hand.ends_ms == 200
-    with pytest.raises(PromptError):
-        library.arranged([tmp_path / "none.wav"], PCMU)
-
-
 async def test_concurrent_loads_read_once(tmp_path, library, reads):
     path = write(tmp_path / "p.wav", tone(0.5, 48000), 48000)
     prompts = await asyncio.gather(*(library.load(path, PCMU) for _ in range(50)))
