@@ -246,6 +246,28 @@ async def test_a_prompt_queued_behind_another_shares_its_last_packet(make_prompt
     assert len(packets) == 13
 
 
+async def test_a_prompt_that_is_at_hand_does_not_overtake_one_that_is_loading(make_prompt):
+    (first, first_bytes), (second, second_bytes) = (
+        make_prompt("first.ulaw", 1001),
+        make_prompt("second.ulaw", 999),
+    )
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(call.play(first))
+            tasks.create_task(call.play(second))
+        await call.hangup()
+
+    async with serving(handler) as engine, phoning(engine) as phone:
+        await engine.load(second)
+        await phone.call()
+        await phone.until_bye()
+        packets = phone.waiting_packets()
+
+    assert unbroken(packets)[:2000] == first_bytes + second_bytes
+
+
 async def test_two_awaited_plays_leave_no_slot_empty(make_prompt):
     (first, first_bytes), (second, second_bytes) = (
         make_prompt("first.ulaw", 1000),
