@@ -1,6 +1,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,11 @@ class Timer:
     @property
     def pending(self) -> bool: ...
     def cancel(self) -> bool: ...
+
+class Tally:
+    def __new__(cls, size: int) -> Self: ...
+    def __getitem__(self, what: int) -> int: ...
+    def add(self, what: int) -> None: ...
 
 class TimerWheel:
     def __init__(self, now_ms: int) -> None: ...
@@ -264,13 +269,15 @@ class Headers:
     def remove(self, name: str) -> None: ...
     def render(self, start_line: str, body: bytes) -> bytes: ...
 
-def answer_lines(
+def header_ids(names: Iterable[str]) -> bytes: ...
+def answer(
     headers: Headers,
-    wanted: frozenset[str],
+    start_line: str,
+    wanted: bytes,
     to_tag: str | None,
     added: Iterable[tuple[str, str]],
-) -> list[tuple[str, str]]: ...
-def render_lines(start_line: str, headers: list[tuple[str, str]], body: bytes) -> bytes: ...
+    body: bytes,
+) -> bytes: ...
 def is_token(text: str) -> bool: ...
 
 class Tokens:
@@ -282,29 +289,67 @@ def bracketed(value: str) -> str | None: ...
 
 SIP_REJECT_NAMES: tuple[str, ...]
 
-# reject, answer status, method, uri, status, reason, lines, body, call_id, cseq, cseq_method,
-# from_tag, to_tag, branch, sent_by
-ScannedMessage = tuple[
-    int,
-    int,
-    str | None,
-    str,
-    int,
-    str,
-    list[tuple[str, str]],
-    bytes,
-    str,
-    int,
-    str,
-    str | None,
-    str | None,
-    str,
-    str,
-]
+class Message:
+    headers: Headers
+    body: bytes
+    call_id: str
+    cseq: int
+    cseq_method: str
+    from_tag: str | None
+    to_tag: str | None
+    branch: str
+    sent_by: str
+    def __eq__(self, other: object) -> bool: ...
+    __hash__: None  # type: ignore[assignment]
+    def start_line(self) -> str: ...
+    def to_bytes(self) -> bytes: ...
 
-def scan_message(data: bytes) -> ScannedMessage: ...
+class Request(Message):
+    method: str
+    uri: str
+    def __init__(
+        self,
+        headers: Headers,
+        *,
+        method: str,
+        uri: str,
+        body: bytes = b"",
+        call_id: str = "",
+        cseq: int = 0,
+        cseq_method: str = "",
+        from_tag: str | None = None,
+        to_tag: str | None = None,
+        branch: str = "",
+        sent_by: str = "",
+    ) -> None: ...
+
+class Response(Message):
+    status: int
+    reason: str
+    def __init__(
+        self,
+        headers: Headers,
+        *,
+        status: int,
+        reason: str,
+        body: bytes = b"",
+        call_id: str = "",
+        cseq: int = 0,
+        cseq_method: str = "",
+        from_tag: str | None = None,
+        to_tag: str | None = None,
+        branch: str = "",
+        sent_by: str = "",
+    ) -> None: ...
+
+def read_message(
+    refusal: Callable[[int, int, Request | None], Exception], data: bytes
+) -> Request | Response: ...
+def server_key(request: Request, method: str) -> str: ...
+def client_key(message: Message) -> str: ...
+def merge_key_of(request: Request) -> int: ...
+def stamp_via(request: Request, host: str, port: int) -> int: ...
 def canonical_header_name(name: str) -> str: ...
-def stamp_via_value(value: str, host: str, port: int) -> tuple[str, int]: ...
 
 class DatagramReader(Generic[_Peer]):
     def __init__(self, peer_of: Callable[[str, int], _Peer], capacity: int = 64) -> None: ...

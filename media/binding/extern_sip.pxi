@@ -4,6 +4,8 @@ cdef extern from "sip/sip.h" nogil:
     enum:
         RW_SIP_MAX_HOST_BYTES
         RW_SIP_REJECT_COUNT
+        RW_SIP_H_VIA
+        RW_SIP_H_TO
         RW_SIP_H_COUNT
     ctypedef struct rw_sip_span:
         uint32_t at

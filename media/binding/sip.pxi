@@ -1,4 +1,4 @@
-# SIP messages and datagrams: from the C scanner's spans to Python objects.
+# Text of the SIP scanner's spans, and datagrams in batches.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
@@ -22,58 +22,6 @@ cdef str _unfolded(const uint8_t *data, rw_sip_span value):
     return PyUnicode_DecodeUTF8(PyBytes_AS_STRING(buffer), size, "surrogateescape")
 
 
-cdef list _header_lines(const uint8_t *data, const rw_sip_message *message):
-    cdef list lines = []
-    cdef const rw_sip_header *header
-    cdef unsigned i
-    for i in range(message.header_count):
-        header = &message.headers[i]
-        name = _header_names[header.id] if header.id else _text(data, header.name)
-        value = _unfolded(data, header.value) if header.folded else _text(data, header.value)
-        lines.append((name, value))
-    return lines
-
-
-cdef str _sent_by(const uint8_t *data, const rw_sip_via *via):
-    cdef unsigned port = via.port
-    if not via.host.length:
-        return ""
-    if not port:  # RFC 3261 section 18.2.2: the default port of the transport
-        port = 5061 if _text(data, via.transport).upper() == "TLS" else 5060
-    host = _text(data, via.host).lower()
-    return f"[{host}]:{port}" if via.ipv6 else f"{host}:{port}"
-
-
-def scan_message(bytes data not None) -> tuple:
-    """Scan one datagram with the C scanner.
-
-    Returns ``(reject, answer_status, method, uri, status, reason, lines, body, call_id, cseq,
-    cseq_method, from_tag, to_tag, branch, sent_by)``. ``reject`` is 0, or an index into
-    `SIP_REJECT_NAMES`; then ``answer_status`` is the status to answer with, or 0 to drop, and the
-    rest is what was found. ``method`` is None for a response; tags are None where absent.
-    """
-    cdef rw_sip_message m
-    cdef const uint8_t *raw = <const uint8_t *>PyBytes_AS_STRING(data)
-    rw_sip_scan(raw, PyBytes_GET_SIZE(data), &m)
-    return (
-        m.reject,
-        rw_sip_answer_status(&m),
-        _text(raw, m.method) if m.is_request else None,
-        _text(raw, m.uri),
-        m.status,
-        _text(raw, m.reason),
-        _header_lines(raw, &m),
-        PyBytes_FromStringAndSize(<const char *>raw + m.body.at, m.body.length),
-        _text(raw, m.call_id),
-        m.cseq,
-        _text(raw, m.cseq_method),
-        _text(raw, m.from_tag) if m.from_tag.length else None,
-        _text(raw, m.to_tag) if m.to_tag.length else None,
-        _text(raw, m.via.branch),
-        _sent_by(raw, &m.via),
-    )
-
-
 def canonical_header_name(str name not None) -> str:
     """The canonical spelling of a header name in any case or compact form; unknown: unchanged."""
     cdef bytes raw = name.encode("utf-8", "surrogateescape")
@@ -81,43 +29,6 @@ def canonical_header_name(str name not None) -> str:
         <const uint8_t *>PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw)
     )
     return _header_names[known] if known else name
-
-
-cdef bytes _without(bytes value, rw_sip_span param):
-    return value[: param.at] + value[param.at + param.length :] if param.length else value
-
-
-def stamp_via_value(str value not None, str host not None, int port):
-    """Write the source of a request into the first value of its topmost Via line.
-
-    ``received`` is added as RFC 3261 section 18.2.1 and RFC 3581 section 4 want it, in the place of
-    one that was there; ``rport``, where asked for, gets ``port``. Returns ``(new value, port that
-    responses go to)``. A Via with a fault behind its host is stamped as well: an error response
-    carries it back. ValueError if there is no host.
-    """
-    cdef bytes raw = value.encode("utf-8", "surrogateescape")
-    cdef rw_sip_via via
-    cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(raw)
-    rw_sip_scan_via(data, PyBytes_GET_SIZE(raw), &via)
-    if not via.host.length:
-        raise ValueError("not a Via header value")
-    cdef unsigned reply_port = via.port
-    if not reply_port:
-        reply_port = 5061 if _text(data, via.transport).upper() == "TLS" else 5060
-    added = ""
-    if via.rport_param.length:
-        reply_port = port
-        added = f";rport={port};received={host}"
-    elif _text(data, via.host).lower() != host:
-        added = f";received={host}"
-    cdef uint32_t end = via.whole.at + via.whole.length
-    cdef bytes first = raw[:end]
-    if via.received_param.at > via.rport_param.at:
-        first = _without(_without(first, via.received_param), via.rport_param)
-    else:
-        first = _without(_without(first, via.rport_param), via.received_param)
-    stamped = first.decode("utf-8", "surrogateescape") + added
-    return stamped + raw[end:].decode("utf-8", "surrogateescape"), reply_port
 
 
 # Peers repeat, so an address is read, and written, once. Direct-mapped: a collision costs a

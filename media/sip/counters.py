@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum, auto
+from typing import Self
+
+from .._core import Tally
 
 
 class Count(IntEnum):
@@ -69,21 +72,14 @@ class Count(IntEnum):
     PRACK_TIMEOUTS = auto()
 
 
-class Counters:
+class Counters(Tally):
     """Counts since the start, by :class:`Count`."""
 
-    __slots__ = ("_values",)
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self._values = [0] * len(Count)
-
-    def __getitem__(self, what: Count) -> int:
-        return self._values[what]
-
-    def add(self, what: Count) -> None:
-        """Count one."""
-        self._values[what] += 1
+    def __new__(cls) -> Self:
+        return super().__new__(cls, len(Count))
 
     def as_dict(self) -> dict[str, int]:
         """Every counter by its name in lower case, zeros included."""
-        return {what.name.lower(): self._values[what] for what in Count}
+        return {what.name.lower(): self[what] for what in Count}

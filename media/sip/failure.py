@@ -15,9 +15,10 @@ UNDELIVERED_REASON = "SIP;cause=503;text="
 _COPIED = frozenset({"Via", "From", "To", "Call-ID", "CSeq"})
 
 
-@dataclass(slots=True)
 class Undelivered(Response):
     """The 503 that stands for a failure of our own transport; no peer has sent it."""
+
+    __slots__ = ()
 
 
 def failed_response(data: bytes, failure: SendFailure) -> Undelivered:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .digest import Credentials
 from .edge import Flow, TimerHandle
+from .failure import Undelivered
 from .fields import split_commas
 from .message import Response, SipParseError
 from .requests import DAY_S, PendingRequest, RequestSeries, retry_after_s
@@ -150,8 +151,11 @@ class Registration:
     # The user of its requests
 
     def on_response(self, response: Response) -> None:
-        """An answer to REGISTER."""
+        """An answer to REGISTER, or what stands for none."""
         if response.status < 200:
+            return
+        if isinstance(response, Undelivered):
+            self.on_timeout()
             return
         self._pending = None
         self.status = response.status

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
-from .._core import Timer
+from .._core import Timer, client_key, merge_key_of, server_key
 from .counters import Count, Counters
 from .edge import Flow, Sender, SendFailure, Timers
 from .failure import Datagram, by_stream, failed_response
@@ -534,41 +534,6 @@ class TransactionLayer:
         """End every transaction at once, telling nobody."""
         for transaction in [*self._servers.values(), *self._clients.values()]:
             transaction.terminate()
-
-
-def server_key(request: Request, method: str) -> str:
-    """What a retransmission of ``request`` has in common with it (RFC 3261 17.2.3).
-
-    An ACK has the key of its INVITE.
-    """
-    if method == "ACK":
-        method = "INVITE"
-    branch = request.branch
-    if len(branch) > len(MAGIC_COOKIE) and branch.startswith(MAGIC_COOKIE):
-        return f"{branch} {request.sent_by} {method}"
-    # No cookie, or nothing but the cookie (RFC 4475 3.2): matched the RFC 2543 way. The To tag
-    # tells no INVITEs apart that the CSeq does not, and the ACK carries the tag of our answer.
-    to_tag = "" if method == "INVITE" else request.to_tag or ""
-    return (
-        f"{branch} {request.sent_by} {method} {request.uri} {to_tag} "
-        f"{request.from_tag or ''} {request.call_id} {request.cseq}"
-    )
-
-
-def client_key(message: Request | Response) -> str:
-    """Branch and method: what a response has in common with its request."""
-    return f"{message.branch} {message.cseq_method}"
-
-
-def merge_key_of(request: Request) -> int:
-    """What makes two requests one that came by two ways; 0 where the question does not arise.
-
-    A 64-bit hash, seeded at random in each process, takes the place of three strings for as long
-    as the transaction lingers.
-    """
-    if request.to_tag is not None or request.method == "CANCEL":
-        return 0
-    return hash((request.from_tag, request.call_id, request.cseq, request.method))
 
 
 def reply_flow(request: Request, flow: Flow) -> Flow:

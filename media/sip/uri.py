@@ -7,8 +7,9 @@ RFC 3261 sections 19.1 and 20.10, RFC 3966. Text of a peer: what does not fit ra
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import ClassVar
 
 from .._core import is_token
 from .fields import (
@@ -111,16 +112,15 @@ class SipUri:
     headers: Params = ()
     password: str | None = None
 
-    @classmethod
-    def parse(cls, text: str) -> SipUri:
-        """Read a URI as it stands on the wire, without angle brackets.
+    parse: ClassVar[Callable[[str], SipUri]]
+    """Read a URI as it stands on the wire, without angle brackets.
 
-        SipParseError: malformed (status None), or of another scheme (status 416).
-        """
-        return _parsed(text) if len(text) <= MAX_KNOWN_CHARS else cls._parse(text)
+    SipParseError: malformed (status None), or of another scheme (status 416).
+    """
 
     @classmethod
-    def _parse(cls, text: str) -> SipUri:
+    def read(cls, text: str) -> SipUri:
+        """As `parse`, whatever was read before."""
         scheme, colon, rest = text.partition(":")
         scheme = scheme.lower()
         if not colon or not rest or _BAD_IN_URI.search(text):
@@ -160,7 +160,10 @@ class SipUri:
 
     def param(self, name: str) -> str | None:
         """The value of a parameter (lower case), "" for a flag (``lr``), None if absent."""
-        return get_param(self.params, name) if self.params else None
+        for found, value in self.params:
+            if found == name:
+                return value
+        return None
 
     def __str__(self) -> str:
         params = _format_uri_params(self.params)
@@ -175,10 +178,20 @@ class SipUri:
         return f"{self.scheme}:{userinfo}{address}{params}{_format_headers(self.headers)}"
 
 
-@lru_cache(maxsize=KNOWN_URIS)
-def _parsed(text: str) -> SipUri:
-    """A call reads the same few URIs again and again."""
-    return SipUri._parse(text)
+class _KnownUris(dict[str, SipUri]):
+    """Every URI that was read, as a call reads the same few again and again; a look-up of what is
+    known calls no Python."""
+
+    def __missing__(self, text: str) -> SipUri:
+        uri = SipUri.read(text)
+        if len(text) <= MAX_KNOWN_CHARS:
+            if len(self) >= KNOWN_URIS:
+                self.clear()
+            self[text] = uri
+        return uri
+
+
+SipUri.parse = _KnownUris().__getitem__
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..sip.edge import Flow
+from ..sip.failure import Undelivered
 from ..sip.fields import format_host_port
 from ..sip.message import Response
 from ..sip.requests import retry_after_s
@@ -54,8 +55,10 @@ class _Question:
         self._heard = heard
 
     def on_response(self, response: Response) -> None:
-        """A provisional response says nothing yet."""
-        if response.status >= 200:
+        """A provisional response says nothing yet; one that stands for none says that it failed."""
+        if isinstance(response, Undelivered):
+            self._heard(None)
+        elif response.status >= 200:
             self._heard(Answer(response.status, retry_after_s(response)))
 
     def on_timeout(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringwheel.media.sip.digest import Challenger, Credentials, Outcome, lookup_of
-from ringwheel.media.sip.edge import Flow
+from ringwheel.media.sip.edge import Flow, SendFailure
 from ringwheel.media.sip.registration import Registration, RegistrationConfig, RegistrationState
 
 REGISTRAR = "10.0.0.9"
@@ -187,6 +187,16 @@ def test_nobody_there(robot):
     robot.lone.net.run(32_000)
     assert robot.told[-1] == ("failed", 408)
     assert robot.registration.reason == "the registrar did not answer"
+
+
+def test_a_request_that_comes_back_was_answered_by_nobody(robot):
+    for _ in range(2):
+        robot.lone.net.run(600)
+        failure = SendFailure("nobody listens there")
+        robot.lone.agent.refused(robot.last.branch, "REGISTER", failure)
+    assert robot.told[-1] == ("failed", 408)
+    assert robot.registration.reason == "the registrar did not answer"
+    assert robot.wait_s() <= 30
     assert robot.wait_s() <= 30.2
 
 

@@ -8,7 +8,9 @@ from ringwheel.media.sip.edge import Flow, SendFailure
 from ringwheel.media.sip.failure import Undelivered
 from ringwheel.media.sip.lifeline import Due, Lifeline, StreamLimits
 from ringwheel.media.sip.message import parse, response_bytes
+from ringwheel.media.sip.resolve import Target
 from ringwheel.media.sip.ways import Ways, flow_of_peer
+from ringwheel.media.trunk.options import OptionsAsker
 
 from .conftest import Net, Recorder, deliver_all, sip
 
@@ -171,6 +173,19 @@ def test_a_datagram_that_comes_back_twice_is_a_503():
     (cause,) = handler.ended.values()
     assert cause.text == 'SIP;cause=503;text="nobody listens there"'
     net.run(60_000)
+    net.assert_quiet()
+
+
+def test_an_options_that_comes_back_was_answered_by_nobody():
+    """A trunk's peer that starts anew is no peer that has said 503."""
+    net = Net()
+    net.link = lambda packet: []
+    agent, heard = net.agent("ua", Recorder()), []
+    OptionsAsker(agent, lambda target: net.flow(target.host))(Target("peer", 5060), heard.append)
+    for _ in range(2):
+        net.run(600)
+        refuse(agent, net.packets[0].message)
+    assert heard == [None]
     net.assert_quiet()
 
 
