@@ -8,6 +8,7 @@ import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
+    AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
@@ -97,6 +98,7 @@ class Call(Connection):
 
     __slots__ = (
         "_bridged_to",
+        "_ordering",
         "_position",
         "_queueing",
         "_sound_from",
@@ -110,7 +112,8 @@ class Call(Connection):
         self._bridged_to: Call | None = None
         self._sound_to: OneWay | None = None
         self._sound_from: OneWay | None = None
-        self._queueing: asyncio.Lock | None = None
+        self._queueing = 0
+        self._ordering: asyncio.Lock | None = None
         self._sound_until_s = 0.0
         self._tail = NOTHING
         self._position: Position | None = None
@@ -174,14 +177,20 @@ class Call(Connection):
         self._check()
         leg, codec = self._open_leg()
         ends = _barge_in_of(barge_in)
-        # However long their files take to load, plays queue in the order in which they were called.
-        async with self._turn():
-            playable = await self._engine.prompts.arrange(
-                prompts, codec, packet_ms=self._packet_ms, loop=loop, tail=self._tail
-            )
-            self._check()
-            self._tail = playable.tail
+        library, packet_ms = self._engine.prompts, self._packet_ms
+        # Whose files are there need wait for nobody, where nobody waits.
+        held = None if self._queueing else library.held(prompts, codec, packet_ms)
+        if held is not None:
+            playable = held
             playing = leg.play(playable.natives, loop=loop, replace=replace, barge_in=ends)
+        else:
+            async with self._in_order():
+                playable = await library.arrange(
+                    prompts, codec, packet_ms=packet_ms, loop=loop, tail=self._tail
+                )
+                self._check()
+                self._tail = playable.tail
+                playing = leg.play(playable.natives, loop=loop, replace=replace, barge_in=ends)
         self._note(leg, playing, prompts, playable)
         try:
             done = await playing
@@ -189,7 +198,9 @@ class Call(Connection):
             if not leg.closed.done():
                 leg.stop_playing()
             raise
-        return await self._played(done, playable)
+        if done.outcome is PlayOutcome.LEG_CLOSED:
+            raise CallEnded(await self.wait_ended())
+        return self._played(done, playable)
 
     async def speak(
         self,
@@ -212,7 +223,7 @@ class Call(Connection):
         live = LiveSound((codec.name, codec.clock_rate_hz), self._packet_ms, LIVE_ROOM_MS)
         playable = Playable([], codec, self._packet_ms)
         feed = Feed(live, rate_hz, codec.sample_rate_hz)
-        async with self._turn():
+        async with self._in_order():
             playing = leg.play_live(live, barge_in=ends)
         self._note(leg, playing, ("(live)",), playable)
         feeding = asyncio.ensure_future(feed.run(source))
@@ -230,7 +241,9 @@ class Call(Connection):
         finally:
             live.finish()
             await _cancelled(feeding)
-        return await self._played(done, playable)
+        if done.outcome is PlayOutcome.LEG_CLOSED:
+            raise CallEnded(await self.wait_ended())
+        return self._played(done, playable)
 
     async def play_from(
         self, other: Call, until: Awaitable[object], *, barge_in: BargeInName = "none"
@@ -251,7 +264,7 @@ class Call(Connection):
         name = (codec.name, codec.clock_rate_hz)
         live = LiveSound(name, self._packet_ms, FROM_ROOM_MS, lead_ms=FROM_LEAD_MS)
         playable = Playable([], codec, self._packet_ms)
-        async with self._turn():
+        async with self._in_order():
             playing = leg.play_live(live, barge_in=ends)
         begun = asyncio.Event()
         tap = source.speak_to(source_codec, live, begun.set)
@@ -273,7 +286,9 @@ class Call(Connection):
             await _cancelled(waiting)
         if live.dropped:
             log.warning("sound of another call dropped", call=self.id, samples=live.dropped)
-        return await self._played(done, playable)
+        if done.outcome is PlayOutcome.LEG_CLOSED:
+            raise CallEnded(await self.wait_ended())
+        return self._played(done, playable)
 
     async def open_live(
         self,
@@ -300,7 +315,7 @@ class Call(Connection):
         if mulaw and from_hz != PCMU.sample_rate_hz:
             raise ValueError("sample_rate_hz: mu-law has 8000")
         out = self._live_out(codec, from_hz, mulaw, room_ms)
-        async with self._turn():
+        async with self._in_order():
             playing = out.begin(leg)
         self._note(leg, playing, ("(live)",), Playable([], codec, self._packet_ms))
         return out
@@ -452,10 +467,10 @@ class Call(Connection):
         """The digits that wait to be gathered."""
         return self._keypad.typed if self._keypad else ""
 
-    async def next_digit(self, timeout_s: float) -> str | None:
+    def next_digit(self, timeout_s: float) -> Coroutine[Any, Any, str | None]:
         """The next digit, one that was typed before or the first to come; None after
         ``timeout_s``. It does not end with the call."""
-        return await (self._keypad or self._make_keypad()).next(timeout_s)
+        return (self._keypad or self._make_keypad()).next(timeout_s)
 
     def watch_digits(self, on_typed: Callable[[], None] | None) -> None:
         """Have ``on_typed`` called when a digit has come, which waits to be gathered as others do;
@@ -482,7 +497,7 @@ class Call(Connection):
             leg.send_digits(digits, on_ms, off_ms)
             return
         tones = dial_tones(digits, on_ms, off_ms, codec.sample_rate_hz)
-        async with self._turn():
+        async with self._in_order():
             native = await self._engine.prompts.encode(tones, codec, self._packet_ms)
             self._check()
             playing = leg.play([native], replace=False)
@@ -603,22 +618,26 @@ class Call(Connection):
 
     # Within
 
-    def _turn(self) -> asyncio.Lock:
-        """To be held by whoever queues sound."""
-        if self._queueing is None:
-            self._queueing = asyncio.Lock()
-        return self._queueing
-
     @property
     def _packet_ms(self) -> int:
         """How long the packets of the open leg are."""
         assert self._media is not None
         return self._media.ptime_ms
 
-    async def _played(self, done: PlayEnded, playable: Playable) -> Played:
+    @contextlib.asynccontextmanager
+    async def _in_order(self) -> AsyncIterator[None]:
+        """However long their files take to load, plays queue in the order in which they were
+        called."""
+        self._queueing += 1
+        try:
+            self._ordering = self._ordering or asyncio.Lock()
+            async with self._ordering:
+                yield
+        finally:
+            self._queueing -= 1
+
+    def _played(self, done: PlayEnded, playable: Playable) -> Played:
         """What playing came to, for whoever waited for it."""
-        if done.outcome is PlayOutcome.LEG_CLOSED:
-            raise CallEnded(await self.wait_ended())
         self._sound_until_s = asyncio.get_running_loop().time() + TAIL_S
         return Played(done.outcome, playable.played_ms(done))
 

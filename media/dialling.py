@@ -7,7 +7,6 @@ import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -278,7 +277,7 @@ class DialledCall(Call):
             self._ear = EarlyEar(leg, codec)
 
     async def _redirect(self, target: str) -> None:
-        order = replace(self._order, uri=target)
+        order = self._order._replace(uri=target)
         if self._redirects <= order.redirects:
             with contextlib.suppress(NoRoute):
                 way = await first_way(self._engine.router(order))

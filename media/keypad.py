@@ -66,21 +66,20 @@ class Keypad:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while not self._typed:
-            if loop.time() >= deadline_s or not await self._change(loop, deadline_s):
+            if loop.time() >= deadline_s:
                 return None
+            # A timer by hand, and here, as this is waited for with every question:
+            # `asyncio.timeout` costs several times as much.
+            change: asyncio.Future[bool] = loop.create_future()
+            deadline = loop.call_at(deadline_s, _wake, change, False)
+            self._waiting.append(change)
+            try:
+                if not await change:
+                    return None
+            finally:
+                deadline.cancel()
+                self._waiting.remove(change)
         return self._typed.popleft()
-
-    async def _change(self, loop: asyncio.AbstractEventLoop, deadline_s: float) -> bool:
-        """Wait for a digit; False: none has come in time. A timer by hand, as this is waited for
-        with every question: `asyncio.timeout` costs several times as much."""
-        change: asyncio.Future[bool] = loop.create_future()
-        deadline = loop.call_at(deadline_s, _wake, change, False)
-        self._waiting.append(change)
-        try:
-            return await change
-        finally:
-            deadline.cancel()
-            self._waiting.remove(change)
 
     async def gather(
         self, max_digits: int, terminators: str, first_ms: int, inter_ms: int

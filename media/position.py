@@ -42,7 +42,7 @@ class Position:
         """A list was queued."""
         self._drop_ended()
         if not self._plays:
-            self._began_ms = _sent_ms(leg, playable)
+            self._began_ms = float(leg.packets_sent * playable.packet_ms)
         self._plays.append(_Play(files, playable, playing))
 
     def snapshot(self, leg: Leg) -> list[State]:

@@ -213,8 +213,9 @@ class Playable(NamedTuple):
 
     def played_ms(self, ended: PlayEnded) -> float:
         """How much of it was handed to the network, without the silence in the last packet."""
-        if not self.codec.whole_packets:
-            return ended.played_bytes * 1000 / self.codec.bytes_per_s
+        bytes_per_s = self.codec.bytes_per_s
+        if bytes_per_s:  # packets are not whole
+            return ended.played_bytes * 1000 / bytes_per_s
         return min(float(ended.played_packets * self.packet_ms), self.ends_ms)
 
 
@@ -272,6 +273,18 @@ class PromptLibrary:
     async def load(self, path: StrPath, codec: Codec) -> EncodedPrompt:
         """The prompt, read in a worker thread if need be. Raises :class:`PromptError`."""
         return await self._obtain(self._key(path, codec), partial(self._read, path, codec))
+
+    def held(self, paths: Sequence[StrPath], codec: Codec, packet_ms: int) -> Playable | None:
+        """What :meth:`arrange` gives, at once; None where it has anything to do for that."""
+        if codec.adapts or not codec.bytes_per_ts:
+            return None
+        natives: list[Prompt] = []
+        for path in paths:
+            prompt = self._held(self._key(path, codec))
+            if prompt is None:
+                return None
+            natives.append(prompt.native)
+        return Playable(natives, codec, packet_ms)
 
     async def arrange(
         self,
@@ -340,8 +353,10 @@ class PromptLibrary:
             status = os.stat(path)  # noqa: PTH116 - with every play: a Path costs more than it
         except (OSError, ValueError) as error:
             raise file_error(path, error) from error
-        check_file(path, status, self.limits)
-        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, codec.label
+        key = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, codec.label
+        if key not in self._prompts:  # else it was checked before it was read
+            check_file(path, status, self.limits)
+        return key
 
     def _held(self, key: _Key) -> EncodedPrompt | None:
         with self._lock:

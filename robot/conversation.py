@@ -11,9 +11,9 @@ import asyncio
 import functools
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import soundfile
 
@@ -52,6 +52,8 @@ RAW_BYTES_PER_S = 8_000
 LOADING_S = 2.0
 UNKNOWN_FILE_S = 60.0
 LAST_WORDS_S = 10.0
+TURN_S = 0.001
+"""What takes as long has waited for something: then the loop has seen to others meanwhile."""
 STOP_S = 2.0
 """How long an action that is cancelled may take to stop."""
 
@@ -61,7 +63,7 @@ OnState = Callable[[State], None]
 log = logging.getLogger(__name__)
 
 
-async def converse(
+def converse(
     interpreter: Interpreter,
     channel: Channel,
     *,
@@ -69,7 +71,7 @@ async def converse(
     facts: Mapping[str, Json] | None = None,
     on_step: OnStep | None = None,
     on_state: OnState | None = None,
-) -> Ended:
+) -> Coroutine[Any, Any, Ended]:
     """Hold the conversation to its end. An interpreter that was restored goes on where it was.
 
     ``clock_ms`` gives milliseconds since 1970, ``facts`` is what is known at the beginning.
@@ -77,8 +79,8 @@ async def converse(
     go on elsewhere, after each event. When cancelled, whatever goes on is stopped, and the
     interpreter can go on: ``resume()``.
     """
-    driver = _Driver(interpreter, channel, clock_ms, on_step, on_state)
-    return await driver.run(facts or {})
+    # No coroutine of its own: each would be gone through whenever the conversation goes on.
+    return _Driver(interpreter, channel, clock_ms, on_step, on_state).run(facts or {})
 
 
 class _Driver:
@@ -95,6 +97,7 @@ class _Driver:
         self.clock_ms = clock_ms
         self.on_step = on_step
         self.on_state = on_state
+        self.tells = on_step is not None or on_state is not None
         self.turns_told = interpreter.turns_ended
 
     async def run(self, facts: Mapping[str, Json]) -> Ended:
@@ -104,20 +107,25 @@ class _Driver:
             owed = interpreter.begin(
                 Begin(at_ms=self.clock_ms(), channel=self.channel.kind, facts=facts)
             )
-            self._tell()
+            if self.tells:
+                self._tell()
         loop = asyncio.get_running_loop()
         began_s = loop.time() - interpreter.age_ms / 1000
         async with asyncio.TaskGroup() as group:
             left: asyncio.Task[Left] = group.create_task(self._wait_left())
             turn = _Turn(left)
+            turned_s = loop.time()
             try:
                 while not isinstance(owed[0], HangUpNow):
                     # What takes no time at all must not keep the loop, nor the person from leaving.
-                    await asyncio.sleep(0)
+                    if loop.time() - turned_s < TURN_S:
+                        await asyncio.sleep(0)
+                    turned_s = loop.time()
                     # Another script that it goes on in has limits of its own.
                     call_ends_s = began_s + interpreter.limits.call_s
                     owed = await self._perform_in(turn, owed[0], left, call_ends_s)
-                    self._tell()
+                    if self.tells:
+                        self._tell()
                 await self._hang_up(turn, owed[0])
             finally:
                 turn.close()
@@ -135,9 +143,15 @@ class _Driver:
         watched = not self.interpreter.alone
         if watched and left.done():
             return self._take(left.result())
-        limit_s = min(loop.time() + self._deadline_s(action), call_ends_s)
+        # To nobody, nothing can be too long a silence.
+        silence_s = self.interpreter.limits.silence_s if watched else math.inf
+        limit_s = min(loop.time() + deadline_s(action, silence_s), call_ends_s)
         with turn.of(action, limit_s, watched=watched):
-            event = await self._perform(action)
+            try:
+                event = await self.channel.perform(action)
+            except Exception:
+                log.exception("a channel has failed in step %s", action.step)
+                event = self._failed("defect", "a defect of the channel, see the log")
         cut_short = turn.interrupted or isinstance(event, Failed)
         # What fails in the moment in which the person leaves has failed for that.
         if cut_short and watched and left.done():
@@ -149,11 +163,6 @@ class _Driver:
             log.warning("conversation stopped: limits.call_s (%d s) reached", limit_s)
             return self.interpreter.stop(self.clock_ms(), "limit")
         return self._take(self._failed("deadline", "it has taken too long"))
-
-    def _deadline_s(self, action: Action) -> float:
-        # To nobody, nothing can be too long a silence.
-        silence_s = math.inf if self.interpreter.alone else self.interpreter.limits.silence_s
-        return deadline_s(action, silence_s)
 
     def _take(self, event: Event | None) -> list[Action]:
         """The actions that follow from an event; a channel that gives a wrong one has failed."""
@@ -169,13 +178,6 @@ class _Driver:
         turn = waiting.turn if waiting else 0
         return Failed(at_ms=self.clock_ms(), turn=turn, kind=kind, reason=reason)
 
-    async def _perform(self, action: Action) -> Event | None:
-        try:
-            return await self.channel.perform(action)
-        except Exception:
-            log.exception("a channel has failed in step %s", action.step)
-            return self._failed("defect", "a defect of the channel, see the log")
-
     async def _wait_left(self) -> Left:
         try:
             return await self.channel.wait_left()
@@ -187,7 +189,10 @@ class _Driver:
         takes_s = deadline_s(action, self.interpreter.limits.silence_s)
         limit_s = asyncio.get_running_loop().time() + takes_s
         with turn.of(action, limit_s, watched=False):
-            await self._perform(action)
+            try:
+                await self.channel.perform(action)
+            except Exception:
+                log.exception("a channel has failed in step %s", action.step)
         if turn.interrupted:
             log.warning("the last words of a conversation took too long")
 
@@ -210,7 +215,7 @@ class _Turn(Interruptible):
     """
 
     def __init__(self, leaving: asyncio.Task[Left]) -> None:
-        super().__init__()
+        super().__init__(asyncio.current_task())
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._rings_s = self._limit_s = math.inf
@@ -264,8 +269,9 @@ def deadline_s(action: Action, silence_s: float) -> float:  # noqa: PLR0911 - on
         case SayNow() | HangUpNow():
             return speech_s(action.speech) + max(silence_s, LAST_WORDS_S)
         case AskNow():
-            inputs = (action.input, *action.handlers.values())
-            longest_s = max([_answer_s(given.timing) for given in inputs])
+            longest_s = _answer_s(action.input.timing)
+            for given in action.handlers.values():
+                longest_s = max(longest_s, _answer_s(given.timing))
             return speech_s(action.speech) + longest_s + silence_s
         case FetchNow():
             tries_s = (action.deadline_ms / 1000 + BACK_OFF_S) * (1 + action.retries)

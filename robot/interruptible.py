@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 class Interruptible:
@@ -16,13 +16,14 @@ class Interruptible:
     that waits for it, would cost more than most of the work that a conversation has.
 
     Only callbacks of the loop may interrupt, and never the task itself: what is within the block
-    waits then, and hears of it there.
+    waits then, and hears of it there. ``task``: whose it is, where that is known before.
     """
 
-    __slots__ = ("_asked", "_before", "_task")
+    __slots__ = ("_asked", "_before", "_owner", "_task")
 
-    def __init__(self) -> None:
-        self._task: asyncio.Task[object] | None = None
+    def __init__(self, task: asyncio.Task[Any] | None = None) -> None:
+        self._owner = task
+        self._task: asyncio.Task[Any] | None = None
         self._before = 0
         self._asked = 0
 
@@ -41,9 +42,9 @@ class Interruptible:
 
     def __enter__(self) -> Self:
         self._asked = 0
-        self._task = asyncio.current_task()
-        assert self._task is not None
-        self._before = self._task.cancelling()
+        self._task = task = self._owner or asyncio.current_task()
+        assert task is not None
+        self._before = task.cancelling()
         return self
 
     def __exit__(

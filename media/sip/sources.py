@@ -35,8 +35,9 @@ class NetworkTable:
     def find(self, host: str) -> str | None:
         """The label of the network that a numeric address lies in; None: in no one."""
         v6 = ":" in host
+        address_text = host.partition("%")[0] if v6 else host  # link-local: behind it is the link
         try:
-            packed = socket.inet_pton(socket.AF_INET6 if v6 else socket.AF_INET, host)
+            packed = socket.inet_pton(socket.AF_INET6 if v6 else socket.AF_INET, address_text)
         except (OSError, ValueError):
             return None
         address = int.from_bytes(packed, "big")

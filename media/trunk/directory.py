@@ -8,7 +8,6 @@ import ipaddress
 import random
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -417,8 +416,7 @@ class Trunks:
         except ValueError as error:
             raise NoRoute(str(error)) from None
         own = trunk.codecs and order.codecs == self._codecs
-        return replace(
-            order,
+        return order._replace(
             uri=dressed.uri,
             caller=dressed.from_uri,
             display_name=dressed.display_name,

@@ -44,16 +44,19 @@ class Question:
         self._action = action
         self._by = by
         self._clock_ms = clock_ms
-        inputs = [(None, action.input), *action.handlers.items()]
-        self._entry = Entry([(name, given.digits) for name, given in inputs if given.digits])
+        typed: list[tuple[str | None, Grammar]] = []
         self._spoken: list[tuple[str | None, Grammar]] = []
-        if voice.serves(by):
-            self._spoken = [(name, given.speech) for name, given in inputs if given.speech]
+        listens = voice.serves(by)
+        for name, given in ((None, action.input), *action.handlers.items()):
+            if given.digits:
+                typed.append((name, given.digits))
+            if given.speech and listens:
+                self._spoken.append((name, given.speech))
+        self._entry = Entry(typed)
         self._keys_interrupt = action.barge_in in ("dtmf", "both")
         self._speech_interrupts = action.barge_in in ("speech", "both")
         self._saying = Interruptible()
         self._prompted = False
-        self._hearing = Interruptible()
         self._recognizing: asyncio.Task[Event | None] | None = None
         self._session: SpeechSession | None = None
         self._unheard = ""
@@ -158,6 +161,7 @@ class Question:
 
     async def _by_speech_or_keys(self) -> Event:
         """The first answer of both. A recognizer knows of silence itself."""
+        self._hearing = Interruptible()
         try:
             with self._hearing:
                 if self._speech_interrupts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,7 @@ import structlog
 from ...media.call import Call
 from ...media.events import PlayOutcome
 from ...media.sound import PromptError, StrPath
-from ..script.actions import Speech, Spoken, SpokenFile, SpokenPause, SpokenText
+from ..script.actions import Speech, SpokenFile, SpokenPause, SpokenText
 from ..script.model import BargeIn, By
 from ..speech.service import SpeechFailed, SpeechService, SpeechSession
 from .sounds import Sounds
@@ -87,7 +87,7 @@ class Voice:
 
     async def say(self, speech: Speech, barge_in: BargeIn, by: By) -> bool:
         """Say it; False: the caller, or somebody else, has ended it before. SayFailed."""
-        for part in self._parts(speech, self._kept if self._is_local(by) else None):
+        for part in self._parts(speech, by):
             if isinstance(part, SpokenText):
                 finished = await self._speak(part, barge_in, by)
             else:
@@ -102,27 +102,30 @@ class Voice:
         local = self._services.get("local")
         return local is None or self._services.get(by) is local
 
-    def _parts(self, speech: Speech, kept: KeptPrompts | None) -> Iterator[Run | SpokenText]:
+    def _parts(self, speech: Speech, by: By) -> list[Run | SpokenText]:
         """What is there as files, in the longest runs, and what has to be spoken between."""
+        parts: list[Run | SpokenText] = []
         files: list[StrPath] = []
         for spoken in speech:
-            path = self._file_of(spoken, kept)
-            if path is not None:
-                files.append(path)
-            elif isinstance(spoken, SpokenText) and spoken.text.strip():
+            if isinstance(spoken, SpokenFile):
+                files.append(spoken.path)
+            elif isinstance(spoken, SpokenPause):
+                files.append(self._sounds.pause(spoken.pause_ms))
+            elif spoken.text.strip():
+                path = self._kept_file(spoken, by)
+                if path is not None:
+                    files.append(path)
+                    continue
                 if files:
-                    yield tuple(files)
+                    parts.append(tuple(files))
                     files = []
-                yield spoken
+                parts.append(spoken)
         if files:
-            yield tuple(files)
+            parts.append(tuple(files))
+        return parts
 
-    def _file_of(self, spoken: Spoken, kept: KeptPrompts | None) -> StrPath | None:
-        if isinstance(spoken, SpokenFile):
-            return spoken.path
-        if isinstance(spoken, SpokenPause):
-            return self._sounds.pause(spoken.pause_ms)
-        return kept.find(spoken) if kept is not None and spoken.text.strip() else None
+    def _kept_file(self, text: SpokenText, by: By) -> StrPath | None:
+        return self._kept.find(text) if self._kept is not None and self._is_local(by) else None
 
     async def _play(self, run: Run, barge_in: BargeIn) -> bool:
         try:

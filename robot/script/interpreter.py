@@ -7,6 +7,7 @@ Questions count as in VoiceXML 2.1 (5.2.2, and 2.1.6.2 for when they are visited
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
@@ -67,10 +68,10 @@ MAX_ESCAPE = 12
 MAX_REASON_BYTES = 400
 MAX_WORD_BYTES = 60
 MAX_HEARD_BYTES = 200
-HEARD_BYTES = 40
-"""What the state has of an answer beside its text and confidence."""
-MAX_CHARACTER_BYTES = 12
-"""As JSON in ASCII: two halves of a pair."""
+HEARD_BYTES = 65
+"""What the state has of an answer beside its text."""
+NAME_BYTES = 4
+"""What it has of a variable beside its name and value."""
 
 Answer = Done | Heard | NoInput | NoMatch | Failed
 KINDS: dict[type[Step], Kind] = {
@@ -209,7 +210,7 @@ class Interpreter:
         if not self._memory.frames or self._memory.cause is not None:
             return []
         self._set_clock(at_ms)
-        self._end_turn(cause)
+        self._end_turn(self._current(), cause)
         return [self._end(cause)]
 
     # The way through the script.
@@ -267,10 +268,10 @@ class Interpreter:
         assert at is not None
         return self._here.steps[at]
 
-    def _move(self, to: str | None) -> None:
-        """Go to a step; None is the one behind."""
+    def _move(self, step: Step, to: str | None = None) -> None:
+        """Leave a step for another one, or for the one behind it."""
         frame = self._memory.frames[-1]
-        frame.at = self._current().next if to is None else to
+        frame.at = step.next if to is None else to
         frame.asked = None
 
     def _enter(self, frame: Frame) -> None:
@@ -298,7 +299,7 @@ class Interpreter:
         call = self._current()
         if isinstance(call, CallFlow) and call.into is not None:
             self._assign(call.into, result)
-        self._move(None)
+        self._move(call)
         return None
 
     def _fail(self, fault: Fault | ExpressionError) -> Action | None:
@@ -313,7 +314,7 @@ class Interpreter:
             and step.has_failed_branch
             and not isinstance(fault, Exhausted)
         ):
-            self._move(step.failed)
+            self._move(step, step.failed)
             return None
         return self._to_handler("error", "error")
 
@@ -324,8 +325,8 @@ class Interpreter:
         except Fault:
             kept = None
         self._memory.error = {
-            "kind": _cut(fault.kind, MAX_WORD_BYTES),
-            "reason": _cut(str(self._masks.blot(str(fault))), MAX_REASON_BYTES),
+            "kind": state.cut(fault.kind, MAX_WORD_BYTES),
+            "reason": state.cut(str(self._masks.blot(str(fault))), MAX_REASON_BYTES),
             "step": self._memory.frames[-1].at,
             "result": kept,
         }
@@ -372,14 +373,14 @@ class Interpreter:
     def _take_set(self, step: Set) -> None:
         for name, expression in step.values:
             self._assign(name, expression.evaluate(self._scope()))
-        self._move(None)
+        self._move(step)
 
     def _take_choice(self, step: Choice) -> None:
         scope = self._scope()
         for case in step.cases:
             if case.when.evaluate(scope):
-                return self._move(case.to)
-        return self._move(step.otherwise)
+                return self._move(step, case.to)
+        return self._move(step, step.otherwise)
 
     def _take_goto(self, step: Goto) -> None:
         frames = self._memory.frames
@@ -434,7 +435,7 @@ class Interpreter:
         if memory.gone and not isinstance(step, Http):
             if not isinstance(step, Say):
                 return self._end("done")
-            self._move(None)
+            self._move(step)
             return None
         if isinstance(step, Ask):
             self._visit(step)
@@ -553,16 +554,16 @@ class Interpreter:
 
     def _answer(self, step: Step, event: Answer) -> Action | None:
         if isinstance(event, Failed):
-            self._end_turn(f"failed: {_cut(event.kind, MAX_WORD_BYTES)}")
+            self._end_turn(step, f"failed: {state.cut(event.kind, MAX_WORD_BYTES)}")
             raise Fault(event.kind, event.reason, event.result)
         if isinstance(step, Ask):
             return self._answer_question(step, event)
-        self._end_turn("done")
+        self._end_turn(step, "done")
         if isinstance(step, Http | Record | Stream):
             self._keep_result(step, event)
         elif isinstance(step, Transfer):
             self._memory.gone = "transferred"
-        self._move(None)
+        self._move(step)
         return None
 
     def _keep_result(self, step: Http | Record | Stream, event: Event) -> None:
@@ -573,7 +574,7 @@ class Interpreter:
 
     def _answer_question(self, step: Ask, event: Done | Heard | NoInput | NoMatch) -> Action | None:
         if isinstance(event, NoInput):
-            self._end_turn("no-input")
+            self._end_turn(step, "no-input")
             return self._miss(step, "no_input")
         if isinstance(event, Heard):
             if event.handler is not None:
@@ -581,9 +582,9 @@ class Interpreter:
             if self._fits(step, event):
                 return self._accept(step, event)
         elif isinstance(event, Done):
-            self._end_turn("failed: protocol")
+            self._end_turn(step, "failed: protocol")
             raise Fault("protocol", "Done is no answer to a question")
-        self._end_turn("no-match")
+        self._end_turn(step, "no-match")
         return self._miss(step, "no_match")
 
     def _answer_to_handler(self, step: Ask, event: Heard) -> Action | None:
@@ -591,9 +592,9 @@ class Interpreter:
         name = event.handler or ""
         given = self._open_inputs().get(name)
         if given is None or not event.confidence >= given.min_confidence:
-            self._end_turn("no-match")
+            self._end_turn(step, "no-match")
             return self._miss(step, "no_match")
-        self._end_turn(name)
+        self._end_turn(step, name)
         self._note_heard(event)
         flow = self._flow_of(name)
         asked = self._memory.frames[-1].asked
@@ -617,22 +618,26 @@ class Interpreter:
         return bool(step.valid.evaluate({**self._scope(), "answer": event.value}))
 
     def _accept(self, step: Ask, event: Heard) -> Action | None:
-        self._end_turn("answered")
-        self._take_room(self._size_of(event.value))
-        self._memory.answer = event.value
-        self._note_heard(event)
-        if step.into is not None:
-            self._assign(step.into, event.value)
+        self._end_turn(step, "answered")
+        memory, name = self._memory, step.into
+        size = self._size_of(event.value)
+        self._note_heard(event, size if name is None else 2 * size + len(name) + NAME_BYTES)
+        memory.answer = event.value
+        if name is not None:
+            memory.frames[-1].variables[name] = event.value
         for branch in step.branches:
             if same(branch.value, event.value):
-                self._move(branch.to)
+                self._move(step, branch.to)
                 return None
-        self._move(None)
+        self._move(step)
         return None
 
-    def _note_heard(self, event: Heard) -> None:
-        text, confidence = _cut(event.text, MAX_HEARD_BYTES), float(event.confidence)
-        self._take_room(HEARD_BYTES + self._size_of(text) + self._size_of(confidence))
+    def _note_heard(self, event: Heard, more_bytes: int = 0) -> None:
+        """Remember what was heard; ``more_bytes`` are of what is remembered beside it."""
+        text, confidence = state.cut(event.text, MAX_HEARD_BYTES), float(event.confidence)
+        if not math.isfinite(confidence):
+            raise Fault("value", f"{confidence} is no number of JSON")
+        self._take_room(HEARD_BYTES + self._size_of(text) + more_bytes)
         self._memory.heard = {"text": text, "mode": event.mode, "confidence": confidence}
 
     def _miss(self, step: Ask, kind: Literal["no_input", "no_match"]) -> Action | None:
@@ -656,7 +661,7 @@ class Interpreter:
         ):
             return None
         if retries.then is not None:
-            self._move(retries.then)
+            self._move(step, retries.then)
             return None
         handler = "silence" if kind == "no_input" else "no_match"
         return self._to_handler(handler, CAUSES[handler])
@@ -667,9 +672,9 @@ class Interpreter:
         if memory.gone:
             return []
         self._set_clock(event.at_ms)
-        self._end_turn("left")
-        memory.gone = "left"
         step = self._current()
+        self._end_turn(step, "left")
+        memory.gone = "left"
         if isinstance(step, Record) and event.result is not None:
             # Who hangs up behind a message has left it (VoiceXML 2.1, 2.3.6).
             with suppress(Fault):
@@ -678,9 +683,8 @@ class Interpreter:
         memory.frames[0].asked = None
         return self._go_on(lambda: self._to_handler("hang_up", "left"))
 
-    def _end_turn(self, outcome: str) -> None:
+    def _end_turn(self, step: Step, outcome: str) -> None:
         memory = self._memory
-        step = self._current()
         ms = memory.now_ms - memory.turn_ms
         began_ms = memory.turn_ms - memory.began_ms
         self._take_room(ROW_BYTES + len(step.id), for_trace=True)
@@ -693,7 +697,8 @@ class Interpreter:
             tally.outcome = outcome
 
     def _set_clock(self, at_ms: int) -> None:
-        self._memory.now_ms = min(max(self._memory.now_ms, at_ms), state.MAX_AT_MS)
+        if at_ms > self._memory.now_ms:
+            self._memory.now_ms = min(at_ms, state.MAX_AT_MS)
 
     # Values, and room for them.
 
@@ -714,13 +719,13 @@ class Interpreter:
         return speech_of(prompts, self._here, self._scope) if prompts else ()
 
     def _assign(self, name: str, value: Json) -> None:
-        self._take_room(len(name) + 4 + self._size_of(value))
+        self._take_room(len(name) + NAME_BYTES + self._size_of(value))
         self._memory.frames[-1].variables[name] = value
 
     def _size_of(self, value: Json) -> int:
         """How much a value adds to the state. Fault, where it is no value for one."""
         try:
-            return state.json_bytes(self._masks.hide(value))
+            return state.json_bytes(self._masks.hide(value) if self._secrets else value)
         except state.UnfitValue as error:
             raise Fault("value", str(error)) from error
 
@@ -763,16 +768,6 @@ def _json_bytes(value: Json) -> int:
         return state.json_bytes(value)
     except state.UnfitValue as error:
         raise Fault("value", str(error)) from error
-
-
-def _cut(text: str, most_bytes: int) -> str:
-    """The beginning of a text that takes no more bytes than that in a state."""
-    if MAX_CHARACTER_BYTES * len(text) <= most_bytes:
-        return text
-    text = text[:most_bytes]
-    while state.json_bytes(text) > most_bytes + 2:
-        text = text[: len(text) * 3 // 4]
-    return text
 
 
 _TAKE: dict[type[Step], Callable[[Interpreter, Any], Action | None]] = {

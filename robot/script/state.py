@@ -37,6 +37,8 @@ MAX_HAND_OVERS = 32
 """How often one conversation may go on in another script."""
 MAX_TRACE = 64
 MAX_AT_MS = 1 << 53
+MAX_CHARACTER_BYTES = 12
+"""As JSON in ASCII: two halves of a pair."""
 MIN_SECRET = 4
 """Shorter texts are in every other word: they are no secrets, and hiding them spoils reports."""
 
@@ -188,6 +190,16 @@ def json_bytes(value: object, depth: int = 0) -> int:
             total += len(encode_basestring_ascii(key)) + 2 + json_bytes(item, depth + 1)
         return total
     raise UnfitValue(f"{type(value).__name__} is no type of JSON")
+
+
+def cut(text: str, most_bytes: int) -> str:
+    """The beginning of a text that takes no more bytes than that in a state."""
+    if MAX_CHARACTER_BYTES * len(text) <= most_bytes:
+        return text
+    text = text[:most_bytes]
+    while json_bytes(text) > most_bytes + 2:
+        text = text[: len(text) * 3 // 4]
+    return text
 
 
 class Masks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -278,7 +277,7 @@ def ways_to(engine, *peers):
 
     async def route(order):
         for callee, sign_of_life_s in peers:
-            way = await first_way(numeric(replace(order, uri=callee.uri)))
+            way = await first_way(numeric(order._replace(uri=callee.uri)))
             yield way._replace(sign_of_life_s=sign_of_life_s)
 
     engine.router = route

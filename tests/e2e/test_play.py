@@ -203,6 +203,27 @@ async def test_a_replacement_starts_in_the_next_packet(make_prompt):
     ]
 
 
+async def test_what_is_held_queues_behind_what_has_yet_to_be_read(make_prompt):
+    (held, held_bytes), (other, other_bytes) = (
+        make_prompt("held.ulaw", 2 * FRAME_BYTES),
+        make_prompt("other.ulaw", 3 * FRAME_BYTES),
+    )
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        await call.play(held)
+        await asyncio.gather(call.play(other), call.play(held))
+        await call.hangup()
+
+    async with serving(handler) as engine, phoning(engine) as phone:
+        await phone.call()
+        await phone.until_bye()
+        packets = phone.waiting_packets()
+
+    heard = b"".join(packet.payload for packet in packets)
+    assert heard == held_bytes + other_bytes + held_bytes
+
+
 async def test_a_prompt_queued_behind_another_shares_its_last_packet(make_prompt):
     (first, first_bytes), (second, second_bytes) = (
         make_prompt("first.ulaw", 1001),
@@ -223,6 +244,28 @@ async def test_a_prompt_queued_behind_another_shares_its_last_packet(make_prompt
 
     assert unbroken(packets)[:2000] == first_bytes + second_bytes
     assert len(packets) == 13
+
+
+async def test_a_prompt_that_is_at_hand_does_not_overtake_one_that_is_loading(make_prompt):
+    (first, first_bytes), (second, second_bytes) = (
+        make_prompt("first.ulaw", 1001),
+        make_prompt("second.ulaw", 999),
+    )
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(call.play(first))
+            tasks.create_task(call.play(second))
+        await call.hangup()
+
+    async with serving(handler) as engine, phoning(engine) as phone:
+        await engine.load(second)
+        await phone.call()
+        await phone.until_bye()
+        packets = phone.waiting_packets()
+
+    assert unbroken(packets)[:2000] == first_bytes + second_bytes
 
 
 async def test_two_awaited_plays_leave_no_slot_empty(make_prompt):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ringwheel.media.sip.fields import CSeq, Via, parse_params, split_commas
 from ringwheel.media.sip.reject import SipParseError, SipReject
-from ringwheel.media.sip.uri import NameAddr, SipUri
+from ringwheel.media.sip.uri import KNOWN_URIS, MAX_KNOWN_CHARS, NameAddr, SipUri
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,16 @@ def test_bad_uri(text):
     with pytest.raises(SipParseError) as caught:
         SipUri.parse(text)
     assert caught.value.reason in (SipReject.URI, SipReject.PARAMETER)
+
+
+def test_uris_that_are_remembered_are_bounded():
+    texts = [f"sip:{at}@host" for at in range(KNOWN_URIS + 1)]
+    long = "sip:" + "a" * MAX_KNOWN_CHARS + "@host"
+    for _ in range(2):
+        assert [SipUri.parse(text).user for text in texts] == [str(at) for at in range(len(texts))]
+        assert SipUri.parse(long) is not SipUri.parse(long)
+    known = SipUri.parse.__self__
+    assert 0 < len(known) <= KNOWN_URIS
 
 
 def test_unknown_scheme_is_416():

@@ -213,6 +213,13 @@ def test_response_with_headers_and_body_reads_back():
     assert made.to_bytes() == wire
 
 
+def test_a_message_may_be_as_large_as_it_likes():
+    lines = [(f"X-{at}", "\u00e4" * at) for at in range(200)]
+    answer = parse(response_bytes(parse(INVITE), 200, headers=lines, body=b"b" * 9_000))
+    assert list(answer.headers)[-201:-1] == lines
+    assert answer.body == b"b" * 9_000
+
+
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\rb", "\r\n"])
 def test_line_breaks_are_refused_when_building(value):
     request = parse(INVITE)

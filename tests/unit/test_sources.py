@@ -40,6 +40,11 @@ def test_of_two_alike_the_first_counts():
     assert NetworkTable([(network, "first"), (network, "second")]).find("192.0.2.9") == "first"
 
 
+def test_a_link_local_address_comes_with_the_link_that_it_is_of():
+    table = NetworkTable([(ipaddress.ip_network("fe80::/10"), "link")])
+    assert table.find("fe80::5054:ff%2") == table.find("fe80::5054:ff") == "link"
+
+
 @given(st.text(max_size=60))
 def test_what_is_no_address_lies_nowhere(text):
     table = NetworkTable([(ipaddress.ip_network("0.0.0.0/0"), "v4")])
