@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def read_numbers(path: Path, trunk: str | None) -> Iterator[Number]:
     """The numbers of a file, one after the other as they are asked for. NumbersError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _numbers(path, csv.reader(file), trunk)
+            yield from _numbers(path, _rows(file), trunk)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         cause = error.strerror if isinstance(error, OSError) else str(error)
         raise NumbersError(f"{path} cannot be read: {cause}") from error
@@ -55,10 +55,22 @@ def check_numbers(path: Path, trunk: str | None) -> int:
     return count
 
 
-def _numbers(path: Path, rows: Iterator[list[str]], trunk: str | None) -> Iterator[Number]:
-    header = [name.strip() for name in next(rows, [])]
+def _rows(file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Rows, and the lines that they begin at: cells may hold line breaks."""
+    rows = csv.reader(file)
+    line = 1
+    for row in rows:
+        yield line, row
+        line = rows.line_num + 1
+
+
+def _numbers(
+    path: Path, rows: Iterator[tuple[int, list[str]]], trunk: str | None
+) -> Iterator[Number]:
+    _, names = next(rows, (1, []))
+    header = [name.strip() for name in names]
     column = _column(path, header)
-    for line, row in enumerate(rows, 2):
+    for line, row in rows:
         if not any(cell.strip() for cell in row):
             continue
         if len(row) > len(header):

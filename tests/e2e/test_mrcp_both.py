@@ -42,6 +42,7 @@ pytestmark = [
     pytest.mark.one_loop,
     pytest.mark.skipif(not shutil.which("espeak-ng"), reason="apt-get install espeak-ng"),
 ]
+UNUSED_S = 0.3
 TIMING = Timing(no_input_ms=2_000, complete_ms=400, max_speech_ms=5_000)
 
 
@@ -244,3 +245,25 @@ async def test_sessions_by_the_dozen_leave_nothing_on_either_side() -> None:
             await eventually(lambda: server.figures().sessions == 0)
         assert server.figures().channels == 0
         await eventually(lambda: server.engine.snapshot().places_taken == 0)
+
+
+@pytest.mark.parametrize("share", [True, False])
+async def test_sessions_that_are_to_be_ready_are_not_taken_for_forgotten(share: bool) -> None:
+    """The server ends what no client uses: sessions, and connections without a channel."""
+    async with speech_server() as server, serving(silent) as engine:
+        server._means.bind_s = UNUSED_S
+        for control in server._control.values():
+            control.idle_s = UNUSED_S
+        service = MrcpService(engine, options_of(server, ready=2, share=share))
+        try:
+            await service.prepare()
+            await asyncio.sleep(4 * UNUSED_S)
+            (figures,) = service.figures().servers
+            assert (figures.idle, figures.lost) == (2, 0)
+            assert server.figures().sessions == 2
+        finally:
+            await service.close()
+
+
+async def silent(call: Call) -> None:
+    """Nobody calls."""

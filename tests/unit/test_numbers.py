@@ -24,6 +24,13 @@ def test_columns_become_facts(tmp_path):
     ]
 
 
+def test_lines_are_those_of_the_file_whatever_cells_hold(tmp_path):
+    rows = '"note\r\nof them",number\r\n"two\nlines",12\n\nnone,34\n'
+    assert [one.line for one in numbers(tmp_path / "n.csv", rows)] == [3, 6]
+    with pytest.raises(NumbersError, match=r"n\.csv:7: 'abc' is no number"):
+        numbers(tmp_path / "n.csv", rows + '"a\nb",abc\n')
+
+
 @pytest.mark.parametrize(
     ("text", "cause"),
     [

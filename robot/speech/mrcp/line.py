@@ -11,7 +11,7 @@ from .connection import ControlConnection
 from .message import ChannelId, Event, Response
 from .resources import Recognizer, Recorder, Synthesizer
 from .taken import Taken
-from .words import RECOGNIZERS, SYNTHESIZERS, Method, RequestState, Resource
+from .words import RECOGNIZERS, SYNTHESIZERS, Header, Method, RequestState, Resource
 
 Ask = Callable[[RequestUser, int], Asked]
 """Asks something of a resource, as ``lambda user, now_ms: synthesizer.pause(user, now_ms)``."""
@@ -108,6 +108,11 @@ class Line:
     async def ask(self, ask: Ask) -> Outcome:
         """Send a request, and wait until it is over; every request has its deadline."""
         return await self.start(ask).outcome()
+
+    async def claim(self) -> None:
+        """Use the channel, by a question that changes nothing; any answer will do."""
+        tag = (Header.LOGGING_TAG,)
+        await self.ask(lambda user, now_ms: self.synthesizer.get_params(user, now_ms, tag))
 
     def extend(self, running: Running, within_ms: int | None) -> None:
         """Give a request another time for its completion, from now on."""

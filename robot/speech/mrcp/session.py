@@ -163,6 +163,8 @@ class MrcpSession:
             self._end("not set up")
             raise
         self._watching = asyncio.ensure_future(self._watch(self._call))
+        if beside is None or not self.server.share:
+            await self._claim()
 
     async def add(self, resource: Resource) -> None:
         """Add a resource to the session by a re-INVITE, if it has it not. SessionFailed."""
@@ -209,6 +211,13 @@ class MrcpSession:
         fresh = wanted and not self.server.share
         port = 0 if resource in self.refused else DISCARD_PORT
         return self._line(resource, "new" if fresh else "existing", port)
+
+    async def _claim(self) -> None:
+        """Use every channel once: what nobody uses, a server may take for that of a client which
+        has died, and so a connection without a channel. SessionFailed: it is lost meanwhile."""
+        await asyncio.gather(*[line.claim() for line in self.lines.values()])
+        if self.lost:
+            raise SessionFailed("lost", self.lost)
 
     def _offer(self, resources: Sequence[Resource]) -> list[ApplicationLine]:
         """The first channel asks for a new connection, unless there is one to the server, and the
