@@ -56,6 +56,10 @@ _FULL = (errno.EAGAIN, errno.EINTR)
 _NO_ROOM = (errno.ENOBUFS, errno.ENOMEM)
 """The kernel is out of memory for the moment: what was sent will be sent again."""
 
+SEND_TOGETHER = 16
+"""How many datagrams wait for the end of a wake-up to leave together. One that leaves alone wakes
+its peer alone, where that is on the same machine, and finds the kernel's way out cold."""
+
 SEND_QUEUE_DATAGRAMS = 4_096
 SEND_AGAIN_S = 0.002
 """When a socket that had no room is tried again. Its buffer is what leaves in about that time."""
@@ -138,6 +142,7 @@ class UdpTransport:
         self.reader = DatagramReader(self.flow, BATCH)
         self._sender = DatagramSender()
         self._flows: dict[tuple[str, int], Flow] = {}
+        self._leaving: list[tuple[bytes, str, int]] = []
         self._waiting: deque[tuple[bytes, str, int]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake_up = select.epoll()
@@ -198,7 +203,8 @@ class UdpTransport:
             self._wake_up.modify(self.socket, select.EPOLLIN | select.EPOLLONESHOT)
 
     def close(self) -> None:
-        """Stop and close; what waits to be sent is dropped and counted."""
+        """Stop and close; what the socket has no room for is dropped and counted."""
+        self._send_together()
         if self._loop is not None:
             self._loop.remove_reader(self._wake_up.fileno())
         for handle in (self._next_read, self._next_send):
@@ -220,15 +226,25 @@ class UdpTransport:
         return known
 
     def send(self, data: bytes, host: str, port: int) -> None:
-        """Send now, or when the socket has room; beyond the queue's bound it is dropped."""
-        if self._waiting or not self._try(data, host, port):
-            self._queue(data, host, port)
+        """Send when what runs now is done, or when the socket has room; beyond the queue's bound it
+        is dropped."""
+        if not self._leaving and self._loop is not None:
+            self._loop.call_soon(self._send_together)
+        self._leaving.append((data, host, port))
+        if len(self._leaving) >= SEND_TOGETHER or self._loop is None:
+            self._send_together()
         if self._next_read is not None and self._loop is not None:
             now_s = self._loop.time()
             if now_s >= self._early_s:
                 self._next_read.cancel()
                 self._early_s = now_s + self._gather_s / 2
                 self._next_read = self._loop.call_soon(self._read_on)
+
+    def _send_together(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        for data, host, port in leaving:
+            if self._waiting or not self._try(data, host, port):
+                self._queue(data, host, port)
 
     def _queue(self, data: bytes, host: str, port: int) -> None:
         if len(self._waiting) >= SEND_QUEUE_DATAGRAMS or self._loop is None:

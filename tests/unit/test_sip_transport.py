@@ -280,10 +280,13 @@ def test_a_full_socket_queues_in_order_and_drops_beyond_the_bound():
     transport = UdpTransport(Listener("127.0.0.1", 0), 0, counts)
     transport.socket.close()
     transport._sender = full = FullSender()
-    again = []
-    transport._loop = SimpleNamespace(call_later=lambda delay_s, callback: again.append(callback))
+    soon, again = [], []
+    transport._loop = SimpleNamespace(
+        call_soon=soon.append, call_later=lambda delay_s, callback: again.append(callback)
+    )
     for number in range(SEND_QUEUE_DATAGRAMS + 3):
         transport.send(b"%d" % number, "127.0.0.1", 9)
+    soon[-1]()
     assert (counts.sends_queued, counts.sends_dropped) == (SEND_QUEUE_DATAGRAMS, 3)
     assert len(again) == 1
     again.pop()()
@@ -293,6 +296,37 @@ def test_a_full_socket_queues_in_order_and_drops_beyond_the_bound():
     assert full.sent == [b"%d" % number for number in range(SEND_QUEUE_DATAGRAMS)]
     assert again == []
     assert counts.datagrams_sent == SEND_QUEUE_DATAGRAMS
+
+
+def test_what_is_sent_in_one_wake_up_leaves_together_and_in_order(reading):
+    transport, datagrams = reading.transport, [b"%d" % number for number in range(20)]
+    transport._sender = sender = FullSender()
+    sender.full = False
+    for data in datagrams[:15]:
+        transport.send(data, "127.0.0.1", 9)
+    assert sender.sent == []
+    transport.send(datagrams[15], "127.0.0.1", 9)
+    assert sender.sent == datagrams[:16]  # more would be too much for its peer at once
+    for data in datagrams[16:]:
+        transport.send(data, "127.0.0.1", 9)
+    reading.pass_ms(0)
+    assert sender.sent == datagrams
+
+
+def test_what_is_about_to_leave_leaves_before_the_socket_is_closed():
+    async def main():
+        here, there = (SipEndpoint(["udp:127.0.0.1:0"]) for _ in range(2))
+        heard = asyncio.Queue()
+        there.observer = lambda ours, flow, data, time_s: heard.put_nowait(data)
+        for endpoint in (here, there):
+            endpoint.start(SimpleNamespace(receive_error=lambda error, flow: None))
+        host, port = there.addresses[0].split(":")
+        here.send(b"bye", here.flow(host, int(port)))
+        here.close()
+        assert await heard.get() == b"bye"
+        there.close()
+
+    run(asyncio.new_event_loop, main)
 
 
 class Crowded:
@@ -478,6 +512,7 @@ def test_what_is_sent_while_it_is_read_brings_no_second_look(reading):
     reading.arrive()
     reading.answers_after_ms = 15
     reading.pass_ms(20)
+    reading.pass_ms(16)
     assert reading.read_at_ms == [0, 20]
     assert len(reading.loop.armed) == 1
 
