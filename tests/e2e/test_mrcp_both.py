@@ -42,7 +42,7 @@ pytestmark = [
     pytest.mark.one_loop,
     pytest.mark.skipif(not shutil.which("espeak-ng"), reason="apt-get install espeak-ng"),
 ]
-UNUSED_S = 0.3
+UNUSED_S = 1.0
 TIMING = Timing(no_input_ms=2_000, complete_ms=400, max_speech_ms=5_000)
 
 
@@ -257,7 +257,7 @@ async def test_sessions_that_are_to_be_ready_are_not_taken_for_forgotten(share: 
         service = MrcpService(engine, options_of(server, ready=2, share=share))
         try:
             await service.prepare()
-            await asyncio.sleep(4 * UNUSED_S)
+            await asyncio.sleep(1.5 * UNUSED_S)
             (figures,) = service.figures().servers
             assert (figures.idle, figures.lost) == (2, 0)
             assert server.figures().sessions == 2
