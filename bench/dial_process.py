@@ -13,6 +13,7 @@ from collections import Counter
 from typing import Any
 
 from .. import DialFailed, EndedBy, Engine, settle_gc
+from ..media.sip.transport import GATHER_MS
 from .answer_process import thread_count
 from .call_record import spread_ms
 from .child import Parent, cpu_time_us
@@ -20,9 +21,8 @@ from .measure import allow_files
 from .serving import obey_parent, run_child
 
 PROGRESS_S = 0.5
-TICK_S = 0.02
-"""Calls are placed in bursts on a grid, as a campaign does: who wakes for each finds the caches
-cold."""
+TICK_S = GATHER_MS / 1_000
+"""Calls are placed in bursts, as often as SIP is read: who wakes for each finds the caches cold."""
 DIAL_TIMEOUT_S = 10.0
 
 
