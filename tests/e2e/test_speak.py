@@ -48,6 +48,7 @@ class Speaker:
             self.ended.set_result(await call.speak(self._make_source(), **self._options))
         except (CallEnded, LookupError, TypeError) as error:
             self.ended.set_exception(error)
+            self.ended.exception()  # else it is logged, wherever it is collected, if no test asks
 
 
 async def test_what_a_source_gives_is_heard_to_the_byte():
