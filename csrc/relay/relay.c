@@ -62,6 +62,10 @@ rw_relay *rw_relay_pop(rw_relay **list) {
     return relay;
 }
 
+rw_relay *rw_relay_next(const rw_relay *relay) {
+    return relay->next;
+}
+
 /* False at the first packet, where the source begins anew, and when the other side has sent
  * something of its own. */
 static bool is_tied(const rw_relay *relay, rw_heard heard, const rw_relay_target *target) {

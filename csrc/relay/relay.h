@@ -41,6 +41,7 @@ void rw_relay_untie(rw_relay *relay);
 /* A list of relays, owned by whoever holds it; NULL is the empty one. */
 void rw_relay_push(rw_relay **list, rw_relay *relay);
 rw_relay *rw_relay_pop(rw_relay **list);
+rw_relay *rw_relay_next(const rw_relay *relay);
 
 /* Writes what `packet`, which came from a stream with the numbers `from`, is to the other side, to
  * `to`; returns its length, 0 if it does not pass: a payload type that the other side has not, or

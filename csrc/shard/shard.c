@@ -690,17 +690,26 @@ static bool is_awaited(const rw_shard *shard) {
 }
 
 /* Tells what has ended, lists, taps and seats before their legs. What finds no room waits for the
- * next turn. */
+ * next turn. Who is told may have freed it before the call returns: what is next is read first. */
 static void post_events(rw_shard *shard) {
     if (shard->news_count) post_news(shard);
-    while (shard->spent && post_spent(shard, shard->spent))
-        rw_relay_pop(&shard->spent);
-    while (shard->spent_taps && post_spent_tap(shard, shard->spent_taps))
-        rw_tap_pop(&shard->spent_taps);
-    while (shard->spent_seats && post_spent_seat(shard, shard->spent_seats))
-        rw_seat_pop(&shard->spent_seats);
-    while (shard->ended.first && post_ended(shard, shard->ended.first))
-        rw_playlist_queue_pop(&shard->ended);
+    for (rw_relay *next; shard->spent; shard->spent = next) {
+        next = rw_relay_next(shard->spent);
+        if (!post_spent(shard, shard->spent)) break;
+    }
+    for (rw_tap *next; shard->spent_taps; shard->spent_taps = next) {
+        next = shard->spent_taps->next;
+        if (!post_spent_tap(shard, shard->spent_taps)) break;
+    }
+    for (rw_seat *next; shard->spent_seats; shard->spent_seats = next) {
+        next = shard->spent_seats->next;
+        if (!post_spent_seat(shard, shard->spent_seats)) break;
+    }
+    for (rw_playlist *next; shard->ended.first; shard->ended.first = next) {
+        next = shard->ended.first->next;
+        if (!post_ended(shard, shard->ended.first)) break;
+    }
+    if (!shard->ended.first) rw_playlist_queue_init(&shard->ended);
     while (!shard->ended.first && !shard->spent_taps && !shard->spent_seats && shard->closed &&
            post_closed(shard, shard->closed)) {
         rw_leg *leg = shard->closed;
