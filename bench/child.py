@@ -75,7 +75,7 @@ class Child:
         try:
             line = self._lines.read(timeout_s)
         except EOFError:
-            raise self._failure("ended early", "Its reason stands above") from None
+            raise self._gone() from None
         if line is None:
             raise self._failure(
                 f"gave no answer for {timeout_s:.0f} s", "Try again on a machine with less to do"
@@ -91,8 +91,25 @@ class Child:
             self._stdin.write(json.dumps({"do": command, **arguments}).encode() + b"\n")
             self._stdin.flush()
         except BrokenPipeError:
-            raise self._failure("ended early", "Its reason stands above") from None
+            raise self._gone() from None
         return self.answer(timeout_s)
+
+    def _gone(self) -> CommandError:
+        """It has ended before it was told to: by whom, as far as that is known."""
+        try:
+            status = self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return self._failure("closed its output and goes on", "Its reason stands above")
+        if status >= 0:
+            return self._failure(f"ended early, with status {status}", "Its reason stands above")
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = f"signal {-status}"
+        remedy = "See the kernel's log (dmesg), and report it: it should not have happened"
+        if -status == signal.SIGKILL:
+            remedy = "Look for who kills it: for want of memory it is the kernel (dmesg)"
+        return self._failure(f"was ended early by {name}", remedy)
 
     def _failure(self, cause: str, remedy: str) -> CommandError:
         return CommandError(f"{self._name}: {cause}", remedy, STATUS_FAILED)

@@ -1,10 +1,12 @@
 """`bench calls`: an engine is called, and the result told under the public keys."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
-from ringwheel.bench.child import Child
+from ringwheel.bench.child import Child, start_child
 from ringwheel.cli.errors import CommandError
 from ringwheel.cli.main import run_command
 
@@ -31,6 +33,15 @@ def test_every_call_goes_through(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_child_that_fails_ends_the_command_with_its_name() -> None:
     with (
         Child("ringwheel.bench.caller", "udp:127.0.0.1:not-a-port") as caller,
-        pytest.raises(CommandError, match="caller: ended early"),
+        pytest.raises(CommandError, match="caller: ended early, with status 2"),
     ):
         caller.answer()
+
+
+def test_a_child_that_is_killed_is_told_with_the_signal() -> None:
+    arguments = {"sockets": 1, "streams_max": 1, "all_loopback": True}
+    with start_child("ringwheel.bench.receiver_process", **arguments) as receiver:
+        receiver.answer()
+        os.kill(receiver.pid, signal.SIGSEGV)
+        with pytest.raises(CommandError, match="receiver_process: was ended early by SIGSEGV"):
+            receiver.ask("begin")
