@@ -17,9 +17,12 @@
 
 #define TICK_NS 1000000u
 
-/* Opening and closing a leg may wait this long for a shard that is asleep, as long as a leg waits
- * for its slot; playing may not. A wake-up costs both sides more than the command itself. */
+/* How long a command may wait for a shard that is asleep, as a wake-up costs both sides more than
+ * the command itself: opening and closing a leg as long as a leg waits for its slot; the others, of
+ * which somebody hears something, so little that nobody hears that. Those for a leg whose slot the
+ * shard wakes up to lose nothing: they are taken before its packet is composed. */
 #define PATIENT_NS (20 * TICK_NS)
+#define PROMPT_NS (5 * TICK_NS)
 
 /* How long a caller waits for room in a full command ring. */
 #define SUBMIT_TRIES 500
@@ -242,7 +245,7 @@ void rw_shard_destroy(rw_shard *shard) {
 /* --- commands ----------------------------------------------------------------------------- */
 
 static uint64_t patience_of(rw_command_kind kind) {
-    return kind == RW_COMMAND_OPEN || kind == RW_COMMAND_CLOSE ? PATIENT_NS : TICK_NS;
+    return kind == RW_COMMAND_OPEN || kind == RW_COMMAND_CLOSE ? PATIENT_NS : PROMPT_NS;
 }
 
 static int submit(rw_shard *shard, const rw_command *command) {

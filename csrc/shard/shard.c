@@ -26,8 +26,11 @@
  * itself for so long: longer than SIP gathers where nobody says, which has it look. */
 #define ANNOUNCE_CLOSED_TICKS 50
 
-/* Commands taken in one turn, so that a flood of them does not delay the packets. */
-#define MAX_COMMANDS_PER_TURN 256
+/* Commands taken in one turn. The first come before the packets that are due, so that what is to be
+ * played leaves in this tick, if it is its leg's, and what is to be stopped does not; the others
+ * after them, so that a flood of commands does not delay the packets. */
+#define FIRST_COMMANDS 32
+#define MORE_COMMANDS 224
 
 static void count(rw_shard *shard, rw_counter counter, uint64_t by) {
     rw_count(&shard->counters[counter], by);
@@ -556,9 +559,9 @@ static void take_command(rw_shard *shard, const rw_command *command) {
         drop_stale(shard, command);
 }
 
-static void take_commands(rw_shard *shard) {
+static void take_commands(rw_shard *shard, int most) {
     rw_command command;
-    for (int i = 0; i < MAX_COMMANDS_PER_TURN && !rw_ring_pop(shard->commands, &command); i++)
+    for (int i = 0; i < most && !rw_ring_pop(shard->commands, &command); i++)
         take_command(shard, &command);
 }
 
@@ -743,8 +746,10 @@ static void tell_events(rw_shard *shard) {
 
 void rw_shard_turn(rw_shard *shard, uint64_t now_us) {
     shard->now_us = now_us;
+    rw_wheel_advance(&shard->wheel, now_us / TICK_US - 1); /* a leg's first slot may be in this */
+    take_commands(shard, FIRST_COMMANDS);
     serve_due(shard, now_us);
-    take_commands(shard);
+    take_commands(shard, MORE_COMMANDS);
     tell_events(shard);
 }
 

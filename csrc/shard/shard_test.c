@@ -342,6 +342,24 @@ static void test_replace_stop_pause_and_resume(void) {
     end();
 }
 
+/* A shard sleeps to the next slot, whatever is asked for meanwhile: that must not cost a slot. */
+static void test_a_slot_has_what_was_asked_for_before_it(void) {
+    begin(1);
+    uint64_t leg_id = open_leg(20, RW_SILENCE_STOP);
+    play(leg_id, 1, 16000, false);
+    run_ms(30);
+    uint64_t slot_tick = notes[note_count - 1].tick;
+    size_t before = note_count;
+    rw_shard_stop_playing(shard, leg_id);
+    turn_at(slot_tick + 20);
+    CHECK_EQUAL(note_count, before);
+    play(leg_id, 2, 16000, false);
+    turn_at(slot_tick + 40);
+    CHECK_EQUAL(note_count, before + 1);
+    CHECK_EQUAL(notes[before].tick, slot_tick + 40);
+    end();
+}
+
 static void test_a_pause_ends_with_what_it_held(void) {
     for (int replace = 0; replace < 2; replace++) {
         begin(1);
@@ -615,7 +633,7 @@ static void test_events_that_follow_each_other_wake_once_in_ten_ms(void) {
 
 /* --- on its thread ------------------------------------------------------------------------- */
 
-static void open_and_play(int peer_port, uint64_t play_id) {
+static uint64_t open_and_play(int peer_port, uint64_t play_id) {
     rw_address own;
     rw_leg_config config = leg_config(10, RW_SILENCE_STOP);
     uint64_t leg_id;
@@ -624,6 +642,7 @@ static void open_and_play(int peer_port, uint64_t play_id) {
     config.media.remote.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     CHECK_EQUAL(rw_shard_open_leg(shard, &config, &leg_id), 0);
     play(leg_id, play_id, 400, false);
+    return leg_id;
 }
 
 /* 50 legs play 400 bytes each; every event comes, then every leg closes. */
@@ -662,6 +681,25 @@ static void test_commands_and_events_cross_threads(void) {
     close(peer);
 }
 
+/* Whoever is told of an end frees what has ended, at once, on the other thread: for TSan. */
+static void test_what_has_been_told_is_touched_no_more(void) {
+    enum { PLAYS = 3000, AHEAD = 32 };
+    rw_shard_config config = {.backend = "per-leg", .shared_fd = -1, .max_legs = 1};
+    CHECK_EQUAL(rw_shard_create(&config, &shard), 0);
+    CHECK_EQUAL(rw_shard_start(shard), 0);
+    uint64_t leg_id = open_and_play(9, 0);
+    for (uint64_t ended = 0, played = 1; ended < PLAYS;) {
+        rw_event events[8];
+        while (played < PLAYS && played - ended < AHEAD)
+            play(leg_id, played++, 400, true);
+        size_t count = rw_shard_poll_events(shard, events, 8); /* without waiting: the race is on */
+        for (size_t i = 0; i < count; i++)
+            CHECK_EQUAL(events[i].play_id, ended++);
+    }
+    rw_shard_stop(shard);
+    rw_shard_destroy(shard);
+}
+
 static void test_stopping_closes_every_leg(void) {
     rw_shard_config config = {.backend = "per-leg", .shared_fd = -1, .max_legs = 8};
     rw_event events[64];
@@ -688,6 +726,7 @@ int main(void) {
     test_a_late_shard_catches_up_without_drift();
     test_a_very_late_shard_skips_marks_and_counts();
     test_replace_stop_pause_and_resume();
+    test_a_slot_has_what_was_asked_for_before_it();
     test_a_pause_ends_with_what_it_held();
     test_a_leg_that_may_be_interrupted_is_read_at_once();
     test_hold_and_a_new_remote_address();
@@ -701,6 +740,7 @@ int main(void) {
     test_nobodys_packet_waits_for_a_flood();
     test_a_million_mutated_datagrams_are_counted_and_leave_nothing();
     test_commands_and_events_cross_threads();
+    test_what_has_been_told_is_touched_no_more();
     test_stopping_closes_every_leg();
     return 0;
 }
