@@ -22,7 +22,7 @@ from .edge import Flow, Timers
 from .events import HeaderLines
 from .message import Request
 from .offences import Offence, Offences
-from .sources import NetworkTable, SourceRates
+from .sources import NetworkTable, SourceRates, source_of
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class GateRules:
     once a user has proved itself from there.
     ``ban_after`` failures (wrong credentials, a scanner's User-Agent, requests that were refused
     with 403) within ``ban_s`` have a source dropped for ``ban_s``; 0: never. Networks that are
-    known are never banned.
+    known are never banned. With IPv6 a source is a /64 in these two, an address elsewhere.
 
     Raises ValueError for a network that is none, and for rules that contradict each other.
     """
@@ -196,7 +196,7 @@ class Gate:
         if self._policy == "drop" or self._is_banned(host):
             self._drop(host)
             return False
-        if self._is_proven(host) or self._rates.take(host):
+        if self._is_proven(host) or self._rates.take(source_of(host)):
             return True
         self._counters.add(Count.STRANGERS_TOO_FAST)
         return False
@@ -293,7 +293,7 @@ class Gate:
         return False
 
     def _note_proof(self, host: str) -> None:
-        self._failures.pop(host, None)
+        self._failures.pop(source_of(host), None)
         self._proven.pop(host, None)
         _make_room(self._proven)
         self._proven[host] = self._timers.now_ms + PROVEN_MS
@@ -311,31 +311,34 @@ class Gate:
         """One more failure of a source, which may be one too many."""
         if not self.rules.ban_after or self._networks.find(host) is not None:
             return
-        now_ms = self._timers.now_ms
-        count, since_ms = self._failures.pop(host, (0, now_ms))
+        now_ms, source = self._timers.now_ms, source_of(host)
+        count, since_ms = self._failures.pop(source, (0, now_ms))
         if now_ms - since_ms >= 1_000 * self.rules.ban_s:
             count, since_ms = 0, now_ms
         if count + 1 >= self.rules.ban_after:
             self._ban(host)
             return
         _make_room(self._failures)
-        self._failures[host] = (count + 1, since_ms)
+        self._failures[source] = (count + 1, since_ms)
 
     def _ban(self, host: str) -> None:
         _make_room(self._bans)
-        self._bans[host] = self._timers.now_ms + round(1_000 * self.rules.ban_s)
-        self._known.pop(host, None)
+        self._bans[source_of(host)] = self._timers.now_ms + round(1_000 * self.rules.ban_s)
+        self._known.clear()  # judgements of all addresses of this source: the others come again
         self._proven.pop(host, None)
         self._counters.add(Count.SOURCES_BANNED)
         self._offences.note(host, Offence.BANNED)
 
     def _is_banned(self, host: str) -> bool:
-        until_ms = self._bans.get(host)
+        if not self._bans:
+            return False
+        source = source_of(host)
+        until_ms = self._bans.get(source)
         if until_ms is None:
             return False
         if self._timers.now_ms < until_ms:
             return True
-        del self._bans[host]
+        del self._bans[source]
         return False
 
 

@@ -11,6 +11,27 @@ from .edge import Timers
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+_LINK_LOCAL = b"\xfe\x80"
+_V4_MAPPED = bytes(8)
+
+
+def source_of(host: str) -> str:
+    """Whom a numeric address counts for: itself, or with IPv6 its /64, which is the least that one
+    customer has (RFC 6177): who may choose among 2**64 addresses is one source all the same.
+
+    What has no customer's prefix counts for itself: link-local addresses, mapped and loopback ones.
+    """
+    if ":" not in host:
+        return host
+    try:
+        prefix = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8]
+    except (OSError, ValueError):
+        return host
+    if prefix == _V4_MAPPED or prefix.startswith(_LINK_LOCAL):
+        return host
+    return socket.inet_ntop(socket.AF_INET6, prefix + bytes(8)) + "/64"
+
+
 class NetworkTable:
     """Finds the network that an address lies in, the smallest where several hold it.
 

@@ -274,6 +274,28 @@ def test_a_stranger_asks_only_so_often(world):
     assert [guarded.ask() for _ in range(50)].count([401]) == 5
 
 
+def test_all_addresses_of_a_64_are_one_stranger(world):
+    guarded = Guarded(world, users=USERS, stranger_requests_per_s=5.0)
+    answers = [guarded.ask(host=f"2001:db8:0:1::{number:x}") for number in range(1, 51)]
+    assert answers.count([401]) == 10
+    assert guarded.ask(host="2001:db8:0:2::1") == [401]
+    # What shares no customer's prefix: neighbours on a link, and IPv4 as IPv6.
+    for network in ("fe80::", "::ffff:203.0.113."):
+        assert [guarded.ask(host=f"{network}{number}") for number in range(1, 51)] == [[401]] * 50
+
+
+def test_a_ban_is_of_the_64_whatever_its_addresses_did_before(world):
+    guarded = Guarded(world, ban_after=3)
+    hosts = [f"2001:db8::{number:x}" for number in range(1, 5)]
+    assert [guarded.ask("OPTIONS", host=host) for host in hosts] == [[200]] * 4
+    for host in hosts[:3]:
+        assert guarded.ask("OPTIONS", "User-Agent: sipcli", host=host) == []
+    assert [guarded.ask("OPTIONS", host=host) for host in hosts] == [[]] * 4
+    assert guarded.ask("OPTIONS", host="2001:db8:0:1::1") == [200]
+    guarded.net.run(600_000)
+    assert guarded.ask("OPTIONS", host=hosts[3]) == [200]
+
+
 def test_who_has_proved_itself_may_be_faster(world):
     guarded = Guarded(world, users=USERS, stranger_requests_per_s=5.0)
     guarded.ask(number=1)
