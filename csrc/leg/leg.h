@@ -138,9 +138,12 @@ typedef struct rw_leg_reports {
     bool started;           /* a report was sent */
 } rw_leg_reports;
 
+#define RW_CACHE_LINE_BYTES 64
+#define RW_LEG_HOT_LINES 3
+
 typedef struct rw_leg {
-    /* Read and written for each packet. */
-    rw_timer timer;
+    /* Read and written for each packet: RW_LEG_HOT_LINES, up to the first figure of `stats`. */
+    _Alignas(RW_CACHE_LINE_BYTES) rw_timer timer;
     uint64_t due_tick;
     uint32_t timestamp;
     uint32_t ssrc;
@@ -166,13 +169,16 @@ typedef struct rw_leg {
     bool closing;     /* closed, its event not posted yet */
     bool unsettled;   /* the remote address may still move: `fd` is not connected */
     int fd;
-    struct rw_leg *next_behind; /* in the shard's list of one tick */
-    uint32_t sound_packets; /* handed to the backend, and the bytes of their payload (for SRs) */
-    uint32_t sound_bytes;
     rw_playlist_queue playing; /* the first is under the cursor */
     rw_playlist_queue music;   /* one list, which plays instead of all else while it is there */
     rw_tap *taps;              /* what takes continuous sound from the leg */
     rw_seat *seat;             /* in a conference, or NULL */
+    rw_ear *ear;
+    rw_srtp *srtp;
+    rw_relay *relay;            /* to another leg of the shard, or NULL */
+    struct rw_leg *next_behind; /* in the shard's list of one tick */
+    uint32_t sound_packets; /* handed to the backend, and the bytes of their payload (for SRs) */
+    uint32_t sound_bytes;
 
     /* Readable by all threads. */
     rw_leg_stats stats;
@@ -183,10 +189,7 @@ typedef struct rw_leg {
 
     /* Read when the leg is opened, moved or closed. */
     int close_status;
-    rw_ear *ear;
-    rw_srtp *srtp;
-    rw_relay *relay;     /* to another leg of the shard, or NULL */
-    uint64_t relay_to;   /* its id */
+    uint64_t relay_to;   /* the id of the leg that `relay` leads to */
     rw_timer watch;      /* for the media timeout and for reports */
     uint64_t watched_us; /* since when the peer has been expected to send */
     rw_latch latch;      /* whose packets are taken, and where to send */
@@ -198,6 +201,9 @@ typedef struct rw_leg {
     uint32_t overflow;   /* what the backend has counted of the socket's RW_RECEIVE_OVERFLOW */
     struct rw_leg *next; /* in the backend's table, later in the shard's list of closed legs */
 } rw_leg;
+
+_Static_assert(offsetof(rw_leg, stats) + sizeof(uint64_t) <= RW_LEG_HOT_LINES * RW_CACHE_LINE_BYTES,
+               "what a packet needs of a leg has outgrown its cache lines");
 
 /* -EINVAL or -EMSGSIZE if no packet can be made from these figures, else 0. */
 int rw_leg_check_media(const rw_leg_media *media);

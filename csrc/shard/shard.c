@@ -300,13 +300,28 @@ static void read_the_rest(rw_shard *shard) {
     ops->flush(shard->backend); /* what was relayed */
 }
 
-/* The legs due at `now_us`. The next leg is fetched from memory while one is being sent. */
+/* What a leg's turn needs lies in memory that no cache holds. It is fetched while the legs before
+ * it are sent, in two steps, as each says where the next one is: of the second leg that is due the
+ * leg, of the first, which is here by now, what it plays. Inline by force: GCC takes a function
+ * that only fetches for one that does nothing, and leaves it out. */
+static inline __attribute__((always_inline)) void fetch_ahead(const rw_shard *shard) {
+    const rw_timer *first = shard->wheel.due.first;
+    const rw_timer *second = first ? first->next : NULL;
+    for (size_t i = 0; second && i < RW_LEG_HOT_LINES; i++)
+        __builtin_prefetch((const char *)second + i * RW_CACHE_LINE_BYTES);
+    if (!first || first == &shard->poll_timer || is_watch(shard, first)) return;
+    const rw_leg *leg = RW_CONTAINER_OF(first, rw_leg, timer);
+    __builtin_prefetch(leg->playing.first);
+    __builtin_prefetch((const char *)leg->playing.first + RW_CACHE_LINE_BYTES);
+}
+
+/* The legs due at `now_us`. */
 static void serve_due(rw_shard *shard, uint64_t now_us) {
     rw_timer *timer;
     rw_wheel_advance(&shard->wheel, now_us / TICK_US);
     shard->batch = 0;
     while ((timer = rw_wheel_pop_due(&shard->wheel))) {
-        if (shard->wheel.due) __builtin_prefetch(shard->wheel.due);
+        fetch_ahead(shard);
         if (timer == &shard->poll_timer)
             shard->poll_due = true;
         else if (is_watch(shard, timer))

@@ -1,64 +1,108 @@
 #include "wheel/wheel.h"
 
 #define SLOT_BITS 6
-#define RW_WHEEL_DUE UINT16_MAX
 
-static uint64_t rotate_left(uint64_t bits, unsigned by) {
+static uint64_t rotate_right(uint64_t bits, uint64_t by) {
     by &= 63;
-    return by ? (bits << by) | (bits >> (64 - by)) : bits;
+    return by ? (bits >> by) | (bits << (64 - by)) : bits;
 }
 
 static unsigned slot_of(uint64_t tick, unsigned level) {
     return (unsigned)(tick >> (level * SLOT_BITS)) & (RW_WHEEL_SLOTS - 1);
 }
 
-/* The level of the highest bit in which two different ticks differ. */
-static unsigned level_between(uint64_t now_tick, uint64_t deadline_tick) {
-    return (63u - (unsigned)__builtin_clzll(now_tick ^ deadline_tick)) / SLOT_BITS;
+/* The tick in which the slot of a deadline begins. */
+static uint64_t start_of(uint64_t deadline_tick, unsigned level) {
+    return deadline_tick >> (level * SLOT_BITS) << (level * SLOT_BITS);
 }
 
-static void place(rw_wheel *wheel, rw_timer *timer) {
-    unsigned level = level_between(wheel->now_tick, timer->deadline_tick);
+/* The finest level that reaches so far: 64 ticks the first, 64 times as much each one above. */
+static unsigned level_of(uint64_t delay_ticks) {
+    return (63u - (unsigned)__builtin_clzll((delay_ticks - 1) | 1)) / SLOT_BITS;
+}
+
+/* --- lists -------------------------------------------------------------------------------- */
+
+static void init_list(rw_wheel_list *list) {
+    list->first = NULL;
+    list->end = &list->first;
+}
+
+static void append(rw_wheel_list *list, rw_timer *timer) {
+    timer->next = NULL;
+    timer->link = list->end;
+    *list->end = timer;
+    list->end = &timer->next;
+}
+
+static void prepend(rw_wheel_list *list, rw_timer *timer) {
+    timer->next = list->first;
+    timer->link = &list->first;
+    if (timer->next)
+        timer->next->link = &timer->next;
+    else
+        list->end = &timer->next;
+    list->first = timer;
+}
+
+/* Hooks all of `from` in behind `to`, looking at the first alone. */
+static void append_all(rw_wheel_list *to, rw_wheel_list *from) {
+    if (!from->first) return;
+    from->first->link = to->end;
+    *to->end = from->first;
+    to->end = from->end;
+    init_list(from);
+}
+
+/* Empties a list; what was in it comes back last first. */
+static rw_timer *take_reversed(rw_wheel_list *list) {
+    rw_timer *reversed = NULL;
+    for (rw_timer *timer = list->first, *next; timer; timer = next) {
+        next = timer->next;
+        timer->next = reversed;
+        reversed = timer;
+    }
+    init_list(list);
+    return reversed;
+}
+
+/* --- the wheel ---------------------------------------------------------------------------- */
+
+void rw_wheel_init(rw_wheel *wheel, uint64_t now_tick) {
+    *wheel = (rw_wheel){.now_tick = now_tick};
+    for (unsigned i = 0; i < RW_WHEEL_LEVELS * RW_WHEEL_SLOTS; i++)
+        init_list(&wheel->slots[i]);
+    init_list(&wheel->due);
+}
+
+/* Notes in which slot a timer belongs, whose deadline lies ahead. */
+static rw_wheel_list *place(rw_wheel *wheel, rw_timer *timer) {
+    unsigned level = level_of(timer->deadline_tick - wheel->now_tick);
     unsigned slot = slot_of(timer->deadline_tick, level);
     timer->place = (uint16_t)(level * RW_WHEEL_SLOTS + slot);
-    rw_timer **head = &wheel->slots[timer->place];
-    timer->next = *head;
-    timer->link = head;
-    if (timer->next) timer->next->link = &timer->next;
-    *head = timer;
     wheel->occupied[level] |= 1ull << slot;
-}
-
-static void append_due(rw_wheel *wheel, rw_timer *timer) {
-    timer->place = RW_WHEEL_DUE;
-    timer->next = NULL;
-    timer->link = wheel->due_end;
-    *wheel->due_end = timer;
-    wheel->due_end = &timer->next;
+    return &wheel->slots[timer->place];
 }
 
 static void unlink_timer(rw_wheel *wheel, rw_timer *timer) {
+    bool due = timer->deadline_tick <= wheel->now_tick;
+    rw_wheel_list *list = due ? &wheel->due : &wheel->slots[timer->place];
     *timer->link = timer->next;
-    if (timer->next) timer->next->link = timer->link;
-    if (timer->place == RW_WHEEL_DUE) {
-        if (!timer->next) wheel->due_end = timer->link;
-    } else if (!wheel->slots[timer->place]) {
+    if (timer->next)
+        timer->next->link = timer->link;
+    else
+        list->end = timer->link;
+    if (!due && !list->first)
         wheel->occupied[timer->place / RW_WHEEL_SLOTS] &= ~(1ull << timer->place % RW_WHEEL_SLOTS);
-    }
     timer->next = NULL;
     timer->link = NULL;
     wheel->armed--;
 }
 
-void rw_wheel_init(rw_wheel *wheel, uint64_t now_tick) {
-    *wheel = (rw_wheel){.now_tick = now_tick};
-    wheel->due_end = &wheel->due;
-}
-
 void rw_wheel_arm(rw_wheel *wheel, rw_timer *timer, uint64_t deadline_tick) {
     if (timer->link) unlink_timer(wheel, timer);
     timer->deadline_tick = deadline_tick > wheel->now_tick ? deadline_tick : wheel->now_tick + 1;
-    place(wheel, timer);
+    append(place(wheel, timer), timer);
     wheel->armed++;
 }
 
@@ -68,96 +112,105 @@ bool rw_wheel_cancel(rw_wheel *wheel, rw_timer *timer) {
     return true;
 }
 
-/* Slots of `level` whose start lies in (from_tick, to_tick]. */
-static uint64_t slots_passed(unsigned level, uint64_t from_tick, uint64_t to_tick) {
-    uint64_t from = from_tick >> (level * SLOT_BITS);
-    uint64_t count = (to_tick >> (level * SLOT_BITS)) - from;
-    if (count >= RW_WHEEL_SLOTS) return ~0ull;
-    return rotate_left((1ull << count) - 1, (unsigned)(from + 1));
+/* The tick in which the next slot of a level begins that holds a timer; RW_WHEEL_NEVER. */
+static uint64_t next_start(const rw_wheel *wheel, unsigned level) {
+    if (!wheel->occupied[level]) return RW_WHEEL_NEVER;
+    /* What a level holds begins after the present, and within one turn of it. */
+    uint64_t next = (wheel->now_tick >> (level * SLOT_BITS)) + 1;
+    next += (unsigned)__builtin_ctzll(rotate_right(wheel->occupied[level], next));
+    return next << (level * SLOT_BITS);
 }
 
-/* Turns a slot's timers round: the one that was armed last comes first in it. */
-static rw_timer *oldest_first(rw_timer *timer) {
-    rw_timer *turned = NULL;
-    while (timer) {
-        rw_timer *next = timer->next;
-        timer->next = turned;
-        turned = timer;
-        timer = next;
+/* The same of all levels whose timers have to move down before they expire. */
+static uint64_t next_move(const rw_wheel *wheel) {
+    uint64_t earliest = RW_WHEEL_NEVER;
+    for (unsigned level = 1; level < RW_WHEEL_LEVELS; level++) {
+        uint64_t start = next_start(wheel, level);
+        if (start < earliest) earliest = start;
     }
-    return turned;
+    return earliest;
 }
 
-/* Empties one slot: what has been reached becomes due, the rest moves to a finer level. */
-static void empty_slot(rw_wheel *wheel, unsigned level, unsigned slot) {
-    rw_timer *timer = oldest_first(wheel->slots[level * RW_WHEEL_SLOTS + slot]);
-    wheel->slots[level * RW_WHEEL_SLOTS + slot] = NULL;
-    wheel->occupied[level] &= ~(1ull << slot);
-    while (timer) {
-        rw_timer *next = timer->next;
-        if (timer->deadline_tick <= wheel->now_tick)
-            append_due(wheel, timer);
-        else
-            place(wheel, timer);
-        timer = next;
+uint64_t rw_wheel_next_tick(const rw_wheel *wheel) {
+    if (wheel->due.first) return wheel->now_tick;
+    uint64_t expires = next_start(wheel, 0), moves = next_move(wheel);
+    return expires < moves ? expires : moves;
+}
+
+/* Timers of the slots that begin at `start_tick`, the tick after the present, move down. They were
+ * armed before those that lie there already, and those of a coarser level before the others. */
+static void move_down(rw_wheel *wheel, uint64_t start_tick) {
+    for (unsigned level = 1; level < RW_WHEEL_LEVELS; level++) {
+        if (next_start(wheel, level) != start_tick) continue;
+        unsigned slot = slot_of(start_tick, level);
+        wheel->occupied[level] &= ~(1ull << slot);
+        rw_timer *timer = take_reversed(&wheel->slots[level * RW_WHEEL_SLOTS + slot]);
+        for (rw_timer *next; timer; timer = next) {
+            next = timer->next;
+            prepend(place(wheel, timer), timer);
+        }
     }
+}
+
+/* Timers of the finest level up to `tick` become due. */
+static void expire(rw_wheel *wheel, uint64_t tick) {
+    while (wheel->occupied[0]) {
+        uint64_t next_tick = next_start(wheel, 0);
+        if (next_tick > tick) break;
+        unsigned slot = slot_of(next_tick, 0);
+        wheel->occupied[0] &= ~(1ull << slot);
+        append_all(&wheel->due, &wheel->slots[slot]);
+    }
+    wheel->now_tick = tick;
 }
 
 void rw_wheel_advance(rw_wheel *wheel, uint64_t now_tick) {
-    uint64_t from_tick = wheel->now_tick;
-    if (now_tick <= from_tick) return;
-    wheel->now_tick = now_tick;
-    for (unsigned level = 0; level < RW_WHEEL_LEVELS; level++) {
-        uint64_t passed = slots_passed(level, from_tick, now_tick) & wheel->occupied[level];
-        unsigned first = slot_of(from_tick, level) + 1;
-        for (passed = rotate_left(passed, 64 - (first & 63)); passed; passed &= passed - 1)
-            empty_slot(wheel, level, (first + (unsigned)__builtin_ctzll(passed)) & 63);
-        if (from_tick >> (level * SLOT_BITS) == now_tick >> (level * SLOT_BITS)) break;
+    while (wheel->now_tick < now_tick) {
+        uint64_t start_tick = next_move(wheel);
+        bool moves = start_tick != RW_WHEEL_NEVER && start_tick <= now_tick;
+        expire(wheel, moves ? start_tick - 1 : now_tick);
+        if (moves) move_down(wheel, start_tick);
     }
 }
 
 rw_timer *rw_wheel_pop_due(rw_wheel *wheel) {
-    rw_timer *timer = wheel->due;
+    rw_timer *timer = wheel->due.first;
     if (timer) unlink_timer(wheel, timer);
     return timer;
 }
 
-uint64_t rw_wheel_next_tick(const rw_wheel *wheel) {
-    if (wheel->due) return wheel->now_tick;
-    for (unsigned level = 0; level < RW_WHEEL_LEVELS; level++) {
-        if (!wheel->occupied[level]) continue;
-        /* Every timer of a level lies behind the present slot and before the level's end, and
-         * before all timers of coarser levels: the first occupied slot is the earliest. */
-        unsigned slot = (unsigned)__builtin_ctzll(wheel->occupied[level]);
-        uint64_t tick = wheel->now_tick >> (level * SLOT_BITS);
-        return ((tick & ~63ull) | slot) << (level * SLOT_BITS);
-    }
-    return RW_WHEEL_NEVER;
+/* --- invariants --------------------------------------------------------------------------- */
+
+static int check_list(const rw_wheel_list *list, size_t *count) {
+    rw_timer *const *link = &list->first;
+    for (; *link; link = &(*link)->next, ++*count)
+        if ((*link)->link != link) return __LINE__;
+    return link == list->end ? 0 : __LINE__;
 }
 
 static int check_slot(const rw_wheel *wheel, unsigned level, unsigned slot, size_t *count) {
     unsigned place_index = level * RW_WHEEL_SLOTS + slot;
-    rw_timer *const *link = &wheel->slots[place_index];
+    const rw_wheel_list *list = &wheel->slots[place_index];
     bool occupied = wheel->occupied[level] >> slot & 1;
-    if (occupied != (*link != NULL)) return __LINE__;
-    for (; *link; link = &(*link)->next, ++*count) {
-        const rw_timer *timer = *link;
-        if (timer->link != link) return __LINE__;
+    if (occupied != (list->first != NULL)) return __LINE__;
+    for (const rw_timer *timer = list->first; timer; timer = timer->next) {
         if (timer->place != place_index) return __LINE__;
         if (timer->deadline_tick <= wheel->now_tick) return __LINE__;
         if (slot_of(timer->deadline_tick, level) != slot) return __LINE__;
-        if (level_between(wheel->now_tick, timer->deadline_tick) != level) return __LINE__;
+        if (start_of(timer->deadline_tick, level) <= wheel->now_tick) return __LINE__;
+        if (level_of(timer->deadline_tick - wheel->now_tick) > level) return __LINE__;
     }
-    return 0;
+    return check_list(list, count);
 }
 
 static int check_due(const rw_wheel *wheel, size_t *count) {
-    rw_timer *const *link = &wheel->due;
-    for (; *link; link = &(*link)->next, ++*count) {
-        if ((*link)->link != link || (*link)->place != RW_WHEEL_DUE) return __LINE__;
-        if ((*link)->deadline_tick > wheel->now_tick) return __LINE__;
+    uint64_t before = 0;
+    for (const rw_timer *timer = wheel->due.first; timer; timer = timer->next) {
+        if (timer->deadline_tick > wheel->now_tick) return __LINE__;
+        if (timer->deadline_tick < before) return __LINE__;
+        before = timer->deadline_tick;
     }
-    return link == wheel->due_end ? 0 : __LINE__;
+    return check_list(&wheel->due, count);
 }
 
 int rw_wheel_check(const rw_wheel *wheel) {

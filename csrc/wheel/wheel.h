@@ -13,10 +13,15 @@
  *    ...
  *    10         36 million years
  *
- * A timer lies on the level of the highest bit in which its deadline differs from the present, and
- * moves down as that slot comes up: at most ten moves in a life, whatever the deadline. A deadline
- * is exact: a timer expires in the advance that reaches its tick, never before. Those of one tick
- * expire in the order in which they were armed.
+ * A timer lies on the finest level that reaches as far as its deadline was away when it was armed,
+ * and moves down as its slot comes up: at most ten moves in a life, whatever the deadline, and none
+ * for one of up to 64 ticks. A deadline is exact: a timer expires in the advance that reaches its
+ * tick, never before. Timers expire in the order of their deadlines, and those of one tick in the
+ * order in which they were armed: of one tick's, those on a coarser level were armed before those
+ * on a finer one.
+ *
+ * The timers of a tick become due in one piece: none of them is looked at before its turn. There
+ * may be hundreds, each in memory that no cache holds.
  *
  * Not thread-safe: one thread owns a wheel.
  */
@@ -35,16 +40,21 @@ typedef struct rw_timer {
     struct rw_timer *next;
     struct rw_timer **link; /* what points at this timer; NULL while not armed */
     uint64_t deadline_tick;
-    uint16_t place; /* level * 64 + slot, or RW_WHEEL_DUE */
+    uint16_t place; /* level * 64 + slot, while the deadline lies ahead */
 } rw_timer;
+
+/* Timers in their order. */
+typedef struct rw_wheel_list {
+    rw_timer *first;
+    rw_timer **end; /* where the next one is hooked in */
+} rw_wheel_list;
 
 typedef struct rw_wheel {
     uint64_t now_tick;
     size_t armed;
     uint64_t occupied[RW_WHEEL_LEVELS]; /* bit per slot that holds a timer */
-    rw_timer *slots[RW_WHEEL_LEVELS * RW_WHEEL_SLOTS];
-    rw_timer *due;
-    rw_timer **due_end;
+    rw_wheel_list slots[RW_WHEEL_LEVELS * RW_WHEEL_SLOTS];
+    rw_wheel_list due;
 } rw_wheel;
 
 /* No timer is armed: what rw_wheel_next_tick returns then. */
@@ -63,7 +73,7 @@ static inline bool rw_timer_armed(const rw_timer *timer) {
     return timer->link != NULL;
 }
 
-/* Moves time on to `now_tick` (never back); timers reached become due, earliest slot first. */
+/* Moves time on to `now_tick` (never back); timers reached become due, earliest first. */
 void rw_wheel_advance(rw_wheel *wheel, uint64_t now_tick);
 
 /* Takes the next due timer off the wheel, or NULL. The caller may arm it anew at once. */
