@@ -1,17 +1,13 @@
-/* The shard in virtual time over a backend that writes down what it is given, and on its thread. */
+/* The shard in virtual time over a backend that writes down what it is given. */
 #include "shard/shard.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "rtp/rtp.h"
 #include "shard/shard_private.h"
 #include "test/check.h"
-#include "test/loopback.h"
 
 #define START_MS 5000
 
@@ -631,91 +627,6 @@ static void test_events_that_follow_each_other_wake_once_in_ten_ms(void) {
     end();
 }
 
-/* --- on its thread ------------------------------------------------------------------------- */
-
-static uint64_t open_and_play(int peer_port, uint64_t play_id) {
-    rw_address own;
-    rw_leg_config config = leg_config(10, RW_SILENCE_STOP);
-    uint64_t leg_id;
-    config.fd = bound_socket(&own);
-    config.media.remote.v4.sin_port = htons((uint16_t)peer_port);
-    config.media.remote.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHECK_EQUAL(rw_shard_open_leg(shard, &config, &leg_id), 0);
-    play(leg_id, play_id, 400, false);
-    return leg_id;
-}
-
-/* 50 legs play 400 bytes each; every event comes, then every leg closes. */
-static void test_commands_and_events_cross_threads(void) {
-    enum { LEGS = 50 };
-    rw_shard_config config = {.backend = "per-leg", .shared_fd = -1, .max_legs = LEGS};
-    rw_address peer_address;
-    int peer = bound_socket(&peer_address);
-    CHECK_EQUAL(rw_shard_create(&config, &shard), 0);
-    CHECK_EQUAL(rw_shard_start(shard), 0);
-    for (uint64_t i = 0; i < LEGS; i++)
-        open_and_play(ntohs(peer_address.v4.sin_port), i);
-    struct pollfd readable = {.fd = rw_shard_event_fd(shard), .events = POLLIN};
-    size_t ended = 0, closed = 0;
-    while (closed < LEGS) {
-        rw_event events[8];
-        CHECK_EQUAL(poll(&readable, 1, 10000), 1);
-        size_t count = rw_shard_poll_events(shard, events, 8);
-        for (size_t i = 0; i < count; i++) {
-            if (events[i].kind == RW_EVENT_LEG_CLOSED) {
-                CHECK_EQUAL(events[i].packets_sent, 5);
-                closed++;
-                continue;
-            }
-            ended++;
-            CHECK_EQUAL(events[i].outcome, RW_PLAY_FINISHED);
-            CHECK_EQUAL(rw_shard_close_leg(shard, events[i].leg_id), 0);
-        }
-        rw_histogram_quantile(rw_shard_lateness_us(shard), 0.99);
-    }
-    CHECK_EQUAL(ended, LEGS);
-    CHECK_EQUAL(rw_shard_counter(shard, RW_PACKETS_SENT), 5 * LEGS);
-    CHECK(rw_shard_cpu_ns(shard) > 0);
-    rw_shard_stop(shard);
-    rw_shard_destroy(shard);
-    close(peer);
-}
-
-/* Whoever is told of an end frees what has ended, at once, on the other thread: for TSan. */
-static void test_what_has_been_told_is_touched_no_more(void) {
-    enum { PLAYS = 3000, AHEAD = 32 };
-    rw_shard_config config = {.backend = "per-leg", .shared_fd = -1, .max_legs = 1};
-    CHECK_EQUAL(rw_shard_create(&config, &shard), 0);
-    CHECK_EQUAL(rw_shard_start(shard), 0);
-    uint64_t leg_id = open_and_play(9, 0);
-    for (uint64_t ended = 0, played = 1; ended < PLAYS;) {
-        rw_event events[8];
-        while (played < PLAYS && played - ended < AHEAD)
-            play(leg_id, played++, 400, true);
-        size_t count = rw_shard_poll_events(shard, events, 8); /* without waiting: the race is on */
-        for (size_t i = 0; i < count; i++)
-            CHECK_EQUAL(events[i].play_id, ended++);
-    }
-    rw_shard_stop(shard);
-    rw_shard_destroy(shard);
-}
-
-static void test_stopping_closes_every_leg(void) {
-    rw_shard_config config = {.backend = "per-leg", .shared_fd = -1, .max_legs = 8};
-    rw_event events[64];
-    CHECK_EQUAL(rw_shard_create(&config, &shard), 0);
-    CHECK_EQUAL(rw_shard_start(shard), 0);
-    for (uint64_t i = 0; i < 8; i++)
-        open_and_play(9, i);
-    rw_shard_stop(shard);
-    size_t count = rw_shard_poll_events(shard, events, 64), closed = 0;
-    for (size_t i = 0; i < count; i++)
-        closed += events[i].kind == RW_EVENT_LEG_CLOSED;
-    CHECK_EQUAL(closed, 8);
-    CHECK_EQUAL(rw_shard_legs_open(shard), 0);
-    rw_shard_destroy(shard);
-}
-
 int main(void) {
     test_a_prompt_leaves_on_the_grid_and_its_end_is_told();
     test_a_list_queued_at_the_end_of_another_follows_without_a_gap();
@@ -739,8 +650,5 @@ int main(void) {
     test_events_that_follow_each_other_wake_once_in_ten_ms();
     test_nobodys_packet_waits_for_a_flood();
     test_a_million_mutated_datagrams_are_counted_and_leave_nothing();
-    test_commands_and_events_cross_threads();
-    test_what_has_been_told_is_touched_no_more();
-    test_stopping_closes_every_leg();
     return 0;
 }
