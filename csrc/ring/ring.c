@@ -64,7 +64,7 @@ static cell *claim(rw_ring *ring, _Atomic size_t *next, size_t offset, size_t *c
         if (ahead > 0) {
             position = atomic_load_explicit(next, memory_order_relaxed);
         } else if (atomic_compare_exchange_weak_explicit(
-                       next, &position, position + 1, memory_order_relaxed, memory_order_relaxed)) {
+                       next, &position, position + 1, memory_order_acquire, memory_order_relaxed)) {
             *claimed = position;
             return candidate;
         }
@@ -89,7 +89,9 @@ int rw_ring_pop(rw_ring *ring, void *element) {
     return 0;
 }
 
-bool rw_ring_empty(const rw_ring *ring) {
-    size_t position = atomic_load(&ring->pop_position);
+/* Adds nothing where it could read: a read may pass a push of the same thread. So either a pop that
+ * comes later sees what was pushed, or this sees that the pop came first. */
+bool rw_ring_empty(rw_ring *ring) {
+    size_t position = atomic_fetch_add(&ring->pop_position, 0);
     return atomic_load(&cell_at(ring, position)->turn) != position + 1;
 }

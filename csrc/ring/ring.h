@@ -23,7 +23,8 @@ int rw_ring_push(rw_ring *ring, const void *element);
 /* Copies the oldest element out to `element`; -EAGAIN when the ring is empty. */
 int rw_ring_pop(rw_ring *ring, void *element);
 
-/* True if there was nothing to pop at that moment. */
-bool rw_ring_empty(const rw_ring *ring);
+/* True if there was nothing to pop at that moment. Of what the caller has pushed, that is the
+ * truth: it is false unless all of it is taken, or being taken by one who will look for more. */
+bool rw_ring_empty(rw_ring *ring);
 
 #endif

@@ -72,8 +72,53 @@ static void test_nothing_is_lost_between_threads(void) {
     rw_ring_destroy(state.ring);
 }
 
+typedef struct taker {
+    rw_ring *ring;
+    _Atomic int round; /* that may begin; -1: no more */
+    _Atomic int done;  /* the last that has ended */
+} taker;
+
+static void *take_what_is_there(void *context) {
+    taker *self = context;
+    int round, value;
+    for (int last = 0; (round = atomic_load(&self->round)) >= 0;) {
+        if (round == last) continue;
+        while (!rw_ring_pop(self->ring, &value))
+            ;
+        atomic_store(&self->done, last = round);
+    }
+    return NULL;
+}
+
+/* One pushes while another takes all that it sees: what the second has not seen any more, the first
+ * must not take for taken, or nobody is told of it. */
+static void test_what_was_left_is_not_taken_for_taken(void) {
+    enum { ROUNDS = 20000 };
+    taker other = {.ring = rw_ring_create(4, sizeof(int))};
+    pthread_t thread;
+    unsigned long long seed = 2026;
+    int value = 0;
+    CHECK_EQUAL(pthread_create(&thread, NULL, take_what_is_there, &other), 0);
+    for (int round = 1; round <= ROUNDS; round++) {
+        CHECK_EQUAL(rw_ring_push(other.ring, &value), 0);
+        atomic_store(&other.round, round);
+        for (uint64_t pause = check_random(&seed) % 200; pause; pause--)
+            atomic_signal_fence(memory_order_seq_cst); /* or the compiler leaves the loop out */
+        CHECK_EQUAL(rw_ring_push(other.ring, &value), 0);
+        bool taken = rw_ring_empty(other.ring);
+        while (atomic_load(&other.done) < round)
+            sched_yield();
+        bool left = !rw_ring_pop(other.ring, &value);
+        CHECK(!(left && taken));
+    }
+    atomic_store(&other.round, -1);
+    pthread_join(thread, NULL);
+    rw_ring_destroy(other.ring);
+}
+
 int main(void) {
     test_full_and_empty();
     test_nothing_is_lost_between_threads();
+    test_what_was_left_is_not_taken_for_taken();
     return 0;
 }
