@@ -255,15 +255,32 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         self._stopped.set()
-        await self._trunks.unregister(GOODBYE_S)
-        self._trunks.close()
-        self._agent.shutdown()
-        self._endpoint.close()
+        try:
+            await self._close_sip()
+        finally:
+            await self._close_media()
+
+    async def _close_sip(self) -> None:
+        try:
+            await self._trunks.unregister(GOODBYE_S)
+        finally:  # a second Ctrl-C, most likely
+            self._trunks.close()
+            self._agent.shutdown()
+            self._endpoint.close()
         await self._endpoint.wait_closed()
-        await self._pool.close()
-        await self.recorder.close()
-        self._close_records()
-        self.prompts.close()
+
+    async def _close_media(self) -> None:
+        try:
+            await self._pool.close()
+        finally:  # behind the shards, which push to its recordings
+            await self._close_files()
+
+    async def _close_files(self) -> None:
+        try:
+            await self.recorder.close()
+        finally:
+            self._close_records()
+            self.prompts.close()
 
     def _start_pool(self, bind_host: str) -> ShardPool:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -176,8 +177,9 @@ class ShardPool:
         await asyncio.sleep(0)  # whoever waited for those legs goes on
 
     def _close_tables(self) -> None:
-        for table in self.tables:
-            table.close()
+        with ExitStack() as tables:  # each, whatever becomes of the others
+            for table in self.tables:
+                tables.callback(table.close)
 
 
 def announced_host(bind_host: str, remote_host: str) -> str:

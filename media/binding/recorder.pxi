@@ -1,5 +1,7 @@
 # What takes continuous sound from legs: recordings to WAV files, and programs that listen.
 
+cimport cython
+
 from .events import RecordingFinished, RecordingGap, RecordingStalled
 
 import numpy as np
@@ -9,19 +11,31 @@ cdef enum:
     PATH_BYTES = 4096
 
 
-cdef class RecordingFile:
-    """A recording that :meth:`Recorder.open` began, for :meth:`Shard.tap_recording`."""
+cdef class Recorder
 
+
+# The recording is the recorder's, which therefore has to outlive it. No cycle goes through a
+# recorder, and the collector is not to take it away from a file that a finalizer may still use.
+@cython.no_gc
+cdef class RecordingFile:
+    """A recording that :meth:`Recorder.open` began, for :meth:`Shard.tap_recording`; void once it
+    is finished, or the recorder stopped."""
+
+    cdef Recorder recorder
     cdef rw_recording *recording
+
+    cdef rw_recording *usable(self) noexcept:
+        """NULL: it is void."""
+        return NULL if self.recording == NULL or self.recorder.stopped else self.recording
 
     def pause(self, bint paused) -> None:
         """Leave out what comes from now on, or go on."""
-        if self.recording != NULL:
+        if self.usable() != NULL:
             rw_recording_pause(self.recording, paused)
 
     def finish(self) -> None:
         """Have the file completed and closed, after every tap to it has ended."""
-        if self.recording != NULL:
+        if self.usable() != NULL:
             rw_recording_finish(self.recording)
             self.recording = NULL
 
@@ -30,6 +44,7 @@ cdef class Recorder:
     """Writes recordings, in one thread for all of them. OSError: it cannot be had."""
 
     cdef rw_recorder *recorder
+    cdef bint stopped
 
     def __cinit__(self, uint32_t max_recordings, uint32_t period_ms):
         cdef rw_recorder_config config
@@ -57,10 +72,13 @@ cdef class Recorder:
         with nogil:
             error = rw_recording_open(self.recorder, &config, &file.recording)
         raise_errno(error)
+        file.recorder = self
         return file
 
     def stop(self) -> None:
-        """Complete and close every file, and end the thread. No recording may be used any more."""
+        """Complete and close every file, and end the thread, after every tap has ended. All
+        recordings are void from now on."""
+        self.stopped = True
         with nogil:
             rw_recorder_stop(self.recorder)
 

@@ -330,6 +330,9 @@ cdef class LiveSound:
         return rw_live_dropped(self.live)
 
 
+# Its thread pushes to recordings until __dealloc__ ends it; only then may their recorders go. The
+# collector would empty `recorders` before that, and no cycle goes through them.
+@cython.no_gc
 cdef class Shard:
     """One media thread with its timer wheel and legs. See ``csrc/shard/shard.h``.
 
@@ -339,11 +342,13 @@ cdef class Shard:
     """
 
     cdef rw_shard *shard
+    cdef set recorders  # of which a recording was ever tapped
     cdef bytes dice  # drawn at once for several legs, which saves a system call each
     cdef Py_ssize_t dice_used
 
     def __cinit__(self, uint32_t max_legs, str backend="per-leg", int shared_fd=-1,
                   uint32_t max_control_sockets=0):
+        self.recorders = set()
         cdef bytes name = backend.encode()
         cdef rw_shard_config config
         config.backend = name
@@ -531,8 +536,9 @@ cdef class Shard:
         ``codec`` is ``(SDP name, clock rate in Hz)``. Keep ``file`` open until then.
         """
         cdef rw_tap *tap = NULL
-        if file.recording == NULL:
+        if file.usable() == NULL:
             raise ValueError("the recording is finished")
+        self.recorders.add(file.recorder)
         raise_errno(rw_tap_create_recording(
             tap_id, codec_called(codec[0], codec[1]), file.recording, &tap))
         self.add_tap(leg_id, tap)

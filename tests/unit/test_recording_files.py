@@ -1,0 +1,51 @@
+"""The recorder lasts as long as anything that uses its recordings, and they end with its stop."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from ringwheel.media._core import Recorder, RecordingFile, Shard, open_udp_socket
+from ringwheel.media.events import LegMedia
+
+PCMU = ("PCMU", 8000)
+
+
+def open_file(recorder: Recorder, folder: Path) -> RecordingFile:
+    path = os.fsencode(folder / "call.wav")
+    return recorder.open(path, 1, 8000, channels=2, buffer_ms=2000, rotate_ms=0)
+
+
+def open_leg(shard: Shard) -> int:
+    return shard.open_leg(LegMedia("127.0.0.1", 9), fd=open_udp_socket("127.0.0.1", 0, 0))
+
+
+def test_a_recorder_is_held_by_its_files_and_by_the_shards_of_its_taps(tmp_path):
+    shard, recorder = Shard(4), Recorder(4, 100)
+    unheld = sys.getrefcount(recorder)
+    file = open_file(recorder, tmp_path)
+    assert sys.getrefcount(recorder) == unheld + 1
+    shard.tap_recording(open_leg(shard), 1, PCMU, file)
+    assert sys.getrefcount(recorder) == unheld + 2
+    del file
+    assert sys.getrefcount(recorder) == unheld + 1
+    # The collector takes what is held to pieces before its holder, which may still be in use.
+    assert not gc.is_tracked(shard)
+    del shard
+    assert sys.getrefcount(recorder) == unheld
+
+
+def test_a_stop_of_the_recorder_makes_its_files_void(tmp_path):
+    shard, recorder = Shard(4), Recorder(4, 100)
+    file = open_file(recorder, tmp_path)
+    recorder.stop()
+    while recorder.poll():
+        pass
+    with pytest.raises(ValueError, match="finished"):
+        shard.tap_recording(open_leg(shard), 1, PCMU, file)
+    file.pause(True)
+    file.finish()
+    shard.stop()
