@@ -390,12 +390,20 @@ int rw_shard_event_fd(const rw_shard *shard) {
     return shard->event_fd;
 }
 
+/* What found no room when the thread ended is told once there is some: nobody else does it now. */
+static bool take_event(rw_shard *shard, rw_posted_event *posted) {
+    if (!rw_ring_pop(shard->events, posted)) return true;
+    if (shard->running || !atomic_load(&shard->stopping)) return false;
+    rw_shard_post_events(shard);
+    return !rw_ring_pop(shard->events, posted);
+}
+
 size_t rw_shard_poll_events(rw_shard *shard, rw_event *events, size_t room) {
     rw_posted_event posted;
     eventfd_t ignored;
     size_t count = 0;
     eventfd_read(shard->event_fd, &ignored);
-    while (count < room && !rw_ring_pop(shard->events, &posted)) {
+    while (count < room && take_event(shard, &posted)) {
         events[count++] = posted.event;
         destroy_what_came_with(&posted);
     }

@@ -707,9 +707,8 @@ static bool is_awaited(const rw_shard *shard) {
     return false;
 }
 
-/* Tells what has ended, lists, taps and seats before their legs. What finds no room waits for the
- * next turn. Who is told may have freed it before the call returns: what is next is read first. */
-static void post_events(rw_shard *shard) {
+/* Who is told may have freed what has ended before the call returns: what is next is read first. */
+void rw_shard_post_events(rw_shard *shard) {
     if (shard->news_count) post_news(shard);
     for (rw_relay *next; shard->spent; shard->spent = next) {
         next = rw_relay_next(shard->spent);
@@ -755,7 +754,7 @@ static void announce(rw_shard *shard, bool awaited) {
 
 static void tell_events(rw_shard *shard) {
     bool awaited = is_awaited(shard);
-    if (rw_shard_has_news(shard)) post_events(shard);
+    if (rw_shard_has_news(shard)) rw_shard_post_events(shard);
     announce(shard, awaited);
 }
 
@@ -775,7 +774,7 @@ void rw_shard_close_all(rw_shard *shard) {
     for (uint32_t i = 0; i < shard->max_legs; i++)
         if (rw_read(&shard->legs[i].id) && !shard->legs[i].closing)
             close_leg(shard, &shard->legs[i], 0);
-    post_events(shard);
+    rw_shard_post_events(shard);
     eventfd_write(shard->event_fd, 1);
 }
 

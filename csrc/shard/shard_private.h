@@ -143,6 +143,10 @@ void rw_shard_readable(rw_shard *shard, uint64_t epoll_data);
 /* Takes the commands that are left and closes every leg, for the end of the thread. */
 void rw_shard_close_all(rw_shard *shard);
 
+/* Tells what has ended, lists, taps and seats before their legs. What finds no room waits for the
+ * next turn, or behind the end of the thread for who polls. */
+void rw_shard_post_events(rw_shard *shard);
+
 /* Sends the packet that was composed in the backend's room, encrypted if the leg has SRTP. */
 void rw_shard_send(rw_shard *shard, rw_leg *leg, uint8_t *packet, size_t bytes);
 

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/base.h"
 #include "shard/shard_private.h"
 #include "test/check.h"
 #include "test/loopback.h"
@@ -138,10 +139,32 @@ static void test_stopping_closes_every_leg(void) {
     rw_shard_destroy(shard);
 }
 
+/* More ends with the shard than its event ring holds, and legs are told of last. */
+static void test_all_that_ends_with_the_shard_is_told(void) {
+    enum { PLAYS = 3000 }; /* the event ring holds 2048 */
+    size_t ended = 0, closed = 0, count;
+    begin(1);
+    uint64_t leg_id = open_and_play(9, 0);
+    for (uint64_t play_id = 1; play_id < PLAYS; play_id++)
+        play(leg_id, play_id, false);
+    rw_shard_stop(shard);
+    do {
+        rw_event events[100];
+        count = rw_shard_poll_events(shard, events, RW_LENGTH_OF(events));
+        for (size_t i = 0; i < count; i++)
+            *(events[i].kind == RW_EVENT_LEG_CLOSED ? &closed : &ended) += 1;
+    } while (count == 100); /* fewer: there are no more */
+    CHECK_EQUAL(ended, PLAYS);
+    CHECK_EQUAL(closed, 1);
+    CHECK_EQUAL(rw_shard_legs_open(shard), 0);
+    rw_shard_destroy(shard);
+}
+
 int main(void) {
     test_commands_and_events_cross_threads();
     test_what_has_been_told_is_touched_no_more();
     test_no_command_is_slept_over();
     test_stopping_closes_every_leg();
+    test_all_that_ends_with_the_shard_is_told();
     return 0;
 }
