@@ -75,7 +75,11 @@ static int per_leg_attach(rw_backend *backend, rw_leg *leg) {
 static void per_leg_detach(rw_backend *backend, rw_leg *leg) {
     if (leg->fd < 0) return;
     rw_backend_count_overflow(backend->host, leg->fd, &leg->overflow);
-    close(leg->fd); /* which takes it out of epoll as well */
+    /* Closing takes it out of epoll only where the socket has no double, and this set names the leg
+     * itself, not an id that is stale now. */
+    int expected_fd = ((per_leg *)backend)->expected_fd;
+    if (leg->expected) epoll_ctl(expected_fd, EPOLL_CTL_DEL, leg->fd, NULL);
+    close(leg->fd);
     leg->fd = -1;
 }
 
