@@ -217,6 +217,8 @@ static size_t encode(rw_live *live, size_t wanted, size_t unit, uint8_t *to, siz
 }
 
 size_t rw_live_read(rw_live *live, uint8_t *to, size_t bytes, int8_t *level_dbov) {
+    *level_dbov = RW_VAD_SILENCE_DBOV;
+    if (!live->codec->bytes_per_ts) return 0; /* whole packets are not cut */
     /* G.722 codes two samples in a timestamp unit. */
     size_t unit = live->codec->sample_rate_hz / live->codec->clock_rate_hz;
     size_t wanted = bytes / live->codec->bytes_per_ts * unit;

@@ -95,6 +95,19 @@ static void test_whole_packets_are_filled_up(void) {
     rw_live_release(live);
 }
 
+/* A mistake of the control side: it is not heard, and harms nothing. */
+static void test_whole_packets_are_not_cut(void) {
+    uint8_t payload[320];
+    if (!rw_codec_find("opus", 48000)) return; /* built without it */
+    rw_live *live = open_live("opus", 48000, 100);
+    level_dbov = 0;
+    write_ramp(live, 0, 960);
+    CHECK_EQUAL(rw_live_read(live, payload, 160, &level_dbov), 0);
+    CHECK_EQUAL(level_dbov, RW_VAD_SILENCE_DBOV);
+    CHECK(rw_live_read_packet(live, payload, sizeof(payload), &level_dbov) > 0);
+    rw_live_release(live);
+}
+
 /* Reads a packet of G.711; what is in it is all of one code. */
 static int code_read(rw_live *live) {
     uint8_t payload[160];
@@ -315,6 +328,7 @@ int main(void) {
     test_the_last_packet_may_be_short();
     test_a_full_ring_takes_what_fits();
     test_whole_packets_are_filled_up();
+    test_whole_packets_are_not_cut();
     test_every_code_passes_as_it_is();
     test_marks_are_reached_in_order_when_their_sound_was_read();
     test_what_was_cleared_is_not_read_and_its_marks_say_so();

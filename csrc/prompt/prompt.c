@@ -28,6 +28,9 @@ static rw_prompt *create(const uint8_t *payload, size_t bytes, const int8_t *lev
     return prompt;
 }
 
+/* In the place of the packet at the cursor: its prompt was cut, and may not have one there. */
+#define CUT SIZE_MAX
+
 /* The next address that a uint16_t may have. */
 static void *aligned_behind(const void *address) {
     return (void *)(((uintptr_t)address + 1) & ~(uintptr_t)1);
@@ -150,6 +153,7 @@ size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes) {
         memcpy(to + copied, prompt->payload + playlist->offset_bytes, take);
         copied += take;
         playlist->offset_bytes += take;
+        if (prompt->packet_bytes) playlist->packet = CUT;
         settle(playlist);
     }
     playlist->played_bytes += copied;
@@ -175,6 +179,7 @@ static size_t read_live_packet(rw_playlist *playlist, uint8_t *to) {
 size_t rw_playlist_read_packet(rw_playlist *playlist, uint8_t *to) {
     if (playlist->live) return read_live_packet(playlist, to);
     playlist->level_dbov = INT8_MIN;
+    if (playlist->packet == CUT) playlist->index = playlist->count;
     if (rw_playlist_ended(playlist)) return 0;
     const rw_prompt *prompt = playlist->prompts[playlist->index];
     size_t bytes = packet_bytes_of(playlist);

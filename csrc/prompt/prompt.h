@@ -72,7 +72,7 @@ typedef struct rw_playlist {
     uint32_t index;    /* prompt under the cursor; `count` at the end */
     uint32_t count;
     size_t offset_bytes; /* cursor inside that prompt */
-    size_t packet;       /* the one at the cursor, where they are whole */
+    size_t packet;       /* the one at the cursor, where they are whole and were not cut */
     rw_live *live;       /* what plays in the place of prompts, or NULL */
     rw_prompt *prompts[];
 } rw_playlist;
@@ -117,7 +117,8 @@ size_t rw_playlist_read(rw_playlist *playlist, uint8_t *to, size_t bytes);
 
 /* Copies the next packet of a list of whole packets to `to` (RW_PROMPT_MAX_PACKET_BYTES of room);
  * returns its length, 0 once the list has come to its end, or if its live sound is not there yet.
- * Of a prompt whose packets are not known, as much as fits one is taken. */
+ * Of a prompt whose packets are not known, as much as fits one is taken. A list whose packets have
+ * been cut by rw_playlist_read() ends, unless the cursor is in the next prompt. */
 size_t rw_playlist_read_packet(rw_playlist *playlist, uint8_t *to);
 
 /* True once the last byte has been read. */

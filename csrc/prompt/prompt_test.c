@@ -123,6 +123,29 @@ static void test_a_prompt_of_the_other_kind(void) {
         rw_prompt_release(prompts[i]);
 }
 
+/* Nor does one that is cut and then to be whole again: it ends, as no packet begins at the cursor.
+ */
+static void test_packets_that_were_cut_are_not_whole_again(void) {
+    rw_prompt *prompts[] = {packets_of("aabbcc", (uint16_t[]){2, 2, 2}, 3),
+                            packets_of("dd", (uint16_t[]){2}, 1)};
+    for (size_t cut = 1; cut < 6; cut++) {
+        uint8_t room[RW_PROMPT_MAX_PACKET_BYTES];
+        rw_playlist *playlist = rw_playlist_create(1, prompts, 2, true);
+        CHECK_EQUAL(rw_playlist_read(playlist, room, cut), cut);
+        check_packet(playlist, "", INT8_MIN);
+        CHECK(rw_playlist_ended(playlist));
+        rw_playlist_destroy(playlist);
+    }
+    rw_playlist *playlist = rw_playlist_create(1, prompts, 2, false);
+    check_packet(playlist, "aa", -30);
+    check_read(playlist, 4, "bbcc");
+    check_packet(playlist, "dd", -30); /* the next one begins anew */
+    CHECK(rw_playlist_ended(playlist));
+    rw_playlist_destroy(playlist);
+    for (int i = 0; i < 2; i++)
+        rw_prompt_release(prompts[i]);
+}
+
 int main(void) {
     test_borders_leave_no_gap();
     test_end_is_known_with_the_last_byte();
@@ -132,5 +155,6 @@ int main(void) {
     test_packets_go_round();
     test_packets_of_no_length_or_too_long();
     test_a_prompt_of_the_other_kind();
+    test_packets_that_were_cut_are_not_whole_again();
     return 0;
 }
