@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import structlog
+
 from ._core import Listener, LiveSound, Prompt, RecordingFile, Room, Shard, SrtpKeys
 from .codec import Codec
 from .events import (
@@ -28,6 +30,11 @@ from .events import (
     SpeechHeard,
     TapEnded,
 )
+
+log = structlog.get_logger(__name__)
+
+CLOSE_AGAIN_S = 1.0
+"""A shard that takes no commands holds the event loop up for 100 ms with each that it is sent."""
 
 Heard = DigitHeard | SpeechHeard | MediaTimeout
 LegEvent = PlayEnded | RelayEnded | SoundHeard | MarkReached | TapEnded | SeatEnded | Heard
@@ -245,8 +252,13 @@ class Leg:
 
     def close(self) -> None:
         """Close the leg and its socket; ``closed`` tells when."""
-        if not self.closed.done():
+        if self.closed.done():
+            return
+        try:
             self._shard.close_leg(self.id)
+        except BlockingIOError:  # nobody else sees to it that its port comes back
+            log.warning("leg not closed yet, its shard is too busy", leg=self.id)
+            self._loop.call_later(CLOSE_AGAIN_S, self.close)
 
     def figures(self) -> LegFigures:
         """Counts up to now."""
@@ -370,11 +382,19 @@ class LegTable:
         """
         events = self.shard.poll_events()
         for event in events:
-            if not isinstance(event, LegClosed):
-                if event.leg_id in self._legs:
-                    self._legs[event.leg_id][0].on_event(event)
-                continue
-            leg, on_closed = self._legs.pop(event.leg_id)
-            leg.end(event)
-            on_closed()
+            try:
+                self._take(event)
+            except Exception:  # the others are told but once
+                log.exception("event not taken", told=type(event).__name__, leg=event.leg_id)
         return bool(events)
+
+    def _take(self, event: LegEvent | LegClosed) -> None:
+        if not isinstance(event, LegClosed):
+            if event.leg_id in self._legs:
+                self._legs[event.leg_id][0].on_event(event)
+            return
+        leg, on_closed = self._legs.pop(event.leg_id)
+        try:
+            leg.end(event)
+        finally:
+            on_closed()

@@ -34,13 +34,9 @@ cdef tuple good_line(name, value):
 cdef dict _header_ids = {name: i for i, name in enumerate(_header_names) if i}
 
 
-cdef list _pairs_of(const uint8_t *data, const rw_sip_header *headers, unsigned count):
-    cdef list lines = []
-    cdef unsigned i
-    for i in range(count):
-        name = _header_names[headers[i].id] if headers[i].id else _text(data, headers[i].name)
-        lines.append((name, _value_of(data, &headers[i])))
-    return lines
+cdef tuple _pair_of(const uint8_t *data, const rw_sip_header *header):
+    name = _header_names[header.id] if header.id else _text(data, header.name)
+    return name, _value_of(data, header)
 
 
 cdef str _value_of(const uint8_t *data, const rw_sip_header *header):
@@ -71,6 +67,12 @@ cdef class Headers:
     cdef bytes data   # is that message, and
     cdef bytes index  # an rw_sip_header for each line, which nobody else has
 
+    def __cinit__(self):
+        self.data = self.index = b""  # what nobody gives lines to has none
+
+    def __reduce__(self):
+        return Headers, (self.lines(),)  # to a copy the index would be common
+
     def __init__(self, lines=()):
         self.pairs = []
         for name, value in lines:
@@ -95,9 +97,19 @@ cdef class Headers:
     cdef list lines(self):
         """Every line as name and value, from now on kept so."""
         if self.pairs is None:
-            self.pairs = _pairs_of(self.raw(), self.lying(), self.lying_count())
-            self.data = self.index = None
+            self.read_lines()
         return self.pairs
+
+    cdef int read_lines(self) except -1:
+        cdef list lines = []
+        # No pointer is kept from one line to the next: a new tuple may run the collector (Python
+        # 3.11), and a finalizer may ask for these lines, and so have read them all.
+        while self.pairs is None and len(lines) < self.lying_count():
+            lines.append(_pair_of(self.raw(), self.lying() + len(lines)))
+        if self.pairs is None:
+            self.pairs = lines
+            self.data = self.index = None
+        return 0
 
     cdef rw_sip_header *find(self, unsigned known):
         """The first line of that id of those that lie in a message; NULL if there is none."""
@@ -184,14 +196,16 @@ cdef class Headers:
     cdef void put_first_via(self, bytes value):
         """Put another value in its place. Of a message it lies behind the end then."""
         cdef rw_sip_header *header
+        cdef bytes data
         if self.pairs is not None:
             self.replace_first("Via", value.decode("utf-8", "surrogateescape"))
             return
+        data = self.data + value  # first of all: there may be no memory for it
         header = self.find(RW_SIP_H_VIA)
         header.value.at = PyBytes_GET_SIZE(self.data)
         header.value.length = PyBytes_GET_SIZE(value)
         header.folded = False
-        self.data += value
+        self.data = data
 
     def add(self, name, value) -> None:
         """Append a line."""

@@ -75,6 +75,7 @@ cdef class Message:
         """The first line, without its CRLF."""
         raise AssertionError("a message is a Request or a Response")
 
+    @cython.nonecheck(True)  # bare messages have no headers
     def to_bytes(self) -> bytes:
         """The message as it goes on the wire; Content-Length is always written, once, and right.
 
@@ -252,6 +253,7 @@ cdef bytes _stamped(bytes value, const rw_sip_via *via, bytes added):
     return first + added + value[end:]
 
 
+@cython.nonecheck(True)
 def stamp_via(Request request not None, str host not None, int port) -> int:
     """Note in the topmost Via where a request came from; call it once, on arrival.
 

@@ -88,14 +88,16 @@ cdef dict SILENCE_POLICIES = {
 
 
 cdef rw_playlist *playlist_of(uint64_t play_id, prompts, bint loop) except NULL:
-    cdef Py_ssize_t count = len(prompts), i
+    # Held until the list has its own share of each: a sequence may make them as it is asked.
+    cdef list held = [prompts[i] for i in range(len(prompts))]
+    cdef Py_ssize_t count = len(held), i
     cdef rw_prompt **pointers = <rw_prompt **>PyMem_Malloc(count * sizeof(rw_prompt *) + 1)
     cdef rw_playlist *playlist
     if pointers == NULL:
         raise MemoryError()
     try:
         for i in range(count):
-            pointers[i] = (<Prompt?>prompts[i]).prompt
+            pointers[i] = (<Prompt?>held[i]).prompt
         playlist = rw_playlist_create(play_id, pointers, count, loop)
     finally:
         PyMem_Free(pointers)

@@ -17,9 +17,10 @@ from ringwheel import (
     PlayOutcome,
     PromptError,
 )
+from ringwheel.media.session import MediaSession
 
 from ..ports import can_bind, pairs_of
-from .client import udp
+from .client import TIMEOUT_S, udp
 from .conftest import address_of, eventually, phoning, serving
 
 
@@ -143,6 +144,27 @@ async def test_a_bye_in_mid_prompt(make_prompt):
         assert (media["legs_opened"], media["legs_closed"]) == (2, 2)
     assert [(cause.by, cause.status) for cause in caused] == [(EndedBy.REMOTE, 200)] * 2
     assert "enough" in caused[0].text
+
+
+async def test_a_call_whose_leg_cannot_be_closed_is_over_all_the_same(monkeypatch):
+    close, ended = MediaSession.close, asyncio.Event()
+
+    async def handler(call: Call) -> None:
+        with contextlib.suppress(CallEnded):  # the BYE may be here before the answer is through
+            await call.answer()
+        await call.wait_ended()
+        ended.set()
+
+    def close_and_fail(media: MediaSession) -> None:
+        close(media)
+        raise OSError("the shard's fault")
+
+    monkeypatch.setattr(MediaSession, "close", close_and_fail)
+    async with serving(handler) as engine, phoning(engine) as phone:
+        await phone.call()
+        await phone.hang_up()
+        async with asyncio.timeout(TIMEOUT_S):
+            await ended.wait()
 
 
 async def test_a_handler_may_refuse():
