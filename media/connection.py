@@ -305,14 +305,14 @@ class Connection:
 
     def on_ended(self, cause: EndCause) -> None:
         """The call is over."""
-        if self._media is not None:
-            self._media.close()
-        self.ended = cause
+        self.ended = cause  # first: whatever comes of the rest, it is
         if self._history:
             self._history.ended_s = time.time()
             self._tell_record(self._history)
         if self._waiting:
             self._changed()
+        if self._media is not None:
+            self._media.close()
 
     def connected(self) -> tuple[Leg, Codec]:
         """What connects this call with others. RuntimeError: it was not answered."""
