@@ -99,17 +99,26 @@ cdef class TimerWheel:
             timer._ended()
             callback()
             count += 1
+            # Here and not in the next round, between a pop and its end: what is dropped may have a
+            # destructor, and that may arm any timer anew.
+            timer = callback = None
 
     def clear(self) -> None:
         """Cancel every timer, calling none (for shutdown). Time stays where it is."""
         cdef uint64_t now_tick = self.wheel.now_tick
         cdef rw_timer *expired
+        cdef Timer timer
+        # Dropped when the wheel is whole again: a destructor may arm any timer anew.
+        cdef list ended = []
         rw_wheel_advance(&self.wheel, RW_WHEEL_NEVER)
         while True:
             expired = rw_wheel_pop_due(&self.wheel)
             if expired == NULL:
                 break
-            (<Timer>(<owned_timer *>expired).owner)._ended()
+            timer = <Timer>(<owned_timer *>expired).owner
+            ended.append(timer)
+            ended.append(timer.callback)
+            timer._ended()
         rw_wheel_init(&self.wheel, now_tick)
 
 

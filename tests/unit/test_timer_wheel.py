@@ -5,7 +5,7 @@ import sys
 import weakref
 
 import pytest
-from ringwheel.media._core import Timer, TimerWheel
+from ringwheel.media._core import Timer, TimerWheel, WheelClock
 
 
 class Token:
@@ -213,3 +213,53 @@ def test_a_timer_of_its_own_is_kept_while_it_is_armed_and_freed_then():
     wheel.arm(5, machine)
     wheel.clear()
     assert sys.getrefcount(machine) == references
+
+
+class Last:
+    """A callback whose end does something, as the `finally` of a coroutine that dies with it."""
+
+    def __init__(self, ending):
+        self.ending = ending
+
+    def __call__(self) -> None:
+        """A callback."""
+
+    def __del__(self):
+        self.ending()
+
+
+def test_a_destructor_of_what_expired_may_arm_the_timer_that_is_next():
+    wheel = TimerWheel(0)
+    machine = Machine(wheel)
+    references = sys.getrefcount(machine)
+    wheel.arm(5, Last(lambda: wheel.arm(10, machine)))
+    wheel.arm(5, machine)
+    assert wheel.advance(5) == 1
+    assert machine.pending
+    assert sys.getrefcount(machine) > references
+    assert machine.cancel()
+    assert sys.getrefcount(machine) == references
+
+
+def test_a_destructor_may_arm_a_timer_that_is_being_cleared():
+    wheel = TimerWheel(0)
+    machine = Machine(wheel)
+    references = sys.getrefcount(machine)
+    wheel.arm(5, Last(lambda: wheel.arm(10, machine)))
+    wheel.arm(5, machine)
+    wheel.clear()
+    assert (len(wheel), wheel.now_ms, machine.pending) == (1, 0, True)
+    wheel.advance(10)
+    assert machine.expired_ms == [10]
+    assert machine.cancel()  # it arms itself anew
+    assert sys.getrefcount(machine) == references
+
+
+def test_what_a_destructor_arms_while_a_clock_stops_can_be_cancelled():
+    clock, armed = WheelClock(pytest.fail), []
+    clock.arm(5, Last(lambda: armed.append(clock.arm(10, pytest.fail))))
+    clock.stop()
+    (timer,) = armed
+    assert (len(clock), timer.pending) == (1, True)
+    assert timer.cancel()
+    assert len(clock) == 0
