@@ -68,10 +68,10 @@ cdef class Headers:
     cdef bytes index  # an rw_sip_header for each line, which nobody else has
 
     def __cinit__(self):
-        self.data = self.index = b""  # what nobody gives lines to has none
+        self.data = self.index = b""  # bare, they are those of no message
 
     def __reduce__(self):
-        return Headers, (self.lines(),)  # to a copy the index would be common
+        return Headers, (self.lines(),)  # a copy must not share the index
 
     def __init__(self, lines=()):
         self.pairs = []

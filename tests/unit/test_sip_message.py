@@ -1,6 +1,9 @@
 """SIP messages: parse, build, answer; and what neither lets through."""
 
+import copy
 import enum
+import gc
+import pickle
 
 import pytest
 from hypothesis import given
@@ -325,6 +328,79 @@ def test_stamp_via_over_ipv6():
     assert request.headers.get("Via") == (
         "SIP/2.0/UDP [2001:db8::2]:5070;rport=4000;received=2001:db8::9"
     )
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda request: pickle.loads(pickle.dumps(request))]
+)
+def test_a_copy_is_not_stamped_with_its_message(copied):
+    request = parse(INVITE)
+    other = copied(request)
+    stamp_via(request, "192.0.2.1", 4000)
+    assert request != other
+    assert other == parse(INVITE)
+
+
+@pytest.mark.parametrize("use", [Request.to_bytes, lambda it: stamp_via(it, "192.0.2.1", 4000)])
+def test_a_message_without_headers_is_refused(use):
+    request = parse(INVITE)
+    request.headers = None
+    for bare in (request, Request.__new__(Request)):
+        with pytest.raises(AttributeError):
+            use(bare)
+
+
+def test_headers_that_nobody_filled_are_none():
+    for ask in (list, len, repr, lambda headers: headers.get("Via"), Headers.copy):
+        assert ask(Headers.__new__(Headers)) == ask(Headers())
+    assert Headers.__new__(Headers).all("Via") == []
+
+
+def test_a_via_that_there_is_no_memory_to_stamp_is_as_it_was_or_stamped():
+    testcapi = pytest.importorskip("_testcapi")
+    stamped = parse(INVITE)
+    stamp_via(stamped, "192.0.2.1", 4000)
+    request = parse(INVITE)
+    before = request.headers.get("Via")
+    seen = []
+    while not seen or seen[-1] == before:
+        testcapi.set_nomemory(len(seen), len(seen) + 1)
+        try:
+            stamp_via(request, "192.0.2.1", 4000)
+        except MemoryError:
+            pass
+        finally:
+            testcapi.remove_mem_hooks()
+        seen.append(request.headers.get("Via"))
+    assert seen[0] == before
+    assert seen[-1] == stamped.headers.get("Via")
+
+
+class Asking:
+    """Asks for header lines when it is collected, and writes on all memory that came free."""
+
+    def __init__(self, headers):
+        self.headers, self.itself = headers, self
+
+    def __del__(self):
+        list(self.headers)
+        self.written = [bytes(size) for size in range(500)]
+
+
+def test_a_finalizer_may_ask_for_the_lines_that_are_being_read():
+    expected = list(parse(INVITE).headers)
+    thresholds = gc.get_threshold()
+    try:
+        for allocations in range(1, 2 * len(expected)):
+            headers = parse(INVITE).headers
+            gc.collect()
+            Asking(headers)
+            gc.set_threshold(allocations)
+            found = list(headers)
+            gc.set_threshold(*thresholds)
+            assert found == expected
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 TOKEN = st.text("abcXYZ019-.!%*_+`'~", min_size=1, max_size=12)
