@@ -71,8 +71,12 @@ class Recording:
 
     def begin(self, leg: Leg, codec: Codec) -> None:
         """Take the sound of ``leg`` from now on."""
+        try:
+            self._tap = leg.record(codec, self._file)
+        except BaseException:  # nobody has it who could end it
+            self.finish()
+            raise
         self._leg = leg
-        self._tap = leg.record(codec, self._file)
         self._tap.ended.add_done_callback(self._on_tap_ended)
 
     def pause(self) -> None:

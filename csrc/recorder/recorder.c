@@ -105,16 +105,16 @@ int rw_recorder_start(rw_recorder *recorder) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&recorder->thread, NULL, run, recorder);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    recorder->running = error == 0;
+    atomic_store(&recorder->running, error == 0);
     return -error;
 }
 
 void rw_recorder_stop(rw_recorder *recorder) {
-    if (!recorder->running) return;
+    if (!atomic_load(&recorder->running)) return;
     atomic_store(&recorder->stopping, true);
     eventfd_write(recorder->wake_fd, 1);
     pthread_join(recorder->thread, NULL);
-    recorder->running = false;
+    atomic_store(&recorder->running, false);
 }
 
 /* --- life ---------------------------------------------------------------------------------- */
@@ -204,7 +204,8 @@ size_t rw_recorder_poll(rw_recorder *recorder, rw_recording_report *reports, siz
     while (count < room && !rw_ring_pop(recorder->reports, &reports[count]))
         count++;
     /* What found no room before may have some now, and the writer is not there to see to it. */
-    if (atomic_load(&recorder->stopping) && !recorder->running) rw_recorder_turn(recorder);
+    if (atomic_load(&recorder->stopping) && !atomic_load(&recorder->running))
+        rw_recorder_turn(recorder);
     /* What did not fit makes the eventfd readable again. */
     if (!rw_ring_empty(recorder->reports)) eventfd_write(recorder->event_fd, 1);
     return count;

@@ -72,11 +72,11 @@ struct rw_recorder {
     rw_recording *recordings; /* the writer's */
     bool told;                /* reports were pushed in this round */
     pthread_t thread;
-    bool running;
 
     /* Between threads. */
     _Atomic(rw_recording *) opened; /* a stack of those that the writer has not taken over */
     _Atomic bool stopping;
+    _Atomic bool running; /* who polls need not be who stops it */
     _Atomic uint64_t recordings_open;
     rw_ring *reports;
     int wake_fd;

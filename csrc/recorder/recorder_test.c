@@ -470,6 +470,28 @@ static void test_what_was_untold_at_the_stop_is_told(void) {
     rw_recorder_destroy(recorder);
 }
 
+static void *stop(void *recorder) {
+    rw_recorder_stop(recorder);
+    return NULL;
+}
+
+/* The race is for ThreadSanitizer to see. */
+static void test_who_polls_need_not_be_who_stops(void) {
+    rw_recorder *recorder = start_recorder(1);
+    pthread_t stopper;
+    open_one(recorder, "stopped.wav", 1);
+    CHECK_EQUAL(pthread_create(&stopper, NULL, stop, recorder), 0);
+    while (!rw_recorder_poll(recorder, reports, 1) || reports[0].kind != RW_RECORDING_FINISHED)
+        pause_us(100);
+    for (int i = 0; i < 100; i++) { /* up to the end of the stop, and beyond */
+        CHECK_EQUAL(rw_recorder_poll(recorder, reports, 1), 0);
+        pause_us(10);
+    }
+    pthread_join(stopper, NULL);
+    CHECK_EQUAL(figures_of(recorder).recordings_open, 0);
+    rw_recorder_destroy(recorder);
+}
+
 int main(void) {
     make_folder();
     test_what_cannot_be_is_refused_at_once();
@@ -493,6 +515,7 @@ int main(void) {
     test_stop_writes_and_closes_all();
     test_stop_writes_more_than_one_round_does();
     test_what_was_untold_at_the_stop_is_told();
+    test_who_polls_need_not_be_who_stops();
     remove_folder();
     return 0;
 }

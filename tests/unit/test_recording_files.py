@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
 from pathlib import Path
 
 import pytest
+from ringwheel.media import codec, recording
 from ringwheel.media._core import Recorder, RecordingFile, Shard, open_udp_socket
 from ringwheel.media.events import LegMedia
 
@@ -49,3 +51,21 @@ def test_a_stop_of_the_recorder_makes_its_files_void(tmp_path):
     file.pause(True)
     file.finish()
     shard.stop()
+
+
+class BusyLeg:
+    """One whose shard takes no commands."""
+
+    def record(self, *_: object) -> None:
+        raise BlockingIOError
+
+
+async def test_a_recording_that_cannot_begin_gives_its_place_back(tmp_path):
+    recorder = recording.Recorder()
+    begun = recorder.open(tmp_path / "call.wav", codec.PCMU, stereo=True, rotate_s=0)
+    with pytest.raises(BlockingIOError):
+        begun.begin(BusyLeg(), codec.PCMU)
+    async with asyncio.timeout(10):
+        assert (await begun.wait()).recorded_ms == 0
+    assert recorder.figures()["recordings_open"] == 0
+    await recorder.close()
