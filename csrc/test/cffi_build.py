@@ -161,7 +161,7 @@ ffi.cdef(
     void rw_ring_destroy(rw_ring *ring);
     int rw_ring_push(rw_ring *ring, const void *element);
     int rw_ring_pop(rw_ring *ring, void *element);
-    bool rw_ring_empty(const rw_ring *ring);
+    bool rw_ring_empty(rw_ring *ring);
 
     typedef struct rw_pcm_ring rw_pcm_ring;
     rw_pcm_ring *rw_pcm_ring_create(size_t samples);
