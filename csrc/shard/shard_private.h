@@ -14,6 +14,21 @@
 /* Set in the epoll data of a leg's socket for RTCP, beside the leg's id. */
 #define RW_CONTROL_EVENT 0x80000000u
 
+/* The shortest slice that Linux gives. */
+#define RW_SHARD_SLICE_NS 100000u
+
+/* struct sched_attr, whose header does not go with that of glibc. */
+typedef struct rw_sched_attr {
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns; /* of SCHED_OTHER: the slice */
+    uint64_t deadline_ns;
+    uint64_t period_ns;
+} rw_sched_attr;
+
 typedef enum rw_command_kind {
     RW_COMMAND_OPEN,
     RW_COMMAND_CLOSE,

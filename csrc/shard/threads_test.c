@@ -1,7 +1,12 @@
 /* The shard on its thread, and the control side against it. */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -160,11 +165,50 @@ static void test_all_that_ends_with_the_shard_is_told(void) {
     rw_shard_destroy(shard);
 }
 
+static pid_t thread_called(const char *name) {
+    DIR *threads = opendir("/proc/self/task");
+    pid_t found = 0;
+    for (struct dirent *entry; !found && (entry = readdir(threads));) {
+        char path[300], comm[32] = "";
+        snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (!file) continue;
+        if (fgets(comm, sizeof(comm), file) && !strcmp(strtok(comm, "\n"), name))
+            found = (pid_t)strtol(entry->d_name, NULL, 10);
+        fclose(file);
+    }
+    closedir(threads);
+    return found;
+}
+
+static rw_sched_attr scheduling_of(pid_t thread) {
+    rw_sched_attr attributes = {0};
+    CHECK_EQUAL(syscall(SYS_sched_getattr, thread, &attributes, sizeof(attributes), 0), 0);
+    return attributes;
+}
+
+/* It has its own slice, and nothing else that is not its creator's. */
+static void test_the_thread_asks_for_short_slices(void) {
+    rw_sched_attr before = scheduling_of(0);
+    begin(1);
+    rw_shard_close_leg(shard, open_and_play(9, 0)); /* it runs by then, or soon */
+    pid_t thread = 0;
+    while (!(thread = thread_called("rw-shard")) || !rw_shard_turns(shard))
+        sched_yield();
+    rw_sched_attr own = scheduling_of(thread);
+    CHECK(own.policy == before.policy && own.nice == before.nice);
+    if (before.policy == SCHED_OTHER && before.runtime_ns) /* Linux 6.12 */
+        CHECK_EQUAL(own.runtime_ns, RW_SHARD_SLICE_NS);
+    rw_shard_stop(shard);
+    rw_shard_destroy(shard);
+}
+
 int main(void) {
     test_commands_and_events_cross_threads();
     test_what_has_been_told_is_touched_no_more();
     test_no_command_is_slept_over();
     test_stopping_closes_every_leg();
     test_all_that_ends_with_the_shard_is_told();
+    test_the_thread_asks_for_short_slices();
     return 0;
 }
