@@ -197,13 +197,20 @@ class Recorder:
     def _read(self) -> bool:
         reports = self._thread.poll() if self._thread is not None else []
         for report in reports:
-            recording = self._recordings[report.recording_id]
-            match report:
-                case RecordingGap():
-                    recording.on_gap(report)
-                case RecordingStalled():
-                    recording.on_stalled(report)
-                case RecordingFinished():
-                    del self._recordings[report.recording_id]
-                    recording.on_finished(report)
+            try:
+                self._take(report)
+            except Exception:  # the others are told but once
+                told = type(report).__name__
+                log.exception("report not taken", told=told, recording=report.recording_id)
         return bool(reports)
+
+    def _take(self, report: RecordingGap | RecordingStalled | RecordingFinished) -> None:
+        recording = self._recordings[report.recording_id]
+        match report:
+            case RecordingGap():
+                recording.on_gap(report)
+            case RecordingStalled():
+                recording.on_stalled(report)
+            case RecordingFinished():
+                del self._recordings[report.recording_id]
+                recording.on_finished(report)

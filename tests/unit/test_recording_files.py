@@ -69,3 +69,21 @@ async def test_a_recording_that_cannot_begin_gives_its_place_back(tmp_path):
         assert (await begun.wait()).recorded_ms == 0
     assert recorder.figures()["recordings_open"] == 0
     await recorder.close()
+
+
+async def test_who_fails_over_the_end_of_a_recording_keeps_nobody_from_that_of_another(tmp_path):
+    def fail(_: object) -> None:
+        raise RuntimeError("told, and fails over it")
+
+    recorder = recording.Recorder()
+    opened = [
+        recorder.open(tmp_path / f"{name}.wav", codec.PCMU, stereo=True, rotate_s=0)
+        for name in ("first", "second")
+    ]
+    opened[0].on_recorded = fail
+    for one in opened:
+        one.finish()
+    async with asyncio.timeout(10):
+        for one in opened:
+            await one.wait()
+    await recorder.close()
