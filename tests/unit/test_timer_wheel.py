@@ -228,12 +228,18 @@ class Last:
         self.ending()
 
 
-def test_a_destructor_of_what_expired_may_arm_the_timer_that_is_next():
+def armed_behind_who_arms_it():
+    """A timer behind one of the same tick whose end arms it anew; and who refers to it unarmed."""
     wheel = TimerWheel(0)
     machine = Machine(wheel)
     references = sys.getrefcount(machine)
     wheel.arm(5, Last(lambda: wheel.arm(10, machine)))
     wheel.arm(5, machine)
+    return wheel, machine, references
+
+
+def test_a_destructor_of_what_expired_may_arm_the_timer_that_is_next():
+    wheel, machine, references = armed_behind_who_arms_it()
     assert wheel.advance(5) == 1
     assert machine.pending
     assert sys.getrefcount(machine) > references
@@ -242,11 +248,7 @@ def test_a_destructor_of_what_expired_may_arm_the_timer_that_is_next():
 
 
 def test_a_destructor_may_arm_a_timer_that_is_being_cleared():
-    wheel = TimerWheel(0)
-    machine = Machine(wheel)
-    references = sys.getrefcount(machine)
-    wheel.arm(5, Last(lambda: wheel.arm(10, machine)))
-    wheel.arm(5, machine)
+    wheel, machine, references = armed_behind_who_arms_it()
     wheel.clear()
     assert (len(wheel), wheel.now_ms, machine.pending) == (1, 0, True)
     wheel.advance(10)
