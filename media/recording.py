@@ -73,7 +73,7 @@ class Recording:
         """Take the sound of ``leg`` from now on."""
         try:
             self._tap = leg.record(codec, self._file)
-        except BaseException:  # nobody has it who could end it
+        except BaseException:  # nobody has it who could end it; its file goes with its end
             self.finish()
             raise
         self._leg = leg
@@ -121,7 +121,9 @@ class Recording:
         log.error("recording stalled", path=str(self.path), cause=os.strerror(stalled.error))
 
     def on_finished(self, finished: RecordingFinished) -> None:
-        """All is written."""
+        """All is written. Of what could not begin nothing stays, so that it may be tried again."""
+        if self._leg is None:
+            self.path.unlink(missing_ok=True)
         error = finished.error
         recorded = Recorded(
             self._files(finished.files),

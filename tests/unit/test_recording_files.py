@@ -60,7 +60,7 @@ class BusyLeg:
         raise BlockingIOError
 
 
-async def test_a_recording_that_cannot_begin_gives_its_place_back(tmp_path):
+async def test_a_recording_that_cannot_begin_leaves_nothing_behind(tmp_path):
     recorder = recording.Recorder()
     begun = recorder.open(tmp_path / "call.wav", codec.PCMU, stereo=True, rotate_s=0)
     with pytest.raises(BlockingIOError):
@@ -68,6 +68,7 @@ async def test_a_recording_that_cannot_begin_gives_its_place_back(tmp_path):
     async with asyncio.timeout(10):
         assert (await begun.wait()).recorded_ms == 0
     assert recorder.figures()["recordings_open"] == 0
+    assert list(tmp_path.iterdir()) == []
     await recorder.close()
 
 
