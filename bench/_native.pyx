@@ -23,11 +23,13 @@ cdef extern from "<arpa/inet.h>" nogil:
     uint16_t ntohs(uint16_t network)
 
 cdef extern from "histogram/histogram.h" nogil:
+    const unsigned RW_HISTOGRAM_BUCKETS
     ctypedef struct rw_histogram:
         pass
     uint64_t rw_histogram_total(const rw_histogram *histogram)
     uint64_t rw_histogram_quantile(const rw_histogram *histogram, double fraction)
     uint64_t rw_histogram_max(const rw_histogram *histogram)
+    uint64_t rw_histogram_bucket(const rw_histogram *histogram, unsigned bucket, uint64_t *top)
 
 cdef extern from "bench/limit.h" nogil:
     ctypedef enum rw_limit_way:
@@ -201,6 +203,17 @@ cdef dict quantiles(const rw_histogram *histogram):
     }
 
 
+cdef list counts_of(const rw_histogram *histogram):
+    cdef uint64_t top = 0, count
+    cdef unsigned bucket
+    counts = []
+    for bucket in range(RW_HISTOGRAM_BUCKETS):
+        count = rw_histogram_bucket(histogram, bucket, &top)
+        if count:
+            counts.append((top, count))
+    return counts
+
+
 cdef raise_errno(int64_t negative_errno):
     raise OSError(-negative_errno, os.strerror(-negative_errno))
 
@@ -359,6 +372,11 @@ cdef class Receiver:
     def interval_error_us(self) -> dict:
         """Interval errors of the window over all streams: p50, p99, p999, max."""
         return quantiles(rw_receiver_interval_error_us(self.receiver))
+
+    def interval_error_counts(self) -> list:
+        """Interval errors of the window over all streams, from small to large: (us, packets), where
+        errors that are at most 3.2 % smaller are counted under the same number."""
+        return counts_of(rw_receiver_interval_error_us(self.receiver))
 
     def __len__(self) -> int:
         return rw_receiver_streams(self.receiver)

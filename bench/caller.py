@@ -76,19 +76,22 @@ class Caller(OnlyPlaces):
     plan: Plan
     ears: Ears
     records: list[CallRecord] = field(default_factory=list)
+    setups_ms: list[float] = field(default_factory=list)
     placed: int = 0
     up: int = 0
     up_most: int = 0
+    stopped: bool = False
 
     async def run(self, agent: UserAgent, flow: Flow, progress: Callable[[], None]) -> None:
-        """Place the calls and wait for the end of the last; ``progress`` is called now and then."""
+        """Place the calls, all or until it is ``stopped``, and wait for the end of the last;
+        ``progress`` is called now and then."""
         loop = asyncio.get_running_loop()
         started_s = told_s = loop.time()
-        while len(self.records) < self.plan.calls:
+        while len(self.records) < (self.placed if self.stopped else self.plan.calls):
             self.ears.listen()
             now_s = loop.time()
             due = min(self.plan.calls, int((now_s - started_s) * self.plan.rate_per_s) + 1)
-            while self.placed < due:
+            while self.placed < due and not self.stopped:
                 self._dial(agent, flow)
             if now_s >= told_s + PROGRESS_S:
                 told_s = now_s
@@ -107,6 +110,7 @@ class Caller(OnlyPlaces):
     def on_answered(self, call: SipCall, sdp: bytes | None) -> None:
         placed = context_of(call)
         placed.answered_ns = time.time_ns()
+        self.setups_ms.append((placed.answered_ns - placed.dialled_ns) / 1e6)
         self.up += 1
         self.up_most = max(self.up_most, self.up)
         try:
@@ -208,19 +212,25 @@ async def place_calls(
 ) -> tuple[list[CallRecord], dict[str, Any]]:
     """Place the calls; returns their records and the summary. Raises CommandError, ListenError."""
     caller = Caller(plan, make_ears(plan, sockets))
+    summary = await carry_out(caller, lambda: tell(progress_of(caller)))
+    return caller.records, summary
+
+
+async def carry_out(caller: Caller, progress: Callable[[], None]) -> dict[str, Any]:
+    """Place a caller's calls on a port of their own; returns the summary. Raises ListenError."""
     started_s = time.monotonic()
+    plan = caller.plan
     with Phone(caller, max_calls=plan.calls) as phone:
         flow = phone.flow(plan.target.host, plan.target.port)
-        await caller.run(phone.agent, flow, lambda: tell(progress_of(caller)))
+        await caller.run(phone.agent, flow, progress)
         await settle(phone.agent)
-    summary = summary_of(caller.records) | {
+    return summary_of(caller.records) | {
         "up_most": caller.up_most,
         "seconds": round(time.monotonic() - started_s, 3),
         "dropped_by_caller": caller.ears.dropped(),
         "interval_error_us": caller.ears.interval_error_us(),
         "cpu_us": cpu_time_us(),
     }
-    return caller.records, summary
 
 
 async def settle(agent: UserAgent) -> None:

@@ -23,7 +23,7 @@ from .limit import run_limit
 from .prompt_legs import BACKENDS, run_prompt_legs
 from .recognition import run_recognition
 from .robot import run_robot
-from .scan import POLICIES, run_scan
+from .scan import POLICIES, ScanPlan, run_scan
 from .soak import run_soak
 from .stream import run_stream
 from .thresholds import run_thresholds
@@ -326,8 +326,9 @@ def flood(
 )
 def scan(
     *,
-    calls: Annotated[int, typer.Option(min=1, max=10_000, help="Good calls in a window.")] = 500,
-    rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Good calls a second.")] = 100.0,
+    calls: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Good calls up at the same time.")
+    ] = 500,
     prompt_seconds: Annotated[
         float, typer.Option(min=0.1, max=600, help="Length of the prompt that they hear.")
     ] = 6.0,
@@ -337,7 +338,15 @@ def scan(
     strangers: Annotated[
         str, typer.Option(help=f"What becomes of them: {' or '.join(POLICIES)}.")
     ] = "drop",
-    rounds: Rounds = 3,
+    slices: Annotated[
+        int, typer.Option(min=1, max=1000, help="Slices of each kind in a round.")
+    ] = 20,
+    slice_seconds: Annotated[
+        float, typer.Option(min=0.1, max=600, help="Length of a slice.")
+    ] = 1.0,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=99, help="How often calls begin and end around slices.")
+    ] = 3,
     as_json: Json = False,
     plot_file: Plot = None,
 ) -> None:
@@ -348,17 +357,11 @@ def scan(
     if strangers not in POLICIES:
         raise CommandError(f"--strangers: no {strangers!r}", f"Take {' or '.join(POLICIES)}")
     with report.progress() as progress:
-        result = run_scan(
-            Load(rate, prompt_seconds, calls),
-            prompt_s=prompt_seconds,
-            rate_per_s=requests,
-            strangers=strangers,
-            rounds=rounds,
-            progress=progress,
-        )
+        plan = ScanPlan(calls, prompt_seconds, requests, strangers, rounds, slices, slice_seconds)
+        result = run_scan(plan, progress)
     if plot_file:
         plot.plot_scan(result, plot_file)
-    tell(result, report.show_scan, as_json=as_json, failed=bool(result.failed))
+    tell(result, report.show_scan, as_json=as_json, failed=bool(result.total("failed")))
 
 
 @app.command(

@@ -126,6 +126,10 @@ class Ears:
         """How far the packets' intervals were from 20 ms, all calls together."""
         return self._receiver.interval_error_us()
 
+    def interval_error_counts(self) -> list[tuple[int, int]]:
+        """The same one by one, from small to large: (us, packets)."""
+        return self._receiver.interval_error_counts()
+
     def heard(self, source: Source, since_ns: int) -> Heard | None:
         """What came from ``source`` since that time of day; None if nothing did.
 

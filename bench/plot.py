@@ -16,7 +16,6 @@ from .flood import WINDOWS, FloodResult
 from .limit import WAYS, LimitResult
 from .measure import Run, median_quantiles
 from .prompt_legs import LIMIT_OF, Comparison, PromptLegsResult
-from .scan import WINDOWS as SCAN_WINDOWS
 from .scan import ScanResult
 from .soak import MIB, SoakResult
 from .vad import VadResult
@@ -189,14 +188,26 @@ def plot_soak(result: SoakResult, file: Path) -> None:
 
 
 def plot_scan(result: ScanResult, file: Path) -> None:
-    """Interval errors of good calls, and CPU shares, by window. Raises CommandError."""
-    figure, (errors, shares) = new_figure(11, 2)
-    for window, color in zip(SCAN_WINDOWS, BARS, strict=False):
-        plot_errors(errors, result.interval_error_us(window), "-o", color=color, label=window)
+    """Interval errors of good calls, all and slice by slice, and CPU shares, by kind of slice.
+    Raises CommandError."""
+    figure, (errors, slices, shares) = new_figure(15, 3)
+    for (name, kind), color in zip(result.kinds.items(), BARS, strict=False):
+        found = kind.errors()
+        plot_errors(errors, found.quantiles(), "-o", color=color, label=name)
+        parts = [100 * (number + 1) / len(found) for number in range(len(found))]
+        p99s_ms = [p99_us / 1000 for p99_us in found.p99s_us()]
+        slices.step(p99s_ms, parts, where="post", color=color, label=name)
     label_errors(errors)
-    errors.set_title(f"{result.load.calls} calls, {result.rate_per_s:g} strangers' requests/s")
-    percent = [100 * result.cpu_share(window) for window in SCAN_WINDOWS]
-    shares.bar(SCAN_WINDOWS, percent, color=BARS[: len(SCAN_WINDOWS)])
+    plan = result.plan
+    errors.set_title(f"{plan.calls} calls, {plan.rate_per_s:g} strangers' requests/s")
+    slices.set_xscale("log")
+    slices.set_xlabel("p99 of the interval error in a slice [ms]")
+    slices.set_ylabel("slices with at most that [%]")
+    slices.set_ylim(0, 102)
+    slices.grid(alpha=0.3)
+    slices.set_title(f"{plan.rounds * plan.slices} slices of {plan.slice_s:g} s of each kind")
+    percent = [100 * kind.cpu_share for kind in result.kinds.values()]
+    shares.bar(list(result.kinds), percent, color=BARS[: len(percent)])
     shares.set_ylabel("CPU of the engine [% of a core]")
     shares.set_title("What the flood takes")
     save(figure, file)

@@ -22,7 +22,6 @@ from .measure import median_quantiles
 from .prompt_legs import PromptLegsResult
 from .recognition import RecognitionResult
 from .robot import STEPS, RobotResult
-from .scan import WINDOWS as SCAN_WINDOWS
 from .scan import ScanResult
 from .soak import MIB, SoakResult
 from .stream import StreamResult, quantiles_of
@@ -240,24 +239,32 @@ def show_soak(result: SoakResult) -> None:
 
 def show_scan(result: ScanResult) -> None:
     """The table of `bench scan`."""
-    rows = []
-    for window in SCAN_WINDOWS:
-        runs = result.windows[window]
-        error = result.interval_error_us(window)
-        setup_ms = max(run.caller["setup_ms"].get("p99", 0.0) for run in runs)
-        failed = sum(run.caller["failed"] for run in runs)
-        share = f"{result.cpu_share(window):.1%}"
-        rows.append((window, failed, setup_ms, error["p50"], error["p99"], error["p999"], share))
+    plan, rows = result.plan, []
+    for name, kind in result.kinds.items():
+        error, p99s_us = kind.errors().quantiles(), kind.errors().p99s_us()
+        slices_us = f"{p99s_us[len(p99s_us) // 4]:,} to {p99s_us[3 * len(p99s_us) // 4]:,}"
+        setup_ms = round(kind.setup_ms.get("p99", 0.0), 1)
+        share = f"{kind.cpu_share:.1%}"
+        rows.append((name, setup_ms, error["p50"], error["p99"], error["p999"], slices_us, share))
+    ratios = " and ".join(
+        f"{result.ratio_to(kind):.2f} ({low:.2f} to {high:.2f}) times that {name}"
+        for kind, name in (
+            ("undisturbed", "of undisturbed calls"),
+            ("elsewhere", "with the flood going elsewhere"),
+        )
+        for low, high in (result.ratio_range_to(kind),)
+    )
     show_table(
-        f"Scan: {result.rate_per_s:g} requests/s of strangers ({result.strangers}) beside "
-        f"{result.load.calls} calls",
-        ("good calls", "failed", "set-up p99 ms", "p50 us", "p99 us", "p99.9 us", "CPU"),
+        f"Scan: {plan.rate_per_s:g} requests/s of strangers ({plan.strangers}) beside "
+        f"{plan.calls} calls",
+        ("good calls", "set-up", "p50 us", "p99 us", "p99.9 us", "slices' p99", "CPU"),
         rows,
-        f"Error of arrival intervals: medians of {len(result.windows['scanned'])} windows. During "
-        f"the scan p99 is {result.ratio_to('undisturbed'):.2f} times that of undisturbed calls, "
-        f"and {result.ratio_to('elsewhere'):.2f} times that with the flood going elsewhere. The "
-        f"flood takes {result.flood_cpu_share:.1%} of a core, {result.cpu_us_per_request:g} us a "
-        "request. Set-up: the worst window.",
+        f"Error of arrival intervals, {plan.rounds * plan.slices} slices of {plan.slice_s:g} s of "
+        "each kind; of the slices' p99s the middle half. During the scan p99 is "
+        f"{ratios}; in brackets: 95 % of draws of such slices. The flood takes "
+        f"{result.flood_cpu_share:.1%} of a core, {result.cpu_us_per_request:g} us a request. "
+        f"Of {result.total('calls'):,} good calls {result.total('failed')} failed, "
+        f"{result.total('lost')} packets were lost. Set-up: p99 in ms.",
     )
 
 

@@ -1,14 +1,15 @@
 """`python -m ringwheel.bench.scanner_process`: requests of scanners, paced (see `child`).
 
 First it tells ``{"sources": N}``. The command ``scan`` makes it send ``rate_per_s`` requests a
-second to ``port`` of 127.0.0.1 until ``stop``, which tells ``{"sent": {method: requests},
-"answers": N}``. OPTIONS, REGISTER and INVITE take turns, and so do the source
-addresses, none of which is 127.0.0.1.
+second to ``port`` of 127.0.0.1 until ``stop``, which tells, as soon as all is read,
+``{"sent": {method: requests}, "answers": N}``. OPTIONS, REGISTER and INVITE take turns, and so do
+the source addresses, none of which is 127.0.0.1.
 """
 
 from __future__ import annotations
 
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import count, cycle, islice
@@ -25,6 +26,8 @@ SOURCES = 64
 POOL = 3_072
 TURN_S = 0.1
 RECEIVE_BYTES = 65_536
+SETTLE_S = 0.1
+"""What was sent is read and answered within, so that nothing of it disturbs what comes next."""
 
 
 def scan_request(method: str, source: str, number: int) -> bytes:
@@ -106,6 +109,7 @@ def main() -> None:
     def stop() -> Mapping[str, object]:
         sent = scanner.sent.copy()
         scanner.sent.clear()
+        time.sleep(SETTLE_S)
         return {"sent": sent, "answers": scanner.answers()}
 
     send_on_demand(parent, "scan", turn, stop)

@@ -50,6 +50,11 @@ uint64_t rw_histogram_quantile(const rw_histogram *histogram, double fraction) {
     return rw_read(&histogram->max);
 }
 
+uint64_t rw_histogram_bucket(const rw_histogram *histogram, unsigned bucket, uint64_t *top) {
+    *top = bucket_top(bucket);
+    return rw_read(&histogram->counts[bucket]);
+}
+
 uint64_t rw_histogram_up_to(const rw_histogram *histogram, uint64_t value) {
     uint64_t count = 0;
     for (unsigned i = 0; i < RW_HISTOGRAM_BUCKETS && bucket_top(i) <= value; i++)

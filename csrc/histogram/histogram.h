@@ -29,6 +29,10 @@ uint64_t rw_histogram_total(const rw_histogram *histogram);
  * precision and never above the maximum; 0 when empty. */
 uint64_t rw_histogram_quantile(const rw_histogram *histogram, double fraction);
 
+/* How many values lie in a bucket, and the largest that falls into it; buckets are numbered by
+ * value from 0 to RW_HISTOGRAM_BUCKETS - 1. */
+uint64_t rw_histogram_bucket(const rw_histogram *histogram, unsigned bucket, uint64_t *top);
+
 /* How many values do not exceed `value`, to bucket precision: what shares its bucket is left out,
  * unless `value` is the largest of it. */
 uint64_t rw_histogram_up_to(const rw_histogram *histogram, uint64_t value);

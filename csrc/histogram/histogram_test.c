@@ -48,6 +48,21 @@ static void test_counts_up_to_a_value(void) {
     CHECK(sum >= 1001000 * 0.98 && sum <= 1001000 * 1.02);
 }
 
+static void test_buckets_hold_every_value_once(void) {
+    rw_histogram_clear(&histogram);
+    for (unsigned value = 0; value < 5000; value++)
+        rw_histogram_add(&histogram, value, 3);
+    uint64_t held = 0, next = 0;
+    for (unsigned bucket = 0; bucket < RW_HISTOGRAM_BUCKETS && next < 5000; bucket++) {
+        uint64_t top, count = rw_histogram_bucket(&histogram, bucket, &top);
+        uint64_t values = (top < 4999 ? top : 4999) + 1 - next;
+        CHECK_EQUAL(count, 3 * values);
+        held += count;
+        next = top + 1;
+    }
+    CHECK_EQUAL(held, rw_histogram_total(&histogram));
+}
+
 static void test_empty(void) {
     rw_histogram_clear(&histogram);
     CHECK_EQUAL(rw_histogram_quantile(&histogram, 0.99), 0);
@@ -60,6 +75,7 @@ int main(void) {
     test_quantiles_are_within_a_bucket();
     test_weights_and_the_largest_value();
     test_counts_up_to_a_value();
+    test_buckets_hold_every_value_once();
     test_empty();
     return 0;
 }

@@ -6,13 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from ringwheel.bench.calls import Load
-from ringwheel.bench.scan import WINDOWS, ScanResult, Window
+from ringwheel.bench.scan import KINDS, ScanPlan, ScanResult, Slice, SlicesOfKind
 from ringwheel.bench.scanner_process import METHODS, Scanner, scan_request, source_addresses
 from ringwheel.cli.main import run_command
 from ringwheel.media.sip.message import Request, parse
 
-QUICK = ["--calls", "10", "--rate", "40", "--prompt-seconds", "0.3", "--rounds", "1"]
+QUICK = ["--calls", "20", "--prompt-seconds", "0.5", "--rounds", "2", "--slices", "2"]
+QUICK += ["--slice-seconds", "0.3"]
 
 
 @pytest.mark.alone
@@ -25,18 +25,22 @@ def test_good_calls_are_served_and_strangers_not(
     assert run_command(["bench", "scan", *arguments, f"--plot={plot}"]) == 0
     assert plot.read_bytes().startswith(b"\x89PNG")
     document = json.loads(capsys.readouterr().out)
-    assert (document["bench"], document["calls"], document["failed"]) == ("scan", 10, 0)
-    assert document["ratio"] > 0
-    for window in WINDOWS:
-        (run,) = document[window]["runs"]
-        assert (run["calls"], run["failed"], run["payloads_checked"]) == (10, 0, 10)
-        assert set(document[window]["interval_error_us"]) == {"p50", "p99", "p999", "max"}
-        assert bool(run["sent"]) == (window != "undisturbed")
-        assert bool(run["strangers"]) == (window == "scanned")
-        assert bool(run["answers"]) == (window == "scanned" and answered)
-    (run,) = document["scanned"]["runs"]
-    assert set(run["sent"]) == set(METHODS)
-    assert run["strangers"] <= sum(run["sent"].values())
+    assert (document["bench"], document["calls_at_once"]) == ("scan", 20)
+    assert (document["failed"], document["faults"], document["lost"]) == (0, {}, 0)
+    assert document["calls"] == document["payloads_checked"] > 40
+    low, high = document["ratio_range"]
+    assert 0 < low <= high
+    for kind in KINDS:
+        found = document[kind]
+        assert set(found["interval_error_us"]) == {"p50", "p99", "p999", "max"}
+        assert (len(found["slice_p99_us"]), found["calls_answered"] > 0) == (4, True)
+        assert found["up_least"] > 0
+        assert bool(found["sent"]) == (kind != "undisturbed")
+        assert bool(found["strangers"]) == (kind == "scanned")
+        assert bool(found["answers"]) == (kind == "scanned" and answered)
+    scanned = document["scanned"]
+    assert set(scanned["sent"]) == set(METHODS)
+    assert scanned["strangers"] <= sum(scanned["sent"].values())
 
 
 def test_a_policy_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,36 +48,48 @@ def test_a_policy_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--strangers: no 'open'. Take drop or 403." in capsys.readouterr().err
 
 
-def window_of(p99_us: int, cpu_us: int, sent: int = 0, failed: int = 0) -> Window:
-    error_us = {"p50": 1, "p99": p99_us, "p999": p99_us, "max": p99_us}
-    caller = {"interval_error_us": error_us, "failed": failed, "setup_ms": {"p99": 7.5}}
-    engine = {"cpu_us": cpu_us, "wall_us": 1_000_000}
-    return Window(caller, engine, Counter(OPTIONS=sent), 0)
+PLAN = ScanPlan(10, 1.0, 500.0, "drop", 1, 3, 1.0)
+CALLER = {"calls": 30, "failed": 1, "faults": {"heard nothing": 1}, "lost": 0}
 
 
-def test_figures_are_medians_over_the_windows() -> None:
-    windows = {
-        "undisturbed": [window_of(us, 100_000) for us in (100, 900, 200)],
-        "elsewhere": [window_of(100, cpu) for cpu in (110_000, 120_000, 100_000)],
-        "scanned": [window_of(us, 150_000, sent=10_000, failed=1) for us in (300, 10, 5_000)],
-    }
-    result = ScanResult(Load(1.0, 1.0, 1), 1.0, 5000.0, "drop", windows)
+def slice_of(error_us: int, cpu_us: int, strangers: int = 0) -> Slice:
+    engine = {"cpu_us": cpu_us, "wall_us": 1_000_000, "strangers": strangers}
+    return Slice({error_us: 100}, [7.5], 10, engine, Counter(OPTIONS=strangers), 0)
+
+
+def result_of(**kinds: list[Slice]) -> ScanResult:
+    by_kind = {kind: SlicesOfKind(slices) for kind, slices in kinds.items()}
+    return ScanResult(PLAN, by_kind, [CALLER, CALLER])
+
+
+def test_figures_are_those_of_all_slices_of_a_kind() -> None:
+    result = result_of(
+        undisturbed=[slice_of(us, 100_000) for us in (100, 200, 150)],
+        elsewhere=[slice_of(100, cpu) for cpu in (110_000, 120_000, 100_000)],
+        scanned=[slice_of(us, 150_000, strangers=10_000) for us in (300, 10, 250)],
+    )
     assert (result.ratio_to("undisturbed"), result.ratio_to("elsewhere")) == (1.5, 3.0)
-    assert result.flood_cpu_share == 0.04
+    assert result.flood_cpu_share == pytest.approx(0.04)
     assert result.cpu_us_per_request == 4.0
-    assert result.failed == 3
+    assert (result.total("failed"), result.total("calls")) == (2, 60)
 
 
-def test_a_table_is_shown_without_json(
+def test_a_table_is_shown_without_json_and_a_failed_call_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    windows = {window: [window_of(100, 100_000, sent=10)] for window in WINDOWS}
-    found = ScanResult(Load(1.0, 1.0, 10), 1.0, 500.0, "drop", windows)
-    monkeypatch.setattr("ringwheel.bench.commands.run_scan", lambda *_, **__: found)
-    assert run_command(["bench", "scan"]) == 0
+    found = result_of(**{kind: [slice_of(100, 100_000, strangers=10)] * 3 for kind in KINDS})
+    monkeypatch.setattr("ringwheel.bench.commands.run_scan", lambda *_: found)
+    assert run_command(["bench", "scan"]) == 1
     shown = capsys.readouterr().out
     assert "500 requests/s of strangers (drop) beside 10 calls" in shown
-    assert all(window in shown for window in WINDOWS)
+    assert "Of 60 good calls 2 failed" in " ".join(shown.split())
+    assert all(kind in shown for kind in KINDS)
+
+
+def test_a_round_has_calls_enough_for_its_slices() -> None:
+    plan = ScanPlan(500, 6.0, 5000.0, "drop", rounds=3, slices=20, slice_s=1.0)
+    assert plan.calls_per_s == pytest.approx(83.3, abs=0.1)
+    assert plan.max_calls > plan.calls_per_s * (6 + 3 * 20)
 
 
 def test_scanners_send_what_sip_allows_from_many_addresses() -> None:
