@@ -10,6 +10,8 @@ import string
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
+from ..byte_stream import ByteStream
+
 MAX_HEAD_BYTES = 16_384
 MAX_MESSAGE_BYTES = 65_535
 """What the parser takes."""
@@ -55,48 +57,29 @@ class Broken:
 Frame = bytes | Signal | Broken
 
 
-class Framer:
+class Framer(ByteStream):
     """Takes what a connection brings, and gives its messages.
 
     ``initiator``: we have opened the connection, so that an empty line is the answer to a ping of
     ours; else two of them are a ping.
     """
 
-    __slots__ = ("_at", "_broken", "_buffer", "_length", "_searched", "initiator")
+    __slots__ = ("initiator",)
 
     def __init__(self, *, initiator: bool) -> None:
+        super().__init__()
         self.initiator = initiator
-        self._buffer = bytearray()
-        self._at = 0  # where what was not given out begins
-        self._searched = 0  # up to here there is no end of a header section
-        self._length = 0  # of the message that begins at _at; 0: not known yet
-        self._broken = False
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that were taken and not given out."""
-        return len(self._buffer) - self._at
 
     @property
     def within_message(self) -> bool:
         """True if a message has begun and is not whole."""
         return self.buffered > 0 and self._buffer[self._at] not in b"\r\n"
 
-    def feed(self, data: bytes) -> None:
-        """Take what came. Call ``next`` until it gives None before more is fed."""
-        if self._broken:
-            return
-        if self._at:
-            del self._buffer[: self._at]
-            self._searched = max(0, self._searched - self._at)
-            self._at = 0
-        self._buffer += data
-
     def next(self) -> Frame | None:
         """The next frame; None: more has to come first. Nothing follows `Broken`."""
         while self.buffered:
             if self._length:
-                return self._message()
+                return self._piece()
             start, byte = self._at, self._buffer[self._at]
             if byte in _TOKEN_START:
                 broken = self._read_head()
@@ -109,15 +92,6 @@ class Framer:
             else:
                 return self._break(FrameFault.NO_SIP)
         return None
-
-    def _message(self) -> bytes | None:
-        if self.buffered < self._length:
-            return None
-        end = self._at + self._length
-        message = bytes(self._buffer[self._at : end])
-        self._at = self._searched = end
-        self._length = 0
-        return message
 
     def _empty_line(self) -> Frame | None:
         """Empty lines before a message are skipped (RFC 3261 7.5), or are a keep-alive."""
@@ -161,7 +135,5 @@ class Framer:
         return None
 
     def _break(self, fault: FrameFault, head: bytes = b"", status: int = 400) -> Broken:
-        self._broken = True
-        self._buffer.clear()
-        self._at = self._searched = self._length = 0
+        self._end()
         return Broken(fault, head, status)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ....media.byte_stream import ByteStream
 from .words import HEADER_OF, MAX_REQUEST_ID, VERSION, Header, RequestState
 
 MAX_START_LINE_BYTES = 512
@@ -209,37 +210,18 @@ class Broken:
 Frame = Request | Response | Event | Rejected | Broken
 
 
-class Framer:
+class Framer(ByteStream):
     """Takes what a connection brings, and gives its messages.
 
     Feed a piece, then call `next` until it gives None. No more than one message of
     ``max_message_bytes`` and one piece are kept.
     """
 
-    __slots__ = ("_at", "_broken", "_buffer", "_length", "_searched", "max_message_bytes")
+    __slots__ = ("max_message_bytes",)
 
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        super().__init__()
         self.max_message_bytes = max_message_bytes
-        self._buffer = bytearray()
-        self._at = 0  # where what was not given out begins
-        self._searched = 0  # up to here there is no end of a start line
-        self._length = 0  # of the message that begins at _at; 0: not known yet
-        self._broken = False
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that were taken and not given out."""
-        return len(self._buffer) - self._at
-
-    def feed(self, data: bytes) -> None:
-        """Take what came."""
-        if self._broken:
-            return
-        if self._at:
-            del self._buffer[: self._at]
-            self._searched = max(0, self._searched - self._at)
-            self._at = 0
-        self._buffer += data
 
     def next(self) -> Frame | None:
         """The next frame; None: more has to come first. Nothing follows `Broken`."""
@@ -248,13 +230,8 @@ class Framer:
             broken = self._read_start()
             if broken is not None or not self._length:
                 return broken
-        if self.buffered < self._length:
-            return None
-        end = self._at + self._length
-        message = bytes(self._buffer[self._at : end])
-        self._at = self._searched = end
-        self._length = 0
-        return parse(message)
+        message = self._piece()
+        return None if message is None else parse(message)
 
     def _skip_empty_lines(self) -> None:
         """Some peers write one too many behind a body; RFC 6787 knows none."""
@@ -290,9 +267,7 @@ class Framer:
         return None
 
     def _break(self, fault: Fault, request_id: int | None = None) -> Broken:
-        self._broken = True
-        self._buffer.clear()
-        self._at = self._searched = self._length = 0
+        self._end()
         return Broken(fault, request_id)
 
 
