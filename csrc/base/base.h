@@ -9,6 +9,8 @@
 #define RW_CONTAINER_OF(pointer, type, member)                                                     \
     ((type *)((char *)(pointer) - offsetof(type, member)))
 
+#define RW_CACHE_LINE_BYTES 64
+
 #define RW_LENGTH_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Big-endian (network order) loads and stores at any alignment. */

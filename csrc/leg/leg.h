@@ -17,6 +17,7 @@
 
 #include "address/address.h"
 #include "base/atomic.h"
+#include "base/base.h"
 #include "conference/conference.h"
 #include "ear/ear.h"
 #include "latch/latch.h"
@@ -138,7 +139,6 @@ typedef struct rw_leg_reports {
     bool started;           /* a report was sent */
 } rw_leg_reports;
 
-#define RW_CACHE_LINE_BYTES 64
 #define RW_LEG_HOT_LINES 3
 
 typedef struct rw_leg {

@@ -3,7 +3,10 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+
+#include "base/base.h"
 
 #define HUGE_BYTES RW_PAGES_HUGE_BYTES
 
@@ -33,8 +36,14 @@ static size_t whole_pages(size_t bytes) {
     return (bytes + HUGE_BYTES - 1) & -HUGE_BYTES;
 }
 
+static void *allocate(size_t bytes) {
+    size_t lines = (bytes + RW_CACHE_LINE_BYTES - 1) / RW_CACHE_LINE_BYTES;
+    void *memory = aligned_alloc(RW_CACHE_LINE_BYTES, lines * RW_CACHE_LINE_BYTES);
+    return memory ? memset(memory, 0, bytes) : NULL;
+}
+
 void *rw_pages_map(size_t bytes) {
-    if (!is_large(bytes)) return calloc(1, bytes);
+    if (!is_large(bytes)) return allocate(bytes);
     return bytes > SIZE_MAX / 2 ? NULL : map_aligned(whole_pages(bytes));
 }
 

@@ -15,7 +15,7 @@
 
 /* `bytes` of zeroed memory, which the caller owns until rw_pages_unmap() with the same number; NULL
  * if out of memory. From half a huge page on it has whole ones to itself, which may all become
- * resident; what is smaller comes from calloc(). */
+ * resident; what is smaller begins on a cache line. */
 void *rw_pages_map(size_t bytes);
 /* Gives back what rw_pages_map() has handed out; NULL is nothing. */
 void rw_pages_unmap(void *memory, size_t bytes);

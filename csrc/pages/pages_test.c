@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/base.h"
 #include "test/check.h"
 
 #define HUGE RW_PAGES_HUGE_BYTES
@@ -29,6 +30,7 @@ static void test_mapped_memory_is_zeroed_and_has_huge_pages_to_itself(void) {
         char *memory = rw_pages_map(sizes[i]);
         CHECK(memory);
         CHECK(is_zero(memory, sizes[i]));
+        CHECK_EQUAL((uintptr_t)memory % RW_CACHE_LINE_BYTES, 0);
         memset(memory, 1, sizes[i]);
         char *last_page = memory + (sizes[i] - 1) / HUGE * HUGE;
         if (large) CHECK_EQUAL((uintptr_t)memory % HUGE, 0);
