@@ -10,16 +10,17 @@ from .edge import Timers
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-
-_LINK_LOCAL = b"\xfe\x80"
-_V4_MAPPED = bytes(8)
+_NOBODYS = (bytes(8), b"\xfe\x80", b"\x00\x64\xff\x9b")
+"""How /64s begin that are no customer's: mapped and loopback addresses, those of a link, and those
+that translators make of IPv4 (RFC 6052 section 2.1, RFC 8215), where all of it is within one."""
 
 
 def source_of(host: str) -> str:
     """Whom a numeric address counts for: itself, or with IPv6 its /64, which is the least that one
     customer has (RFC 6177): who may choose among 2**64 addresses is one source all the same.
 
-    What has no customer's prefix counts for itself: link-local addresses, mapped and loopback ones.
+    What has no customer's prefix counts for itself: link-local addresses, loopback ones, and IPv4
+    that is mapped or translated.
     """
     if ":" not in host:
         return host
@@ -27,7 +28,7 @@ def source_of(host: str) -> str:
         prefix = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8]
     except (OSError, ValueError):
         return host
-    if prefix == _V4_MAPPED or prefix.startswith(_LINK_LOCAL):
+    if prefix.startswith(_NOBODYS):
         return host
     return socket.inet_ntop(socket.AF_INET6, prefix + bytes(8)) + "/64"
 

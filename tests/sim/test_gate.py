@@ -280,7 +280,7 @@ def test_all_addresses_of_a_64_are_one_stranger(world):
     assert answers.count([401]) == 10
     assert guarded.ask(host="2001:db8:0:2::1") == [401]
     # What shares no customer's prefix: neighbours on a link, and IPv4 as IPv6.
-    for network in ("fe80::", "::ffff:203.0.113."):
+    for network in ("fe80::", "::ffff:203.0.113.", "64:ff9b::203.0.113.", "64:ff9b:1::203.0.113."):
         assert [guarded.ask(host=f"{network}{number}") for number in range(1, 51)] == [[401]] * 50
 
 
