@@ -170,13 +170,14 @@ cdef class Headers:
         cdef rw_sip_header *header
         cdef tuple line
         cdef unsigned i
+        # Before it is asked where the lines are: see read_lines().
+        cdef list found = []
         known = _header_ids.get(name)
         if known is None:
             wanted = name.lower()
             return [line[1] for line in self.lines() if (<str>line[0]).lower() == wanted]
         if self.pairs is not None:
             return [line[1] for line in self.pairs if <str>line[0] == name]
-        found = []
         for i in range(self.lying_count()):
             header = &self.lying()[i]
             if header.id == <unsigned>known:

@@ -403,6 +403,22 @@ def test_a_finalizer_may_ask_for_the_lines_that_are_being_read():
         gc.set_threshold(*thresholds)
 
 
+def test_a_finalizer_may_ask_for_the_lines_before_some_of_them_are_looked_up():
+    headers = parse(INVITE).headers
+    expected = headers.all("Via")
+    thresholds = gc.get_threshold()
+    gc.collect()
+    Asking(headers)
+    free_lists = [[] for _ in range(200)]  # which a new list would take first
+    gc.set_threshold(1)
+    try:
+        found = headers.all("Via")
+    finally:
+        gc.set_threshold(*thresholds)
+    assert found == expected
+    assert len(free_lists) == 200
+
+
 TOKEN = st.text("abcXYZ019-.!%*_+`'~", min_size=1, max_size=12)
 VALUE = st.text(
     st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=30
