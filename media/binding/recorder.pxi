@@ -88,11 +88,15 @@ cdef class Recorder:
         return rw_recorder_event_fd(self.recorder)
 
     def poll(self) -> list:
-        """Up to 64 reports (``media/events.py``), oldest first."""
+        """Up to 64 reports (``media/events.py``), oldest first; none only if there are no more."""
         cdef rw_recording_report reports[REPORT_BATCH]
-        cdef size_t count = rw_recorder_poll(self.recorder, reports, REPORT_BATCH), i
-        return [report_of(&reports[i]) for i in range(count)
-                if reports[i].kind != RW_RECORDING_FILE_FINISHED]
+        cdef size_t count = REPORT_BATCH, i
+        cdef list told = []
+        while count and not told:
+            count = rw_recorder_poll(self.recorder, reports, REPORT_BATCH)
+            told = [report_of(&reports[i]) for i in range(count)
+                    if reports[i].kind != RW_RECORDING_FILE_FINISHED]
+        return told
 
     def figures(self) -> dict:
         """Counts by name: recordings that are open, bytes written, samples lost, writes failed."""

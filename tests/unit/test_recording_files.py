@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,25 @@ def test_a_stop_of_the_recorder_makes_its_files_void(tmp_path):
     file.pause(True)
     file.finish()
     shard.stop()
+
+
+def test_whose_files_were_full_is_told_of_behind_those_of_all_others(tmp_path):
+    others = 70  # more than are told of at once
+    shard, recorder = Shard(others), Recorder(others, 100)
+    for number in range(others):
+        path = os.fsencode(tmp_path / f"{number}.wav")
+        file = recorder.open(path, number, 8000, channels=1, buffer_ms=2000, rotate_ms=1000)
+        shard.tap_recording(open_leg(shard), number, PCMU, file)
+    second = [tmp_path / f"{number}-2.wav" for number in range(others)]
+    latest_s = time.monotonic() + 10
+    while not all(path.exists() for path in second) and time.monotonic() < latest_s:
+        time.sleep(0.01)
+    shard.stop()
+    recorder.stop()
+    finished = []
+    while reports := recorder.poll():
+        finished += [report.recording_id for report in reports]
+    assert sorted(finished) == list(range(others))
 
 
 class BusyLeg:
