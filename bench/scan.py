@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 KINDS = ("undisturbed", "elsewhere", "scanned")
 POLICIES = ("drop", "403")
-FILL_S = 1.0
+FILL_S = 0.5
 """Behind the length of a call, until as many are up as are to be."""
 SLICE_SPARE_S = 0.5
 """What a slice may take beyond its length, for the calls placed meanwhile."""

@@ -11,7 +11,7 @@ from ringwheel.bench.scanner_process import METHODS, Scanner, scan_request, sour
 from ringwheel.cli.main import run_command
 from ringwheel.media.sip.message import Request, parse
 
-QUICK = ["--calls", "20", "--prompt-seconds", "0.5", "--rounds", "2", "--slices", "2"]
+QUICK = ["--calls", "20", "--prompt-seconds", "0.5", "--rounds", "2", "--slices", "1"]
 QUICK += ["--slice-seconds", "0.3"]
 
 
@@ -27,13 +27,13 @@ def test_good_calls_are_served_and_strangers_not(
     document = json.loads(capsys.readouterr().out)
     assert (document["bench"], document["calls_at_once"]) == ("scan", 20)
     assert (document["failed"], document["faults"], document["lost"]) == (0, {}, 0)
-    assert document["calls"] == document["payloads_checked"] > 40
+    assert document["calls"] == document["payloads_checked"] >= 40
     low, high = document["ratio_range"]
     assert 0 < low <= high
     for kind in KINDS:
         found = document[kind]
         assert set(found["interval_error_us"]) == {"p50", "p99", "p999", "max"}
-        assert (len(found["slice_p99_us"]), found["calls_answered"] > 0) == (4, True)
+        assert (len(found["slice_p99_us"]), found["calls_answered"] > 0) == (2, True)
         assert found["up_least"] > 0
         assert bool(found["sent"]) == (kind != "undisturbed")
         assert bool(found["strangers"]) == (kind == "scanned")
