@@ -356,6 +356,28 @@ static void test_a_slot_has_what_was_asked_for_before_it(void) {
     end();
 }
 
+/* A leg that goes through its slots in silence has lost none that are over: what it is to play now
+ * was not asked for in time for them. */
+static void test_what_is_asked_for_of_a_very_late_shard_has_lost_no_slots(void) {
+    begin(1);
+    rw_leg_config config = leg_config(20, RW_SILENCE_COMFORT_NOISE);
+    config.media.comfort_noise_payload_type = 13;
+    config.media.takes_comfort_noise = true;
+    uint64_t leg_id;
+    CHECK_EQUAL(rw_shard_open_leg(shard, &config, &leg_id), 0);
+    run_ms(50);
+    uint64_t slot_tick = notes[0].tick + 40;
+    play(leg_id, 1, 320, false);
+    turn_at(slot_tick + 300);
+    run_ms(30);
+    CHECK_EQUAL(note_count, 3); /* one of comfort noise */
+    CHECK_EQUAL(notes[1].tick, slot_tick + 300);
+    CHECK_EQUAL(notes[2].tick, slot_tick + 320);
+    CHECK_EQUAL(rw_shard_counter(shard, RW_PACKETS_SKIPPED), 0);
+    CHECK_EQUAL(rw_histogram_quantile(rw_shard_lateness_us(shard), 1.0), 0);
+    end();
+}
+
 static void test_a_pause_ends_with_what_it_held(void) {
     for (int replace = 0; replace < 2; replace++) {
         begin(1);
@@ -638,6 +660,7 @@ int main(void) {
     test_a_very_late_shard_skips_marks_and_counts();
     test_replace_stop_pause_and_resume();
     test_a_slot_has_what_was_asked_for_before_it();
+    test_what_is_asked_for_of_a_very_late_shard_has_lost_no_slots();
     test_a_pause_ends_with_what_it_held();
     test_a_leg_that_may_be_interrupted_is_read_at_once();
     test_hold_and_a_new_remote_address();
