@@ -15,7 +15,7 @@ Watched = tuple[Peer, PeerWatch]
 def order_peers(peers: Sequence[Watched], source: random.Random) -> list[Watched]:
     """Peers that are up, by priority and within one at random by weight; all, if none is up."""
     up = [pair for pair in peers if pair[1].up]
-    waiting = sorted(up or peers, key=lambda pair: (pair[0].priority, pair[0].weight))
+    waiting = sorted(up or peers, key=lambda pair: pair[0].priority)
     ordered: list[Watched] = []
     while waiting:
         first = waiting[0][0].priority

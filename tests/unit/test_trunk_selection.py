@@ -54,6 +54,26 @@ def test_weights_are_shares_of_the_calls():
     assert "192.0.2.3" not in first
 
 
+@pytest.mark.parametrize(
+    ("weights", "shares"),
+    [
+        ((1, 1), (1 / 2, 1 / 2)),
+        ((2, 1), (2 / 3, 1 / 3)),
+        ((1, 2), (1 / 3, 2 / 3)),
+        ((1, 1, 1), (1 / 3, 1 / 3, 1 / 3)),
+        ((0, 0), (1 / 2, 1 / 2)),
+        ((0, 1), (0, 1)),
+    ],
+)
+def test_small_weights_are_shares_too(weights, shares):
+    """A whole number from 0 to the sum would give the first of two equals two thirds."""
+    peers = [watched(number, 0, weight) for number, weight in enumerate(weights)]
+    source = random.Random(3)
+    first = Counter(order_peers(peers, source)[0][0].host for _ in range(4_000))
+    for number, share in enumerate(shares):
+        assert abs(first[f"192.0.2.{number}"] / 4_000 - share) < 0.03
+
+
 def test_addresses_of_a_peer_that_are_down_are_left_out_unless_all_are():
     _, watch = watched(1, 0, 1)
     targets = [Target(f"192.0.2.{n}", 5060) for n in (1, 2, 3)]
