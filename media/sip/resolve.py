@@ -161,15 +161,24 @@ class Resolver:
         return sorted((r for r in usable if r.order == lowest), key=lambda r: r.preference)
 
     async def _served(self, uri: SipUri, services: list[tuple[str, str]]) -> list[Target] | None:
-        """Targets by SRV; None if there is no SRV record at all."""
+        """Targets by SRV; None if there is no SRV record at all. A service that nobody can tell of
+        costs the others nothing."""
         hosts: list[tuple[str, Srv]] = []
         refused = False
-        answers = await asyncio.gather(*(self._srv_records(name) for _, name in services))
+        trouble: BaseException | None = None
+        answers = await asyncio.gather(
+            *(self._srv_records(name) for _, name in services), return_exceptions=True
+        )
         for (transport, _), records in zip(services, answers, strict=True):
+            if isinstance(records, BaseException):
+                trouble = records
+                continue
             offered = [r for r in records if isinstance(r, Srv) and r.target and r.port]
             refused = refused or len(offered) < len(records)
             hosts += [(transport, srv) for srv in order_by_weight(offered, self._random)]
         if not hosts:
+            if trouble is not None:
+                raise trouble
             if refused:  # RFC 2782: a target of "." says that there is no such service
                 raise ResolveError(uri.host, DnsTrouble.NOT_OFFERED)
             return None

@@ -26,7 +26,8 @@ FIRST_RETRY_MS = 1_000
 """When an address that failed is asked again; each further time after twice as long."""
 
 REST_MS = 30_000
-"""How long an address that is never asked is left alone after a call to it has failed."""
+"""How long an address that is never asked is left alone after a call to it has failed, and when its
+name is looked up again."""
 
 MAX_RETRY_AFTER_S = 3_600
 JITTER = 0.1
@@ -219,7 +220,8 @@ class PeerWatch:
         self._stopped = False
 
     def start(self) -> None:
-        """Resolve now, and again with each interval."""
+        """Resolve now, and again and again: also where nobody is asked, a name may lead elsewhere
+        by and by."""
         self._on_timer()
 
     def stop(self) -> None:
@@ -234,8 +236,7 @@ class PeerWatch:
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._means.interval_ms:
-            self._timer = self._means.timers.arm(self._means.interval_ms, self._on_timer)
+        self._timer = self._means.timers.arm(self._means.interval_ms or REST_MS, self._on_timer)
         self._refresh()
 
     def set_targets(self, targets: Iterable[Target]) -> None:

@@ -183,6 +183,21 @@ def test_addresses_follow_the_name():
     assert len(peer.times("a")) == asked
 
 
+def test_a_name_is_looked_up_again_though_nobody_is_asked():
+    """Else what DNS did not know at the start would never be called."""
+    peer = Peer(interval_ms=0)
+    peer.leads_to = []
+    peer.watch.set_targets([])
+    peer.watch.set_trouble("there is no such name in DNS")
+    assert not peer.watch.up
+    peer.leads_to = ["b"]
+    peer.run(31_000)
+    assert [key[0] for key in peer.watch.watches] == ["b"]
+    assert (peer.watch.up, peer.asked) == (True, [])
+    peer.watch.stop()
+    assert len(peer.wheel) == 0
+
+
 def test_a_name_that_leads_nowhere_keeps_its_known_addresses():
     peer = Peer()
     peer.run(1_000)

@@ -60,7 +60,8 @@ loop2.test.             60 IN CNAME loop1.test.
 
 class LyingServer:
     """A DNS server of `ZONE` on loopback, UDP and TCP. ``silent``: it answers nothing;
-    ``rcode``: it fails; ``truncate``: by UDP it says only that there is more; ``types`` that hang.
+    ``rcode``: it fails; ``failing``: for these names; ``truncate``: by UDP it says only that there
+    is more; ``types`` that hang.
     """
 
     def __init__(self):
@@ -68,6 +69,7 @@ class LyingServer:
         self.truncate = False
         self.rcode = None
         self.hanging = set()
+        self.failing = set()
         self.asked = Counter()
         self.rrsets = {}
         for line in ZONE.strip().splitlines():
@@ -128,6 +130,8 @@ class LyingServer:
         reply = dns.message.make_response(query)
         if self.rcode is not None:
             reply.set_rcode(self.rcode)
+        elif str(question.name) in self.failing:
+            reply.set_rcode(dns.rcode.SERVFAIL)
         elif self.truncate and udp:
             reply.flags |= dns.flags.TC
         else:
@@ -321,6 +325,13 @@ async def test_a_silent_server_is_given_up(server, tmp_path):
 async def test_a_server_that_fails(lookup, server):
     server.rcode = dns.rcode.SERVFAIL
     assert await lookup.trouble("sip:a@plain.test:5060") is DnsTrouble.SERVER_FAILED
+
+
+async def test_a_service_that_nobody_can_tell_of_costs_the_others_nothing(lookup, server):
+    server.failing = {"_sip._udp.srv.test."}
+    assert await lookup.targets("sip:a@srv.test") == ["tcp:192.0.2.10:5071"]
+    server.failing |= {"_sip._udp.plain.test."}
+    assert await lookup.trouble("sip:a@plain.test") is DnsTrouble.SERVER_FAILED
 
 
 async def test_answers_are_kept_as_long_as_they_say_within_bounds(lookup, server):
