@@ -34,7 +34,7 @@ from .dialling import (
 from .events import Hearing, Silence
 from .figures import EngineFigures, sip_counters, unreadable
 from .leg import Leg
-from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, make_order
+from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, hides, make_order
 from .outcome import Outcome
 from .pool import RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
@@ -507,7 +507,7 @@ class Engine:
             timeout_s=timeout_s,
             redirects=redirects,
             credentials=credentials,
-            private=privacy is not None,
+            private=privacy is not None and hides(privacy),
         )
         wishes = Wishes(early, ringing, beside, tuple(applications))
         try:

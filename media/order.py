@@ -31,10 +31,13 @@ MAX_TIMEOUT_S = 180.0
 ANONYMOUS = "sip:anonymous@anonymous.invalid"
 """RFC 3323 section 4.1.1.3."""
 
+_UNHIDING = frozenset({"", "none", "critical"})
+"""Values of Privacy that ask for nothing to be hidden (RFC 3323 4.2)."""
+
 _PRIVACY = frozenset({"header", "session", "user", "none", "critical", "id", "history"})
 """RFC 3323 section 4.2, RFC 3325 section 9.3, RFC 7044 section 10.1."""
 
-_OWN_HEADERS = frozenset(
+OWN_HEADERS = frozenset(
     {
         *("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "max-forwards"),
         *("contact", "m", "content-length", "l", "content-type", "c", "content-encoding", "e"),
@@ -178,9 +181,15 @@ def checked_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str]
     """Header lines as given. ValueError: one is malformed, or not for others to write."""
     lines = tuple(Headers(headers))
     for name, _ in lines:
-        if name.lower() in _OWN_HEADERS:
+        if name.lower() in OWN_HEADERS:
             raise ValueError(f"{name}: this header is written by the engine; leave it out")
     return lines
+
+
+def hides(privacy: str) -> bool:
+    """True if the value of a Privacy header asks for anything to be hidden; "none" asks for the
+    opposite."""
+    return any(value.strip().lower() not in _UNHIDING for value in privacy.split(";"))
 
 
 def _privacy(text: str) -> str:

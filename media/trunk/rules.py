@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..order import ANONYMOUS, hides
 from ..sip.message import Headers
 from ..sip.uri import SipUri
 from .trunk import Trunk
 
-ANONYMOUS_URI = "sip:anonymous@anonymous.invalid"
 ANONYMOUS_NAME = "Anonymous"
 """RFC 3323 section 4.1.1.3."""
 
@@ -39,7 +39,7 @@ class Dressed:
 def dress(trunk: Trunk, wanted: Wanted) -> Dressed:
     """Apply the trunk's rules. ValueError: no SIP URI comes of a number, or no header of a rule."""
     rules = trunk.caller
-    hidden = bool(rules.privacy) or _is_anonymous(wanted.caller)
+    hidden = _is_anonymous(wanted.caller) or _hidden_by(trunk, wanted)
     given = "" if _is_anonymous(wanted.caller) else _user_of(wanted.caller)
     called = rewritten(wanted.uri.user or "", rules.called_prefixes)
     fields = {
@@ -49,8 +49,8 @@ def dress(trunk: Trunk, wanted: Wanted) -> Dressed:
         "user": _escaped(trunk.user or _registered_user(trunk)),
         "domain": trunk.uri_host,
     }
-    own_from = rules.from_uri.format(**fields) if fields["caller"] else _own_uri(trunk, fields)
-    from_uri = _checked(ANONYMOUS_URI if hidden else own_from, trunk, "from_uri")
+    own_from = _identity(rules.from_uri, trunk, fields)
+    from_uri = _checked(ANONYMOUS if hidden else own_from, trunk, "from_uri")
     display = rules.display.format(**fields) if rules.display else wanted.display_name
     return Dressed(
         _called_uri(trunk, wanted.uri, fields["called"]),
@@ -73,7 +73,7 @@ def _headers(trunk: Trunk, given: Lines, from_uri: str, fields: dict[str, str]) 
     rules = trunk.headers
     lines = Headers(given)
     if trunk.caller.asserted and "P-Asserted-Identity" not in lines:
-        asserted = _checked(trunk.caller.asserted.format(**fields), trunk, "asserted")
+        asserted = _checked(_identity(trunk.caller.asserted, trunk, fields), trunk, "asserted")
         lines.add("P-Asserted-Identity", f"<{asserted}>")
     if trunk.caller.privacy and "Privacy" not in lines:
         lines.add("Privacy", trunk.caller.privacy)
@@ -96,10 +96,21 @@ def _called_uri(trunk: Trunk, ordered: SipUri, called: str) -> str:
     return _checked(f"{ordered.scheme}:{user}{trunk.uri_host}{tail}", trunk, "the called number")
 
 
-def _own_uri(trunk: Trunk, fields: dict[str, str]) -> str:
-    """From where no caller is known: our own account, or the host alone."""
+def _identity(template: str, trunk: Trunk, fields: dict[str, str]) -> str:
+    """Who we say that we are. Where that takes a caller and none is known, it is our own account,
+    or the host alone."""
+    if fields["caller"] or "{caller}" not in template:
+        return template.format(**fields)
     user = f"{fields['user']}@" if fields["user"] else ""
     return f"sip:{user}{trunk.uri_host}"
+
+
+def _hidden_by(trunk: Trunk, wanted: Wanted) -> bool:
+    """True if the trunk's rules hide who calls, and the call itself does not say otherwise."""
+    if not hides(trunk.caller.privacy):
+        return False
+    own = Headers(wanted.headers).get("Privacy")
+    return own is None or hides(own)
 
 
 def _registered_user(trunk: Trunk) -> str:
@@ -107,7 +118,7 @@ def _registered_user(trunk: Trunk) -> str:
 
 
 def _is_anonymous(caller: str) -> bool:
-    return caller.lower() == ANONYMOUS_URI
+    return caller.lower() == ANONYMOUS
 
 
 def _user_of(caller: str) -> str:

@@ -12,8 +12,8 @@ from typing import Literal, get_args
 
 from .._core import is_token
 from ..codec import UnknownCodec, codecs_by_name
+from ..order import OWN_HEADERS
 from ..sip.fields import format_host_port
-from ..sip.message import canonical_header_name
 
 Transport = Literal["UDP", "TCP", "TLS"]
 SrtpUse = Literal["off", "optional", "required"]
@@ -29,28 +29,6 @@ _USER = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%]{1,255}")
 _PREFIX = re.compile(r"\+?[0-9*#]{0,32}")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _PRIVACY = frozenset({"id", "header", "session", "user", "none", "critical", "history"})
-
-_OWN_HEADERS = frozenset(
-    [
-        "Via",
-        "From",
-        "To",
-        "Call-ID",
-        "CSeq",
-        "Contact",
-        "Max-Forwards",
-        "Route",
-        "Record-Route",
-        "Content-Length",
-        "Content-Type",
-        "Allow",
-        "Supported",
-        "Require",
-        "Authorization",
-        "Proxy-Authorization",
-    ]
-)
-"""Headers that a rule may not touch: the protocol's own."""
 
 TEMPLATE_FIELDS = ("caller", "called", "trunk", "user", "domain")
 """What a template may name in braces."""
@@ -217,8 +195,9 @@ class CallerRules:
     """Who we say that we are, and how numbers are written on this trunk.
 
     ``from_uri``, ``display`` and ``asserted`` (P-Asserted-Identity, RFC 3325) are templates;
-    ``privacy`` is the value of the Privacy header (RFC 3323), with which From is anonymous.
-    ``default`` is the caller where a call names none.
+    ``privacy`` is the value of the Privacy header (RFC 3323), with which From is anonymous, unless
+    it is ``none``. ``default`` is the caller where a call names none; without it we are our own
+    account, wherever a template takes ``{caller}``.
     ``caller_prefixes`` and ``called_prefixes`` say what to put in the place of a number's
     beginning, the longest that fits: ``{"+44": "0", "+": "00"}``.
     """
@@ -277,7 +256,7 @@ class HeaderRules:
         for name in names:
             if not is_token(name):
                 raise TrunkError(f"headers: {name!r} is not the name of a header")
-            if canonical_header_name(name) in _OWN_HEADERS:
+            if name.lower() in OWN_HEADERS:
                 raise TrunkError(f"headers: {name} belongs to the protocol; no rule may change it")
         for source, _ in self.copy:
             if not is_token(source):

@@ -247,6 +247,17 @@ async def test_what_is_said_of_the_caller_goes_into_the_invite():
     assert invite.get("From").startswith("<sip:anonymous@anonymous.invalid>;tag=")
 
 
+async def test_who_asks_for_no_privacy_is_shown():
+    async with dialling() as engine, Callee() as callee:
+        dialled = asyncio.create_task(engine.dial(callee.uri, privacy="none"))
+        invite = await callee.invited()
+        callee.reply(invite, "486 Busy Here")
+        with pytest.raises(DialFailed):
+            await dialled
+    assert invite.get("Privacy") == "none"
+    assert invite.get("From").startswith("<sip:ringwheel@")
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -100,6 +100,8 @@ def test_peers_that_are_none(text, words):
         (lambda: CallerRules(caller_prefixes=(("x", ""),)), "'x' is no beginning of a number"),
         (lambda: CallerRules(called_prefixes=(("+", "0"), ("+", "1"))), "stands there twice"),
         (lambda: HeaderRules(remove=("via",)), "via belongs to the protocol"),
+        (lambda: HeaderRules(remove=("Session-Expires",)), "Session-Expires belongs to"),
+        (lambda: HeaderRules(add=(("x", "90"),)), "x belongs to the protocol"),
         (lambda: HeaderRules(add=(("X Y", "1"),)), "'X Y' is not the name of a header"),
         (lambda: HeaderRules(add=(("X-Y", "a\nb"),)), "is not a line of text"),
         (lambda: HeaderRules(copy=(("From", "From"),)), "From belongs to the protocol"),

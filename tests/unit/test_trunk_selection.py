@@ -214,8 +214,30 @@ def test_headers_are_copied_then_removed_then_added():
 
 def test_a_call_may_say_itself_who_it_is():
     own = (("P-Asserted-Identity", "<sip:9@a>"), ("Privacy", "none"))
-    found = dressed(make({"asserted": "sip:{caller}@{domain}", "privacy": "id"}), headers=own)
+    trunk = make({"asserted": "sip:{caller}@{domain}", "privacy": "id"})
+    found = dressed(trunk, caller="9", headers=own)
     assert found.headers == own
+    assert found.from_uri == "sip:9@192.0.2.1"
+    hidden = dressed(trunk, caller="9", headers=(("Privacy", "id;critical"),))
+    assert hidden.from_uri == "sip:anonymous@anonymous.invalid"
+
+
+@pytest.mark.parametrize("privacy", ["none", "none;critical"])
+def test_who_asks_for_no_privacy_hides_nobody(privacy):
+    found = dressed(make({"privacy": privacy}), caller="0207")
+    assert found.from_uri == "sip:0207@192.0.2.1"
+    assert found.headers == (("Privacy", privacy),)
+
+
+def test_where_nobody_is_named_it_is_our_account_that_calls():
+    """Whatever a template makes of a caller, it is not to fail for want of one."""
+    account = {"user": "acc", "password": "x", "domain": "a.org"}
+    found = dressed(make({"asserted": "sip:{caller}@{domain};user=phone"}, **account))
+    assert found.from_uri == "sip:acc@a.org"
+    assert found.headers == (("P-Asserted-Identity", "<sip:acc@a.org>"),)
+    fixed = make({"from_uri": "sip:100@{domain}", "asserted": "tel:+4420100"}, **account)
+    assert dressed(fixed).from_uri == "sip:100@a.org"
+    assert dressed(fixed).headers == (("P-Asserted-Identity", "<tel:+4420100>"),)
 
 
 def test_what_makes_no_uri_is_refused_and_not_sent():
