@@ -39,7 +39,7 @@ async def adopt(
     media = engine.media_on(flow)
     try:
         media.resume(stood)
-        sip = agent.adopt(state, flow, credentials or engine.credentials_for(flow.remote_host))
+        sip = agent.adopt(state, flow, credentials)
     except BaseException:
         media.close()
         raise

@@ -421,7 +421,7 @@ class Connection:
         cannot be had, and the call is refused."""
         if self._description is None:
             try:
-                self._media = self._engine.media_on(self._sip.flow)
+                self._media = self._engine.media_for(self._sip.flow, self.trunk)
                 offer = self._sip.remote_sdp
                 self._description = (
                     self._media.offer(applications=applications)

@@ -611,10 +611,6 @@ class Engine:
         self._endpoint.observer = messages
         self.on_leg_over = calls
 
-    def credentials_for(self, host: str) -> Credentials | None:
-        """What answers the challenges of the trunk that an address belongs to."""
-        return self._trunks.credentials_for(host)
-
     def media_on(
         self,
         flow: Flow,
@@ -650,6 +646,12 @@ class Engine:
             srtp=self._srtp if srtp is None else srtp,
             own_order=self._own_order,
             comfort_noise=self._silence == "comfort-noise",
+        )
+
+    def media_for(self, flow: Flow, trunk: str | None) -> MediaSession:
+        """That of a call that came in, by the terms of its trunk if it came by one. NoRtpPort."""
+        return (
+            self.media_on(flow, *self._trunks.media_terms(trunk)) if trunk else self.media_on(flow)
         )
 
     async def _run(self, handler: CallHandlerFunction, call: Call) -> None:

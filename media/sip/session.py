@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .counters import Count
 from .dialog import Dialog, address_uri
+from .digest import Credentials, DigestClient
 from .edge import Flow, TimerHandle
 from .events import CallStateError, EndCause, EndedBy, HeaderLines, Refuse
 from .info import is_digit_info, read_digit
@@ -215,6 +216,12 @@ class SipCall:
         self._update = Update(self, dialog, offer)
         self._update()
         return True
+
+    def answer_challenges(self, credentials: Credentials) -> None:
+        """Answer challenges to requests of ours in the call, unless it has credentials already."""
+        dialog = self.dialog
+        if dialog is not None and dialog.auth is None:
+            dialog.auth = DigestClient(credentials, self.agent.new_token)
 
     # What the user agent tells the call
 

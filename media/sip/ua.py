@@ -233,7 +233,7 @@ class UserAgent:
         if call.dialog.key in self.calls_by_dialog or call.id in self._calls:
             raise SnapshotError(f"call {call.id} is here already")
         if credentials is not None:
-            call.dialog.auth = DigestClient(credentials, self.new_token)
+            call.answer_challenges(credentials)
         refusal = self.admission.no_call()
         if refusal is not None:
             raise Refuse(503, "Service Unavailable", refusal.text)

@@ -22,6 +22,7 @@ from ..sip.dns_records import ResolveError, numeric
 from ..sip.edge import Flow
 from ..sip.gate import GateRules
 from ..sip.listener import ListenError
+from ..sip.message import SipParseError
 from ..sip.resolve import Lookups, Resolver, Target, default_port
 from ..sip.sources import NetworkTable
 from ..sip.uri import MAX_KNOWN_CHARS, SipUri
@@ -51,6 +52,9 @@ MAX_WAYS = 16
 
 KNOWN_PLACES = 1_024
 """Numeric addresses whose ways are remembered."""
+
+MediaTerms = tuple[tuple[Codec, ...], SrtpPolicy | None]
+"""Codecs and encryption of the calls of a trunk; none and None: those of the engine."""
 
 FlowTo = Callable[[Target], Flow | None]
 """The way to an address; None: no listener leads there."""
@@ -94,6 +98,7 @@ class Trunks:
         self._running: dict[str, RunningTrunk] = {}
         self._resolving: dict[PeerWatch, asyncio.Task[None]] = {}
         self._networks = NetworkTable(())
+        self._accounts: dict[str, list[RunningTrunk]] = {}
         self._inbound: dict[str, RunningTrunk] = {}
         self._settled: dict[object, list[Flow]] = {}
 
@@ -235,6 +240,10 @@ class Trunks:
             for running in self._running.values()
             for network in running.networks()
         )
+        self._accounts = {}
+        for running in self._running.values():
+            if running.trunk.registration is not None:
+                self._accounts.setdefault(running.trunk.registration.user, []).append(running)
 
     # Calls that come in
 
@@ -263,12 +272,15 @@ class Trunks:
             return None
         running.channels.used += 1
         self._inbound[call.id] = running
+        credentials = credentials_of(running.trunk)
+        if credentials is not None:
+            call.answer_challenges(credentials)
         return running.trunk.name
 
-    def credentials_for(self, host: str) -> Credentials | None:
-        """What answers the challenges of the trunk that an address belongs to."""
-        running = self._at(host)
-        return None if running is None else credentials_of(running.trunk)
+    def media_terms(self, trunk: str) -> MediaTerms:
+        """What is agreed on in calls of the trunk of that name."""
+        running = self._running.get(trunk.lower())
+        return ((), None) if running is None else _media_terms(running.trunk)
 
     def ended(self, call: SipCall) -> None:
         """A call is over, one that was kept or another one."""
@@ -277,11 +289,15 @@ class Trunks:
             running.channels.give_back()
 
     def _of(self, call: SipCall) -> RunningTrunk | None:
-        return self._at(call.flow.remote_host)
-
-    def _at(self, host: str) -> RunningTrunk | None:
+        """The trunk that a call has come by. Several may have accounts at one address: then it is
+        the one whose account is called, as our Contact has its name."""
+        host = call.flow.remote_host
         name = self.trunk_of(host)
-        return self._running.get(name.lower()) if name else None
+        found = self._running.get(name.lower()) if name else None
+        if found is None or len(self._accounts) < 2:
+            return found
+        called = self._accounts.get(_user_of(call.invite.uri), ())
+        return next((running for running in called if running.serves(host)), found)
 
     # Calls that go out
 
@@ -415,14 +431,14 @@ class Trunks:
             dressed = dress(trunk, Wanted(uri, caller, order.display_name, order.headers))
         except ValueError as error:
             raise NoRoute(str(error)) from None
-        own = trunk.codecs and order.codecs == self._codecs
+        codecs, srtp = _media_terms(trunk)
         return order._replace(
             uri=dressed.uri,
             caller=dressed.from_uri,
             display_name=dressed.display_name,
             headers=dressed.headers,
-            codecs=codecs_by_name(trunk.codecs) if own else order.codecs,
-            srtp=order.srtp if trunk.srtp is None else SrtpPolicy(trunk.srtp),
+            codecs=codecs if codecs and order.codecs == self._codecs else order.codecs,
+            srtp=order.srtp if srtp is None else srtp,
             credentials=order.credentials or credentials_of(trunk),
         )
 
@@ -438,6 +454,18 @@ def _ways_by(flows: Sequence[Flow], order: Order) -> tuple[Way, ...]:
 def _account(trunk: Trunk) -> object:
     """What makes a registration another one when it changes."""
     return trunk.registration, trunk.uri_host, trunk.user, trunk.password
+
+
+def _media_terms(trunk: Trunk) -> MediaTerms:
+    return codecs_by_name(trunk.codecs), None if trunk.srtp is None else SrtpPolicy(trunk.srtp)
+
+
+def _user_of(uri: str) -> str:
+    """The user part of a Request-URI, or nothing."""
+    try:
+        return SipUri.parse(uri).user or ""
+    except SipParseError:
+        return ""
 
 
 def credentials_of(trunk: Trunk) -> Credentials | None:

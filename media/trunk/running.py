@@ -123,6 +123,11 @@ class RunningTrunk:
         hosts = map(ipaddress.ip_network, self.inbound_hosts())
         return [*self.trunk.networks, *hosts]
 
+    def serves(self, host: str) -> bool:
+        """True if its calls may come from that address."""
+        address = ipaddress.ip_address(host)
+        return any(address in network for network in self.networks())
+
     def inbound_hosts(self) -> list[str]:
         """The addresses that the peers lead to now, if calls may come from them."""
         if self.trunk.sources:

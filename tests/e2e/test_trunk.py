@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
-from ringwheel import DialFailed, Engine, Outcome
+from ringwheel import Call, DialFailed, Engine, Outcome
+from ringwheel.media._core import SRTP_AVAILABLE
 from ringwheel.media.trunk import CallerRules, HeaderRules, Peer, Registration, Trunk, TrunkLimits
 
 from ..ports import pairs_of
 from .callee import Callee
+from .client import Message, Phone
 from .conftest import address_of, eventually, phoning, serving
 
 pytestmark = pytest.mark.one_loop
@@ -121,6 +124,91 @@ async def test_codecs_of_the_trunk_are_offered():
         peer.reply(invite, "486 Busy Here")
         with pytest.raises(DialFailed):
             await dialled
+
+
+async def answering(call: Call) -> None:
+    """Takes the call, until the caller hangs up."""
+    await call.answer()
+    await call.wait_ended()
+
+
+async def test_codecs_of_the_trunk_are_agreed_on_in_calls_that_come_in():
+    ours = Trunk("carrier", sources=("127.0.0.1",), codecs=("pcma",))
+    async with (
+        serving(answering, trunks=[ours]) as engine,
+        phoning(engine, formats="0 8") as phone,
+    ):
+        answer = await phone.call()
+        assert answer.sdp("m=audio ").split()[2:] == ["8"]
+        await phone.hang_up()
+
+
+@pytest.mark.skipif(not SRTP_AVAILABLE and not os.environ.get("CI"), reason="without libsrtp2")
+async def test_a_call_in_the_clear_is_refused_where_the_trunk_requires_encryption():
+    ours = Trunk("carrier", sources=("127.0.0.1",), srtp="required")
+    async with serving(answering, trunks=[ours]) as engine, phoning(engine) as phone:
+        phone.invite()
+        assert (await phone.response("INVITE")).status == 488
+        phone.send("ACK")
+
+
+class Guarded(Phone):
+    """A phone at a carrier that asks for credentials, whatever the request."""
+
+    def answer(
+        self, request: Message, status: str = "200 OK", body: str = "", lines: Sequence[str] = ()
+    ) -> None:
+        if not request.get("Authorization"):
+            challenge = f'WWW-Authenticate: Digest realm="carrier", nonce="{request.method}"'
+            status, body, lines = "401 Unauthorized", "", [challenge]
+        Phone.answer(self, request, status, body, lines)
+
+
+async def test_a_call_that_came_by_a_trunk_has_its_credentials():
+    """Who registers as a phone is challenged as one, also within calls that came to it."""
+
+    async def handler(call: Call) -> None:
+        await call.answer()
+        await call.hold()
+        await call.hangup()
+
+    ours = Trunk(
+        "carrier", (Peer("127.0.0.1"),), user="acc", password="secret", options_interval_s=0
+    )
+    async with serving(handler, trunks=[ours]) as engine, Guarded(address_of(engine)) as phone:
+        await phone.call()
+        phone.answer(await phone.request("INVITE"))
+        await phone.request("ACK")
+        asked = await phone.request("INVITE")
+        assert 'username="acc"' in asked.get("Authorization")
+        phone.answer(asked, body=phone.offer("inactive"))
+        await phone.request("ACK")
+        bye = await phone.until_bye()
+        assert 'username="acc"' in bye.get("Authorization")
+
+
+async def both_registered(peer: Callee) -> None:
+    """One account after the other."""
+    for _ in range(2):
+        await registered(peer)
+
+
+async def test_of_two_accounts_at_one_address_the_one_that_is_called_has_the_call():
+    async with Callee() as peer:
+        first = trunk(peer, registration=Registration("other"))
+        second = replace(first, name="second", registration=Registration("robot"))
+        async with serving(answering, trunks=[first, second]) as engine:
+            await both_registered(peer)
+            async with phoning(engine) as phone:  # calls sip:robot@...
+                await phone.call()
+                assert {one.name: one.channels for one in engine.trunks} == {
+                    "carrier": 0,
+                    "second": 1,
+                }
+                assert [call.trunk for call in engine.calls] == ["second"]
+                await phone.hang_up()
+            leaving = asyncio.create_task(both_registered(peer))
+        await leaving
 
 
 async def test_a_silent_peer_is_left_for_the_next_and_not_tried_again():
