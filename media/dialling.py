@@ -22,11 +22,12 @@ from .pool import NoRtpPort
 from .record import History, Record, address_text
 from .sdp import ApplicationLine, SdpError
 from .session import MediaSession
-from .sip.edge import TimerHandle
+from .sip.edge import Flow, TimerHandle
 from .sip.events import EndCause, Refuse
 from .sip.message import REASON_PHRASES, Response
 from .sip.outgoing import OutgoingCall
 from .sip.session import SipCall
+from .sip.uri import SipUri
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -85,6 +86,7 @@ class DialledCall(Call):
         "_ear",
         "_early_sdp",
         "_early_task",
+        "_flow",
         "_on_way_left",
         "_order",
         "_outgoing",
@@ -108,6 +110,7 @@ class DialledCall(Call):
         super().__init__(engine, sip, media)
         self._outgoing = sip
         self._order = way.order
+        self._flow = way.flow
         self._on_way_left = way.on_ended
         self._wishes = wishes
         self._early_task: asyncio.Task[None] | None = None
@@ -277,14 +280,21 @@ class DialledCall(Call):
             self._ear = EarlyEar(leg, codec)
 
     async def _redirect(self, target: str) -> None:
-        order = self._order._replace(uri=target)
-        if self._redirects <= order.redirects:
+        if self._redirects <= self._order.redirects:
             with contextlib.suppress(NoRoute):
-                way = await first_way(self._engine.router(order))
-                if way is not None:
-                    self._outgoing.follow(way.flow)
+                flow = await self._flow_to(target)
+                if flow is not None:
+                    self._outgoing.follow(flow)
                     return
         self._outgoing.skip()
+
+    async def _flow_to(self, target: str) -> Flow | None:
+        """The way to the target of a redirection. NoRoute."""
+        if _place_of(target) == _place_of(self._order.uri):
+            # Another user of the same domain: whoever serves that may be known by its trunk alone.
+            return self._flow
+        way = await first_way(self._engine.router(self._order._replace(uri=target)))
+        return None if way is None else way.flow
 
     async def _run_early(self, early: EarlyFunction) -> None:
         try:
@@ -316,6 +326,12 @@ class DialledCall(Call):
                     "q850": result.q850,
                 }
         super()._tell_record(history)
+
+
+def _place_of(uri: str) -> object:
+    """Where a URI leads, whoever is meant there."""
+    there = SipUri.parse(uri)
+    return there.scheme, there.host, there.port, there.param("transport"), there.param("maddr")
 
 
 class Dialler:

@@ -470,6 +470,7 @@ class Engine:
         diversion: str | None = None,
         beside: Call | None = None,
         applications: Sequence[ApplicationLine] = (),
+        trunk: str | None = None,
     ) -> DialledCall:
         """Place a call to ``uri``; returns when it was answered. Cancelling it gives the call up.
 
@@ -486,6 +487,8 @@ class Engine:
         ``applications``: lines to offer beside the sound, as for the control channels of MRCPv2
         (RFC 6787 4.2); the call's :attr:`~Call.application_lines` are the answer to them. What such
         a server says is taken for neither speech nor digits, and its silence for no lost call.
+
+        ``trunk``: a URI of that one's domain, or of one of its peers, goes by it and as it stands.
 
         Raises DialFailed when nobody answers within ``timeout_s`` (180 at most), ValueError for
         what cannot be dialled, UnknownCodec.
@@ -508,6 +511,7 @@ class Engine:
             redirects=redirects,
             credentials=credentials,
             private=privacy is not None and hides(privacy),
+            trunk=trunk,
         )
         wishes = Wishes(early, ringing, beside, tuple(applications))
         try:

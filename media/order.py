@@ -58,7 +58,8 @@ class NoRoute(Exception):
 
 
 class Order(NamedTuple):
-    """What is to be dialled. ``caller`` is a URI, or the user part of one of ours."""
+    """What is to be dialled. ``caller`` is a URI, or the user part of one of ours. A target of the
+    domain of ``trunk``, or at one of its peers, goes by it, and as it stands."""
 
     uri: str
     caller: str
@@ -69,6 +70,7 @@ class Order(NamedTuple):
     timeout_s: float = DEFAULT_TIMEOUT_S
     redirects: int = MAX_TARGETS
     credentials: Credentials | None = None
+    trunk: str = ""
 
     def from_uri(self, address: str) -> str:
         """Who calls, as it goes into From; ``address`` is ours."""
@@ -130,6 +132,7 @@ def make_order(
     redirects: int,
     credentials: Credentials | None,
     private: bool,
+    trunk: str | None = None,
 ) -> Order:
     """An order that was checked. Without ``caller``, ``user`` calls, or nobody known if it is
     ``private``. ValueError: something cannot be sent."""
@@ -151,6 +154,7 @@ def make_order(
         timeout_s,
         redirects,
         credentials,
+        trunk or "",
     )
 
 

@@ -114,6 +114,7 @@ class Refer:
                 # Without ourselves, who hold the call that holds this.
                 ringing=lambda other: referral.tell(Progress(*other.progress)),
                 beside=None if leave else self.call,
+                trunk=self.call.trunk,
             )
             self._transfers.note_hop(self.call, self.followed)
             outcome = Progress(200, "OK")

@@ -315,12 +315,17 @@ class Trunks:
     def route(self, order: Order) -> Ways:
         """See `Router`."""
         uri = SipUri.parse(order.uri)
-        running = self._running.get(uri.host)
+        running = self._running.get(uri.host) or self._home_of(order, uri)
         if running is not None:
             return self._by_trunk(running, order, uri)
         place = (uri.scheme, uri.host, uri.port, uri.params)
         flows = self._settled.get(place)
         return self._by_name(order, uri, place) if flows is None else _ways_by(flows, order)
+
+    def _home_of(self, order: Order, uri: SipUri) -> RunningTrunk | None:
+        """The trunk that an order names besides, if the target is of its side."""
+        running = self._running.get(order.trunk.lower()) if order.trunk else None
+        return running if running is not None and running.is_home_of(uri) else None
 
     async def _by_name(self, order: Order, uri: SipUri, place: object) -> AsyncGenerator[Way, None]:
         """By what DNS says of the URI's host (RFC 3263)."""
@@ -350,7 +355,8 @@ class Trunks:
         self, running: RunningTrunk, order: Order, uri: SipUri
     ) -> AsyncGenerator[Way, None]:
         await self._turn(running)
-        running = self._running.get(uri.host, running)  # which may have changed meanwhile
+        # Which may have changed meanwhile.
+        running = self._running.get(running.trunk.name.lower(), running)
         dressed = self._dressed(running.trunk, order, uri)
         secure = uri.scheme == "sips"
         tried = 0
@@ -428,7 +434,8 @@ class Trunks:
         """The order as it goes out by a trunk."""
         caller = "" if order.caller == self._user else order.caller
         try:
-            dressed = dress(trunk, Wanted(uri, caller, order.display_name, order.headers))
+            told = uri.host != trunk.name.lower()
+            dressed = dress(trunk, Wanted(uri, caller, order.display_name, order.headers, told))
         except ValueError as error:
             raise NoRoute(str(error)) from None
         codecs, srtp = _media_terms(trunk)

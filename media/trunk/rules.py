@@ -18,12 +18,14 @@ Lines = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A call as it was ordered. ``caller`` is a URI, or the user part of one; "" for none."""
+    """A call as it was ordered. ``caller`` is a URI, or the user part of one; "" for none.
+    ``as_it_stands``: the other side itself has written the URI."""
 
     uri: SipUri
     caller: str
     display_name: str = ""
     headers: Lines = ()
+    as_it_stands: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ def dress(trunk: Trunk, wanted: Wanted) -> Dressed:
     rules = trunk.caller
     hidden = _is_anonymous(wanted.caller) or _hidden_by(trunk, wanted)
     given = "" if _is_anonymous(wanted.caller) else _user_of(wanted.caller)
-    called = rewritten(wanted.uri.user or "", rules.called_prefixes)
+    prefixes = () if wanted.as_it_stands else rules.called_prefixes
+    called = rewritten(wanted.uri.user or "", prefixes)
     fields = {
         "caller": _escaped(rewritten(given or rules.default, rules.caller_prefixes)),
         "called": _escaped(called),
@@ -53,7 +56,9 @@ def dress(trunk: Trunk, wanted: Wanted) -> Dressed:
     from_uri = _checked(ANONYMOUS if hidden else own_from, trunk, "from_uri")
     display = rules.display.format(**fields) if rules.display else wanted.display_name
     return Dressed(
-        _called_uri(trunk, wanted.uri, fields["called"]),
+        str(wanted.uri)
+        if wanted.as_it_stands
+        else _called_uri(trunk, wanted.uri, fields["called"]),
         from_uri,
         ANONYMOUS_NAME if hidden else display,
         _headers(trunk, wanted.headers, from_uri, fields),

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from ..outcome import DialResult, Outcome
 from ..sip.edge import Timers
 from ..sip.fields import format_host_port
-from ..sip.resolve import Target
+from ..sip.resolve import SIP_PORT, Target
 from ..sip.sources import Network
+from ..sip.uri import SipUri
 from .figures import AddressFigures, PeerFigures, TrunkFigures
 from .health import Ask, Health, Means, PeerWatch, Watch
 from .limits import CallRate, Channels
@@ -127,6 +128,15 @@ class RunningTrunk:
         """True if its calls may come from that address."""
         address = ipaddress.ip_address(host)
         return any(address in network for network in self.networks())
+
+    def is_home_of(self, uri: SipUri) -> bool:
+        """True for a URI that the other side may have written of somebody of its own: its domain
+        or one of its peers stands in it."""
+        if uri.port is None and format_host_port(uri.host, None) == self.trunk.uri_host.lower():
+            return True
+        peers = {(peer.host.lower(), peer.port or SIP_PORT) for peer in self.trunk.peers}
+        known = {(host, port) for _, watch in self.peers for host, port, _ in watch.watches}
+        return (uri.host, uri.port or SIP_PORT) in peers | known
 
     def inbound_hosts(self) -> list[str]:
         """The addresses that the peers lead to now, if calls may come from them."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 from ringwheel import Call, DialFailed, Engine, Refer, Transferred
 from ringwheel.media.transfer import OnRefer
-from ringwheel.media.trunk import Peer, Trunk
+from ringwheel.media.trunk import CallerRules, Peer, Trunk
 
 from .callee import Callee
 from .client import TIMEOUT_S, Message, Phone
@@ -514,6 +514,45 @@ async def test_we_are_not_sent_round_for_ever(monkeypatch):
             await notified_or_bye(phone)
         await eventually(lambda: bool(results))
     assert results == [Transferred(483, "Too Many Hops", "refer")]
+
+
+@pytest.mark.parametrize("domain", ["", "pbx.invalid"])
+async def test_somebody_else_of_the_same_trunk_is_called_by_that_trunk(domain):
+    """As the account that it knows, with its credentials, whether or not DNS knows its domain."""
+
+    async def on_refer(call: Call, refer: Refer) -> None:
+        await (await refer.follow()).wait_ended()
+
+    async with Callee() as third:
+        port = third.sip.getsockname()[1]
+        pbx = Trunk(
+            "pbx",
+            (Peer("127.0.0.1", port),),
+            domain=domain,
+            user="acc",
+            password="secret",
+            options_interval_s=0,
+            caller=CallerRules(called_prefixes=(("", "9"),)),
+        )
+        target = "sip:200@pbx.invalid;user=phone" if domain else f"sip:200@127.0.0.1:{port}"
+        async with (
+            serving(stays, on_refer=on_refer, trunks=[pbx], dns=["127.0.0.1:9"]) as engine,
+            phoning(engine) as phone,
+        ):
+            await phone.call()
+            await refer_us(phone, target)
+            invite = await third.invited()
+            assert invite.start == f"INVITE {target} SIP/2.0"
+            assert invite.get("From").startswith(f"<sip:acc@{domain or '127.0.0.1'}>")
+            challenge = 'WWW-Authenticate: Digest realm="pbx", nonce="abc"'
+            third.reply(invite, "401 Unauthorized", "", challenge)
+            await third.request("ACK")
+            again = await third.invited()
+            assert 'username="acc"' in again.get("Authorization")
+            third.reply(again, "200 OK", third.offer())
+            await phone.until_bye()
+            third.hang_up_on(again)
+            await eventually(lambda: not engine.calls)
 
 
 async def test_draining_ends_what_a_transfer_led_to():

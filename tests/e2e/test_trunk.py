@@ -211,6 +211,23 @@ async def test_of_two_accounts_at_one_address_the_one_that_is_called_has_the_cal
         await leaving
 
 
+async def test_another_number_of_its_domain_is_called_by_the_trunk_too():
+    """DNS need not know a domain that a trunk has peers for."""
+    async with (
+        Callee() as peer,
+        dialling(trunk(peer, domain="carrier.invalid"), dns=["127.0.0.1:9"]) as engine,
+    ):
+        dialled = dial(engine)
+        invite = await peer.invited()
+        moved = "Contact: <sip:0815@carrier.invalid;user=phone>"
+        peer.reply(invite, "302 Moved Temporarily", "", moved)
+        await peer.request("ACK")
+        again = await peer.invited()
+        assert again.start == "INVITE sip:0815@carrier.invalid;user=phone SIP/2.0"
+        peer.reply(again, "200 OK", peer.offer())
+        await hung_up(peer, await dialled)
+
+
 async def test_a_silent_peer_is_left_for_the_next_and_not_tried_again():
     records: list[dict] = []
     async with (
