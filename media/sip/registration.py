@@ -100,6 +100,8 @@ class Registration:
         self._bound = ""  # what the registrar has taken last
         self._again = False
         self._stopping = False
+        self._bound_ms = self._due_ms = 0  # when it was made last, when the next step is
+        self._losses = 0  # connections that were gone soon, one after the other
 
     def __repr__(self) -> str:
         return f"<Registration {self.config.address} {self.state.value}>"
@@ -126,6 +128,20 @@ class Registration:
         if flow != self.flow:
             self.flow = flow
             self._refresh_if_started()
+
+    def disconnected(self, flow: Flow) -> None:
+        """A connection is gone. If it was the binding's, calls may not find us before the binding
+        is made again, which therefore does not wait for its refresh (RFC 5626 4.4, 4.5)."""
+        waits = self.state is RegistrationState.REGISTERED and self._timer is not None
+        if flow != self.flow or not waits:
+            return
+        now_ms, config = self._agent.timers.now_ms, self.config
+        if 2 * (now_ms - self._bound_ms) >= 1_000 * self.granted_s:
+            self._losses = 0  # that one has held for long
+        longest_s = min(config.max_retry_s, config.retry_s * 2 ** min(self._losses, 16))
+        self._losses += 1
+        wait_ms = int(1_000 * longest_s * self._agent.random.uniform(0.5, 1))
+        self._wait_ms(min(wait_ms, self._due_ms - now_ms))
 
     def set_credentials(self, credentials: Credentials | None) -> None:
         """Use others from now on."""
@@ -236,6 +252,7 @@ class Registration:
             return
         self.failures = 0
         self._bound = self._contact
+        self._bound_ms = self._agent.timers.now_ms
         self._become(RegistrationState.REGISTERED, f"for {self.granted_s} s")
         if self._decided():
             return
@@ -297,7 +314,8 @@ class Registration:
 
     def _wait_ms(self, delay_ms: int) -> None:
         self._drop_timer()
-        self._timer = self._agent.timers.arm(delay_ms, self._on_timer)
+        self._due_ms = self._agent.timers.now_ms + delay_ms
+        self._timer = self._agent.timers.arm(max(1, delay_ms), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -128,6 +128,8 @@ class UserAgent:
         self.refers: set[Referring | Referral] = set()
         self.transfers: TransferHandler = Untransferable()
         self._closed = False
+        self.on_disconnected: Callable[[Flow], object] = lambda _: None
+        """Told of each connection that the edge had opened and that is gone."""
         self.unreadable = [0] * len(SipReject)
         self._stateless = self.new_token()  # makes the tags of such answers ours
 
@@ -152,6 +154,7 @@ class UserAgent:
         """A connection that the edge had opened is gone."""
         if not self._closed:
             self.transactions.disconnected(flow, failure)
+            self.tell(self.on_disconnected, flow)
 
     def refused(self, branch: str, method: str, failure: SendFailure) -> None:
         """A datagram with a request of ours came back, or could not be sent."""

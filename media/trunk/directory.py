@@ -101,6 +101,7 @@ class Trunks:
         self._accounts: dict[str, list[RunningTrunk]] = {}
         self._inbound: dict[str, RunningTrunk] = {}
         self._settled: dict[object, list[Flow]] = {}
+        agent.on_disconnected = self._on_disconnected
 
     def __len__(self) -> int:
         return len(self._running)
@@ -194,6 +195,11 @@ class Trunks:
             best = running.best_address()
             if best is not None:
                 running.registering.go_to(best.target, up=best.health is Health.UP)
+
+    def _on_disconnected(self, flow: Flow) -> None:
+        for running in self._running.values():
+            if running.registering is not None:
+                running.registering.disconnected(flow)
 
     async def unregister(self, timeout_s: float) -> None:
         """Take every registration back, and wait for the answers, but not for long."""

@@ -82,6 +82,11 @@ class Registering:
         else:
             binding.move(flow)
 
+    def disconnected(self, flow: Flow) -> None:
+        """A connection is gone, perhaps that of the binding."""
+        if self._binding is not None:
+            self._binding.disconnected(flow)
+
     def stop(self) -> None:
         """Take the binding back."""
         self._stopping = True

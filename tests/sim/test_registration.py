@@ -8,6 +8,10 @@ from hypothesis import strategies as st
 from ringwheel.media.sip.digest import Challenger, Credentials, Outcome, lookup_of
 from ringwheel.media.sip.edge import Flow, SendFailure
 from ringwheel.media.sip.registration import Registration, RegistrationConfig, RegistrationState
+from ringwheel.media.sip.resolve import Resolver
+from ringwheel.media.trunk import Peer, Trunk
+from ringwheel.media.trunk import Registration as TrunkRegistration
+from ringwheel.media.trunk.directory import Trunks
 
 REGISTRAR = "10.0.0.9"
 CREDENTIALS = Credentials("robot", "secret")
@@ -238,6 +242,71 @@ def test_moving_to_another_listener_takes_the_old_contact_back(make_lone):
     assert robot.last.headers.all("Contact") == both[:1]
 
 
+class TestLostConnections:
+    """Behind a NAT, calls come by the connection of the binding or not at all (RFC 5626)."""
+
+    def test_the_binding_is_made_again_soon(self, robot):
+        robot.reply(200)
+        robot.lone.net.run(300_000)
+        robot.registration.disconnected(robot.registration.flow)
+        assert 15 <= robot.wait_s() <= 30.1
+        robot.reply(200)
+        assert 450 <= robot.wait_s() <= 540.1
+
+    def test_that_of_another_is_none_of_its_business(self, robot):
+        robot.reply(200)
+        robot.registration.disconnected(Flow("10.0.0.8", 5060))
+        assert robot.wait_s() >= 450
+
+    def test_a_registrar_that_closes_each_of_them_is_asked_ever_less(self, robot):
+        waits = []
+        for _ in range(6):
+            robot.reply(200)
+            robot.registration.disconnected(robot.registration.flow)
+            waits.append(robot.wait_s())
+        for number, wait_s in enumerate(waits):
+            longest_s = 30 * 2**number
+            assert min(longest_s / 2, 450) <= wait_s <= min(longest_s, 540) + 0.1
+
+    def test_one_that_has_held_for_long_counts_for_itself(self, robot):
+        for _ in range(5):
+            robot.reply(200)
+            robot.lone.net.run(400_000)
+            robot.registration.disconnected(robot.registration.flow)
+            assert robot.wait_s() <= 30.1
+
+    def test_never_later_than_the_refresh(self, robot):
+        robot.reply(200, contact=f"{CONTACT};expires=20")
+        robot.lone.net.run(14_000)
+        robot.registration.disconnected(robot.registration.flow)
+        assert robot.wait_s() <= 4.1
+
+    def test_while_it_is_not_registered_nothing_changes(self, robot):
+        robot.registration.disconnected(robot.registration.flow)
+        robot.reply(503, "Retry-After: 400", contact="")
+        robot.registration.disconnected(robot.registration.flow)
+        assert robot.wait_s() >= 400
+
+    def test_the_registration_of_a_trunk_hears_of_it(self, lone):
+        account = Trunk("carrier", (Peer(REGISTRAR),), registration=TrunkRegistration("robot"))
+        trunks = Trunks(
+            lone.agent,
+            lambda target: lone.net.flow(target.host),
+            Resolver(lambda: None),
+            codecs=(),
+            user="ringwheel",
+            tell_sources=lambda name, hosts: None,
+        )
+        trunks.reload([account])
+        (first,) = [p for p in lone.out if p.name == "REGISTER"]
+        lone.reply(first, 200, Contact="<sip:robot@10.0.0.2:5060>;expires=600")
+        lone.net.run(2_000)
+        lone.agent.disconnected(lone.net.flow(REGISTRAR), SendFailure("gone"))
+        lone.net.run(30_000)
+        assert len([p for p in lone.out if p.name == "REGISTER"]) > 1
+        trunks.close()
+
+
 class TestStopping:
     def test_the_binding_is_taken_back(self, robot):
         robot.reply(200)
@@ -358,7 +427,10 @@ def test_a_configuration_that_cannot_be(registrar, expires_s):
 step = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([1, 500, 6_000, 40_000, 700_000])),
     st.tuples(st.just("reply"), st.sampled_from([100, 200, 301, 401, 403, 407, 423, 500, 503])),
-    st.tuples(st.sampled_from(["start", "stop", "refresh", "credentials", "move"]), st.just(0)),
+    st.tuples(
+        st.sampled_from(["start", "stop", "refresh", "credentials", "move", "disconnected"]),
+        st.just(0),
+    ),
 )
 
 
@@ -387,6 +459,8 @@ class Story:
             registration.set_credentials(self.random.choice([None, CREDENTIALS]))
         elif action == "move":
             registration.move(self.random.choice(self.flows))
+        elif action == "disconnected":
+            registration.disconnected(registration.flow)
         else:
             getattr(registration, action)()
 
