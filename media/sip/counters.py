@@ -45,7 +45,6 @@ class Count(IntEnum):
     REJECTED_EXTENSION = auto()
     REJECTED_NO_DIALOG = auto()
     REJECTED_MERGED = auto()
-    REJECTED_MAX_FORWARDS = auto()
     REJECTED_ACCEPT = auto()
     REJECTED_CSEQ = auto()
     REJECTED_GLARE = auto()

@@ -39,7 +39,6 @@ OUT_OF_ORDER = Rejection(500, Count.REJECTED_CSEQ)
 NO_RACK = Rejection(481, Count.REJECTED_RACK)
 GLARE = Rejection(491, Count.REJECTED_GLARE)
 _SCHEME = Rejection(416, Count.REJECTED_URI_SCHEME)
-_HOPS = Rejection(483, Count.REJECTED_MAX_FORWARDS)
 _TOO_LARGE = Rejection(513, Count.REJECTED_TOO_LARGE)
 _MEDIA_TYPE = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept", SDP),))
 _ENCODING = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept-Encoding", "identity"),))
@@ -60,8 +59,6 @@ def screen_request(
         return _STRANGER  # we call for those only with whom we talk
     if request.uri[:4].lower() != "sip:" and not (transport == TLS and is_secure(request.uri)):
         return _SCHEME  # RFC 3261 8.2.2.1
-    if request.headers.get("Max-Forwards") == "0":
-        return _HOPS
     return screen_content(request, max_body_bytes)
 
 

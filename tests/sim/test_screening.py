@@ -45,9 +45,13 @@ def test_rejected(lone, start, lines, status, header):
 
 
 @pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
-def test_no_hops_left(lone, method):
+def test_who_is_meant_is_reached_with_the_last_hop(lone, method):
+    """Max-Forwards bounds proxies (RFC 3261 16.3); an endpoint takes 0 as any other (RFC 4475
+    3.3.11)."""
     lone.send(f"{method} sip:u@ua", Max_Forwards="0")
-    assert lone.last.status == 483
+    assert lone.last.status == 200
+    for call in lone.handler.calls:
+        call.hangup()
 
 
 def test_too_large(lone):
