@@ -13,7 +13,9 @@ from enum import Enum
 class StreamLimits:
     """Bounds of the connections of all listeners together.
 
-    ``handshakes``: so many may be under way, half of them with one address. ``message_ms``: how
+    ``handshakes``: so many may be under way, half of them with one address. ``connect_ms``: within
+    it a request is either on its way or goes by another one, before dialling gives up a peer that
+    is silent for 4 s. ``message_ms``: how
     long a message may take from its first byte, and the first one from when the connection is
     there. ``idle_ms``: a connection that we have accepted is closed after so long without a message
     or a ping, which says that the peer keeps it for what may come from us; ``idle_opened_ms``: the
@@ -25,7 +27,7 @@ class StreamLimits:
     connections: int = 1_024
     per_source: int = 256
     handshakes: int = 64
-    connect_ms: int = 5_000
+    connect_ms: int = 3_000
     handshake_ms: int = 10_000
     message_ms: int = 10_000
     idle_ms: int = 900_000

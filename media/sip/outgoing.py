@@ -364,6 +364,8 @@ class OutgoingCall(SipCall):
             self._over(cause)  # between two targets: nobody has an INVITE of ours
         elif self._proceeding:
             self._send_cancel()  # RFC 3261 9.1: not before a provisional response has come
+        else:
+            self._transaction.unwanted()
 
     def _send_cancel(self) -> None:
         agent = self.agent

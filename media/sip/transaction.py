@@ -22,6 +22,11 @@ from .ways import MAX_DATAGRAM_BYTES, Ways, reply_way
 MAGIC_COOKIE = "z9hG4bK"
 UNRELIABLE = "UDP"
 
+STREAMLESS_MS = 600_000
+"""How long large requests go by UDP at once to whom no connection was to be had."""
+
+MAX_STREAMLESS = 1_024
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -250,6 +255,7 @@ class ClientTransaction(Transaction):
         if data is None or self.state not in (State.CALLING, State.TRYING):
             return
         if failure.unconnected and datagram is not None:
+            self._layer.note_streamless(datagram.flow)
             self.flow = datagram.flow
             self.start(datagram.restore())
             return
@@ -318,6 +324,10 @@ class InviteClient(ClientTransaction):
         self.cancel()
         if self.user is not None:
             self.user.on_response(response)
+
+    def unwanted(self) -> None:
+        """Nobody waits for an answer any more: where TCP fails, it does not go by UDP."""
+        self.datagram = None
 
     def expire_in(self, delay_ms: int) -> None:
         """Bound the wait for a final response after a provisional one, which has no timer."""
@@ -411,6 +421,7 @@ class TransactionLayer:
         self._servers: dict[str, ServerTransaction] = {}
         self._clients: dict[str, ClientTransaction] = {}
         self._merge_keys: set[int] = set()
+        self._streamless: dict[tuple[str, int], int] = {}
 
     def __len__(self) -> int:
         return len(self._servers) + len(self._clients)
@@ -486,11 +497,23 @@ class TransactionLayer:
     def _start(self, transaction: ClientTransaction, request: Request) -> None:
         data = request.to_bytes()
         flow, ways = transaction.flow, self._ways
-        if len(data) > MAX_DATAGRAM_BYTES and flow.transport == UNRELIABLE and ways is not None:
+        large = len(data) > MAX_DATAGRAM_BYTES and flow.transport == UNRELIABLE
+        if large and ways is not None and not self._is_streamless(flow):
             transaction.flow, transaction.datagram = by_stream(request, flow, ways)
             data = request.to_bytes()
         self._clients[transaction.key] = transaction
         transaction.start(data)
+
+    def note_streamless(self, flow: Flow) -> None:
+        """Nobody takes connections where ``flow`` leads, or something on the way eats them: to wait
+        for that with each request would take longer than many a peer has."""
+        if len(self._streamless) >= MAX_STREAMLESS:
+            self._streamless.clear()
+        self._streamless[flow.remote_host, flow.remote_port] = self.timers.now_ms + STREAMLESS_MS
+
+    def _is_streamless(self, flow: Flow) -> bool:
+        until_ms = self._streamless.get((flow.remote_host, flow.remote_port))
+        return until_ms is not None and self.timers.now_ms < until_ms
 
     def keep(self, transaction: ClientTransaction) -> None:
         """Go on matching responses to a transaction that has timed out."""

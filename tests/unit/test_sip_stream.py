@@ -1,6 +1,7 @@
 """SIP over real TCP and TLS connections, under asyncio and uvloop."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import socket
@@ -21,6 +22,21 @@ from .stream_party import OPTIONS, Party, connected, on_both_loops, run, until
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@contextlib.contextmanager
+def deaf_listener():
+    """A port at which connections neither come to be nor are refused, as behind a firewall: those
+    that nobody takes fill its queue."""
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", free_port()))
+        full.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
 
 
 @pytest.fixture(autouse=True)
@@ -388,6 +404,42 @@ def test_large_requests_take_udp_where_nobody_listens_by_tcp(make_loop):
         assert there.header("CANCEL", "Via")[1].transport == "UDP"
         await here.close()
         await there.close()
+
+    run(make_loop, main)
+
+
+@on_both_loops
+def test_who_takes_no_connection_is_not_asked_for_one_with_each_request(make_loop):
+    async def main():
+        here, there = Party("udp:127.0.0.1:0", "tcp:127.0.0.1:0"), Party("udp:127.0.0.1:0")
+        there.on_invite = lambda call: call.reject(486)
+        here.on_ended = there.on_ended = lambda call, cause: here.calls.append(cause.status)
+        for number in range(1, 4):
+            here.dial(there, "UDP", b"v" * 1_400)
+            await until(lambda number=number: len(here.calls) == 2 * number)
+        assert here.calls == [486] * 6
+        assert here.counts.streams_failed == 1
+        await here.close()
+        await there.close()
+
+    run(make_loop, main)
+
+
+@on_both_loops
+def test_a_call_that_is_given_up_while_it_waits_for_a_connection_rings_nowhere(make_loop):
+    async def main():
+        with deaf_listener() as port:
+            limits = StreamLimits(connect_ms=100)
+            here = Party("udp:127.0.0.1:0", "tcp:127.0.0.1:0", limits=limits)
+            there = Party(f"udp:127.0.0.1:{port}")
+            call = here.dial(there, "UDP", b"v" * 1_400)
+            await until(lambda: len(here.endpoint.streams))
+            call.hangup()
+            await here.ended
+            assert here.counts.streams_failed == 1
+            assert there.messages == []
+            await here.close()
+            await there.close()
 
     run(make_loop, main)
 
