@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import structlog
 
+from .dns_records import numeric
 from .edge import Flow, SendFailure, TimerHandle, Timers
 from .framer import Broken, Framer, Signal
 from .lifeline import Due, Lifeline, StreamLimits
@@ -294,11 +295,15 @@ class Streams:
 
     @staticmethod
     def _elsewhere(flow: Flow) -> Flow | None:
-        """Where the peer itself can be connected to (RFC 3261 18.2.2)."""
+        """Where the peer itself can be connected to (RFC 3261 18.2.2). One that calls itself by a
+        name is where it came from, and its certificate is made out to that (RFC 5923 section 4)."""
         if flow.alias is None:
             return None
         host, port = flow.alias
-        return replace(flow, remote_host=host, remote_port=port, alias=None)
+        if numeric(host):
+            return replace(flow, remote_host=host, remote_port=port, alias=None)
+        name = host if flow.transport == "TLS" else ""
+        return replace(flow, remote_port=port, name=name, alias=None)
 
     def _open_and_send(self, data: bytes, flow: Flow, target: Flow) -> None:
         opening = self._opening.get(target)

@@ -61,14 +61,15 @@ class Ways:
             return flow
         transport = self._transport_of(target, flow)
         port = target.port or _PORTS[transport]
-        there = (target.host, port)
+        host = target.param("maddr") or target.host  # RFC 3261 19.1.1
+        there = (host, port)
         if transport == flow.transport and (
             there in ((flow.remote_host, flow.remote_port), flow.alias)
         ):
             return flow
-        if _family(target.host) != _family(flow.remote_host):
+        if _family(host) != _family(flow.remote_host):
             return flow
-        return Flow(target.host, port, self._listener_for(transport, flow), transport)
+        return Flow(host, port, self._listener_for(transport, flow), transport)
 
     def _transport_of(self, target: SipUri, flow: Flow) -> str:
         if flow.transport == TLS or not self._transports:

@@ -311,6 +311,7 @@ TLS_PEER = Flow("198.51.100.7", 5061, 2, "TLS", "sip.example.com")
         ("sip:a@198.51.100.9", TCP_PEER, Flow("198.51.100.9", 5060, 1, "TCP")),
         ("sip:a@198.51.100.9;transport=udp", TCP_PEER, Flow("198.51.100.9", 5060)),
         ("sip:a@sip.example.com", TCP_PEER, TCP_PEER),
+        ("sip:a@sip.example.com;maddr=198.51.100.8", UDP_PEER, Flow("198.51.100.8", 5060)),
         ("sip:a@[2001:db8::7]", TCP_PEER, TCP_PEER),
         ("sip:a@198.51.100.7:5061", TLS_PEER, TLS_PEER),
         ("sip:a@198.51.100.7:5061;transport=udp", TLS_PEER, TLS_PEER),  # no secret gets out

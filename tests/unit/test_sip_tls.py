@@ -82,6 +82,30 @@ def test_the_name_of_the_target_must_stand_in_the_certificate(make_loop, authori
 
 
 @on_both_loops
+def test_a_caller_that_calls_itself_by_a_name_is_reached_where_it_came_from(make_loop, authority):
+    """Its connection is gone, and what it is called in Via and Contact is no address."""
+    tls = authority.config("sip.example.com")
+
+    async def main():
+        here = Party("tls:127.0.0.1:0=sip.example.com", tls=tls)
+        there = Party("tls:127.0.0.1:0", tls=tls)
+        flow = there.endpoint.flow(*there.address(), transport="TLS", name="sip.example.com")
+        here.agent.dial("sip:u@sip.example.com", b"v=0 offer", flow, from_uri="sip:me@here")
+        await here.answered
+        call = await there.acked
+        (connection,) = here.endpoint.streams._connections
+        connection.abort()
+        await until(lambda: not len(there.endpoint.streams) + len(here.endpoint.streams))
+        call.hangup()
+        assert (await here.ended).by.value == "remote"
+        assert there.counts.streams_opened == 1
+        await here.close()
+        await there.close()
+
+    run(make_loop, main)
+
+
+@on_both_loops
 def test_an_unknown_authority_is_refused(make_loop, authority, tmp_path):
     ours = authority.config("127.0.0.1")
     theirs = Authority(tmp_path).config("127.0.0.1")
