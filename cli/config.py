@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..media.codec import DEFAULT_CODECS
-from ..media.engine import CodecOrder, Srtp
+from ..media.engine import MIN_MEDIA_TIMEOUT_MS, CodecOrder, Srtp
 from ..media.events import Silence
 from ..media.monitor.addresses import hep_address, http_address
 from ..media.monitor.monitor import MAX_TRACE_MESSAGES, TRACE_MESSAGES
@@ -48,6 +48,7 @@ from .speech_servers import read_speech
 from .trunks import read_trunks
 
 MAX_CONFIG_BYTES = 1024 * 1024
+MAX_MEDIA_TIMEOUT_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class ServeConfig:
     rtp_sockets: RtpSockets = "per-leg"
     rtp_source: RtpSource = "sdp"
     silence: Silence = "stop"
+    media_timeout_ms: int = 0
     stream: str | None = None
     stream_max_s: float = 3_600.0
     stream_barge_in: PeerBargeIn = "none"
@@ -159,6 +161,13 @@ def _stream(value: object) -> str:
     return url
 
 
+def _media_timeout_ms(value: object) -> int:
+    timeout_ms: int = whole(0, MAX_MEDIA_TIMEOUT_MS)(value)
+    if 0 < timeout_ms < MIN_MEDIA_TIMEOUT_MS:
+        raise Refused(f"{timeout_ms} is too short; use 0 for never, or {MIN_MEDIA_TIMEOUT_MS} up")
+    return timeout_ms
+
+
 def _path(value: object) -> Path:
     return value if isinstance(value, Path) else Path(text(value))
 
@@ -187,6 +196,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "rtp_sockets": choice(get_args(RtpSockets)),
     "rtp_source": choice(get_args(RtpSource)),
     "silence": choice(get_args(Silence)),
+    "media_timeout_ms": _media_timeout_ms,
     "stream": _stream,
     "stream_max_s": amount(1, 86_400),
     "stream_barge_in": choice(get_args(PeerBargeIn)),

@@ -89,6 +89,12 @@ def serve(
         str | None,
         typer.Option(help="While nothing plays: stop, send silence, or comfort-noise (RFC 3389)."),
     ] = None,
+    media_timeout_ms: Annotated[
+        int | None,
+        typer.Option(
+            help="Hang up on who was not heard for so long, holds apart; 0: never.", metavar="MS"
+        ),
+    ] = None,
     srtp: options.SrtpPolicy = None,
     per_source_rate: Annotated[
         float | None, typer.Option(help="New requests a second from one address.")
@@ -152,6 +158,7 @@ def serve(
         "rtp_sockets": rtp_sockets,
         "rtp_source": rtp_source,
         "silence": silence,
+        "media_timeout_ms": media_timeout_ms,
         "srtp": srtp,
         "per_source_rate": per_source_rate,
         "records": records,
@@ -255,6 +262,7 @@ def make_engine(
         rtp_sockets=config.rtp_sockets,
         rtp_source=config.rtp_source,
         silence=config.silence,
+        media_timeout_ms=config.media_timeout_ms,
         srtp=config.srtp,
         records=config.records,
         gate=gate_rules(config),

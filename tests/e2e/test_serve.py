@@ -134,6 +134,16 @@ def test_a_call_hears_the_list_and_is_hung_up(tmp_path, prompt):
         assert served.process.wait(TIMEOUT_S) == 0
 
 
+def test_a_caller_who_is_gone_is_hung_up(tmp_path, prompt):
+    """Nothing comes of it, as of one whose BYE was lost, though the prompt goes on for ever."""
+    options = ("--loop", "--media-timeout-ms", "1000")
+    with serving(tmp_path, *options) as served, Caller(served.port) as caller:
+        caller.invite()
+        caller.request("ACK", 1, caller.final_response().to_tag)
+        bye = caller.receive()
+        assert (bye.cseq_method, "no media" in bye.headers.get("Reason")) == ("BYE", True)
+
+
 @pytest.mark.skipif(OPUS not in LABELS, reason="built without libopus")
 @pytest.mark.parametrize(("order", "chosen"), [("own", b"96"), ("caller", b"8")])
 def test_opus_is_served_where_its_order_decides(tmp_path, prompt, order, chosen):

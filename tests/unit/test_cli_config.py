@@ -24,6 +24,7 @@ shards = 2
 max_calls = 50
 rtp_sockets = "shared"
 silence = "send"
+media_timeout_ms = 30000
 per_source_rate = 200
 sip-gather-ms = 0
 drain_s = 2.5
@@ -48,6 +49,7 @@ def test_every_key(tmp_path):
         max_calls=50,
         rtp_sockets="shared",
         silence="send",
+        media_timeout_ms=30_000,
         per_source_rate=200.0,
         sip_gather_ms=0,
         drain_s=2.5,
@@ -94,6 +96,8 @@ def test_flags_override_the_file(tmp_path):
         ("max_calls = 1.5", "max_calls: 1.5 is not a whole number"),
         ('rtp_sockets = "both"', "rtp_sockets: 'both' is not one of: per-leg, shared"),
         ("silence = 0", "silence: 0 is not one of: stop, send, comfort-noise"),
+        ("media_timeout_ms = 999", "media_timeout_ms: 999 is too short; use 0 for never, or 1000"),
+        ("media_timeout_ms = 1e9", "media_timeout_ms: 1000000000.0 is not a whole number from 0"),
         ("per_source_rate = nan", "per_source_rate: nan is not a number from 0.1"),
         ("sip_gather_ms = 101", "sip_gather_ms: 101 is not a whole number from 0 to 100"),
         ('drain_s = "soon"', "drain_s: 'soon' is not a number"),
