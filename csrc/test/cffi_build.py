@@ -163,6 +163,9 @@ ffi.cdef(
     int rw_ring_pop(rw_ring *ring, void *element);
     bool rw_ring_empty(rw_ring *ring);
 
+    void *rw_pages_map(size_t bytes);
+    void rw_pages_unmap(void *memory, size_t bytes);
+
     typedef struct rw_pcm_ring rw_pcm_ring;
     rw_pcm_ring *rw_pcm_ring_create(size_t samples);
     void rw_pcm_ring_destroy(rw_pcm_ring *ring);
@@ -393,6 +396,7 @@ ffi.set_source(
     #include "live/live.h"
     #include "pcm_ring/pcm_ring.h"
     #include "mixer/mixer.h"
+    #include "pages/pages.h"
     #include "phases/phases.h"
     #include "prompt/prompt.h"
     #include "quality/quality.h"

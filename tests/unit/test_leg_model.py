@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from ringwheel._testcore import ffi, lib
 
+from ..legs import empty_leg
+
 SILENCE = 0xD5
 SSRC = 0xCAFE_F00D
 MAX_PACKET_BYTES = 1472
@@ -100,7 +102,7 @@ class LegAgainstBytes(RuleBasedStateMachine):
         self.music: list[Queued] = []
         self.relayed = False
         self.over: list[tuple[int, int, int]] = []
-        self.leg = ffi.new("rw_leg *")
+        self.leg = empty_leg()
         self.ended = ffi.new("rw_playlist_queue *")
         lib.rw_playlist_queue_init(self.ended)
         config = ffi.new("rw_leg_config *")

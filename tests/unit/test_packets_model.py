@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from ringwheel._testcore import ffi, lib
 from ringwheel.media._core import Prompt
 
+from ..legs import empty_leg
+
 SILENCE = b"\x48\x07\xc9"
 FRAME_TS = 960
 
@@ -76,7 +78,7 @@ def make_leg(send_silence: bool):
     config.media.silence_packet[0 : len(SILENCE)] = list(SILENCE)
     config.silence_policy = lib.RW_SILENCE_SEND if send_silence else lib.RW_SILENCE_STOP
     config.fd = -1
-    leg = ffi.new("rw_leg *")
+    leg = empty_leg()
     lib.rw_leg_init(leg, config, 1, 1000)
     return leg, config  # whose media lives as long as it does
 
