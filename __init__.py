@@ -11,6 +11,7 @@ from .media.keypad import Gathered, GatherEnd
 from .media.memory import settle_gc
 from .media.monitor import Monitor
 from .media.outcome import Outcome
+from .media.pool import RealtimeRefused
 from .media.prompt import PromptError
 from .media.recording import Recorded, Recording
 from .media.sdp import ApplicationLine
@@ -63,6 +64,7 @@ __all__ = [
     "PromptError",
     "Quality",
     "Quantiles",
+    "RealtimeRefused",
     "Recorded",
     "Recording",
     "Refer",

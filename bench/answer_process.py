@@ -2,9 +2,9 @@
 
 Arguments: ``prompts``, files to play before the engine hangs up, or an empty list to leave that to
 the caller; ``max_calls``; ``barge_in``, what ends a prompt, nothing if it is left out; ``allow``,
-who may call, everybody if it is left out, and ``strangers``, what becomes of the others. First it
-tells ``{"target": "udp:HOST:PORT"}``. Commands: ``begin`` starts a measuring window, ``report``
-tells what the engine did in it.
+who may call, everybody if it is left out, and ``strangers``, what becomes of the others;
+``realtime``, as of `Engine`. First it tells ``{"target": "udp:HOST:PORT"}``. Commands: ``begin``
+starts a measuring window, ``report`` tells what the engine did in it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,13 @@ async def answer_calls(parent: Parent) -> None:
             await call.wait_ended()
 
     listen = ["udp:127.0.0.1:0"]
-    async with Engine(listen, codecs=["pcmu"], max_calls=max_calls, gate=gate) as engine:
+    async with Engine(
+        listen,
+        codecs=["pcmu"],
+        max_calls=max_calls,
+        gate=gate,
+        realtime=parent.arguments.get("realtime", False),
+    ) as engine:
         await engine.load(*prompts)
         await serve_parent(parent, engine, handle, Answerer(engine).answer)
 

@@ -347,6 +347,9 @@ def scan(
     rounds: Annotated[
         int, typer.Option(min=1, max=99, help="How often calls begin and end around slices.")
     ] = 3,
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="The engine's media threads run in real time.")
+    ] = False,
     as_json: Json = False,
     plot_file: Plot = None,
 ) -> None:
@@ -357,7 +360,9 @@ def scan(
     if strangers not in POLICIES:
         raise CommandError(f"--strangers: no {strangers!r}", f"Take {' or '.join(POLICIES)}")
     with report.progress() as progress:
-        plan = ScanPlan(calls, prompt_seconds, requests, strangers, rounds, slices, slice_seconds)
+        plan = ScanPlan(
+            calls, prompt_seconds, requests, strangers, rounds, slices, slice_seconds, realtime
+        )
         result = run_scan(plan, progress)
     if plot_file:
         plot.plot_scan(result, plot_file)

@@ -44,7 +44,8 @@ SEED = 1
 @dataclass(frozen=True, slots=True)
 class ScanPlan:
     """``calls`` up at the same time, each hearing a prompt of ``prompt_s``; in each of ``rounds``
-    ``slices`` of each kind, ``slice_s`` long; ``rate_per_s`` requests of strangers."""
+    ``slices`` of each kind, ``slice_s`` long; ``rate_per_s`` requests of strangers. ``realtime``:
+    the engine's media threads run so."""
 
     calls: int
     prompt_s: float
@@ -53,6 +54,7 @@ class ScanPlan:
     rounds: int
     slices: int
     slice_s: float
+    realtime: bool = False
 
     @property
     def calls_per_s(self) -> float:
@@ -174,6 +176,7 @@ class ScanResult:
             "rounds": plan.rounds,
             "slices": plan.slices,
             "slice_s": plan.slice_s,
+            "realtime": plan.realtime,
             "calls": self.total("calls"),
             "failed": self.total("failed"),
             "faults": dict(faults),
@@ -261,6 +264,7 @@ def run_scan(plan: ScanPlan, progress: Progress) -> ScanResult:
             max_calls=plan.calls + SPARE_CALLS,
             allow=[HOST],
             strangers=plan.strangers,
+            realtime=plan.realtime,
         ) as engine:
             target = engine.answer(START_TIMEOUT_S)["target"]
             ports = {

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 import uvloop
 
-from .. import Call, Engine, settle_gc
+from .. import Call, Engine, RealtimeRefused, settle_gc
 from ..cli.errors import CommandError
 from ..cli.logging import configure_logging
 from .child import Parent
@@ -53,10 +53,11 @@ async def serve_parent(
 
 
 def run_child(work: Callable[[Parent], Coroutine[None, None, None]], *, level: str) -> None:
-    """The whole of a child, which logs from that level on. Its parent is told of a CommandError."""
+    """The whole of a child, which logs from that level on. Its parent is told of a CommandError,
+    and of `RealtimeRefused`."""
     configure_logging(level)
     parent = Parent()
     try:
         uvloop.run(work(parent))
-    except CommandError as error:
+    except (CommandError, RealtimeRefused) as error:
         parent.tell({"error": str(error)})

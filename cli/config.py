@@ -71,6 +71,7 @@ class ServeConfig:
     tls_ca: Path | None = None
     tls_verify_client: VerifyClient = "off"
     shards: int = 1
+    realtime: bool = False
     max_calls: int | None = None
     rtp_sockets: RtpSockets = "per-leg"
     rtp_source: RtpSource = "sdp"
@@ -192,6 +193,7 @@ CHECKS: dict[str, Callable[[object], Any]] = {
     "tls_ca": _path,
     "tls_verify_client": choice(get_args(VerifyClient)),
     "shards": whole(1, 64),
+    "realtime": flag,
     "max_calls": whole(1, 1_000_000),
     "rtp_sockets": choice(get_args(RtpSockets)),
     "rtp_source": choice(get_args(RtpSource)),

@@ -224,8 +224,16 @@ def judge_lateness(late: TickLateness) -> Finding:
     if late.p99_us < LATE_WARN_US:
         return Finding("wake-ups", Status.OK, found)
     status = Status.WARN if late.p99_us < LATE_FAIL_US else Status.FAIL
-    change = "other load takes the cores: stop it, or run the engine under chrt -f 10"
+    change = "other load takes the cores: stop it, or run the engine with --realtime"
     return Finding("wake-ups", status, found, change)
+
+
+def check_real_time(machine: Machine, wanted: Wanted) -> Finding:
+    """Whether media threads may come before all other load; it has to be asked for."""
+    if machine.real_time_allowed:
+        return Finding("real time", Status.OK, "allowed: --realtime")
+    found = "not allowed; for --realtime: ulimit -r 1, systemd: LimitRTPRIO=1"
+    return Finding("real time", Status.OK, found)
 
 
 def check_codecs(machine: Machine, wanted: Wanted) -> Finding:
@@ -265,6 +273,7 @@ CHECKS: tuple[Callable[[Machine, Wanted], Finding], ...] = (
     check_port_count,
     check_port_overlap,
     check_clock,
+    check_real_time,
     check_huge_pages,
     check_codecs,
     check_libraries,

@@ -90,6 +90,17 @@ class Machine:
         """How much later than asked this thread may be woken; -1 if unknown."""
         return int(_libc.prctl(_PR_GET_TIMERSLACK, 0, 0, 0, 0))
 
+    @property
+    def real_time_allowed(self) -> bool:
+        """Whether a thread of this process may run in real time: tried, and taken back."""
+        before = os.sched_getscheduler(0), os.sched_getparam(0)
+        try:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        except PermissionError:
+            return False
+        os.sched_setscheduler(0, *before)
+        return True
+
     def io_uring_error(self) -> str | None:
         """Why io_uring cannot be used; None if it can."""
         # No entries is an error of its own, seen only where the call is allowed at all.

@@ -36,6 +36,13 @@ SipGatherMs = Annotated[
         metavar="MS",
     ),
 ]
+Realtime = Annotated[
+    bool | None,
+    typer.Option(
+        "--realtime/--no-realtime",
+        help="Media threads come before all other load; needs ulimit -r 1.",
+    ),
+]
 SrtpPolicy = Annotated[
     str | None, typer.Option(help="Encrypt sound: off, optional (if offered), required.")
 ]

@@ -18,6 +18,7 @@ from ..media.call import Call
 from ..media.engine import Engine
 from ..media.memory import settle_gc
 from ..media.order import checked_caller
+from ..media.pool import RealtimeRefused
 from ..media.ports import NoRtpPort
 from ..media.sip.transport import ListenError
 from ..robot.calling import MAX_CONCURRENT, CallingOut, Tally
@@ -145,6 +146,7 @@ def robot(
     rtp_ports: options.RtpPortRange = None,
     advertise: options.Advertise = None,
     max_calls: options.MaxCalls = None,
+    realtime: options.Realtime = None,
     sip_gather_ms: options.SipGatherMs = None,
     srtp: options.SrtpPolicy = None,
     drain: options.Drain = None,
@@ -167,6 +169,7 @@ def robot(
         "rtp_ports": rtp_ports,
         "advertise": advertise,
         "max_calls": max_calls,
+        "realtime": realtime,
         "sip_gather_ms": sip_gather_ms,
         "srtp": srtp,
         "drain_s": drain,
@@ -306,7 +309,7 @@ async def _run(
                 return None
             metrics.calling = _calling(robot, work)
             return await _call_out(engine, metrics.calling, services, config, work)
-    except (RobotError, ListenError, NoRtpPort) as error:
+    except (RobotError, ListenError, NoRtpPort, RealtimeRefused) as error:
         raise CommandError(str(error)) from error
 
 

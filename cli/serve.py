@@ -19,6 +19,7 @@ from ..media.engine import Engine, Voice
 from ..media.memory import settle_gc
 from ..media.monitor import Monitor
 from ..media.monitor.families import Part
+from ..media.pool import RealtimeRefused
 from ..media.ports import NoRtpPort
 from ..media.prompt import PromptError
 from ..media.sip.transport import ListenError
@@ -79,6 +80,7 @@ def serve(
     ] = None,
     shards: Annotated[int | None, typer.Option(help="Media threads.")] = None,
     max_calls: options.MaxCalls = None,
+    realtime: options.Realtime = None,
     sip_gather_ms: options.SipGatherMs = None,
     rtp_sockets: Annotated[str | None, typer.Option(help="per-leg, or shared for trunks.")] = None,
     rtp_source: Annotated[
@@ -154,6 +156,7 @@ def serve(
         "tls_verify_client": tls_verify_client,
         "shards": shards,
         "max_calls": max_calls,
+        "realtime": realtime,
         "sip_gather_ms": sip_gather_ms,
         "rtp_sockets": rtp_sockets,
         "rtp_source": rtp_source,
@@ -231,7 +234,7 @@ async def _serve(
                 await engine.serve(make_handler(engine, config, totals))
     except PromptError as error:
         raise CommandError(str(error)) from error
-    except (ListenError, NoRtpPort) as error:
+    except (ListenError, NoRtpPort, RealtimeRefused) as error:
         raise CommandError(str(error)) from error
     except OSError as error:
         if config.records is None or error.filename != str(config.records):
@@ -258,6 +261,7 @@ def make_engine(
         per_source_rate=config.per_source_rate,
         session_expires_s=config.session_expires_s,
         min_se_s=config.min_se_s,
+        realtime=config.realtime,
         sip_gather_ms=config.sip_gather_ms,
         rtp_sockets=config.rtp_sockets,
         rtp_source=config.rtp_source,

@@ -167,6 +167,7 @@ class Shard:
         backend: str = "per-leg",
         shared_fd: int = -1,
         max_control_sockets: int = 0,
+        realtime: bool = False,
     ) -> None: ...
     def stop(self) -> None: ...
     def open_leg(

@@ -36,7 +36,7 @@ from .figures import EngineFigures, sip_counters, unreadable
 from .leg import Leg
 from .order import DEFAULT_TIMEOUT_S, Way, extra_headers, hides, make_order
 from .outcome import Outcome
-from .pool import RtpSockets, RtpSource, ShardPool, announced_host
+from .pool import RealtimeRefused, RtpSockets, RtpSource, ShardPool, announced_host
 from .ports import NoRtpPort, rtp_port_range
 from .prompt import PromptLibrary
 from .record import Record, RecordFile, RecordTaker
@@ -113,10 +113,12 @@ class Engine:
     ``session_expires_s``: calls of ours ask for a session timer of so long (RFC 4028), and no
     longer one is agreed to; 0: we never ask. ``min_se_s``: the shortest that callers may ask for;
     the RFC has 90 as the least. ``sip_gather_ms``: how long SIP over UDP gathers while it keeps
-    coming, 100 at most; 0: each datagram is read at once, which costs more CPU.
+    coming, 100 at most; 0: each datagram is read at once, which costs more CPU. ``realtime``: the
+    media threads come before all that does not run in real time (sched(7), SCHED_RR), so that
+    packets are on time beside any other load.
 
     Raises ListenError for a listener that cannot be opened, UnknownCodec, ValueError for figures
-    that make no sense, OSError for a file of records that cannot be opened.
+    that make no sense, OSError for a file of records that cannot be opened, RealtimeRefused.
     """
 
     agent_name = "ringwheel"
@@ -147,6 +149,7 @@ class Engine:
         sip_gather_ms: int = GATHER_MS,
         trunks: Sequence[Trunk] = (),
         dns: Sequence[str] = (),
+        realtime: bool = False,
     ) -> None:
         first, last = rtp_ports
         if not 1024 <= first < last <= 65535 or not rtp_port_range(first, last):
@@ -172,7 +175,7 @@ class Engine:
         self._sip_gather_ms = checked_gather_ms(sip_gather_ms)
         self._advertise = advertise
         self._tls = tls
-        self._shards = shards
+        self._shards, self._realtime = shards, realtime
         self._rtp_sockets = rtp_sockets
         self._rtp_source = rtp_source
         self._silence = silence
@@ -293,9 +296,14 @@ class Engine:
                 silence=self._silence,
                 rtp_source=self._rtp_source,
                 max_control_sockets=spare_files(self._files_kept) // self._shards,
+                realtime=self._realtime,
             )
         except NoRtpPort as error:
             raise ListenError(str(error)) from error
+        except PermissionError as error:
+            if not self._realtime:
+                raise
+            raise RealtimeRefused from error
 
     def _agent_config(self) -> UserAgentConfig:
         limits = Limits(self.max_calls, self.max_speech_sessions, self._per_source_rate)

@@ -20,6 +20,16 @@ RtpSockets = Literal["per-leg", "shared"]
 RtpSource = Literal["sdp", "latch"]
 
 
+class RealtimeRefused(PermissionError):
+    """Media threads are to run in real time, and the system does not let them."""
+
+    def __str__(self) -> str:
+        return (
+            "media threads may not run in real time; let them (ulimit -r 1, systemd: LimitRTPRIO=1,"
+            " docker: --ulimit rtprio=1), or leave realtime out"
+        )
+
+
 @dataclass(slots=True)
 class Place:
     """A place for a leg, taken before offer and answer: a shard and a local port.
@@ -40,7 +50,8 @@ class ShardPool:
     ``bind_host`` on the range's first ports: for trunks, where each leg has a remote address of
     its own. With ``rtp_source="latch"`` a leg may move to where its peer's sound comes from, see
     ``csrc/latch/latch.h``. ``max_control_sockets``: sockets that each shard may open for RTCP.
-    NoRtpPort: a shared socket cannot be bound. OSError: no thread can be had.
+    ``realtime``: the threads come before all that does not run in real time. NoRtpPort: a shared
+    socket cannot be bound. PermissionError: they may not. OSError: no thread can be had.
     """
 
     def __init__(
@@ -54,11 +65,13 @@ class ShardPool:
         silence: Silence = "stop",
         rtp_source: RtpSource = "sdp",
         max_control_sockets: int = 0,
+        realtime: bool = False,
     ) -> None:
         self.ports = RtpPorts(*rtp_ports)
         self._silence = silence
         self._latch = rtp_source == "latch"
         self._max_control_sockets = max_control_sockets
+        self._realtime = realtime
         self._shared_ports: list[int] = []
         self._places = [0] * shards
         self._doubled: dict[int, int] = {}
@@ -72,13 +85,19 @@ class ShardPool:
 
     def _start(self, max_legs: int, rtp_sockets: RtpSockets, bind_host: str) -> LegTable:
         if rtp_sockets == "per-leg":
-            return LegTable(Shard(max_legs, max_control_sockets=self._max_control_sockets))
+            return LegTable(
+                Shard(
+                    max_legs,
+                    max_control_sockets=self._max_control_sockets,
+                    realtime=self._realtime,
+                )
+            )
         fd, port = self.ports.bind(bind_host)
         self._shared_ports.append(port)
         with socket.socket(fileno=fd) as shared:
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 shared.setsockopt(socket.SOL_SOCKET, option, 4 * 1024 * 1024)
-            return LegTable(Shard(max_legs, "shared", shared.detach()))
+            return LegTable(Shard(max_legs, "shared", shared.detach(), realtime=self._realtime))
 
     @property
     def legs_open(self) -> int:

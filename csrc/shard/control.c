@@ -178,6 +178,7 @@ int rw_shard_create_at(const rw_shard_config *config, const rw_backend_ops *ops,
     if (!self) return -ENOMEM;
     self->max_legs = config->max_legs;
     self->max_control_sockets = config->max_control_sockets;
+    self->realtime = config->realtime;
     self->epoll_fd = self->wake_fd = self->event_fd = -1;
     rw_playlist_queue_init(&self->ended);
     rw_wheel_init(&self->wheel, now_tick);
@@ -197,8 +198,22 @@ int rw_shard_create(const rw_shard_config *config, rw_shard **shard) {
     return error;
 }
 
+/* With turns among its like, so that shards share a processor; and behind all others in real time:
+ * whoever asks for that, such as a driver's thread, knows why. */
+static int ask_for_real_time(pthread_attr_t *attributes) {
+    struct sched_param parameters = {.sched_priority = RW_SHARD_REALTIME_PRIORITY};
+    int error = pthread_attr_setinheritsched(attributes, PTHREAD_EXPLICIT_SCHED);
+    if (!error) error = pthread_attr_setschedpolicy(attributes, SCHED_RR);
+    return error ? error : pthread_attr_setschedparam(attributes, &parameters);
+}
+
 int rw_shard_start(rw_shard *shard) {
-    int error = pthread_create(&shard->thread, NULL, run, shard);
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error) return -error;
+    if (shard->realtime) error = ask_for_real_time(&attributes);
+    if (!error) error = pthread_create(&shard->thread, &attributes, run, shard);
+    pthread_attr_destroy(&attributes);
     shard->running = error == 0;
     return -error;
 }

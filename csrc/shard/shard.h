@@ -22,6 +22,7 @@ typedef struct rw_shard_config {
     int shared_fd;       /* the shared socket, or -1; owned by the shard once created */
     uint32_t max_legs;
     uint32_t max_control_sockets; /* for the RTCP of legs that do not share the port of RTP */
+    bool realtime;                /* the thread comes before all that does not run in real time */
 } rw_shard_config;
 
 typedef enum rw_event_kind {
@@ -101,7 +102,7 @@ typedef struct rw_event {
 
 /* 0, or -EINVAL (no such backend), -ENOMEM, or what opening the backend said. */
 int rw_shard_create(const rw_shard_config *config, rw_shard **shard);
-/* Starts the thread. 0 or a negative errno. */
+/* Starts the thread. 0 or a negative errno: -EPERM if it is to run in real time and may not. */
 int rw_shard_start(rw_shard *shard);
 /* Closes all legs and ends the thread; the closing events can still be polled. */
 void rw_shard_stop(rw_shard *shard);

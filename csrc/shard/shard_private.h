@@ -16,6 +16,7 @@
 
 /* The shortest slice that Linux gives. */
 #define RW_SHARD_SLICE_NS 100000u
+#define RW_SHARD_REALTIME_PRIORITY 1 /* of 1 to 99 */
 
 /* struct sched_attr, whose header does not go with that of glibc. */
 typedef struct rw_sched_attr {
@@ -134,6 +135,7 @@ struct rw_shard {
     rw_leg *legs;
     uint32_t max_legs;
     uint32_t max_control_sockets;
+    bool realtime;
     uint64_t unix_offset_us; /* what `now_us` is behind the time since 1970 */
     pthread_t thread;
     bool running;

@@ -239,6 +239,7 @@ cdef extern from "shard/shard.h" nogil:
         int shared_fd
         uint32_t max_legs
         uint32_t max_control_sockets
+        bint realtime
     ctypedef enum rw_event_kind:
         RW_EVENT_PLAY_ENDED
         RW_EVENT_LEG_CLOSED

@@ -340,7 +340,8 @@ cdef class Shard:
 
     ``backend`` is ``"per-leg"`` or ``"shared"``; the latter takes ``shared_fd``, a bound UDP socket
     that the shard owns, and closes even if it cannot be made. ``max_control_sockets``: how many
-    sockets it may open for RTCP by itself. Errors of the C core come as OSError.
+    sockets it may open for RTCP by itself. With ``realtime`` the thread comes before all that does
+    not run in real time; PermissionError: it may not. Errors of the C core come as OSError.
     """
 
     cdef rw_shard *shard
@@ -349,7 +350,7 @@ cdef class Shard:
     cdef Py_ssize_t dice_used
 
     def __cinit__(self, uint32_t max_legs, str backend="per-leg", int shared_fd=-1,
-                  uint32_t max_control_sockets=0):
+                  uint32_t max_control_sockets=0, bint realtime=False):
         self.recorders = set()
         cdef bytes name = backend.encode()
         cdef rw_shard_config config
@@ -357,6 +358,7 @@ cdef class Shard:
         config.shared_fd = shared_fd
         config.max_legs = max_legs
         config.max_control_sockets = max_control_sockets
+        config.realtime = realtime
         cdef int error = rw_shard_create(&config, &self.shard)
         if error < 0 and shared_fd >= 0:
             os.close(shared_fd)

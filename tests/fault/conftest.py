@@ -24,7 +24,7 @@ SPARE_S = 60.0
 def as_root() -> None:
     """The test needs root. Without, it is skipped, but in CI (CI=true) it fails."""
     if os.geteuid() != 0:
-        message = "only root may make network namespaces and mount disks"
+        message = "only root may make network namespaces, mount disks and run in real time"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)

@@ -21,6 +21,7 @@ codecs = ["PCMA"]
 rtp-ports = "30000-30099"
 advertise = "198.51.100.1"
 shards = 2
+realtime = true
 max_calls = 50
 rtp_sockets = "shared"
 silence = "send"
@@ -46,6 +47,7 @@ def test_every_key(tmp_path):
         rtp_ports=(30000, 30099),
         advertise="198.51.100.1",
         shards=2,
+        realtime=True,
         max_calls=50,
         rtp_sockets="shared",
         silence="send",

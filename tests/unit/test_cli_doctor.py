@@ -36,6 +36,7 @@ class FakeMachine(Machine):
     clock_resolution_ns: int = 1  # type: ignore[assignment]
     refused: tuple[str, ...] = ()
     io_uring: str | None = None
+    real_time_allowed: bool = True  # type: ignore[assignment]
 
     def missing_system_calls(self):
         return list(self.refused)
@@ -170,6 +171,14 @@ def test_a_build_without_srtp_says_so(tmp_path, monkeypatch, available, found, c
     assert change in row.change
     if change:
         assert row.status is Status.WARN
+
+
+def test_real_time(tmp_path):
+    row = finding("real time", FakeMachine(lay_out(tmp_path)))
+    assert (row.status, row.found) == (Status.OK, "allowed: --realtime")
+    row = finding("real time", FakeMachine(lay_out(tmp_path), real_time_allowed=False))
+    assert row.status is Status.OK
+    assert "ulimit -r 1" in row.found
 
 
 def test_clock(tmp_path):
