@@ -81,6 +81,8 @@ class LyingServer:
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.udp.bind(("127.0.0.1", 0))
+        # Connections of others may still linger on that port.
+        self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.tcp.bind(self.udp.getsockname())
         self.tcp.listen()
         self.address = "{}:{}".format(*self.udp.getsockname())
