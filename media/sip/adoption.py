@@ -60,7 +60,7 @@ def snapshot_of(call: SipCall) -> State:
             "host": host,
             "port": port,
             "transport": flow.transport,
-            "name": flow.name,
+            "name": flow.name or flow.peer_name,
         },
     }
 

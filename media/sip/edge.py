@@ -17,7 +17,8 @@ class Flow:
     out to, if that is not ``remote_host``.
 
     ``alias`` is the address that the peer calls its own: requests for that one take this flow, and
-    where the flow is a connection that is gone, a new one goes there.
+    where the flow is a connection that is gone, a new one goes there. ``peer_name`` is who its
+    certificate must be made out to then, where ``name`` does not say.
     """
 
     remote_host: str
@@ -26,6 +27,7 @@ class Flow:
     transport: str = "UDP"
     name: str = ""
     alias: tuple[str, int] | None = field(default=None, compare=False)
+    peer_name: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

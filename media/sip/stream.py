@@ -286,24 +286,22 @@ class Streams:
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Send by the connection of ``flow``, by another one to the same peer, or by a new one."""
-        for target in (flow, self._elsewhere(flow)):
-            known = self._open.get(target) if target is not None else None
+        elsewhere = self._elsewhere(flow)
+        for target in (flow, elsewhere):
+            known = self._open.get(target)
             if known is not None and not known.closing:
                 known.send(data, flow)
                 return
-        self._open_and_send(data, flow, self._elsewhere(flow) or flow)
+        self._open_and_send(data, flow, elsewhere)
 
     @staticmethod
-    def _elsewhere(flow: Flow) -> Flow | None:
+    def _elsewhere(flow: Flow) -> Flow:
         """Where the peer itself can be connected to (RFC 3261 18.2.2). One that calls itself by a
-        name is where it came from, and its certificate is made out to that (RFC 5923 section 4)."""
-        if flow.alias is None:
-            return None
-        host, port = flow.alias
-        if numeric(host):
-            return replace(flow, remote_host=host, remote_port=port, alias=None)
-        name = host if flow.transport == "TLS" else ""
-        return replace(flow, remote_port=port, name=name, alias=None)
+        name is where it came from."""
+        host, port = flow.alias or (flow.remote_host, flow.remote_port)
+        if not numeric(host):
+            host = flow.remote_host
+        return Flow(host, port, flow.listener, flow.transport, flow.name or flow.peer_name)
 
     def _open_and_send(self, data: bytes, flow: Flow, target: Flow) -> None:
         opening = self._opening.get(target)

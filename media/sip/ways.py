@@ -9,6 +9,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
+from .dialog import address_uri
+from .dns_records import numeric
 from .edge import Flow
 from .fields import get_param, parse_host_port
 from .message import Request, SipParseError
@@ -112,6 +114,8 @@ def flow_of_peer(request: Request, flow: Flow) -> Flow:
     Over UDP only if it has asked to be answered where it sends from (RFC 3581): else that port
     need not be open.
     """
+    if flow.transport == TLS:
+        flow = replace(flow, peer_name=_name_of_peer(request))
     host, port = flow.remote_host, flow.remote_port
     if request.sent_by in (f"{host}:{port}", f"[{host}]:{port}"):
         return flow
@@ -125,13 +129,28 @@ def flow_of_peer(request: Request, flow: Flow) -> Flow:
     return replace(flow, alias=(host, named or _PORTS[flow.transport]))
 
 
+def _name_of_peer(request: Request) -> str:
+    """What the element that has sent ``request`` calls itself, if that is a name: its certificate
+    is made out to that (RFC 5923 section 4), and seldom to an address."""
+    try:
+        own, _ = parse_host_port(request.sent_by, SipReject.VIA)
+        if not numeric(own):
+            return own
+        headers = request.headers
+        address = headers.get("Record-Route") or headers.get("Contact")
+        host = SipUri.parse(address_uri(address)).host if address else ""
+    except SipParseError:
+        return ""
+    return "" if numeric(host) else host
+
+
 def reply_way(request: Request, flow: Flow) -> Flow:
     """``flow``, and where responses go if its connection is gone: to where the request came from,
     on the port that its Via names (RFC 3261 18.2.2)."""
     peer = flow_of_peer(request, flow)
     if peer.alias is None:
-        return flow
-    return replace(flow, alias=(flow.remote_host, peer.alias[1]))
+        return peer
+    return replace(peer, alias=(flow.remote_host, peer.alias[1]))
 
 
 def _family(host: str) -> socket.AddressFamily | None:

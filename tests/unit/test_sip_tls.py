@@ -9,6 +9,7 @@ import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from ringwheel.media.sip.adoption import snapshot_of
 from ringwheel.media.sip.lifeline import StreamLimits
 from ringwheel.media.sip.tls import TlsConfig
 from ringwheel.media.sip.transport import ListenError, SipEndpoint
@@ -103,6 +104,56 @@ def test_a_caller_that_calls_itself_by_a_name_is_reached_where_it_came_from(make
         await there.close()
 
     run(make_loop, main)
+
+
+@on_both_loops
+@pytest.mark.parametrize("header", ["Contact", "Record-Route"])
+def test_the_name_of_a_peer_may_stand_in_its_contact_or_route_alone(make_loop, authority, header):
+    """Its connection is gone, closed after some minutes without a message, say."""
+    tls = authority.config("sip.example.com")
+
+    async def main():
+        there = Party("tls:127.0.0.1:0", tls=authority.config("127.0.0.1"))
+        heard = asyncio.get_running_loop().create_future()
+
+        async def hear(reader, writer):
+            heard.set_result(await reader.readline())
+            writer.close()
+
+        server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server_side.load_cert_chain(tls.certificate, tls.key)
+        async with await asyncio.start_server(hear, "127.0.0.1", 0, ssl=server_side) as server:
+            port = server.sockets[0].getsockname()[1]
+            named = {"Contact": "192.0.2.1", header: f"sip.example.com:{port}"}
+            lines = [
+                f"Via: SIP/2.0/TLS 127.0.0.1:{port};branch=z9hG4bK1",
+                "From: <sip:a@b>;tag=1",
+                "Call-ID: 1",
+                f"Contact: <sip:a@{named['Contact']};transport=tls>",
+            ]
+            if header == "Record-Route":
+                lines.append(f"Record-Route: <sip:{named[header]};transport=tls;lr>")
+            trusting = ssl.create_default_context(cafile=authority.path)
+            _, writer = await asyncio.open_connection(*there.address(), ssl=trusting)
+            writer.write(request("INVITE", "To: <sip:u@h>", *lines))
+            await until(lambda: there.calls)
+            to_tag = there.calls[0].id
+            writer.write(request("ACK", f"To: <sip:u@h>;tag={to_tag}", *lines))
+            call = await there.acked
+            assert snapshot_of(call)["peer"]["name"] == "sip.example.com"  # for another engine
+            writer.close()
+            await until(lambda: not len(there.endpoint.streams))
+            call.hangup()
+            assert (await heard).startswith(b"BYE sip:a@")
+        await there.close()
+
+    run(make_loop, main)
+
+
+def request(method, *lines):
+    """A request of a caller of plain text."""
+    text = [f"{method} sip:u@h SIP/2.0", *lines, f"CSeq: 1 {method}", "Max-Forwards: 70"]
+    return "\r\n".join([*text, "Content-Length: 0", "", ""]).encode()
 
 
 @on_both_loops
