@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -186,14 +187,20 @@ class Recorder:
         return self._thread.figures() if self._thread is not None else {}
 
     async def close(self) -> None:
-        """Complete every file, and end the thread. Close the legs first."""
-        thread = self._thread
-        if thread is None:
+        """Complete every file and end the thread, even if this is cancelled. Close legs first."""
+        if self._thread is None:
             return
-        await asyncio.to_thread(thread.stop)
+        loop = asyncio.get_running_loop()
+        stopped = loop.run_in_executor(None, self._thread.stop)
+        stopped.add_done_callback(partial(self._on_stopped, loop, self._thread))
+        await asyncio.shield(stopped)  # cancelled before its turn comes, it would never stop
+
+    def _on_stopped(
+        self, loop: asyncio.AbstractEventLoop, thread: RecorderThread, _: asyncio.Future[None]
+    ) -> None:
         while self._read():
             pass
-        asyncio.get_running_loop().remove_reader(thread.event_fd)
+        loop.remove_reader(thread.event_fd)
         self._thread = None
 
     def _read(self) -> bool:

@@ -6,7 +6,9 @@ import asyncio
 import gc
 import os
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,23 @@ async def test_a_recording_that_cannot_begin_leaves_nothing_behind(tmp_path):
     assert recorder.figures()["recordings_open"] == 0
     assert list(tmp_path.iterdir()) == []
     await recorder.close()
+
+
+async def test_a_recorder_ends_though_who_waits_for_that_is_cancelled(tmp_path):
+    recorder, loop = recording.Recorder(), asyncio.get_running_loop()
+    begun = recorder.open(tmp_path / "call.wav", codec.PCMU, stereo=True, rotate_s=0)
+    busy = threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    loop.run_in_executor(None, busy.wait)
+    closing = asyncio.create_task(recorder.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    busy.set()
+    async with asyncio.timeout(10):
+        assert (await begun.wait()).recorded_ms == 0
+    assert recorder.figures() == {}
 
 
 async def test_who_fails_over_the_end_of_a_recording_keeps_nobody_from_that_of_another(tmp_path):
