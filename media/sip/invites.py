@@ -10,6 +10,7 @@ from .dialog import Dialog, fork_of
 from .digest import AuthAttempt
 from .edge import Flow, TimerHandle
 from .message import Request, Response, SipParseError
+from .requests import retry_after_s
 from .transaction import InviteClient
 
 if TYPE_CHECKING:
@@ -25,10 +26,23 @@ FATAL = frozenset({404, 408, 410, 416, 481, 482, 484, 485, 502, 604})
 """Answers to a request within a dialog after which there is none (RFC 3261 12.2.1.2, RFC 5057)."""
 
 
+MAX_RETRY_AFTER_S = 10
+"""What a peer may ask us to wait that has a change of its own to finish first (RFC 3261 14.2, RFC
+3311 5.2)."""
+
+
 def glare_wait_ms(call: SipCall) -> int:
     """RFC 3261 14.1: who made the Call-ID waits longer; units of 10 ms."""
     low, high = (210, 400) if call.outgoing else (0, 200)
     return 10 * call.agent.random.randint(low, high)
+
+
+def wait_ms(call: SipCall, response: Response) -> int | None:
+    """When a refused change is tried again: after glare, or when the peer says so; None: never."""
+    if response.status == 491:
+        return glare_wait_ms(call)
+    delay_s = retry_after_s(response) if response.status == 500 else None
+    return None if delay_s is None else 1_000 * min(delay_s, MAX_RETRY_AFTER_S)
 
 
 class PendingAck:
@@ -167,7 +181,7 @@ class Reinvite:
         """Send it now, or a little later while an INVITE of the peer is open."""
         self._timer = None
         if self._call.must_wait(self):
-            self._wait()
+            self._wait(glare_wait_ms(self._call))
             return
         self._attempts += 1
         self.in_progress = True
@@ -185,8 +199,8 @@ class Reinvite:
         if self._transaction is not None:
             self._transaction.expire_in(self._call.agent.config.timing.give_up_ms)
 
-    def _wait(self) -> None:
-        self._timer = self._call.agent.timers.arm(glare_wait_ms(self._call), self)
+    def _wait(self, delay_ms: int) -> None:
+        self._timer = self._call.agent.timers.arm(max(1, delay_ms), self)
 
     def on_timeout(self) -> None:
         """Nobody answered."""
@@ -205,10 +219,15 @@ class Reinvite:
             self._call.change_fatal(response.status, response.reason, "re-INVITE failed")
         elif self._answers(response) or self._asks_again(response):
             self()
-        elif response.status == 491 and self._attempts < GLARE_ATTEMPTS and not self._call.ended:
-            self._wait()
+        elif (delay_ms := self._delay_ms(response)) is not None:
+            self._wait(delay_ms)
         else:
             self._done(response.status, None)
+
+    def _delay_ms(self, response: Response) -> int | None:
+        if self._call.ended or self._attempts >= GLARE_ATTEMPTS:
+            return None
+        return wait_ms(self._call, response)
 
     def _asks_again(self, response: Response) -> bool:
         return response.status == 422 and self._call.interval_raised(response)

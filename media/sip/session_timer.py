@@ -15,7 +15,7 @@ from ..snapshot import State, member, number
 from .counters import Count
 from .edge import TimerHandle
 from .fields import get_param, has_token, parse_params
-from .invites import Reinvite
+from .invites import Reinvite, glare_wait_ms
 from .message import Headers, Request, Response, SipParseError, SipReject
 from .screening import BAD_REQUEST, Rejection
 
@@ -320,7 +320,9 @@ class RefreshByInvite(Reinvite):
         """Send it, or wait, as `Reinvite`; the offer is the handler's."""
         self._timer = None
         if self._call.must_wait(self):
-            self._wait()  # and ask for no offer, which would take the place of one that is open
+            self._wait(
+                glare_wait_ms(self._call)
+            )  # and ask for no offer, which would take the place of one that is open
             return
         offer = self._call.standing_offer()
         if offer is None:

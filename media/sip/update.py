@@ -6,18 +6,14 @@ from typing import TYPE_CHECKING
 
 from .dialog import Dialog
 from .edge import TimerHandle
-from .invites import FATAL, GLARE_ATTEMPTS, Offer, glare_wait_ms
+from .invites import FATAL, GLARE_ATTEMPTS, Offer, wait_ms
 from .message import Request, Response
-from .requests import retry_after_s
 from .screening import ALLOW, NO_DIALOG, SDP, SUPPORTED, Rejection
 from .session_timer import Terms, terms_for
 from .transaction import ServerTransaction
 
 if TYPE_CHECKING:
     from .session import SipCall
-
-MAX_RETRY_AFTER_S = 10
-"""RFC 3311 5.2: what a peer may ask us to wait that has an offer of its own to answer first."""
 
 
 class Update:
@@ -89,11 +85,8 @@ class Update:
             call.update_done(self, status, None)
 
     def _waits(self, response: Response) -> bool:
-        """True if it is tried again: after glare (RFC 3261 14.1), or when the peer says so."""
-        delay_ms = glare_wait_ms(self._call) if response.status == 491 else None
-        if response.status == 500:
-            delay_s = retry_after_s(response)
-            delay_ms = None if delay_s is None else 1_000 * min(delay_s, MAX_RETRY_AFTER_S)
+        """True if it is tried again."""
+        delay_ms = wait_ms(self._call, response)
         if delay_ms is not None:
             self._timer = self._call.agent.timers.arm(max(1, delay_ms), self)
         return delay_ms is not None

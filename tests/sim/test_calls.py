@@ -408,6 +408,23 @@ class TestOffers:
         call.hangup()
         pair.finish()
 
+    def test_a_reinvite_that_comes_too_early_is_sent_again_when_the_peer_says(self, lone):
+        """It has another change to finish first (RFC 3261 14.2)."""
+        call = lone.dial()
+        lone.reply(lone.out[0], 200, body=b"v=0")
+        call.reinvite(b"v=0 hold")
+        for number in range(1, 4):
+            lone.reply(lone.net.sent("INVITE")[-1], 500, "", "Retry-After: 3")
+            lone.net.run(2_900)
+            assert len(lone.net.sent("INVITE")) == 1 + number
+            lone.net.run(200)
+            assert len(lone.net.sent("INVITE")) == 2 + number
+        lone.reply(lone.net.sent("INVITE")[-1], 500, "", "Retry-After: 3")
+        assert lone.handler.events[-1] == ("reinvited", 500, None)
+        call.reinvite(b"v=0 hold")
+        lone.reply(lone.net.sent("INVITE")[-1], 500)
+        assert lone.handler.names().count("reinvited") == 2
+
     def test_an_offer_is_made_anew_for_each_attempt(self, pair):
         call, robot = pair.call()
         offers = [b"v=0 first", b"v=0 second", b"v=0 third"]
