@@ -223,6 +223,7 @@ async def _serve(
                 await engine.load(*config.prompts, as_list=True, loop=config.loop)
             settle_gc()
             totals = StreamTotals()
+            handler = make_handler(engine, config, totals)
             async with (
                 make_monitor(engine, config, [totals] if config.stream else ()),
                 shown_status(engine, log_options),
@@ -231,7 +232,7 @@ async def _serve(
             ):
                 # Calls that came while prompts were read got 503: now they are welcome.
                 log.info("serving", **_served(config))
-                await engine.serve(make_handler(engine, config, totals))
+                await engine.serve(handler)
     except PromptError as error:
         raise CommandError(str(error)) from error
     except (ListenError, NoRtpPort, RealtimeRefused) as error:
@@ -239,7 +240,8 @@ async def _serve(
     except OSError as error:
         if config.records is None or error.filename != str(config.records):
             raise
-        raise CommandError(f"--records {config.records}: {error.strerror}") from error
+        remedy = "Name a file in a folder that is there and may be written to"
+        raise CommandError(f"--records {config.records}: {error.strerror}", remedy) from error
 
 
 def make_engine(

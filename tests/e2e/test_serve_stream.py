@@ -54,6 +54,19 @@ class Served:
         assert await self._process.wait() == 0
 
 
+async def test_a_token_that_is_not_there_ends_it_with_one_line():
+    agent_of = ["--stream", "ws://127.0.0.1:9", "--stream-token-env", "NO_SUCH_TOKEN"]
+    process = await asyncio.create_subprocess_exec(
+        *SERVE, "--sip", "udp:127.0.0.1:0", *agent_of, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(TIMEOUT_S):
+        _, told = await process.communicate()
+    assert process.returncode == 2
+    lines = [line for line in told.decode().splitlines() if not line.startswith("{")]
+    cause = "the environment has no NO_SUCH_TOKEN; set it where ringwheel is started."
+    assert lines == [f"ringwheel: --stream-token-env: {cause}"]
+
+
 async def test_a_caller_talks_with_the_agent(tmp_path: Path):
     words = os.urandom(1_600).replace(b"\x7f", b"\x01")
 
