@@ -29,6 +29,7 @@ from ..media.prompt import PromptError
 from ..media.record import Record
 from ..media.sip.digest import Credentials
 from ..media.sip.fields import format_host_port
+from ..media.sip.gate import GateRules
 from ..media.sip.message import SipParseError
 from ..media.sip.transport import Listener, ListenError
 from ..media.sip.uri import SipUri
@@ -138,8 +139,8 @@ def call(
             "credentials": _credentials(user, password_env),
         },
     )
-    if record is not None and record.exists():
-        raise CommandError(f"--record {record}: the file exists", "Take another name")
+    if record is not None:
+        _check_record(record)
     settings = _settings(uri, config, {"sip": sip, "codecs": codec, "srtp": srtp})
     options = context.obj or LogOptions()
     configure_logging(options.terse_level, options.log_format)
@@ -155,10 +156,19 @@ def call(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of it. ``failure`` is empty if the call was answered."""
+    """What came of it. ``failure`` is empty if the call was answered, and recorded if asked for."""
 
     record: Record
     failure: str = ""
+
+
+def _check_record(file: Path) -> None:
+    """Nobody's telephone is to ring for a recording that cannot be. CommandError."""
+    if file.exists():
+        raise CommandError(f"--record {file}: the file exists", "Take another name")
+    if not os.access(file.parent, os.W_OK | os.X_OK) or not file.parent.is_dir():
+        cause = f"--record {file}: no file can be made in {file.parent}"
+        raise CommandError(cause, "Name a folder that is there and may be written to")
 
 
 def _headers(lines: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -210,6 +220,7 @@ def _settings(uri: str, file: Path | None, flags: dict[str, str | None]) -> dict
         "min_se_s": config.min_se_s,
         "sip_gather_ms": config.sip_gather_ms,
         "trunks": [_for_one_call(trunk, flags) for trunk in config.trunks],
+        "gate": GateRules(strangers="drop"),  # nobody calls us, and what we ask for comes in anyway
     }
 
 
@@ -271,8 +282,8 @@ async def _place(plan: Plan, settings: dict[str, Any], tell: Tell) -> Told:
             except DialFailed as failed:
                 placed = engine.snapshot().sip["calls_dialled"] > 0
                 return Told(await _record_of(written, failed, placed=placed), str(failed))
-            await _talk(call, plan, tell)
-            return Told(await asyncio.wait_for(written, RECORD_TIMEOUT_S))
+            failure = await _talk(call, plan, tell)
+            return Told(await asyncio.wait_for(written, RECORD_TIMEOUT_S), failure)
     except (PromptError, ListenError, UnknownCodec, ValueError) as error:
         raise CommandError(str(error)) from None
 
@@ -305,8 +316,9 @@ async def _record_of(
     }
 
 
-async def _talk(call: DialledCall, plan: Plan, tell: Tell) -> None:
-    """From the answer to the end."""
+async def _talk(call: DialledCall, plan: Plan, tell: Tell) -> str:
+    """From the answer to the end; what has failed of it."""
+    failure = ""
     sound = f", {call.early_sound.value} before" if call.early_sound else ""
     tell(f"answered ({call.codec}{sound})")
     try:
@@ -330,8 +342,9 @@ async def _talk(call: DialledCall, plan: Plan, tell: Tell) -> None:
     except CallEnded:
         tell(CALLEE_ENDED)
     except OSError as error:
-        tell(f"--record {plan.record}: {error.strerror}")
+        failure = f"--record {plan.record}: {error.strerror}"
     await call.hangup()
+    return failure
 
 
 def summary_table(record: Record) -> Table:

@@ -80,6 +80,39 @@ async def test_it_records_until_the_callee_hangs_up(tmp_path: Path):
     assert soundfile.info(file).channels == 2
 
 
+def test_nobody_is_called_for_a_recording_that_cannot_be(tmp_path: Path, capsys):
+    file = tmp_path / "none" / "call.wav"
+    assert run_command(["call", "sip:anyone@127.0.0.1:9", f"--record={file}"]) == 2
+    cause = f"no file can be made in {file.parent}. Name a folder that is there and may be written"
+    assert f"ringwheel: --record {file}: {cause} to.\n" == capsys.readouterr().err
+
+
+async def test_a_recording_that_fails_is_exit_status_1(tmp_path: Path):
+    file = tmp_path / "call.wav"
+    async with Callee() as callee, calling(callee.uri, f"--record={file}") as process:
+        invite = await callee.invited()
+        file.touch()  # somebody else was faster
+        callee.reply(invite, "200 OK", callee.offer())
+        await callee.until_bye()
+        status, out, told = await end_of(process)
+        uri = callee.uri
+    assert (status, out) == (1, "")
+    assert told[-1] == f"ringwheel: {uri}: --record {file}: File exists."
+
+
+async def test_who_calls_serves_nobody_and_is_not_warned_of_being_open():
+    async with Callee() as callee:
+        command = (sys.executable, "-m", "ringwheel.cli.main", "call", callee.uri)
+        process = await asyncio.create_subprocess_exec(
+            *(*command, "--sip=udp:0.0.0.0:0"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        callee.reply(await callee.invited(), "486 Busy Here")
+        _, _, told = await end_of(process)
+    assert [line.partition(" sip:")[0] for line in told] == ["calling", "ringwheel:"]
+
+
 async def test_nobody_there_is_exit_status_1_and_one_line():
     async with Callee() as callee, calling(callee.uri, "--json") as process:
         callee.reply(await callee.invited(), "486 Busy Here", "", "Reason: Q.850;cause=17")
