@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -47,12 +47,22 @@ def status(
         time.sleep(INTERVAL_S)
         console.print(board(before, ask(url, "/status", "shards"), url))
         return
-    with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
-        while True:
-            time.sleep(INTERVAL_S)
-            now = ask(url, "/status", "shards")
-            live.update(board(before, now, url), refresh=True)
-            before = now
+    with contextlib.suppress(KeyboardInterrupt):
+        if console.is_terminal:
+            with Live(console=console, auto_refresh=False) as live:
+                _watch(url, before, lambda shown: live.update(shown, refresh=True))
+        else:
+            # A live display says nothing there before it ends.
+            _watch(url, before, lambda shown: console.print(shown, Text()))
+
+
+def _watch(url: str, before: Figures, show: Callable[[RenderableType], None]) -> None:
+    """Show what there is every second, for ever."""
+    while True:
+        time.sleep(INTERVAL_S)
+        now = ask(url, "/status", "shards")
+        show(board(before, now, url))
+        before = now
 
 
 def board(before: Figures, now: Figures, url: str) -> RenderableType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -53,6 +54,22 @@ async def run(*arguments: str) -> str:
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
+
+
+async def test_watching_where_there_is_no_terminal(make_prompt):
+    path, _ = make_prompt("p.ulaw", 1600)
+    async with served(path) as (_, url):
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "status", "--watch", "--url", url, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(TIMEOUT_S):
+            for _ in range(2):
+                while not (await process.stdout.readline()).startswith(b"ringwheel "):
+                    pass
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+        assert process.returncode == 0
 
 
 async def test_a_call_seen_by_the_commands(make_prompt, tmp_path):
