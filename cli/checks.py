@@ -102,8 +102,10 @@ def numeric_address(text: str) -> str:
 
 def text(value: object) -> str:
     """A text that is not empty."""
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str):
         raise Refused(f"{value!r} is not a text")
+    if not value:
+        raise Refused("the text is empty")
     return value
 
 

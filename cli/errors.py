@@ -22,6 +22,12 @@ class CommandError(Exception):
         super().__init__(" ".join(_sentence(text) for text in (cause, remedy) if text))
 
 
+def cause_of(error: Exception) -> str:
+    """What an exception says; of one of the system without its number and the path, which whoever
+    tells it has named."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def _sentence(text: str) -> str:
     """One line that ends in a full stop; its first letter is left to the writer."""
     line = " ".join(text.split())

@@ -238,6 +238,8 @@ def _form(results: Path | None, wanted: str | None) -> Format | None:
     try:
         return format_of(results, wanted)
     except ResultsError as error:
+        if wanted is not None:
+            raise CommandError(f"--results-format: {error}") from error
         raise CommandError(f"--results {error}", "Or say --results-format") from error
 
 

@@ -20,7 +20,7 @@ from ..robot.speech.mrcp.servers import MrcpServer
 from ..robot.speech.mrcp.service import MrcpOptions, MrcpService
 from ..robot.speech.service import SpeechService
 from .config import ServeConfig
-from .errors import CommandError
+from .errors import CommandError, cause_of
 from .streaming import stream_speech
 
 LOCAL = "local"
@@ -133,7 +133,9 @@ async def kept_prompts(folder: Path | None) -> AsyncIterator[CachedPrompts | Non
     try:
         cached = CachedPrompts(PromptCache(folder, synthesizer=EspeakSynthesizer()))
     except (EngineFailed, OSError) as error:
-        raise CommandError(f"--keep-prompts {folder}: {error}") from error
+        cause = f"--keep-prompts {folder}: {cause_of(error)}"
+        remedy = "" if isinstance(error, EngineFailed) else "Name a folder that may be written to"
+        raise CommandError(cause, remedy) from error
     try:
         yield cached
     finally:

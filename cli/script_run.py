@@ -30,7 +30,7 @@ from ..robot.script.outcome import Ended
 from ..robot.script.problems import ScriptError
 from ..robot.script.secrets import MissingSecret, read_secrets
 from ..robot.script.state import State, StateError
-from .errors import STATUS_FAILED, CommandError
+from .errors import STATUS_FAILED, CommandError, cause_of
 
 MAX_ANSWERS_BYTES = 1 << 20
 CLOSED = "the input has ended before the conversation"
@@ -106,7 +106,7 @@ def _interpreter_of(script: Script, state: Path | None) -> Interpreter:
     try:
         return Interpreter.restore(script, State.from_json(state.read_bytes()), secrets)
     except (StateError, OSError) as error:
-        cause = f"--state {state}: {error}"
+        cause = f"--state {state}: {cause_of(error)}"
         raise CommandError(cause, "Remove the file to begin anew") from error
 
 
@@ -130,7 +130,8 @@ def read_answers(file: Path) -> list[str]:
             raise ValueError("not a list of answers")
         return [_typed(item) for item in listed]
     except (OSError, ValueError) as error:
-        raise CommandError(f"--answers {file}: {error}", "One answer a line") from error
+        cause = f"--answers {file}: {cause_of(error)}"
+        raise CommandError(cause, "Name a file with one answer a line") from error
 
 
 def read_yaml(file: Path) -> object:

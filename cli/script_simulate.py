@@ -16,7 +16,7 @@ from rich.table import Table
 from ..bench.report import progress
 from ..robot.script.model import Script
 from ..robot.script.simulation import Callers, Manners, Simulated, simulate, unknown_places
-from .errors import STATUS_FAILED, CommandError
+from .errors import STATUS_FAILED, CommandError, cause_of
 from .script_run import ScriptFile, load, read_yaml
 
 TELL_EVERY = 500
@@ -65,7 +65,8 @@ def read_callers(file: Path, script: Script) -> Callers:
     try:
         callers = callers_of(read_yaml(file))
     except (OSError, ValueError) as error:
-        raise CommandError(f"--answers-model {file}: {error}", MODEL_REMEDY) from error
+        cause = f"--answers-model {file}: {cause_of(error)}"
+        raise CommandError(cause, MODEL_REMEDY) from error
     unknown = unknown_places(script, callers)
     if unknown:
         cause = f"--answers-model {file}: no step and no variable: {', '.join(unknown)}"

@@ -21,7 +21,7 @@ from rich.table import Table
 from ..media.memory import settle_gc
 from ..media.monitor import Monitor
 from ..media.sip.tls import TlsConfig
-from ..media.sip.transport import ListenError
+from ..media.sip.transport import Listener, ListenError
 from ..robot.speech.engines.engine import EngineFailed
 from ..robot.speech.server.metrics import SpeechMetrics
 from ..robot.speech.server.server import MAX_SESSIONS, WORKERS, SpeechServer, as_json
@@ -90,7 +90,7 @@ def speech(
         str | None, typer.Option(help="Address that clients reach us by, behind a NAT.")
     ] = None,
     max_sessions: Annotated[
-        int, typer.Option(help="Sessions at the same time; 503 beyond.")
+        int, typer.Option(min=1, max=1_000_000, help="Sessions at the same time; 503 beyond.")
     ] = MAX_SESSIONS,
     drain: Annotated[float, typer.Option(help="Seconds that sessions get at SIGTERM.")] = 30.0,
     http: Annotated[
@@ -113,11 +113,24 @@ def speech(
         raise CommandError(f"--workers {workers}", f"Take 1 to {MAX_WORKERS}")
     if announce and mrcp == "none":
         raise CommandError("--announce tells the port of --mrcp", "Leave --mrcp none out")
+    _check_control(mrcp, mrcp_tls)
     if records is not None and not records.is_dir():
         raise CommandError(f"--records {records}: no such directory", "Make it first")
+    checked = override(
+        ServeConfig(),
+        {
+            "sip": sip or ("udp:127.0.0.1:5070",),
+            "tls_cert": tls_cert,
+            "tls_key": tls_key,
+            "rtp_ports": rtp_ports,
+            "advertise": advertise,
+            "drain_s": drain,
+            "http": http,
+        },
+    )
     try:
         server = SpeechServer(
-            sip or ("udp:127.0.0.1:5070",),
+            checked.sip,
             mrcp=None if mrcp == "none" else mrcp,
             mrcp_tls=mrcp_tls,
             tls=TlsConfig(tls_cert, tls_key) if tls_cert or tls_key else None,
@@ -127,15 +140,28 @@ def speech(
             voice=voice,
             records=records,
             max_sessions=max_sessions,
-            rtp_ports=override(ServeConfig(), {"rtp_ports": rtp_ports}).rtp_ports,
-            advertise=advertise,
+            rtp_ports=checked.rtp_ports,
+            advertise=checked.advertise,
         )
     except (ValueError, ListenError) as error:
         raise CommandError(str(error)) from error
     raise_file_limit(ServeConfig(max_calls=max_sessions))
-    options = SpeechOptions(http, drain, announce)
+    options = SpeechOptions(http, checked.drain_s, announce)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(server, options, context.obj or LogOptions()))
+
+
+def _check_control(mrcp: str, mrcp_tls: str | None) -> None:
+    """The addresses of control connections. CommandError."""
+    for flag, address in (("--mrcp", mrcp), ("--mrcp-tls", mrcp_tls)):
+        if address is None or (flag == "--mrcp" and address == "none"):
+            continue
+        try:
+            Listener.parse(f"tcp:{address}")
+        except ListenError as error:
+            cause = f"{flag} {address}: no address to listen at"
+            remedy = "Write it as HOST:PORT, the host a numeric address, an IPv6 one as [V6]"
+            raise CommandError(cause, remedy) from error
 
 
 async def _serve(server: SpeechServer, options: SpeechOptions, log_options: LogOptions) -> None:

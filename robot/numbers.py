@@ -42,7 +42,7 @@ def read_numbers(path: Path, trunk: str | None) -> Iterator[Number]:
             yield from _numbers(path, _rows(file), trunk)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         cause = error.strerror if isinstance(error, OSError) else str(error)
-        raise NumbersError(f"{path} cannot be read: {cause}") from error
+        raise NumbersError(f"{path} cannot be read: {cause}; name a file of CSV") from error
 
 
 def check_numbers(path: Path, trunk: str | None) -> int:

@@ -164,8 +164,15 @@ async def test_who_has_forgotten_speech_is_told(script):
         (["--script", "none.yaml"], "none.yaml"),
         (["--script", "{script}", "--results", "r.txt"], "--results r.txt: its suffix"),
         (["--script", "{script}", "--results-format", "csv"], "--results-format"),
+        (
+            ["--script", "{script}", "--results", "r.csv", "--results-format", "xml"],
+            "--results-format: no format 'xml': use jsonl, csv or sqlite.",
+        ),
         (["--script", "{script}", "--recordings", "none"], "none is no folder"),
-        (["--script", "{script}", "--dial", "none.csv"], "none.csv cannot be read"),
+        (
+            ["--script", "{script}", "--dial", "none.csv"],
+            "none.csv cannot be read: No such file or directory; name",
+        ),
         (["--script", "{script}", "--dial", "n.csv", "--trunk", "x"], "--trunk: no 'x'"),
         (["--script", "{script}", "--results", "none/r.csv"], "; name a file in a folder"),
         (["--script", "{script}", "--speech", "nowhere"], "--speech: no 'nowhere'. Use local, or"),

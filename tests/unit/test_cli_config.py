@@ -80,6 +80,7 @@ def test_flags_override_the_file(tmp_path):
         ("zzz = 5", "'zzz' is not a key. Keys are: prompts, loop"),
         ("prompts = []", "prompts: [] is not a list of texts"),
         ("prompts = [1]", "prompts: 1 is not a text"),
+        ('sip = ""', "sip: the text is empty"),
         ("loop = 1", "loop: 1 is neither true nor false"),
         ('sip = "sctp:127.0.0.1:5060"', "sip: sctp:127.0.0.1:5060: write it as udp:HOST:PORT"),
         ('sip = "udp:localhost:5060"', "sip: udp:localhost:5060: localhost is no numeric address"),

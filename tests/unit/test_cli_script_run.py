@@ -119,7 +119,10 @@ def test_the_end_of_the_input_is_leaving(script, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--answers", "nowhere.txt"], "--answers nowhere.txt: "),
+        (
+            ["--answers", "nowhere.txt"],
+            "--answers nowhere.txt: No such file or directory. Name a file with one answer",
+        ),
         (["--fact", "no"], "is no NAME=VALUE"),
         (["--state", "{bad}"], "not JSON"),
         (["--answers", "{bad}"], "not a list"),

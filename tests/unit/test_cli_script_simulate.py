@@ -126,6 +126,14 @@ def test_models_that_cannot_be_used(simulated, model, cause):
     assert cause in line
 
 
+def test_a_model_that_is_not_there(tmp_path, capsys):
+    script = tmp_path / "tea.yaml"
+    script.write_text(SCRIPT)
+    line = ["script", "simulate", str(script), "--answers-model", "none.yml"]
+    assert run_command(line) == 2
+    assert "--answers-model none.yml: No such file or directory. See" in capsys.readouterr().err
+
+
 def test_the_model_in_the_documents_is_one():
     text = (Path(__file__).resolve().parents[2] / "docs" / "scripts.md").read_text("utf-8")
     (block,) = re.findall(r"```yml\n(.*?)```", text, re.DOTALL)

@@ -78,9 +78,11 @@ class SpeechServer:
             if address is not None
         }
         if not self._listeners:
-            raise ValueError("a speech server needs a listener for control connections")
+            remedy = "name one by --mrcp or --mrcp-tls"
+            raise ValueError(f"a speech server needs a listener for control connections; {remedy}")
         if mrcp_tls is not None and (tls is None or tls.certificate is None):
-            raise ValueError("MRCP over TLS needs a certificate and its key")
+            remedy = "name them by --tls-cert and --tls-key"
+            raise ValueError(f"MRCP over TLS needs a certificate and its key; {remedy}")
         self._tls = tls
         self._synthesizer = synthesizer
         self._voice = voice
