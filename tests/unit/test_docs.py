@@ -6,6 +6,7 @@ import ast
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import ringwheel
@@ -13,8 +14,13 @@ import typer.main
 from ringwheel.cli.config import ServeConfig, load_config
 from ringwheel.cli.main import app
 from ringwheel.media._core import Shard
+from ringwheel.media.engine import CodecOrder, Srtp
+from ringwheel.media.events import Silence
+from ringwheel.media.pool import RtpSockets, RtpSource
 from ringwheel.media.sip.counters import Count
+from ringwheel.media.sip.tls import VerifyClient
 from ringwheel.media.sip.transport import TransportCounts
+from ringwheel.robot.speech.stream.wire import PeerBargeIn
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
@@ -66,6 +72,24 @@ def test_configuration_examples_are_taken(tmp_path):
     for text in texts:
         (tmp_path / "serve.toml").write_text(text)
         assert load_config(tmp_path / "serve.toml") != ServeConfig()
+
+
+@pytest.mark.parametrize(
+    ("key", "choices"),
+    [
+        ("codec_order", CodecOrder),
+        ("tls_verify_client", VerifyClient),
+        ("rtp_sockets", RtpSockets),
+        ("rtp_source", RtpSource),
+        ("silence", Silence),
+        ("srtp", Srtp),
+        ("stream_barge_in", PeerBargeIn),
+    ],
+)
+def test_the_example_of_the_configuration_has_all_choices(key, choices):
+    text = (ROOT / "examples" / "ringwheel.toml").read_text("utf-8")
+    line = re.search(rf"^(?:# )?{key} = .*", text, re.MULTILINE)
+    assert line and set(re.findall(r'"([a-z-]+)"', line[0])) == set(get_args(choices))
 
 
 def test_every_counter_is_explained():
