@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -107,6 +109,10 @@ app.command(
 )(trace.trace)
 
 
+_CANNOT_PRINT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What printing comes to where the output is a file on a full or broken disk."""
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"ringwheel {__version__}")
@@ -147,11 +153,22 @@ def run_command(arguments: Sequence[str]) -> int:
         return _fail(str(usage), STATUS_USAGE)
     except (Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
+    except OSError as error:
+        return _end_of_output(error)
+    return status if isinstance(status, int) else 0
+
+
+def _end_of_output(error: OSError) -> int:
+    """The exit status where nothing more can be printed. Raises any other error again."""
+    if isinstance(error, BrokenPipeError):
         # Whoever read our output has had enough (`ringwheel doctor | head`).
         sys.stderr.close()
         return STATUS_FAILED
-    return status if isinstance(status, int) else 0
+    if error.errno not in _CANNOT_PRINT or error.filename is not None:
+        raise error
+    # Else Python would try once more at its end, and complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _fail(f"the output cannot be written: {error.strerror}.", STATUS_FAILED)
 
 
 def _fail(line: str, status: int) -> int:

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +100,20 @@ def test_as_a_process(tmp_path):
     assert ended.stdout == ""
     assert ended.stderr.startswith("ringwheel: prompt garbage.wav: not a sound file")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["script schema", "--help", "--version"])
+def test_an_output_that_cannot_be_written_is_one_line(command):
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "ringwheel.cli.main", *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    cause = "the output cannot be written: No space left on device."
+    assert (ended.returncode, ended.stderr) == (1, f"ringwheel: {cause}\n")
 
 
 # prompt info
