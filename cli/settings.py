@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
+from ..media.secret import SecretError, environment_secret
 from ..media.sip.gate import GateRules
+from ..media.sip.tls import TlsContexts
+from ..media.sip.transport import ListenError
 from ..media.trunk import Trunk
 from ..robot.speech.stream.wire import read_address
-from .config import ServeConfig, check_config, load_config
-from .errors import STATUS_USAGE
+from .checks import Problem, problem_of
+from .config import ServeConfig, check_config, load_config, tls_of
+from .errors import STATUS_USAGE, CommandError
 from .help import examples
 from .speech_servers import speech_table
 
@@ -33,6 +38,7 @@ DEFAULT_FILE = Path("ringwheel.toml")
 def check(file: File = DEFAULT_FILE, as_json: Json = False) -> None:
     """Say all that is wrong with a configuration. Exit status 2 if anything is."""
     config, problems = check_config(file)
+    problems += absent(config)
     if as_json:
         found = [
             {"key": problem.key, "cause": problem.cause, "remedy": problem.remedy}
@@ -41,7 +47,7 @@ def check(file: File = DEFAULT_FILE, as_json: Json = False) -> None:
         typer.echo(json.dumps({"file": str(file), "good": not found, "problems": found}))
     elif problems:
         for problem in problems:
-            typer.echo(f"{file}: {problem}. {problem.remedy}.")
+            typer.echo(f"{file}: {CommandError(str(problem), problem.remedy)}")
     else:
         typer.echo(f"{file} is good: {summary_of(config)}.")
     raise typer.Exit(STATUS_USAGE if problems else 0)
@@ -54,6 +60,24 @@ def show(file: File = DEFAULT_FILE, as_json: Json = False) -> None:
     """Show what a configuration comes to, defaults included; secrets are masked."""
     values = shown(load_config(file))
     typer.echo(json.dumps(values) if as_json else "\n".join(toml_lines(values)))
+
+
+def absent(config: ServeConfig) -> Iterator[Problem]:
+    """What a start would miss: files that cannot be used, and a token that is not set."""
+    for prompt in config.prompts:
+        if not prompt.is_file():
+            yield Problem("prompts", f"there is no file {prompt}", "Check the path")
+    if config.stream_token_env is not None:
+        try:
+            environment_secret(config.stream_token_env, os.environ)
+        except SecretError as error:
+            yield problem_of("stream_token_env", error)
+    try:
+        TlsContexts(tls_of(config))
+    except ListenError as error:
+        yield problem_of("", error)
+    except ValueError:
+        pass  # check_config() has told it
 
 
 def summary_of(config: ServeConfig) -> str:

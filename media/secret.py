@@ -93,7 +93,7 @@ def _read(path: Path, limit_bytes: int) -> str:
     if not stat.S_ISREG(mode):
         raise SecretError(f"{path} is no file; name one")
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
-        raise SecretError(f"{path} is open to others than its owner; chmod 600 {path}")
+        raise SecretError(f"{path} is open to others than its owner; run chmod 600 {path}")
     if len(data) > limit_bytes:
         raise SecretError(f"{path} is larger than {limit_bytes:,} bytes; name another file")
     try:

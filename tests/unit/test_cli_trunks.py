@@ -151,7 +151,7 @@ def test_secrets_in_files_are_guarded(tmp_path):
         (tmp_path / "secret").chmod(mode)
         (problem,) = check_config(path)[1]
         assert "is open to others than its owner" in problem.cause
-        assert problem.remedy.startswith("Chmod 600")
+        assert problem.remedy == f"Run chmod 600 {tmp_path / 'secret'}"
     for content, words in ((b"\n", "is empty"), (b"\xff\xfe", "no text"), (b"x" * 5_000, "larger")):
         (tmp_path / "secret").write_bytes(content)
         (tmp_path / "secret").chmod(0o600)
@@ -230,6 +230,27 @@ def test_config_check_lists_everything(tmp_path, capsys):
         0,
         f"{path} is good: listens on udp:127.0.0.1:5060; no trunks; everybody is served.\n",
     )
+
+
+def test_config_check_tells_what_a_start_would_miss(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("AGENT_TOKEN", raising=False)
+    lines = ['tls_cert = "none.pem"', 'tls_key = "none.key"', 'prompts = ["none.wav"]']
+    path = write(tmp_path, "\n".join([*lines, 'stream_token_env = "AGENT_TOKEN"']))
+    status, shown = check(capsys, "check", str(path))
+    assert status == 2
+    assert shown.splitlines() == [
+        f"{path}: prompts: there is no file {tmp_path / 'none.wav'}. Check the path.",
+        f"{path}: stream_token_env: the environment has no AGENT_TOKEN. Set it where ringwheel is "
+        "started.",
+        f"{path}: TLS file {tmp_path / 'none.pem'}: No such file or directory. Check the path and "
+        "its permissions.",
+    ]
+
+
+def test_config_check_ends_its_sentences_once(tmp_path, capsys):
+    path = write(tmp_path, "loops = true")
+    _, shown = check(capsys, "check", str(path))
+    assert shown == f"{path}: 'loops' is not a key. Did you mean 'loop'?\n"
 
 
 def test_the_example_is_good_and_names_every_key(tmp_path, monkeypatch):
