@@ -11,6 +11,8 @@ from .message import Request, SipParseError
 from .ways import TLS, is_secure
 
 SDP = "application/sdp"
+ACCEPTED = f"{SDP}, multipart/mixed"
+"""Bodies that may describe a session: alone, or among others (`multipart`)."""
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REFER, NOTIFY, PRACK, UPDATE"
 SUPPORTED = "replaces, norefersub, 100rel, timer, 199"
 SERVED = frozenset(ALLOW.split(", "))
@@ -40,7 +42,7 @@ NO_RACK = Rejection(481, Count.REJECTED_RACK)
 GLARE = Rejection(491, Count.REJECTED_GLARE)
 _SCHEME = Rejection(416, Count.REJECTED_URI_SCHEME)
 _TOO_LARGE = Rejection(513, Count.REJECTED_TOO_LARGE)
-_MEDIA_TYPE = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept", SDP),))
+_MEDIA_TYPE = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept", ACCEPTED),))
 _ENCODING = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept-Encoding", "identity"),))
 INFO_TYPE = Rejection(415, Count.REJECTED_MEDIA_TYPE, (("Accept", INFO_ACCEPT),))
 _ACCEPT = Rejection(488, Count.REJECTED_ACCEPT)

@@ -26,6 +26,7 @@ from .gate import Gate, GateRules
 from .incoming import IncomingCall
 from .invites import Reinvite
 from .message import Headers, Request, Response, SipParseError, response_bytes
+from .multipart import unwrap
 from .outgoing import OnRedirect, OutgoingCall
 from .refer import Referral, Referring, Untransferable
 from .reject import SipReject
@@ -33,6 +34,7 @@ from .replaces import replaced_by
 from .requests import PendingRequest, RequestSeries, request_outside
 from .screening import (
     ABILITIES,
+    ACCEPTED,
     ALLOW,
     BAD_REQUEST,
     MERGED,
@@ -64,7 +66,7 @@ _ENDED = {
     EndedBy.REMOTE: Count.CALLS_ENDED_REMOTE,
     EndedBy.ERROR: Count.CALLS_ENDED_ERROR,
 }
-_CAPABILITIES = (("Allow", ALLOW), ("Accept", SDP), ("Supported", SUPPORTED))
+_CAPABILITIES = (("Allow", ALLOW), ("Accept", ACCEPTED), ("Supported", SUPPORTED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +143,10 @@ class UserAgent:
             return
         if isinstance(message, Request):
             if self.gate is None or self.gate.passes(message, flow):
+                unwrap(message)
                 self.transactions.receive_request(message, flow)
         else:
+            unwrap(message)
             self.transactions.receive_response(message)
 
     def undelivered(self, message: Request | Response, failure: SendFailure) -> None:

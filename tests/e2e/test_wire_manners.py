@@ -135,7 +135,7 @@ async def test_options_tells_what_an_invite_would_get(peer):
     answer = await peer.ask("OPTIONS", 1)
     assert status(answer) == 200
     assert lines_of(answer, "Allow") == [ALLOW]
-    assert lines_of(answer, "Accept") == ["application/sdp"]
+    assert lines_of(answer, "Accept") == ["application/sdp, multipart/mixed"]
     assert lines_of(answer, "Supported") == ["replaces, norefersub, 100rel, timer, 199"]
 
 

@@ -26,7 +26,8 @@ COUNTERS = {
         ("OPTIONS tel:+123", [], 416, None),
         ("OPTIONS sips:u@ua", [], 416, None),
         ("OPTIONS sip:u@ua", ["Require: a, b"], 420, ("Unsupported", "a, b")),
-        ("INVITE sip:u@ua", ["Content-Type: text/plain"], 415, ("Accept", "application/sdp")),
+        ("INVITE sip:u@ua", ["Content-Type: text/plain"], 415,
+         ("Accept", "application/sdp, multipart/mixed")),
         ("INVITE sip:u@ua", ["Content-Type: application/sdp", "Content-Encoding: gzip"], 415,
          ("Accept-Encoding", "identity")),
         ("INVITE sip:u@ua", ["Accept: text/html"], 488, None),
@@ -73,11 +74,44 @@ def test_accept_that_lets_sdp_in(lone, accept):
     lone.handler.calls[0].hangup()
 
 
+MIXED = "Content-Type: multipart/mixed;boundary=b"
+
+
+def among_others(sdp, handling="optional"):
+    """A description of the session and ISUP, as a switch sends them (RFC 3204)."""
+    isup = b"Content-Type: application/ISUP\r\nContent-Disposition: signal;handling=%s\r\n\r\n\1\0I"
+    parts = isup % handling.encode(), b"Content-Type: application/sdp\r\n\r\n" + sdp
+    return b"".join(b"--b\r\n" + part + b"\r\n" for part in parts) + b"--b--\r\n"
+
+
+def test_an_offer_among_other_parts(lone):
+    lone.send("INVITE sip:u@ua", MIXED, body=among_others(b"v=0 offer"))
+    assert lone.last.status == 200
+    call = lone.handler.calls[0]
+    assert call.remote_sdp == b"v=0 offer"
+    call.hangup()
+
+
+def test_a_part_that_must_be_understood_is_refused(lone):
+    lone.send("INVITE sip:u@ua", MIXED, body=among_others(b"v=0 offer", "required"))
+    assert lone.last.status == 415
+    assert lone.last.headers.get("Accept") == "application/sdp, multipart/mixed"
+    assert not lone.handler.calls
+
+
+def test_an_answer_among_other_parts(lone):
+    call = lone.dial()
+    answer = [MIXED, "Contact: <sip:p@10.0.0.9>"]
+    lone.reply(lone.out[-1], 200, "t", *answer, body=among_others(b"v=0 answer"))
+    assert lone.handler.events[-1] == ("answered", b"v=0 answer")
+    call.hangup()
+
+
 def test_options_tells_what_we_can(lone):
     lone.send("OPTIONS sip:u@ua")
     headers = lone.last.headers
     assert headers.get("Allow") == ALLOW
-    assert headers.get("Accept") == "application/sdp"
+    assert headers.get("Accept") == "application/sdp, multipart/mixed"
     assert headers.get("Supported") == "replaces, norefersub, 100rel, timer, 199"
 
 
