@@ -3,6 +3,7 @@ says so in a line that names the remedy."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -17,13 +18,20 @@ NOT_ALLOWED = ["setpriv", "--bounding-set=-sys_nice", "prlimit", "--rtprio=0"]
 """Runs a program of root's that may not run in real time."""
 
 
-def policies(name: str) -> list[tuple[int, int]]:
-    """Scheduling policy and priority of this process's threads of that name."""
-    tasks = Path("/proc/self/task")
-    threads = [int(task.name) for task in tasks.iterdir() if (task / "comm").read_text() == name]
+def media_threads() -> list[int]:
+    """Those of this process; a thread that has just begun has not called itself so yet."""
+    tasks = Path("/proc/self/task").iterdir()
+    return [int(task.name) for task in tasks if (task / "comm").read_text() == "rw-shard\n"]
+
+
+async def policies(threads: int) -> list[tuple[int, int]]:
+    """Scheduling policy and priority of so many media threads."""
+    async with asyncio.timeout(10):
+        while len(found := media_threads()) < threads:
+            await asyncio.sleep(0.01)
     return [
         (os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority)
-        for thread in threads
+        for thread in found
     ]
 
 
@@ -34,9 +42,9 @@ def policies(name: str) -> list[tuple[int, int]]:
 async def test_media_threads_run_in_real_time_where_that_is_asked_for(realtime, policy):
     own = os.sched_getscheduler(0)
     async with Engine(["udp:127.0.0.1:0"], shards=2, realtime=realtime):
-        assert policies("rw-shard\n") == [policy] * 2
+        assert await policies(2) == [policy] * 2
         assert os.sched_getscheduler(0) == own
-    assert policies("rw-shard\n") == []
+    assert media_threads() == []
 
 
 @pytest.mark.usefixtures("as_root")
