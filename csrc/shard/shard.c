@@ -484,7 +484,8 @@ static void rekey(rw_shard *shard, rw_leg *leg, rw_srtp_config *keys) {
     rw_shard_free_keys(keys);
 }
 
-/* What is asked for now is not for slots that are to be left out. */
+/* A command is for the slots after it: those of which it is too late go first, and count for what
+ * the leg did until now. */
 static void apply(rw_shard *shard, rw_leg *leg, const rw_command *command) {
     leave_out_late_slots(shard, leg);
     switch (command->kind) {
