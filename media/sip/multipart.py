@@ -21,8 +21,8 @@ _PARAMETER = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"|([^\
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _FOLD = re.compile(rb"\r\n[ \t]++")
 _MAX_BOUNDARY = 70
-# How content may be transferred that is as it was (RFC 2045 section 6.2).
-_PLAIN = frozenset({"", "7bit", "8bit", "binary"})
+# Encodings that leave content as it was (RFC 2045 section 6.2, RFC 3261 section 20.12).
+_PLAIN = frozenset({"", "7bit", "8bit", "binary", "identity"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,13 @@ class Part:
     def is_session(self) -> bool:
         """Whether it describes the session; an early one (RFC 3959) is another."""
         disposition = self.fields.get("content-disposition", "").partition(";")[0].strip().lower()
-        transfer = self.fields.get("content-transfer-encoding", "").strip().lower()
+        encodings = {
+            self.fields.get(name, "").lower()
+            for name in ("content-transfer-encoding", "content-encoding")
+        }
         kind = media_type(self.fields.get("content-type", ""))
-        return kind == SDP and disposition in ("", "session") and transfer in _PLAIN
+        described = kind == SDP and disposition in ("", "session") and bool(self.content)
+        return described and encodings <= _PLAIN
 
     @property
     def is_required(self) -> bool:
